@@ -1,0 +1,1 @@
+"""siteshift: a multi-datacentre failover traffic controller."""

@@ -1,0 +1,220 @@
+"""The closed vocabularies. One enum a concept; the values appear in config, API, journal and metrics alike."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """What one check amounted to. ``lost`` is no evidence: the prober itself could not ask."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    LOST = "lost"
+
+
+class Fault(StrEnum):
+    """Why a check failed. See `Hardness` for how convincing each is."""
+
+    NONE = "none"
+    REFUSED = "refused"
+    RESET = "reset"
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    BAD_STATUS = "bad_status"
+    BAD_CONTENT = "bad_content"
+    BAD_CERTIFICATE = "bad_certificate"
+    PROTOCOL = "protocol"
+    SLOW = "slow"
+    LOCAL = "local"
+
+
+class Hardness(StrEnum):
+    """How convincing the evidence behind a standing is; `confirm_for` depends on it (DESIGN §4)."""
+
+    NONE = "none"
+    HARD = "hard"
+    SILENT = "silent"
+    GREY = "grey"
+    SLOW = "slow"
+
+
+class Standing(StrEnum):
+    """What the evidence amounts to for a target, from one vantage or combined."""
+
+    UP = "up"
+    SUSPECT = "suspect"
+    DEGRADED = "degraded"
+    DOWN = "down"
+    UNKNOWN = "unknown"
+
+
+class DiagnosisCode(StrEnum):
+    """The named fault."""
+
+    SITE_DOWN = "SITE_DOWN"
+    SITE_DEGRADED = "SITE_DEGRADED"
+    SERVICE_DOWN = "SERVICE_DOWN"
+    SERVICE_DEGRADED = "SERVICE_DEGRADED"
+    MEMBER_DOWN = "MEMBER_DOWN"
+    GLOBAL_FAULT = "GLOBAL_FAULT"
+    PATH_DOWN = "PATH_DOWN"
+    OBSERVER_ISOLATED = "OBSERVER_ISOLATED"
+    CHECK_BROKEN = "CHECK_BROKEN"
+    DEPENDENCY_DOWN = "DEPENDENCY_DOWN"
+    OVERLOAD = "OVERLOAD"
+    STALE = "STALE"
+
+
+class SiteLife(StrEnum):
+    """The life of a service at a site (and, summed up, of the site)."""
+
+    SERVING = "serving"
+    SUSPECT = "suspect"
+    DRAINING = "draining"
+    DRAINED = "drained"
+    RETURNING = "returning"
+    HELD = "held"
+    BLIND = "blind"
+
+
+class MemberRole(StrEnum):
+    """``standby`` members get traffic only after they were activated and found ready."""
+
+    ACTIVE = "active"
+    STANDBY = "standby"
+
+
+class StandbyPhase(StrEnum):
+    """Where a standby member is on its way into service."""
+
+    COLD = "cold"
+    STARTING = "starting"
+    READY = "ready"
+    PROVEN = "proven"
+    FAILED = "failed"
+    RETIRING = "retiring"
+
+
+class Mode(StrEnum):
+    """What siteshift may do for a service. Detection is always on (law 6)."""
+
+    OBSERVE = "observe"
+    RECOMMEND = "recommend"
+    AUTO = "auto"
+
+
+class Failback(StrEnum):
+    """How traffic returns to a site that recovered."""
+
+    MANUAL = "manual"
+    RAMP = "ramp"
+    STAY = "stay"
+
+
+class DataKind(StrEnum):
+    """``writable`` services move only where the data role check passes."""
+
+    STATELESS = "stateless"
+    WRITABLE = "writable"
+
+
+class WhenStoreLost(StrEnum):
+    """Law 12 and its one exception."""
+
+    HOLD = "hold"
+    EVACUATE_DEAD_SITE = "evacuate_dead_site"
+
+
+class OverrideKind(StrEnum):
+    """What a person forced."""
+
+    DRAIN = "drain"
+    DEPOOL = "depool"
+    SHARES = "shares"
+    FREEZE = "freeze"
+    MODE = "mode"
+
+
+class Because(StrEnum):
+    """Why a desired share is what it is."""
+
+    NOMINAL = "nominal"
+    OVERRIDDEN = "overridden"
+    NO_EVIDENCE_NO_CHANGE = "no_evidence_no_change"
+    DEAD = "dead"
+    DEGRADED = "degraded"
+    DRAINED_BY_PERSON = "drained_by_person"
+    TAKES_OVER = "takes_over"
+    CAPACITY_LIMIT = "capacity_limit"
+    RETURNING = "returning"
+    HELD_DOWN = "held_down"
+    STAYS_AWAY = "stays_away"
+    LAST_SITE = "last_site"
+    SHED = "shed"
+
+
+class Severity(StrEnum):
+    """What a finding means for the plan: go, ask a person, or no."""
+
+    ALLOWED = "allowed"
+    NEEDS_APPROVAL = "needs_approval"
+    REFUSED = "refused"
+
+
+class FindingCode(StrEnum):
+    """What the gate can find. Each has a remedy in `core.decide.gate`."""
+
+    LAST_SERVING_SITE = "LAST_SERVING_SITE"
+    MIN_SERVING_SITES = "MIN_SERVING_SITES"
+    CAPACITY_SHORT = "CAPACITY_SHORT"
+    SHED_NEEDED = "SHED_NEEDED"
+    STANDBY_NOT_READY = "STANDBY_NOT_READY"
+    VELOCITY = "VELOCITY"
+    REMOVALS_PER_HOUR = "REMOVALS_PER_HOUR"
+    SHARE_NEEDS_PERSON = "SHARE_NEEDS_PERSON"
+    SAME_FATE = "SAME_FATE"
+    DATA_ROLE = "DATA_ROLE"
+    CHANGE_FREEZE = "CHANGE_FREEZE"
+    HOLD_DOWN = "HOLD_DOWN"
+    MODE_OBSERVE = "MODE_OBSERVE"
+    MODE_RECOMMEND = "MODE_RECOMMEND"
+    STALE_DIGEST = "STALE_DIGEST"
+    OVERRIDE_EXPIRED = "OVERRIDE_EXPIRED"
+    OVERRIDE_TOO_LONG = "OVERRIDE_TOO_LONG"
+    NOT_LEADER = "NOT_LEADER"
+    STORE_LOST = "STORE_LOST"
+    BLIND = "BLIND"
+    GLOBAL_FAULT = "GLOBAL_FAULT"
+    NO_FRESH_EVIDENCE = "NO_FRESH_EVIDENCE"
+    TARGET_UNHEALTHY = "TARGET_UNHEALTHY"
+    UNKNOWN_NAME = "UNKNOWN_NAME"
+    NOTHING_TO_DO = "NOTHING_TO_DO"
+    DATA_PLANE_UNKNOWN = "DATA_PLANE_UNKNOWN"
+    SWITCHED_OFF = "SWITCHED_OFF"
+    DRIFT = "DRIFT"
+
+
+class StepKind(StrEnum):
+    """The steps a plan is made of (DESIGN §5)."""
+
+    LOWER_TTL = "lower_ttl"
+    ACTIVATE_STANDBY = "activate_standby"
+    AWAIT_READY = "await_ready"
+    PROOF = "proof"
+    MOVE = "move"
+    VERIFY = "verify"
+    AWAIT_TTL = "await_ttl"
+    WATCH_RESIDUAL = "watch_residual"
+    RETIRE_STANDBY = "retire_standby"
+    RESTORE_TTL = "restore_ttl"
+
+
+class EnactOutcome(StrEnum):
+    """How one write to a data plane ended. ``ambiguous`` is an outcome (law 10): read before retrying."""
+
+    APPLIED = "applied"
+    STALE = "stale"
+    REFUSED = "refused"
+    FAILED = "failed"
+    AMBIGUOUS = "ambiguous"

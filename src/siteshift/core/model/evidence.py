@@ -1,0 +1,81 @@
+"""What vantages say: views of targets, self-checks, reports; and the combined picture a diagnosis makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from siteshift.core.model.codes import DiagnosisCode, Hardness, Standing
+from siteshift.core.model.units import MemberId, ServiceId, SiteId, TargetId, VantageId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetView:
+    """One vantage's standing for one target. ``score_pm`` is goodput, 1000 is flawless."""
+
+    standing: Standing
+    score_pm: int
+    hardness: Hardness = Hardness.NONE
+    since_ms: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfCheck:
+    """What a vantage knows of itself. No reachable anchor: the node is blind. ``anchors_total`` 0: it cannot know."""
+
+    anchors_ok: int
+    anchors_total: int
+    own_site_ok: bool = True
+    peers_ok: int = 0
+    peers_total: int = 0
+    broken_checks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VantageReport:
+    """Everything one vantage believes at one moment; a later ``sequence`` replaces an earlier one whole."""
+
+    vantage: VantageId
+    site: SiteId | None
+    at_ms: int
+    sequence: int
+    self_check: SelfCheck
+    views: Mapping[TargetId, TargetView]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """A named fault with what it is about, who says so and since when."""
+
+    code: DiagnosisCode
+    since_ms: int
+    reason: str
+    site: SiteId | None = None
+    service: ServiceId | None = None
+    member: MemberId | None = None
+    accusers: tuple[VantageId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolPicture:
+    """The combined belief about a service at a site. ``members`` has the combined standing of each member."""
+
+    standing: Standing
+    score_pm: int
+    hardness: Hardness
+    since_ms: int
+    members: Mapping[MemberId, TargetView]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """What the diagnosis makes of all reports. ``blind``: no credible vantage, so nothing may change (law 3)."""
+
+    pools: Mapping[tuple[ServiceId, SiteId], PoolPicture]
+    sites: Mapping[SiteId, Standing]
+    diagnoses: tuple[Diagnosis, ...] = ()
+    credible: tuple[VantageId, ...] = ()
+    isolated: tuple[VantageId, ...] = ()
+    blind: bool = False
+    global_fault: frozenset[ServiceId] = field(default_factory=frozenset)

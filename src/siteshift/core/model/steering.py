@@ -1,0 +1,90 @@
+"""The steering document: what every data plane shall do, with the generation that fences it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from siteshift.core.model.codes import EnactOutcome
+from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSteering:
+    """What one service shall do.
+
+    ``shares_bp`` over sites plus ``shed_bp`` make 10,000. A site with share 0 is drained. ``shed_bp`` is demand nobody
+    can carry: it is answered with the service's ``shed_answers`` where configured, else it stays where it was
+    (``shed_at``). ``members_pm`` is the relative weight (0-1000) of each member that may serve, by goodput; a member
+    that is absent gets nothing (depooled, down, or a standby that is not open).
+    """
+
+    service: ServiceId
+    shares_bp: Mapping[SiteId, int]
+    members_pm: Mapping[MemberId, int]
+    ttl_s: int
+    shed_bp: int = 0
+    shed_at: SiteId | None = None
+
+    def line(self) -> str:
+        """A canonical line of text: equal steering, equal line."""
+        shares = ",".join(f"{site}={bp}" for site, bp in sorted(self.shares_bp.items()))
+        members = ",".join(f"{member}={pm}" for member, pm in sorted(self.members_pm.items()))
+        return f"{self.service} ttl={self.ttl_s} shed={self.shed_bp}@{self.shed_at or '-'} {shares} {members}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steering:
+    """All services under one generation. ``term`` is the leader's term that decided it."""
+
+    generation: int
+    term: int
+    decided_at_ms: int
+    services: tuple[ServiceSteering, ...]
+
+    def of(self, service: ServiceId) -> ServiceSteering | None:
+        return next((entry for entry in self.services if entry.service == service), None)
+
+    def digest(self) -> str:
+        """SHA-256 (first 16 hex digits) over the canonical lines; the generation is not part of it."""
+        text = "\n".join(entry.line() for entry in self.services)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """Something on a data plane that differs from what we wrote. ``ours`` tells whether we own the object."""
+
+    enactor: EnactorId
+    what: str
+    wanted: str
+    found: str
+    ours: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadBack:
+    """What a data plane really has: the *actual* facts.
+
+    ``generation`` is the one found there (None: none, or the plane cannot hold one and has forgotten it).
+    ``shares_bp`` is what the plane would deliver now, per service and site; empty for services it does not carry.
+    """
+
+    enactor: EnactorId
+    at_ms: int
+    generation: int | None
+    shares_bp: Mapping[ServiceId, Mapping[SiteId, int]]
+    drifts: tuple[Drift, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnactResult:
+    """How one write ended. ``found_generation`` is set when the plane told it."""
+
+    enactor: EnactorId
+    generation: int
+    outcome: EnactOutcome
+    at_ms: int
+    detail: str = ""
+    found_generation: int | None = None

@@ -1,0 +1,147 @@
+"""What there is: sites, services, pools, members and what fails together. Immutable; made by `siteshift.config`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from siteshift.core.model.codes import DataKind, MemberRole
+from siteshift.core.model.units import (
+    DriverId,
+    GroupId,
+    MemberId,
+    ServiceId,
+    SiteId,
+    TargetId,
+    VantageId,
+    member_target,
+    pool_target,
+    site_target,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """One IDC: the failure domain that can be drained."""
+
+    id: SiteId
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One server of a pool."""
+
+    id: MemberId
+    service: ServiceId
+    site: SiteId
+    name: str
+    address: str
+    port: int
+    capacity_rps: int
+    role: MemberRole = MemberRole.ACTIVE
+    standby_driver: DriverId | None = None
+
+    @property
+    def target(self) -> TargetId:
+        return member_target(self.id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """A service's servers at one site.
+
+    ``nominal_bp`` is the share the site gets when all is well; ``answers`` are the addresses (IPv4 or IPv6) users are
+    given for this site by DNS.
+    """
+
+    service: ServiceId
+    site: SiteId
+    nominal_bp: int
+    answers: tuple[str, ...] = ()
+    members: tuple[Member, ...] = ()
+
+    @property
+    def target(self) -> TargetId:
+        return pool_target(self.service, self.site)
+
+    def capacity_rps(self, role: MemberRole) -> int:
+        return sum(member.capacity_rps for member in self.members if member.role is role)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """What users reach by name. ``tier`` 1 is the most critical; ``demand_rps`` is used until traffic is measured."""
+
+    id: ServiceId
+    names: tuple[str, ...]
+    tier: int
+    demand_rps: int
+    pools: tuple[Pool, ...]
+    slo_latency_ms: int = 500
+    slo_error_pm: int = 10
+    depends_on: tuple[ServiceId, ...] = ()
+    data: DataKind = DataKind.STATELESS
+    shed_answers: tuple[str, ...] = ()
+
+    def pool_at(self, site: SiteId) -> Pool | None:
+        return next((pool for pool in self.pools if pool.site == site), None)
+
+    @property
+    def sites(self) -> tuple[SiteId, ...]:
+        return tuple(pool.site for pool in self.pools)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedFateGroup:
+    """Sites or members that fail together: a campus, a substation, a peering point, a supplier."""
+
+    id: GroupId
+    sites: tuple[SiteId, ...] = ()
+    members: tuple[MemberId, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topology:
+    """Everything there is. Order is the order of the file and decides ties."""
+
+    sites: tuple[Site, ...]
+    services: tuple[Service, ...]
+    vantages: tuple[tuple[VantageId, SiteId], ...] = ()
+    groups: tuple[SharedFateGroup, ...] = field(default=())
+
+    @cached_property
+    def service_by_id(self) -> dict[ServiceId, Service]:
+        return {service.id: service for service in self.services}
+
+    @cached_property
+    def site_ids(self) -> tuple[SiteId, ...]:
+        return tuple(site.id for site in self.sites)
+
+    @cached_property
+    def members(self) -> dict[MemberId, Member]:
+        return {m.id: m for service in self.services for pool in service.pools for m in pool.members}
+
+    @cached_property
+    def pools(self) -> dict[tuple[ServiceId, SiteId], Pool]:
+        return {(pool.service, pool.site): pool for service in self.services for pool in service.pools}
+
+    @cached_property
+    def site_of_vantage(self) -> dict[VantageId, SiteId]:
+        return dict(self.vantages)
+
+    @cached_property
+    def targets(self) -> dict[TargetId, tuple[ServiceId | None, SiteId, MemberId | None]]:
+        """Every target a vantage may report on, with the service, site and member it is about."""
+        found: dict[TargetId, tuple[ServiceId | None, SiteId, MemberId | None]] = {}
+        for site in self.site_ids:
+            found[site_target(site)] = (None, site, None)
+        for (service, site), pool in self.pools.items():
+            found[pool.target] = (service, site, None)
+            for member in pool.members:
+                found[member.target] = (service, site, member.id)
+        return found
+
+    def share_fate(self, one: SiteId, other: SiteId) -> bool:
+        """Whether two sites stand in one shared-fate group."""
+        return any(one in group.sites and other in group.sites for group in self.groups)

@@ -1,0 +1,45 @@
+"""Identifiers and units.
+
+Quantities are plain integers whose name carries the unit:
+
+``_ms``   milliseconds, ``_s`` seconds, ``_us`` microseconds
+``_bp``   basis points, 10,000 is the whole (shares of a service)
+``_pm``   per mille, 1,000 is the whole (scores, utilisation, error rates)
+``_rps``  requests per second (demand, capacity)
+``at_ms`` an instant of *siteshift time*: Unix time when the process started plus the monotonic time since, in ms.
+          It never goes back within one process and can be compared with what an earlier process stored.
+"""
+
+from __future__ import annotations
+
+from typing import NewType
+
+SiteId = NewType("SiteId", str)
+ServiceId = NewType("ServiceId", str)
+MemberId = NewType("MemberId", str)
+"""``service/site/name``: unique in a deployment."""
+VantageId = NewType("VantageId", str)
+EnactorId = NewType("EnactorId", str)
+DriverId = NewType("DriverId", str)
+ProbeId = NewType("ProbeId", str)
+GroupId = NewType("GroupId", str)
+TargetId = NewType("TargetId", str)
+"""What a standing is about: ``member:web/pangyo/p1``, ``pool:web/pangyo`` or ``site:pangyo``."""
+
+WHOLE_BP = 10_000
+WHOLE_PM = 1_000
+
+
+def member_target(member: MemberId) -> TargetId:
+    """The target of one member."""
+    return TargetId(f"member:{member}")
+
+
+def pool_target(service: ServiceId, site: SiteId) -> TargetId:
+    """The target of a service at a site: its pooled stream and its VIP's."""
+    return TargetId(f"pool:{service}/{site}")
+
+
+def site_target(site: SiteId) -> TargetId:
+    """The target of a whole site."""
+    return TargetId(f"site:{site}")
