@@ -22,10 +22,14 @@ from siteshift.core.model.units import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """One IDC: the failure domain that can be drained."""
+    """One IDC: the failure domain that can be drained.
+
+    ``capacity_rps`` is what the site carries for all services together (uplink, power); None: its pools are the limit.
+    """
 
     id: SiteId
     label: str = ""
+    capacity_rps: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
