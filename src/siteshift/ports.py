@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from siteshift.core.model.codes import Fault, Outcome, Severity, StandbyPhase
+from siteshift.core.model.codes import Fault, Outcome, Severity, Stage, StandbyPhase
 from siteshift.core.model.probe import ProbeSpec
 from siteshift.core.model.steering import EnactResult, ReadBack, Steering
 from siteshift.core.model.topology import Member
@@ -43,6 +43,7 @@ class ProbeResult:
     started_ms: int
     detail: str = ""
     must_fail: bool = False
+    stage: Stage = Stage.FINAL
 
 
 ProbeSink = Callable[[ProbeResult], None]

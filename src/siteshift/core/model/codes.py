@@ -29,6 +29,19 @@ class Fault(StrEnum):
     LOCAL = "local"
 
 
+class Stage(StrEnum):
+    """Which word on one run of a probe this is. Every run is counted once: ``late`` results are not counted again.
+
+    ``final``  the only word on the run.
+    ``early``  the run is still pending when its stopwatch ran out: a fail, to be counted now.
+    ``late``   how a run with an ``early`` word ended after all (at most one; it tells the true latency).
+    """
+
+    FINAL = "final"
+    EARLY = "early"
+    LATE = "late"
+
+
 class Hardness(StrEnum):
     """How convincing the evidence behind a standing is; `confirm_for` depends on it (DESIGN §4)."""
 

@@ -80,3 +80,5 @@ class ProbeSpec:
     command: tuple[str, ...] = ()
     twin: HttpCheck | None = None
     slo_latency_ms: int = 500
+    stopwatch_ms: int = 0
+    """A run still pending after this long gets an early fail (`Stage.EARLY`) before its timeout; 0: no stopwatch."""
