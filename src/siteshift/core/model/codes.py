@@ -206,6 +206,7 @@ class FindingCode(StrEnum):
     DATA_PLANE_UNKNOWN = "DATA_PLANE_UNKNOWN"
     SWITCHED_OFF = "SWITCHED_OFF"
     DRIFT = "DRIFT"
+    INCOMPLETE = "INCOMPLETE"
 
 
 class StepKind(StrEnum):

@@ -1,0 +1,131 @@
+"""What the gate is asked about: a proposal to change one service's steering, and everything the rules may look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from siteshift.core.model.codes import Mode, StandbyPhase, Standing
+from siteshift.core.model.evidence import PoolPicture
+from siteshift.core.model.policy import ServicePolicy
+from siteshift.core.model.steering import ServiceSteering
+from siteshift.core.model.topology import Service, Topology
+from siteshift.core.model.units import MemberId, SiteId
+
+
+class Cause(StrEnum):
+    """Why steering shall change. ``PERSON`` was asked for by hand; all others are automatic.
+
+    ``RELEASE`` is the end of an override: what it forced goes back by itself.
+    """
+
+    DEAD = "dead"
+    DEGRADED = "degraded"
+    PERSON = "person"
+    FAILBACK = "failback"
+    REBALANCE = "rebalance"
+    STANDBY = "standby"
+    RELEASE = "release"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """One service's steering before and after, and on whose account.
+
+    ``dead_sites`` answer nothing: their standing is ``down`` with hard or confirmed silent evidence.
+    ``plan_digest`` is of the plan this belongs to now, ``approved_digest`` of the one that ``approved_by`` (different
+    persons) approved; law 13 binds the two.
+    """
+
+    service: Service
+    before: ServiceSteering
+    after: ServiceSteering
+    cause: Cause
+    dead_sites: frozenset[SiteId] = frozenset()
+    plan_digest: str | None = None
+    approved_digest: str | None = None
+    approved_by: tuple[str, ...] = ()
+
+    def change_bp(self, site: SiteId) -> int:
+        """Share after minus share before."""
+        return self.after.shares_bp.get(site, 0) - self.before.shares_bp.get(site, 0)
+
+    @property
+    def sites(self) -> tuple[SiteId, ...]:
+        """Every site named before or after, in the order of the file, then as named."""
+        named = (*self.service.sites, *self.before.shares_bp, *self.after.shares_bp)
+        return tuple(dict.fromkeys(named))
+
+    @property
+    def gaining(self) -> tuple[SiteId, ...]:
+        return tuple(site for site in self.sites if self.change_bp(site) > 0)
+
+    @property
+    def losing(self) -> tuple[SiteId, ...]:
+        return tuple(site for site in self.sites if self.change_bp(site) < 0)
+
+    @property
+    def removed(self) -> tuple[SiteId, ...]:
+        """Sites that had a share and get none."""
+        return tuple(site for site in self.losing if self.after.shares_bp.get(site, 0) == 0)
+
+    @property
+    def shed_grows_bp(self) -> int:
+        return self.after.shed_bp - self.before.shed_bp
+
+    @property
+    def leaves_only_dead(self) -> bool:
+        """Whether this only takes traffic off sites that lose every request already (law 2's exemption)."""
+        return (
+            self.cause is Cause.DEAD
+            and bool(self.dead_sites)
+            and all(site in self.dead_sites for site in self.losing)
+            and not any(site in self.dead_sites for site in self.gaining)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """A move already made: ``moved_bp`` is the sum of the shares taken away."""
+
+    at_ms: int
+    moved_bp: int
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateContext:
+    """Everything the rules look at besides the proposal.
+
+    ``mode`` is the one in force (policy, or a mode override). ``utilisation_pm`` is per site after the proposal, for
+    this service's pool. ``standby_phase`` is of the service's standby members; one that is missing counts as cold.
+    ``data_role``: True, the configured check says the role is promoted and the lag in bounds; False, it says no;
+    None or missing, nothing is known. ``nodes_agreeing`` of ``nodes_total`` (this one included) say directly that the
+    dead sites are dead: only the store-lost exception of law 12 asks for it.
+    """
+
+    topology: Topology
+    policy: ServicePolicy
+    mode: Mode
+    pools: Mapping[SiteId, PoolPicture]
+    now_ms: int
+    utilisation_pm: Mapping[SiteId, int] = field(default_factory=dict)
+    is_frozen: bool = False
+    moved: tuple[Move, ...] = ()
+    removals_ms: tuple[int, ...] = ()
+    hold_until_ms: Mapping[SiteId, int] = field(default_factory=dict)
+    is_leader: bool = True
+    store_ok: bool = True
+    switched_off: bool = False
+    blind: bool = False
+    global_fault: bool = False
+    standby_phase: Mapping[MemberId, StandbyPhase] = field(default_factory=dict)
+    data_role: Mapping[SiteId, bool | None] = field(default_factory=dict)
+    nodes_agreeing: int = 1
+    nodes_total: int = 1
+
+    def standing(self, site: SiteId) -> Standing:
+        """The combined standing of the service at a site; nothing known is ``unknown``."""
+        pool = self.pools.get(site)
+        return pool.standing if pool is not None else Standing.UNKNOWN

@@ -1,0 +1,45 @@
+"""What a person can do about each finding. Every `FindingCode` has one entry; a test keeps it so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from siteshift.core.model.codes import FindingCode
+
+REMEDIES: Mapping[FindingCode, str] = MappingProxyType(
+    {
+        FindingCode.LAST_SERVING_SITE: "Bring another site into service first (undrain it, or open its standby). "
+        "No approval lifts this; it is judged again by itself as soon as another site serves.",
+        FindingCode.MIN_SERVING_SITES: "Undrain another site first, lower `min_serving_sites`, or approve the plan.",
+        FindingCode.CAPACITY_SHORT: "Open standby members, lower demand, or drain less. Two persons may approve the "
+        "overload by the plan's digest.",
+        FindingCode.SHED_NEEDED: "Open standby members or drain less; else approve that this much is shed.",
+        FindingCode.STANDBY_NOT_READY: "Wait until the standby members are ready, or leave them out.",
+        FindingCode.VELOCITY: "Wait until the window has passed, or have a person approve the plan.",
+        FindingCode.REMOVALS_PER_HOUR: "Find out why sites keep being removed; meanwhile a person may approve.",
+        FindingCode.SHARE_NEEDS_PERSON: "Have the plan approved, or raise `max_unattended_bp`.",
+        FindingCode.SAME_FATE: "Choose a refuge outside the group, set `refuge_same_fate`, or approve the plan.",
+        FindingCode.DATA_ROLE: "Promote the data at the target (siteshift never does) and wait for the role check.",
+        FindingCode.CHANGE_FREEZE: "Wait for the end of the freeze, lift it, or approve. Protective drains pass.",
+        FindingCode.HOLD_DOWN: "Wait until the hold-down ends, or undrain by hand.",
+        FindingCode.MODE_OBSERVE: "Put the service into `recommend` or `auto` (an override of kind mode will do).",
+        FindingCode.MODE_RECOMMEND: "Approve the plan by its digest, or put the service into `auto`.",
+        FindingCode.STALE_DIGEST: "The plan changed since it was approved. Look at the new plan and approve that one.",
+        FindingCode.OVERRIDE_EXPIRED: "Give an expiry in the future.",
+        FindingCode.OVERRIDE_TOO_LONG: "Give an expiry within `override_max_ms`, and renew it when it is due.",
+        FindingCode.NOT_LEADER: "Ask the leading node, or wait until this node holds the term.",
+        FindingCode.STORE_LOST: "Bring the store back. A dead site may be left meanwhile under "
+        "`when_store_lost: evacuate_dead_site`.",
+        FindingCode.BLIND: "Bring the anchors back in reach of a vantage, or have a person who can see approve.",
+        FindingCode.GLOBAL_FAULT: "Look for a common cause (release, dependency, our network); moving does not help.",
+        FindingCode.NO_FRESH_EVIDENCE: "Wait for fresh reports about the site, or have a person who knows approve.",
+        FindingCode.TARGET_UNHEALTHY: "Choose a site that is up, or wait until this one is.",
+        FindingCode.UNKNOWN_NAME: "Look at `siteshift status` for the names there are.",
+        FindingCode.NOTHING_TO_DO: "Nothing; the steering already is as asked.",
+        FindingCode.DATA_PLANE_UNKNOWN: "Bring the data plane back in reach; it is read before anything is written.",
+        FindingCode.SWITCHED_OFF: "Switch automatic acting on again, or act by hand.",
+        FindingCode.DRIFT: "Somebody changed the data plane by hand: undo it, or acknowledge it (`siteshift ack`).",
+        FindingCode.INCOMPLETE: "Give what is missing and ask again.",
+    }
+)
