@@ -1,0 +1,248 @@
+"""`ports.Journal` on SQLite: one table, chained, with a head record that shows a cut tail.
+
+Besides the port: `head` (keep a copy elsewhere), `export` to JSON Lines, and `prune`, which lets go of old entries only
+after they were exported and carries the chain over the gap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import TextIO
+
+from siteshift.adapters.store.chain import Head, WrittenEntry, canonical, follow, link, meet
+from siteshift.adapters.store.database import SqliteDatabase
+from siteshift.adapters.store.file import NO_SPACE
+from siteshift.errors import JournalBroken, Permanent, Retryable
+from siteshift.ports import JournalEntry
+
+CHUNK = 256
+"""Entries handled in the thread at once: about 2 ms, so that appends never wait long behind a reader."""
+LAST_MS = 2**62
+"""Later than any instant."""
+_COLUMNS = "sequence, at_ms, kind, data, previous, digest"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalExtent:
+    """What the file holds. ``base`` is where the chain begins since the last prune; the first entry is one later."""
+
+    base: Head
+    head: Head
+    exported_sequence: int
+
+
+class PruneVerdict(StrEnum):
+    """``not_exported``: refused, something asked to go is not in any export yet."""
+
+    PRUNED = "pruned"
+    NOT_EXPORTED = "not_exported"
+    NOTHING_THERE = "nothing_there"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneResult:
+    """``removed`` entries went; ``exported_sequence`` is how far a prune may go now."""
+
+    verdict: PruneVerdict
+    removed: int
+    exported_sequence: int
+
+
+class SqliteJournal:
+    """The record of one node. See `ports.Journal`."""
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self._lease = database.lease()
+
+    async def append(self, entries: Sequence[tuple[int, str, Mapping[str, object]]]) -> Sequence[JournalEntry]:
+        """Add (at_ms, kind, data) durably and in order; many appends that wait together share one fsync."""
+        texts = [(at_ms, kind, canonical(data)) for at_ms, kind, data in entries]
+        written = await self._lease.write("append", partial(_append, texts=texts))
+        return [entry.read() for entry in written]
+
+    async def read(self, *, since_ms: int = 0, until_ms: int | None = None) -> AsyncIterator[JournalEntry]:
+        """Entries in order with ``since_ms <= at_ms <= until_ms``; those appended meanwhile may be among them."""
+        until = LAST_MS if until_ms is None else until_ms
+        first, last = await self._lease.read("read", partial(_span, since_ms=since_ms, until_ms=until))
+        while first <= last:
+            chunk = await self._chunk(first, last)
+            for entry in chunk:
+                if since_ms <= entry.at_ms <= until:
+                    yield entry.read()
+            if not chunk:
+                return
+            first = chunk[-1].sequence + 1
+
+    async def verify(self) -> int:
+        """Number of entries checked. Raises `JournalBroken` naming the first bad sequence and what is wrong with it."""
+        extent = await self._lease.read("verify", _extent)
+        reached = extent.base
+        while reached.sequence < extent.head.sequence:
+            check = partial(_verify_chunk, after=reached, until=extent.head.sequence)
+            following = await self._lease.read("verify", check)
+            if following == reached:
+                break
+            reached = following
+        meet(reached, extent.head)
+        await self._lease.read("verify", _verify_ends)
+        return extent.head.sequence - extent.base.sequence
+
+    async def confirm(self, remembered: Head) -> None:
+        """Compare with a head that was kept elsewhere. Raises `JournalBroken` when the journal was rewritten or cut."""
+        extent = await self.extent()
+        if remembered.sequence <= extent.base.sequence:
+            return  # pruned since: only its export can tell
+        found = await self._chunk(remembered.sequence, remembered.sequence)
+        meet(found[0].head if found else extent.head, remembered)
+
+    async def extent(self) -> JournalExtent:
+        """Where the chain begins and ends, and how far it was exported."""
+        return await self._lease.read("extent", _extent)
+
+    async def head(self) -> Head:
+        """The last entry's sequence and digest."""
+        return (await self.extent()).head
+
+    async def export(self, target: Path) -> JournalExtent:
+        """Write every entry to ``target`` as JSON Lines, checking the chain on the way; the extent that was written.
+
+        The file appears whole or not at all: written beside it, synced, renamed.
+        Raises `JournalBroken` and `AdapterError`.
+        """
+        extent = await self.extent()
+        partly = target.with_name(target.name + ".partial")
+        try:
+            stream = await asyncio.to_thread(partly.open, "w", encoding="utf-8")
+            try:
+                await self._export_into(stream, extent)
+                await asyncio.to_thread(_sync, stream)
+            finally:
+                stream.close()
+            await asyncio.to_thread(partly.rename, target)
+        except OSError as error:
+            kind = Retryable if error.errno in NO_SPACE else Permanent
+            reason = error.strerror or str(error)
+            raise kind(reason, system="journal", operation="export", target=str(target)) from error
+        await self._lease.write("export", partial(_note_export, through=extent.head.sequence))
+        return extent
+
+    async def prune(self, through_sequence: int) -> PruneResult:
+        """Let go of the entries up to ``through_sequence``, refused unless all of them were exported."""
+        return await self._lease.write("prune", partial(_prune, through=through_sequence))
+
+    async def close(self) -> None:
+        """Give the file back; may be called again."""
+        await self._lease.close()
+
+    async def _chunk(self, first: int, last: int) -> list[WrittenEntry]:
+        return await self._lease.read("read", partial(_chunk, first=first, last=last))
+
+    async def _export_into(self, stream: TextIO, extent: JournalExtent) -> None:
+        reached = extent.base
+        while reached.sequence < extent.head.sequence:
+            chunk = await self._chunk(reached.sequence + 1, extent.head.sequence)
+            if not chunk:
+                break
+            for entry in chunk:
+                reached = follow(reached, entry)
+            await asyncio.to_thread(stream.write, "".join(f"{entry.line()}\n" for entry in chunk))
+        meet(reached, extent.head)
+
+
+def _sync(stream: TextIO) -> None:
+    stream.flush()
+    os.fsync(stream.fileno())
+
+
+# ---- in the database's thread ---------------------------------------------------------------------------------------
+
+
+def _extent(connection: sqlite3.Connection) -> JournalExtent:
+    row = connection.execute(
+        "SELECT sequence, digest, base_sequence, base_digest, exported_sequence FROM journal_head"
+    ).fetchone()
+    if row is None:
+        raise JournalBroken(0, "the head record is missing")
+    return JournalExtent(
+        head=Head(sequence=row[0], digest=row[1]),
+        base=Head(sequence=row[2], digest=row[3]),
+        exported_sequence=row[4],
+    )
+
+
+def _append(connection: sqlite3.Connection, texts: Sequence[tuple[int, str, str]]) -> list[WrittenEntry]:
+    head = _extent(connection).head
+    written: list[WrittenEntry] = []
+    for at_ms, kind, data in texts:
+        entry = link(head, at_ms=at_ms, kind=kind, data=data)
+        head = entry.head
+        written.append(entry)
+    connection.executemany(
+        f"INSERT INTO journal ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",
+        [(e.sequence, e.at_ms, e.kind, e.data, e.previous, e.digest) for e in written],
+    )
+    connection.execute("UPDATE journal_head SET sequence = ?, digest = ?", (head.sequence, head.digest))
+    return written
+
+
+def _chunk(connection: sqlite3.Connection, *, first: int, last: int) -> list[WrittenEntry]:
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM journal WHERE sequence BETWEEN ? AND ? ORDER BY sequence LIMIT ?",
+        (first, last, CHUNK),
+    )
+    return [
+        WrittenEntry(sequence=row[0], at_ms=row[1], kind=row[2], data=row[3], previous=row[4], digest=row[5])
+        for row in rows
+    ]
+
+
+def _span(connection: sqlite3.Connection, *, since_ms: int, until_ms: int) -> tuple[int, int]:
+    """First and last sequence of entries in the span of time; (1, 0) when there are none."""
+    row = connection.execute(
+        "SELECT min(sequence), max(sequence) FROM journal WHERE at_ms BETWEEN ? AND ?", (since_ms, until_ms)
+    ).fetchone()
+    return (1, 0) if row[0] is None else (row[0], row[1])
+
+
+def _verify_chunk(connection: sqlite3.Connection, *, after: Head, until: int) -> Head:
+    base = _extent(connection).base
+    reached = base if base.sequence > after.sequence else after  # pruned while we were verifying
+    for entry in _chunk(connection, first=reached.sequence + 1, last=until):
+        reached = follow(reached, entry)
+    return reached
+
+
+def _verify_ends(connection: sqlite3.Connection) -> None:
+    """Nothing stands before the beginning or after the end on record."""
+    extent = _extent(connection)
+    first, last = connection.execute("SELECT min(sequence), max(sequence) FROM journal").fetchone()
+    if first is not None and first <= extent.base.sequence:
+        raise JournalBroken(first, "stands before the beginning on record: it was added from outside")
+    if last is not None and last > extent.head.sequence:
+        raise JournalBroken(extent.head.sequence + 1, "stands after the head on record: it was added from outside")
+
+
+def _note_export(connection: sqlite3.Connection, *, through: int) -> None:
+    connection.execute("UPDATE journal_head SET exported_sequence = max(exported_sequence, ?)", (through,))
+
+
+def _prune(connection: sqlite3.Connection, *, through: int) -> PruneResult:
+    extent = _extent(connection)
+    exported = extent.exported_sequence
+    if through > exported:
+        return PruneResult(verdict=PruneVerdict.NOT_EXPORTED, removed=0, exported_sequence=exported)
+    if through <= extent.base.sequence:
+        return PruneResult(verdict=PruneVerdict.NOTHING_THERE, removed=0, exported_sequence=exported)
+    last = connection.execute("SELECT digest FROM journal WHERE sequence = ?", (through,)).fetchone()
+    if last is None:
+        raise JournalBroken(through, "is missing")
+    removed = connection.execute("DELETE FROM journal WHERE sequence <= ?", (through,)).rowcount
+    connection.execute("UPDATE journal_head SET base_sequence = ?, base_digest = ?", (through, last[0]))
+    return PruneResult(verdict=PruneVerdict.PRUNED, removed=removed, exported_sequence=exported)
