@@ -1,0 +1,198 @@
+"""The HAProxy enactor: one process's servers brought to the desired steering through its runtime API.
+
+A write is: read what is there, claim the generation, widen, narrow, mark the generation as done. Only differences are
+sent. A backend that cannot be brought to its steering (see `targets`) is left as it is while the others are written,
+for one service's trouble must not hold up another's evacuation; the outcome then says so, and the generation is not
+marked as done.
+
+Drift is judged against what this enactor wrote last, as long as HAProxy still carries that generation: after a
+restart of HAProxy everything differs, but nobody edited anything. Health checks that fail change the actual shares,
+never the drift.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from siteshift.adapters.haproxy import server_state
+from siteshift.adapters.haproxy.changes import Changes, changes
+from siteshift.adapters.haproxy.deadline import Deadline
+from siteshift.adapters.haproxy.drift import drifts
+from siteshift.adapters.haproxy.generation import BesideFence, GenerationFence, VariableFence
+from siteshift.adapters.haproxy.plane import Fence, HaproxyPlane
+from siteshift.adapters.haproxy.runtime_api import Refused, RuntimeApi
+from siteshift.adapters.haproxy.server_state import ServersState
+from siteshift.adapters.haproxy.sessions import LingeringSessions
+from siteshift.adapters.haproxy.shares import actual_shares_bp, expected_shares_bp
+from siteshift.adapters.haproxy.targets import BackendPlan, Target, plan_backend
+from siteshift.core.model.codes import EnactOutcome
+from siteshift.core.model.steering import EnactResult, ReadBack, Steering
+from siteshift.core.model.units import EnactorId, ServiceId, SiteId
+from siteshift.errors import AdapterError, Ambiguous, Retryable
+from siteshift.ports import Clock
+
+STATE = "show servers state"
+
+
+class HaproxyEnactor:
+    """`ports.Enactor` for one `HaproxyPlane`."""
+
+    def __init__(self, plane: HaproxyPlane, clock: Clock) -> None:
+        self._plane = plane
+        self._clock = clock
+        self._system = f"haproxy {plane.id}"
+        self._api = RuntimeApi(plane.address, system=self._system)
+        self._fence: GenerationFence = (
+            VariableFence(self._api, plane) if plane.fence is Fence.VARIABLE else BesideFence(self._api)
+        )
+        self._busy = asyncio.Lock()
+        self._written: Mapping[str, Mapping[str, Target]] = {}
+        self._written_generation: int | None = None
+        self._sessions = LingeringSessions(plane)
+
+    @property
+    def id(self) -> EnactorId:
+        return self._plane.id
+
+    def expected_shares_bp(self, steering: Steering) -> Mapping[ServiceId, Mapping[SiteId, int]]:
+        """What `read_back` shows once ``steering`` is there and all is up: a local plane's shares are not the global."""
+        return expected_shares_bp(self._plane, steering)
+
+    async def enact(self, steering: Steering, *, deadline_ms: int) -> EnactResult:
+        try:
+            async with self._turn(deadline_ms) as deadline:
+                return await self._enact(steering, deadline)
+        except Ambiguous as error:
+            self._written, self._written_generation = {}, None
+            return self._result(steering, EnactOutcome.AMBIGUOUS, str(error))
+        except AdapterError as error:
+            return self._result(steering, EnactOutcome.FAILED, str(error))
+
+    async def read_back(self, *, deadline_ms: int) -> ReadBack:
+        async with self._turn(deadline_ms) as deadline:
+            carried = await self._fence.read(deadline_ms=deadline.left_ms)
+            states = await self._states(deadline)
+            written = self._written if carried.claimed == self._written_generation else {}
+            return ReadBack(
+                enactor=self.id,
+                at_ms=self._clock.now_ms(),
+                generation=carried.generation,
+                shares_bp=actual_shares_bp(self._plane, states),
+                drifts=drifts(self._plane, written, states),
+            )
+
+    async def close(self) -> None:
+        """Nothing is kept open between calls."""
+
+    @asynccontextmanager
+    async def _turn(self, deadline_ms: int) -> AsyncIterator[Deadline]:
+        """One call at a time: a read-back in the middle of a write would see halves."""
+        deadline = Deadline(deadline_ms)
+        try:
+            await asyncio.wait_for(self._busy.acquire(), deadline_ms / 1000)
+        except TimeoutError:
+            raise Retryable("the call before it took too long", system=self._system, operation="wait") from None
+        try:
+            yield deadline
+        finally:
+            self._busy.release()
+
+    async def _states(self, deadline: Deadline) -> ServersState:
+        (text,) = await self._api.ask([STATE], deadline_ms=deadline.left_ms)
+        return server_state.parse(text, system=self._system)
+
+    async def _enact(self, steering: Steering, deadline: Deadline) -> EnactResult:
+        carried = await self._fence.read(deadline_ms=deadline.left_ms)
+        if carried.claimed is not None and carried.claimed > steering.generation:
+            return self._stale(steering, carried.claimed)
+        states = await self._states(deadline)
+        plans = self._plans(steering, states)
+        todo = changes(plans, states)
+        if carried.claimed != steering.generation:
+            claimed = await self._fence.claim(steering.generation, deadline_ms=deadline.left_ms)
+            if claimed > steering.generation:
+                return self._stale(steering, claimed)
+        refused = await self._write(todo, deadline)
+        self._written = {plan.backend.backend: plan.targets for plan in plans}
+        self._written_generation = steering.generation
+        troubles = [(p.problem.outcome, f"{p.backend.backend}: {p.problem.detail}") for p in plans if p.problem]
+        troubles += [(EnactOutcome.FAILED, str(entry)) for entry in refused]
+        if troubles:
+            failed = any(outcome is EnactOutcome.FAILED for outcome, _ in troubles)
+            outcome = EnactOutcome.FAILED if failed else EnactOutcome.REFUSED
+            return self._result(steering, outcome, "; ".join(detail for _, detail in troubles))
+        if carried.generation != steering.generation:
+            claimed = await self._complete(steering.generation, deadline)
+            if claimed > steering.generation:
+                return self._stale(steering, claimed)
+        sessions = await self._end_sessions(states, deadline)
+        missing = [f"{plan.backend.backend}/{server}" for plan in plans for server in plan.missing]
+        detail = f"{len(todo)} changes" + (f"; not in HAProxy: {', '.join(missing)}" if missing else "") + sessions
+        return self._result(steering, EnactOutcome.APPLIED, detail)
+
+    def _plans(self, steering: Steering, states: ServersState) -> list[BackendPlan]:
+        """Backends of services that are not in the steering are left alone."""
+        return [
+            plan_backend(self._plane, backend, wanted, states.get(backend.backend))
+            for backend in self._plane.backends
+            if (wanted := steering.of(backend.service)) is not None
+        ]
+
+    async def _write(self, todo: Changes, deadline: Deadline) -> Sequence[Refused]:
+        """Widen everywhere first; a backend that could not be widened is not narrowed."""
+        widen = [command for commands in todo.widen.values() for command in commands]
+        refused = await self._api.change(widen, deadline_ms=deadline.left_ms)
+        failed = {entry.command for entry in refused}
+        narrow = [
+            command
+            for backend, commands in todo.narrow.items()
+            if failed.isdisjoint(todo.widen.get(backend, ()))
+            for command in commands
+        ]
+        try:
+            return [*refused, *await self._api.change(narrow, deadline_ms=deadline.left_ms)]
+        except Retryable as error:
+            if not widen:
+                raise
+            raise self._half_done(error) from error
+
+    async def _complete(self, generation: int, deadline: Deadline) -> int:
+        try:
+            return await self._fence.complete(generation, deadline_ms=deadline.left_ms)
+        except Retryable as error:
+            raise self._half_done(error) from error
+
+    def _half_done(self, error: Retryable) -> Ambiguous:
+        detail = f"a part was written before: {error.detail}"
+        return Ambiguous(detail, system=self._system, operation=error.operation)
+
+    async def _end_sessions(self, states: ServersState, deadline: Deadline) -> str:
+        """Close what was held too long. The steering stands either way, so trouble here is only told."""
+        due = self._sessions.due(states, self._written)
+        commands = [f"shutdown sessions server {backend}/{server}" for backend, server in due]
+        try:
+            refused = await self._api.change(commands, deadline_ms=deadline.left_ms)
+        except AdapterError as error:
+            return f"; sessions not closed: {error.detail}"
+        if refused:
+            return f"; sessions not closed: {refused[0]}"
+        self._sessions.closed(due)
+        return f"; sessions closed on {len(due)} servers" if due else ""
+
+    def _stale(self, steering: Steering, found: int) -> EnactResult:
+        detail = f"generation {found} is there"
+        return self._result(steering, EnactOutcome.STALE, detail, found_generation=found)
+
+    def _result(
+        self, steering: Steering, outcome: EnactOutcome, detail: str, found_generation: int | None = None
+    ) -> EnactResult:
+        return EnactResult(
+            enactor=self.id,
+            generation=steering.generation,
+            outcome=outcome,
+            at_ms=self._clock.now_ms(),
+            detail=detail,
+            found_generation=found_generation,
+        )

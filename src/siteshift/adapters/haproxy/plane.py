@@ -1,0 +1,99 @@
+"""What siteshift knows of one HAProxy: where its runtime API is, and which servers stand for which sites and members.
+
+Rules
+-----
+* Only mapped servers are ever written or reported (law 14). Unmapped servers of a mapped backend are nobody's business;
+  they dilute shares in a ``global`` plane, so map them all or keep them in a backend of their own.
+* Mapped servers must not be declared ``backup``: HAProxy would ignore their weight while others are up.
+* ``dynamic`` backends take weights 0-256; ``static`` ones (``static-rr``, map-based ``source``/``uri``/``hdr``) take
+  only
+  0 or 100 %, so there a server is either ``ready`` or ``drain``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from siteshift.core.model.codes import MemberRole
+from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
+
+
+class PlaneMode(StrEnum):
+    """``global``: one backend holds the members of every site and its weights make the shares.
+
+    ``local``: the HAProxy stands beside one site and serves its members; what still comes while the site's share is 0
+    is tunnelled to the sites that have shares.
+    """
+
+    GLOBAL = "global"
+    LOCAL = "local"
+
+
+class Algorithm(StrEnum):
+    """Whether the backend's balancing algorithm can change weights at run time."""
+
+    DYNAMIC = "dynamic"
+    STATIC = "static"
+
+
+class Fence(StrEnum):
+    """Where the generation is kept: in HAProxy's process-wide variables, or in the enactor beside it (`generation`)."""
+
+    VARIABLE = "variable"
+    BESIDE = "beside"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerMap:
+    """One ``server`` line. ``member`` None: the VIP of another site, reached through a tunnel.
+
+    ``capacity_rps`` divides a site's share among its members, together with ``members_pm``; only ratios count.
+    """
+
+    server: str
+    site: SiteId
+    member: MemberId | None = None
+    role: MemberRole = MemberRole.ACTIVE
+    capacity_rps: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendMap:
+    """One ``backend`` section and the service it carries.
+
+    ``shed_servers`` give the "come back later" answer; they get `ServiceSteering.shed_bp`. Without them shed demand
+    stays at ``shed_at``, or is spread like the rest.
+    """
+
+    service: ServiceId
+    backend: str
+    servers: tuple[ServerMap, ...]
+    algorithm: Algorithm | None = None
+    shed_servers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HaproxyPlane:
+    """One HAProxy process. ``address`` is ``unix:/path`` or ``host:port`` (``[v6]:port``) of a stats socket, level
+    admin.
+
+    ``shutdown_sessions_after_ms``: connections still held by a member this long after it was drained or taken out are
+    closed; None lets them end by themselves. HAProxy keeps the time in whole seconds.
+    """
+
+    id: EnactorId
+    address: str
+    backends: tuple[BackendMap, ...]
+    beside: SiteId | None = None
+    mode: PlaneMode = PlaneMode.GLOBAL
+    algorithm: Algorithm = Algorithm.DYNAMIC
+    shutdown_sessions_after_ms: int | None = None
+    fence: Fence = Fence.VARIABLE
+
+    def __post_init__(self) -> None:
+        if self.mode is PlaneMode.LOCAL and self.beside is None:
+            raise ValueError(f"{self.id}: a local plane needs the site it stands beside")
+
+    def algorithm_of(self, backend: BackendMap) -> Algorithm:
+        return backend.algorithm or self.algorithm

@@ -1,0 +1,81 @@
+"""Site shares of a plane in basis points: as its servers would deliver them now, and as a steering would have them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from siteshift.adapters.haproxy.plane import Algorithm, BackendMap, HaproxyPlane
+from siteshift.adapters.haproxy.server_state import ServersState, ServerState
+from siteshift.adapters.haproxy.targets import Problem, mapped_servers, serving_fractions
+from siteshift.adapters.haproxy.weights import integer_weights
+from siteshift.core.model.steering import Steering
+from siteshift.core.model.units import WHOLE_BP, ServiceId, SiteId
+
+Shares = dict[ServiceId, dict[SiteId, int]]
+
+
+def actual_shares_bp(plane: HaproxyPlane, states: ServersState) -> Shares:
+    """What HAProxy would deliver now: weights of the servers that are usable in its own eyes."""
+    found = []
+    for backend in plane.backends:
+        present = states.get(backend.backend, {})
+        found.append((backend, shares_of_weights(backend, usable_weights(backend, present))))
+    return _by_service(found)
+
+
+def expected_shares_bp(plane: HaproxyPlane, steering: Steering) -> Shares:
+    """What `actual_shares_bp` becomes once the steering is there and all is up; services with a problem are left out."""
+    found = []
+    for backend in plane.backends:
+        wanted = steering.of(backend.service)
+        fractions = serving_fractions(plane, backend, wanted) if wanted is not None else {}
+        if isinstance(fractions, Problem) or not fractions:
+            continue
+        if plane.algorithm_of(backend) is Algorithm.STATIC:
+            weights = dict.fromkeys(fractions, 1)
+        else:
+            weights = integer_weights(fractions)
+        found.append((backend, shares_of_weights(backend, weights)))
+    return _by_service(found)
+
+
+def usable_weights(backend: BackendMap, present: Mapping[str, ServerState]) -> dict[str, int]:
+    """Weights of the mapped servers that get new traffic now."""
+    states = ((server, present.get(server)) for server in mapped_servers(backend))
+    return {server: state.weight for server, state in states if state is not None and state.usable}
+
+
+def shares_of_weights(backend: BackendMap, weights: Mapping[str, float]) -> dict[SiteId, int]:
+    """Site shares from server weights; what shed servers get is missing from the whole."""
+    whole = sum(weights.values())
+    per_site: dict[SiteId, float] = {mapped.site: 0.0 for mapped in backend.servers}
+    if not whole:
+        return dict.fromkeys(per_site, 0)
+    for mapped in backend.servers:
+        per_site[mapped.site] += weights.get(mapped.server, 0)
+    return _rounded({site: weight * WHOLE_BP / whole for site, weight in per_site.items()})
+
+
+def _rounded(exact: Mapping[SiteId, float]) -> dict[SiteId, int]:
+    """Largest remainder: integers that keep the rounded sum."""
+    shares = {site: int(value) for site, value in exact.items()}
+    left = round(sum(exact.values())) - sum(shares.values())
+    for site in sorted(exact, key=lambda s: shares[s] - exact[s])[:left]:
+        shares[site] += 1
+    return shares
+
+
+def _by_service(found: list[tuple[BackendMap, dict[SiteId, int]]]) -> Shares:
+    """A service with several backends (http and https) gets their mean: how its traffic divides is not known here."""
+    grouped: dict[ServiceId, list[dict[SiteId, int]]] = {}
+    for backend, shares in found:
+        grouped.setdefault(backend.service, []).append(shares)
+    merged: Shares = {}
+    for service, several in grouped.items():
+        if len(several) == 1:
+            merged[service] = several[0]
+            continue
+        sites = {site for shares in several for site in shares}
+        mean = {site: sum(shares.get(site, 0) for shares in several) / len(several) for site in sites}
+        merged[service] = _rounded(mean)
+    return merged

@@ -1,0 +1,200 @@
+"""From steering to what every server of a backend shall be. Pure: states in, targets out.
+
+A server that shall serve is ``ready`` with a weight. One that shall not:
+
+=============================================  =======================================================================
+tunnel to another site, shed server            ``drain``: its check goes on, so that it can open at once
+member that may serve, its site has no share   ``drain``: requests in flight and persistent clients end in peace
+active member that is absent from members_pm   ``maint``: even persistent clients go elsewhere
+standby member that is not open                ``maint``, or ``drain`` when its driver has begun to start it
+=============================================  =======================================================================
+
+A backend whose steering cannot be delivered is left as it is, with a `Problem` that says why: never an empty set, and
+never one site's share pushed upon another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from siteshift.adapters.haproxy.plane import Algorithm, BackendMap, HaproxyPlane, PlaneMode, ServerMap
+from siteshift.adapters.haproxy.server_state import AdminState, ServerState
+from siteshift.adapters.haproxy.weights import integer_weights
+from siteshift.core.model.codes import EnactOutcome, MemberRole
+from siteshift.core.model.steering import ServiceSteering
+from siteshift.core.model.units import SiteId
+
+FULL_PM = 1_000
+
+
+class Target(NamedTuple):
+    """What one server shall be. ``weight`` None: any weight above 0 (static algorithms, servers that do not serve)."""
+
+    admin: AdminState
+    weight: int | None = None
+
+    def met_by(self, state: ServerState) -> bool:
+        if self.admin is not state.admin:
+            return False
+        return self.admin is not AdminState.READY or state.weight == self.weight or self._any_weight(state)
+
+    def _any_weight(self, state: ServerState) -> bool:
+        return self.weight is None and state.weight > 0
+
+    def __str__(self) -> str:
+        return f"{self.admin} weight {self.weight}" if self.weight is not None else self.admin.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Why a backend is left as it is, and how the write ends because of it."""
+
+    outcome: EnactOutcome
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendPlan:
+    """Targets of one backend, or the problem; ``missing`` servers are mapped but HAProxy does not have them."""
+
+    backend: BackendMap
+    targets: Mapping[str, Target] = field(default_factory=dict)
+    problem: Problem | None = None
+    missing: tuple[str, ...] = ()
+
+
+def plan_backend(
+    plane: HaproxyPlane, backend: BackendMap, wanted: ServiceSteering, states: Mapping[str, ServerState] | None
+) -> BackendPlan:
+    """What every server of the backend shall be under this steering, given what is there."""
+    if states is None:
+        return _kept(backend, EnactOutcome.FAILED, "no such backend")
+    missing = tuple(server for server in mapped_servers(backend) if server not in states)
+    fractions = serving_fractions(plane, backend, wanted, frozenset(missing))
+    if isinstance(fractions, Problem):
+        return BackendPlan(backend=backend, problem=fractions, missing=missing)
+    targets = _targets(plane, backend, wanted, fractions, states)
+    if not _would_serve(targets, states):
+        return _kept(backend, EnactOutcome.REFUSED, "would be left without a usable server", missing)
+    return BackendPlan(backend=backend, targets=targets, missing=missing)
+
+
+def mapped_servers(backend: BackendMap) -> tuple[str, ...]:
+    return (*(mapped.server for mapped in backend.servers), *backend.shed_servers)
+
+
+def serving_fractions(
+    plane: HaproxyPlane, backend: BackendMap, wanted: ServiceSteering, missing: frozenset[str] = frozenset()
+) -> dict[str, float] | Problem:
+    """The part of the backend's traffic each serving server shall get; servers that get nothing are left out."""
+    shares = dict(wanted.shares_bp)
+    shed_bp = wanted.shed_bp if backend.shed_servers else 0
+    if wanted.shed_bp and not shed_bp and wanted.shed_at is not None:
+        shares[wanted.shed_at] = shares.get(wanted.shed_at, 0) + wanted.shed_bp
+    if plane.mode is PlaneMode.LOCAL and plane.beside is not None:
+        own_bp = shares.get(plane.beside, 0)
+        local = _of_site(backend, plane.beside, wanted, missing)
+        if own_bp and local:
+            shares = {plane.beside: own_bp}
+            shed_bp = shed_bp if wanted.shed_at == plane.beside else 0
+        elif own_bp and not wanted.shares_bp.get(plane.beside):
+            return Problem(
+                outcome=EnactOutcome.REFUSED,
+                detail=f"{own_bp} bp are shed at {plane.beside}: no shed server here to take them",
+            )
+        else:
+            shares.pop(plane.beside, None)
+    return _fractions(backend, wanted, shares, shed_bp, missing, plane.mode)
+
+
+def _fractions(
+    backend: BackendMap,
+    wanted: ServiceSteering,
+    shares: Mapping[SiteId, int],
+    shed_bp: int,
+    missing: frozenset[str],
+    mode: PlaneMode,
+) -> dict[str, float] | Problem:
+    fractions: dict[str, float] = {}
+    for site, share_bp in shares.items():
+        if not share_bp:
+            continue
+        strength = _of_site(backend, site, wanted, missing)
+        whole = sum(strength.values())
+        if not whole and mode is PlaneMode.LOCAL:
+            continue
+        if not whole:
+            detail = f"{site} has {share_bp} bp and no server here that may serve"
+            return Problem(outcome=EnactOutcome.FAILED, detail=detail)
+        for server, part in strength.items():
+            fractions[server] = fractions.get(server, 0.0) + share_bp * part / whole
+    shed_servers = [server for server in backend.shed_servers if server not in missing]
+    for server in shed_servers if shed_bp else ():
+        fractions[server] = shed_bp / len(shed_servers)
+    if not fractions:
+        return Problem(outcome=EnactOutcome.REFUSED, detail="would be left without a usable server")
+    return fractions
+
+
+def _of_site(backend: BackendMap, site: SiteId, wanted: ServiceSteering, missing: frozenset[str]) -> dict[str, int]:
+    """Servers that may carry the site's traffic, with their relative strength: goodput times capacity."""
+    strength = {}
+    for mapped in backend.servers:
+        if mapped.site == site and mapped.server not in missing:
+            goodput_pm = FULL_PM if mapped.member is None else wanted.members_pm.get(mapped.member, 0)
+            if goodput_pm * mapped.capacity_rps > 0:
+                strength[mapped.server] = goodput_pm * mapped.capacity_rps
+    return strength
+
+
+def _targets(
+    plane: HaproxyPlane,
+    backend: BackendMap,
+    wanted: ServiceSteering,
+    fractions: Mapping[str, float],
+    states: Mapping[str, ServerState],
+) -> dict[str, Target]:
+    targets = {}
+    for mapped in backend.servers:
+        if mapped.server in states and mapped.server not in fractions:
+            targets[mapped.server] = Target(_resting(mapped, wanted, states[mapped.server]))
+    for server in backend.shed_servers:
+        if server in states and server not in fractions:
+            targets[server] = Target(AdminState.DRAIN)
+    if plane.algorithm_of(backend) is Algorithm.STATIC:
+        return targets | {server: Target(AdminState.READY) for server in fractions}
+    weights = integer_weights(fractions, _groups(backend))
+    return targets | {server: Target(AdminState.READY, weight) for server, weight in weights.items()}
+
+
+def _resting(mapped: ServerMap, wanted: ServiceSteering, state: ServerState) -> AdminState:
+    """How a server that gets nothing shall wait."""
+    if mapped.member is None or mapped.member in wanted.members_pm:
+        return AdminState.DRAIN
+    if mapped.role is MemberRole.STANDBY and state.admin is AdminState.DRAIN:
+        return AdminState.DRAIN
+    return AdminState.MAINT
+
+
+def _groups(backend: BackendMap) -> list[list[str]]:
+    sites: dict[SiteId, list[str]] = {}
+    for mapped in backend.servers:
+        sites.setdefault(mapped.site, []).append(mapped.server)
+    return list(sites.values())
+
+
+def _would_serve(targets: Mapping[str, Target], states: Mapping[str, ServerState]) -> bool:
+    """Whether somebody serves afterwards. A server out of ``maint`` is up until its first check says otherwise.
+
+    When HAProxy's checks already have everything down, the write cannot make it worse.
+    """
+    opened = [states[server] for server, target in targets.items() if target.admin is AdminState.READY]
+    if any(state.running or state.admin is AdminState.MAINT for state in opened):
+        return True
+    return bool(opened) and not any(states[server].usable for server in targets)
+
+
+def _kept(backend: BackendMap, outcome: EnactOutcome, detail: str, missing: tuple[str, ...] = ()) -> BackendPlan:
+    return BackendPlan(backend=backend, problem=Problem(outcome=outcome, detail=detail), missing=missing)

@@ -1,0 +1,132 @@
+"""Starts a real HAProxy in the foreground, in a folder of its own, on free ports; always ended."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+GENEROUS_S = 20
+"""Deadline of everything waited for here: a busy machine is slow, a hang is longer."""
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port nobody listens on now."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+async def until(true: Callable[[], Awaitable[object]], what: str, deadline_s: float = GENEROUS_S) -> None:
+    """Wait for a condition."""
+    try:
+        async with asyncio.timeout(deadline_s):
+            while not await true():
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"not within {deadline_s} s: {what}") from None
+
+
+class HaproxyServer:
+    """One HAProxy: `socket` is its Unix stats socket, `port` a frontend, `tcp_port` the stats socket over TCP."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.socket = folder / "stats.sock"
+        self.port = free_port()
+        self.tcp_port = free_port()
+        self._process: asyncio.subprocess.Process | None = None
+        self._sections = ""
+
+    @property
+    def address(self) -> str:
+        return f"unix:{self.socket}"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    async def start(self, sections: str) -> None:
+        """``sections``: backends, and whatever follows the frontend ``front`` with its default backend ``web``."""
+        self._sections = sections
+        config = self.folder / "haproxy.cfg"
+        config.write_text(
+            f"""
+global
+  maxconn 4000
+  stats socket {self.socket} mode 600 level admin
+  stats socket ipv4@127.0.0.1:{self.tcp_port} level admin
+  stats timeout 10s
+defaults
+  mode http
+  timeout connect 2s
+  timeout client 30s
+  timeout server 30s
+frontend front
+  bind 127.0.0.1:{self.port}
+  default_backend web
+{sections}
+"""
+        )
+        await self.start_file(config)
+
+    async def start_file(self, config: Path) -> None:
+        binary = shutil.which("haproxy") or "/usr/sbin/haproxy"
+        if not Path(binary).exists():
+            raise AssertionError("haproxy is not installed: apt-get install haproxy")
+        with (self.folder / "haproxy.log").open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                binary, "-db", "-f", str(config), stdout=log, stderr=asyncio.subprocess.STDOUT
+            )
+        await until(self._answers, f"haproxy up; log: {self.folder / 'haproxy.log'}")
+
+    async def _answers(self) -> bool:
+        assert self._process is not None
+        if self._process.returncode is not None:
+            raise AssertionError((self.folder / "haproxy.log").read_text())
+        try:
+            return "Pid:" in await self.cli("show info")
+        except OSError:
+            return False
+
+    async def cli(self, line: str) -> str:
+        """The raw answer to one line."""
+        async with asyncio.timeout(GENEROUS_S):
+            reader, writer = await asyncio.open_unix_connection(str(self.socket), limit=1 << 22)
+            try:
+                writer.write(line.encode() + b"\n")
+                return (await reader.read(-1)).decode()
+            finally:
+                writer.close()
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    async def stop(self) -> None:
+        if self._process is None or self._process.returncode is not None:
+            return
+        self._process.kill()
+        await self._process.wait()
+        self.socket.unlink(missing_ok=True)
+
+    async def restart(self) -> None:
+        """Killed and started again: it forgets weights, states and variables."""
+        await self.stop()
+        await self.start(self._sections)
+
+
+@asynccontextmanager
+async def haproxy(folder: Path, sections: str) -> AsyncIterator[HaproxyServer]:
+    """A running HAProxy; ended when the block is left."""
+    server = HaproxyServer(folder)
+    try:
+        await server.start(sections)
+        yield server
+    finally:
+        await server.stop()
