@@ -1,0 +1,178 @@
+"""Serving datagrams: many per system call where the kernel offers it.
+
+``recvmmsg`` and ``sendmmsg`` through ctypes carry up to 64 datagrams per call; behind one ``add_reader`` that works
+on any event loop and costs less than a datagram protocol (measured: 133,000-140,000 queries per second and core
+against 107,000-113,000). One batch a wake-up: other work of the loop waits 64 answers at most, about 0.4 ms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+Respond = Callable[[bytes], bytes | None]
+
+BATCH = 64
+BUFFER_BYTES = 4_096
+"""Longer queries are cut and so fail to parse; none of use are that long."""
+RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
+"""Some 10,000 queries: rides out a pause of the loop of 100 ms at 100,000 queries a second."""
+
+_WORDS_PER_HEADER = 16
+_LENGTH_WORD = 14
+_MSG_DONTWAIT = 0x40
+
+
+class _IoVec(ctypes.Structure):
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+class _MmsgHdr(ctypes.Structure):
+    """struct mmsghdr of recvmmsg(2) on 64-bit Linux: 64 bytes, ``received`` at byte 56."""
+
+    _fields_ = (
+        ("name", ctypes.c_void_p),
+        ("name_length", ctypes.c_uint32),
+        ("iov", ctypes.c_void_p),
+        ("iov_count", ctypes.c_size_t),
+        ("control", ctypes.c_void_p),
+        ("control_length", ctypes.c_size_t),
+        ("flags", ctypes.c_int),
+        ("received", ctypes.c_uint32),
+    )
+
+
+def kernel_batches() -> bool:
+    """Whether this system has the calls and the memory layout `BatchServer` needs."""
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+    except OSError:
+        return False
+    return hasattr(libc, "recvmmsg") and hasattr(libc, "sendmmsg") and ctypes.sizeof(_MmsgHdr) == 64
+
+
+class _Half:
+    """One direction: headers, their buffers, and flat views of both for reading and writing lengths without ctypes."""
+
+    def __init__(self, addresses: Any, address_bytes: int) -> None:
+        self.data = bytearray(BATCH * BUFFER_BYTES)
+        self.view = memoryview(self.data)
+        base = ctypes.addressof((ctypes.c_char * len(self.data)).from_buffer(self.data))
+        self.vectors = (_IoVec * BATCH)()
+        self.headers = (_MmsgHdr * BATCH)()
+        for i in range(BATCH):
+            self.vectors[i].base = base + i * BUFFER_BYTES
+            self.vectors[i].length = BUFFER_BYTES
+            self.headers[i].name = ctypes.addressof(addresses) + i * address_bytes
+            self.headers[i].name_length = address_bytes
+            self.headers[i].iov = ctypes.addressof(self.vectors) + i * ctypes.sizeof(_IoVec)
+            self.headers[i].iov_count = 1
+        self.received = memoryview(self.headers).cast("B").cast("I")
+        self.lengths = memoryview(self.vectors).cast("B").cast("L")
+
+
+class BatchServer:
+    """One socket served in batches. ``dropped`` counts replies the socket would not take."""
+
+    def __init__(self, sock: socket.socket, respond: Respond) -> None:
+        self._sock = sock
+        self._fd = sock.fileno()
+        self._respond = respond
+        self.dropped = 0
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._recvmmsg = libc.recvmmsg
+        self._recvmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p)
+        self._sendmmsg = libc.sendmmsg
+        self._sendmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
+        address_bytes = 28 if sock.family == socket.AF_INET6 else 16
+        self._addresses = (ctypes.c_char * (BATCH * address_bytes))()
+        self._in = _Half(self._addresses, address_bytes)
+        self._out = _Half(self._addresses, address_bytes)
+        self._in_at = ctypes.addressof(self._in.headers)
+        self._out_at = ctypes.addressof(self._out.headers)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._fd, self._drain)
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._fd)
+        self._sock.close()
+
+    def _drain(self) -> None:
+        count = self._recvmmsg(self._fd, self._in_at, BATCH, _MSG_DONTWAIT, None)
+        if count <= 0:
+            return  # nothing after all, or an ICMP error of an answer sent earlier: both are over with this call
+        received, taken = self._in.received, self._in.view
+        lengths, given = self._out.lengths, self._out.view
+        respond = self._respond
+        first = 0
+        at = 0
+        for i in range(count):
+            reply = respond(bytes(taken[at : at + received[i * _WORDS_PER_HEADER + _LENGTH_WORD]]))
+            if reply is None:
+                self._send(first, i)
+                first = i + 1
+            else:
+                given[at : at + len(reply)] = reply
+                lengths[2 * i + 1] = len(reply)
+            at += BUFFER_BYTES
+        self._send(first, count)
+
+    def _send(self, first: int, end: int) -> None:
+        """Send replies ``first`` up to ``end``: reply i goes to the address query i came from."""
+        while first < end:
+            sent = self._sendmmsg(self._fd, self._out_at + first * 64, end - first, _MSG_DONTWAIT)
+            if sent <= 0:  # the first of the rest cannot go (full buffer, unreachable peer): it is lost, as UDP may be
+                self.dropped += 1
+                sent = 1
+            first += sent
+
+
+class DatagramServer(asyncio.DatagramProtocol):
+    """The portable form: one datagram per call."""
+
+    def __init__(self, respond: Respond) -> None:
+        self._respond = respond
+        self._transport: asyncio.DatagramTransport | None = None
+        self.dropped = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.DatagramTransport) or hasattr(transport, "sendto")
+        self._transport = transport  # type: ignore[assignment]
+
+    def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
+        reply = self._respond(data)
+        if reply is not None and self._transport is not None:
+            self._transport.sendto(reply, addr)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+
+def udp_socket(host: str, port: int) -> socket.socket:
+    """A bound, non-blocking datagram socket. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, RECEIVE_BUFFER_BYTES)
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+async def serve_datagrams(sock: socket.socket, respond: Respond) -> BatchServer | DatagramServer:
+    """Answer what comes in on a socket until the server returned is closed; it owns the socket."""
+    if kernel_batches() and os.name == "posix":
+        return BatchServer(sock, respond)
+    _, server = await asyncio.get_running_loop().create_datagram_endpoint(lambda: DatagramServer(respond), sock=sock)
+    return server
