@@ -1,0 +1,43 @@
+"""Deadlines of equal length expire in the order in which they were set: one deque a length, no heap, no cancelling.
+
+A run that finished leaves its deadline behind; it is dropped when its time comes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from siteshift.adapters.probes.slot import Slot
+
+
+class Deadlines:
+    """Expires runs after a length of time. All times are monotonic microseconds."""
+
+    __slots__ = ("_lines",)
+
+    def __init__(self) -> None:
+        self._lines: dict[int, deque[tuple[int, Slot, int]]] = {}
+
+    def add(self, length_us: int, slot: Slot, now_us: int) -> None:
+        """The slot's present run expires ``length_us`` from now."""
+        line = self._lines.get(length_us)
+        if line is None:
+            line = self._lines[length_us] = deque()
+        line.append((now_us + length_us, slot, slot.run))
+
+    def next_us(self) -> int | None:
+        """The earliest deadline, of a finished run perhaps."""
+        return min((line[0][0] for line in self._lines.values() if line), default=None)
+
+    def expired(self, now_us: int) -> Iterator[Slot]:
+        """The slots whose run is still pending at its deadline, each once."""
+        for line in self._lines.values():
+            while line and line[0][0] <= now_us:
+                _, slot, run = line.popleft()
+                if slot.pending and slot.run == run:
+                    yield slot
+
+    def tidy(self) -> None:
+        """Forget lengths that nothing uses any more."""
+        self._lines = {length_us: line for length_us, line in self._lines.items() if line}

@@ -1,0 +1,41 @@
+"""How late probes start, as a histogram: cheap to feed 15,000 times a second, exact enough to judge a 5 ms goal."""
+
+from __future__ import annotations
+
+BUCKET_US = 100
+BUCKETS = 10_000
+"""0.1 ms buckets up to one second; anything later counts in the last."""
+
+
+class Lateness:
+    """Counts starts by their lateness: the time between a start being due and being made."""
+
+    __slots__ = ("_counts", "count", "worst_us")
+
+    def __init__(self) -> None:
+        self._counts = [0] * BUCKETS
+        self.count = 0
+        self.worst_us = 0
+
+    def add(self, late_us: int) -> None:
+        self.count += 1
+        if late_us > self.worst_us:
+            self.worst_us = late_us
+        bucket = late_us // BUCKET_US
+        self._counts[bucket if bucket < BUCKETS else -1] += 1
+
+    def quantile_us(self, per_mille: int) -> int:
+        """The upper edge of the bucket that holds this quantile; 0 when nothing was counted."""
+        wanted = -(-self.count * per_mille // 1_000)
+        seen = 0
+        for bucket, count in enumerate(self._counts):
+            seen += count
+            if seen >= wanted and seen:
+                return (bucket + 1) * BUCKET_US
+        return 0
+
+    def clear(self) -> None:
+        """Start anew, for instance after a warm-up."""
+        self._counts = [0] * BUCKETS
+        self.count = 0
+        self.worst_us = 0

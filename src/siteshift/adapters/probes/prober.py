@@ -1,0 +1,319 @@
+"""The live `ports.Prober`: one timer starts what is due, one poller hears the answers, deques tell what is overdue.
+
+Rules:
+
+- At most one run of a probe is pending. A run that becomes due meanwhile is skipped and counted, with one exception:
+  while hastened, a run that already had its early verdict gives way to the fresh one.
+- A run with a stopwatch is reported `Stage.EARLY` (fail, timeout) once it has been pending that long; how it ends
+  after all comes as `Stage.LATE`, unless it gave way. Early counts, late does not: each run is counted once.
+- Unknown is not down: when our own loop stood still for longer than `ProberLimits.stall_ms`, time-outs of the runs
+  that lived through it are `lost`, and passes have the standstill taken off their latency.
+- A pass slower than `ProbeSpec.slo_latency_ms` is a pass with `Fault.SLOW`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from time import monotonic_ns
+
+from siteshift.adapters.probes.carriers import carrier_for
+from siteshift.adapters.probes.deadlines import Deadlines
+from siteshift.adapters.probes.lateness import Lateness
+from siteshift.adapters.probes.poller import Poller
+from siteshift.adapters.probes.schedule import Schedule
+from siteshift.adapters.probes.slot import Slot, Verdict, failed, lost
+from siteshift.adapters.probes.twin import twin_of
+from siteshift.adapters.probes.workbench import ProberLimits, Workbench
+from siteshift.core.model.codes import Fault, Outcome, Stage
+from siteshift.core.model.probe import ProbeSpec
+from siteshift.core.model.units import ProbeId
+from siteshift.ports import Clock, ProbeResult, ProbeSink
+
+LEAST_SLEEP_US = 1_000
+"""uvloop's clock ticks in whole milliseconds; starts that fall into one tick are made together."""
+
+HEARTBEAT_US = 50_000
+"""The timer fires at least this often, so that a standstill of the loop is noticed."""
+
+_GRANTED = (Outcome.PASS, Fault.SLOW, "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProberFigures:
+    """Counters since the start, for metrics. ``skipped``: due while the run before was still pending."""
+
+    started: int
+    skipped: int
+    missed_laps: int
+    stalls: int
+    pending: int
+    sockets_open: int
+    late_p50_us: int
+    late_p99_us: int
+    late_worst_us: int
+
+
+def settle_heap() -> None:
+    """Take what exists now out of the garbage collector's rounds: call once, after start (see limits.md: latency)."""
+    gc.collect()
+    gc.freeze()
+
+
+class SocketProber:
+    """Probes real targets. `configure`, `hasten` and `set_stopwatch` may be called before and during `run`."""
+
+    def __init__(
+        self, clock: Clock, sink: ProbeSink, *, limits: ProberLimits | None = None, seed: int | None = None
+    ) -> None:
+        self._clock = clock
+        self._sink = sink
+        self._limits = limits or ProberLimits()
+        self._seed = random.SystemRandom().getrandbits(32) if seed is None else seed
+        self._slots: dict[ProbeId, Slot] = {}
+        self._twins: dict[ProbeId, Slot] = {}
+        self._specs: tuple[ProbeSpec, ...] = ()
+        self._schedule: Schedule[Slot] = Schedule(origin_us=monotonic_ns() // 1_000, seed=self._seed)
+        self._timeouts = Deadlines()
+        self._stopwatches = Deadlines()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: asyncio.TaskGroup | None = None
+        self._bench: Workbench | None = None
+        self._timer: asyncio.Handle | None = None
+        self._wake_us = 0
+        self._stalled_at_us = 0
+        self._stall_us = 0
+        self._offset_us = 0
+        self._started = self._skipped = self._stalls = 0
+        self.lateness = Lateness()
+
+    # ---- ports.Prober
+
+    def configure(self, specs: Sequence[ProbeSpec]) -> None:
+        """Replace the whole set. Unchanged specs keep phase, connection, sprint and the run in flight.
+
+        A removed or changed probe's run in flight is dropped without a result. Raises ValueError for two probes
+        with one id, before anything is changed.
+        """
+        if len({spec.id for spec in specs}) != len(specs):
+            raise ValueError("two probes have the same id")
+        self._specs = tuple(specs)
+        if self._bench is not None:
+            self._install(self._bench)
+
+    def hasten(self, probes: Sequence[ProbeId], interval_ms: int, until_ms: int) -> None:
+        """Probe these at ``interval_ms`` until ``until_ms`` of siteshift time; a time gone by ends it.
+
+        Unknown ids are ignored: the set may have been replaced meanwhile. At most two minutes at a time.
+        """
+        if self._bench is None:
+            return
+        now_us = monotonic_ns() // 1_000
+        until_us = until_ms * 1_000 - self._offset_us
+        for probe in probes:
+            slot = self._slots.get(probe)
+            if slot is not None:
+                self._schedule.hasten(slot, interval_us=interval_ms * 1_000, until_us=until_us, now_us=now_us)
+        self._rearm(now_us)
+
+    async def run(self) -> None:
+        """Probe until cancelled. Everything opened is closed on the way out."""
+        loop = asyncio.get_running_loop()
+        poller = Poller(loop)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._loop, self._tasks = loop, tasks
+                self._offset_us = self._clock.now_ms() * 1_000 - monotonic_ns() // 1_000
+                self._bench = Workbench(
+                    poller=poller,
+                    limits=self._limits,
+                    finish=self._finish,
+                    spawn=self._spawn,
+                    socket_limit=self._limits.socket_limit,
+                )
+                self._install(self._bench)
+                await loop.create_future()
+        finally:
+            self._stop()
+            poller.close()
+
+    # ---- beyond the port
+
+    def set_stopwatch(self, probes: Sequence[ProbeId], stopwatch_ms: int) -> None:
+        """From their next run on, these probes speak early after ``stopwatch_ms`` (0: never)."""
+        for probe in probes:
+            if slot := self._slots.get(probe):
+                slot.stopwatch_us = stopwatch_ms * 1_000
+
+    def pending_ms(self, probe: ProbeId) -> int | None:
+        """How long the probe's present run has been pending; None when none is."""
+        slot = self._slots.get(probe)
+        if slot is None or not slot.pending:
+            return None
+        return (monotonic_ns() // 1_000 - slot.started_us) // 1_000
+
+    def figures(self) -> ProberFigures:
+        return ProberFigures(
+            started=self._started,
+            skipped=self._skipped,
+            missed_laps=self._schedule.missed_laps,
+            stalls=self._stalls,
+            pending=sum(slot.pending for slot in (*self._slots.values(), *self._twins.values())),
+            sockets_open=self._bench.sockets_open if self._bench else 0,
+            late_p50_us=self.lateness.quantile_us(500),
+            late_p99_us=self.lateness.quantile_us(990),
+            late_worst_us=self.lateness.worst_us,
+        )
+
+    # ---- the set
+
+    def _install(self, bench: Workbench) -> None:
+        wanted = {spec.id: spec for spec in self._specs}
+        twins = {spec.id: twin for spec in self._specs if (twin := twin_of(spec, self._limits.twin_every))}
+        self._slots = self._matched(self._slots, wanted, bench)
+        self._twins = self._matched(self._twins, twins, bench)
+        for slot in self._twins.values():
+            slot.must_fail = True
+        self._timeouts.tidy()
+        self._stopwatches.tidy()
+        now_us = monotonic_ns() // 1_000
+        self._schedule.replace((*self._slots.values(), *self._twins.values()), now_us)
+        self._rearm(now_us)
+
+    @staticmethod
+    def _matched(
+        present: dict[ProbeId, Slot], wanted: dict[ProbeId, ProbeSpec], bench: Workbench
+    ) -> dict[ProbeId, Slot]:
+        """Slots for the wanted specs: the present one where the spec is unchanged, a new one elsewhere."""
+        for probe, slot in present.items():
+            if wanted.get(probe) != slot.spec:
+                slot.pending = False
+                slot.carrier.close()
+        slots: dict[ProbeId, Slot] = {}
+        for probe, spec in wanted.items():
+            old = present.get(probe)
+            if old is not None and old.spec == spec:
+                slots[probe] = old
+                continue
+            slots[probe] = slot = Slot(spec)
+            slot.carrier = carrier_for(slot, bench)
+        return slots
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for slot in (*self._slots.values(), *self._twins.values()):
+            slot.pending = False
+            slot.carrier.close()
+        self._slots, self._twins = {}, {}
+        self._bench = self._tasks = self._loop = None
+
+    def _spawn(self, work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
+        assert self._tasks is not None
+        return self._tasks.create_task(work, name=name)
+
+    # ---- the timer
+
+    def _rearm(self, now_us: int) -> None:
+        """Wake at the next start or deadline."""
+        if self._loop is None:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        wake_us = now_us + HEARTBEAT_US
+        for next_us in (self._schedule.next_us(), self._timeouts.next_us(), self._stopwatches.next_us()):
+            if next_us is not None and next_us < wake_us:
+                wake_us = next_us
+        self._wake_us = max(wake_us, now_us + LEAST_SLEEP_US)
+        self._timer = self._loop.call_later((self._wake_us - now_us) / 1e6, self._tick)
+
+    def _tick(self) -> None:
+        now_us = monotonic_ns() // 1_000
+        late_us = now_us - self._wake_us
+        if late_us > self._limits.stall_ms * 1_000:
+            self._note_stall(now_us, late_us)
+        due: list[tuple[int, Slot]] = []
+        try:
+            self._expire(now_us)
+            due = self._schedule.take(now_us, self._limits.batch)
+            for due_us, slot in due:
+                self._start(slot, due_us)
+        finally:
+            if len(due) >= self._limits.batch and self._loop is not None:
+                self._wake_us = monotonic_ns() // 1_000
+                self._timer = self._loop.call_soon(self._tick)
+            else:
+                self._rearm(monotonic_ns() // 1_000)
+
+    def _note_stall(self, now_us: int, late_us: int) -> None:
+        self._stalls += 1
+        self._stalled_at_us = now_us
+        self._stall_us = late_us
+        if self._bench is not None:
+            self._bench.poller.drain()  # answers that wait in the sockets come before time-outs
+
+    def _start(self, slot: Slot, due_us: int) -> None:
+        if slot.pending:
+            if not (slot.spoken and slot.haste_us):
+                self._skipped += 1
+                return
+            slot.carrier.abort()
+        now_us = monotonic_ns() // 1_000
+        self._started += 1
+        self.lateness.add(now_us - due_us)
+        slot.run += 1
+        slot.pending = True
+        slot.spoken = False
+        slot.started_us = now_us
+        slot.started_ms = (now_us + self._offset_us) // 1_000
+        self._timeouts.add(slot.timeout_us, slot, now_us)
+        if slot.stopwatch_us and slot.stopwatch_us < slot.timeout_us:
+            self._stopwatches.add(slot.stopwatch_us, slot, now_us)
+        slot.carrier.start()
+
+    # ---- verdicts
+
+    def _expire(self, now_us: int) -> None:
+        for slot in self._timeouts.expired(now_us):
+            slot.carrier.abort()
+            if slot.started_us < self._stalled_at_us:
+                self._finish(slot, lost(f"the prober itself stood still for {self._stall_us // 1_000} ms"))
+            else:
+                self._finish(slot, failed(Fault.TIMEOUT, f"no answer in {slot.timeout_us // 1_000} ms"))
+        for slot in self._stopwatches.expired(now_us):
+            if slot.started_us >= self._stalled_at_us:
+                detail = f"still no answer after {slot.stopwatch_us // 1_000} ms"
+                self._deliver(slot, failed(Fault.TIMEOUT, detail), now_us, Stage.EARLY)
+                slot.spoken = True
+
+    def _finish(self, slot: Slot, verdict: Verdict) -> None:
+        """The run ended (called by carriers, once a run)."""
+        if not slot.pending:
+            return
+        slot.pending = False
+        self._deliver(slot, verdict, monotonic_ns() // 1_000, Stage.LATE if slot.spoken else Stage.FINAL)
+
+    def _deliver(self, slot: Slot, verdict: Verdict, now_us: int, stage: Stage) -> None:
+        latency_us = now_us - slot.started_us
+        if slot.started_us < self._stalled_at_us:
+            latency_us = max(latency_us - self._stall_us, 0)
+        outcome, fault, detail = verdict
+        if outcome is Outcome.PASS and latency_us > slot.spec.slo_latency_ms * 1_000:
+            outcome, fault, detail = _GRANTED
+        self._sink(
+            ProbeResult(
+                slot.spec.id,
+                outcome,
+                fault,
+                latency_us,
+                (now_us + self._offset_us) // 1_000,
+                slot.started_ms,
+                detail,
+                slot.must_fail,
+                stage,
+            )
+        )

@@ -1,0 +1,74 @@
+"""A probe in the prober: its specification, its place in the schedule, and the one run that may be in flight."""
+
+from __future__ import annotations
+
+from typing import Protocol
+from zlib import crc32
+
+from siteshift.adapters.probes.schedule import Entry
+from siteshift.core.model.codes import Fault, Outcome
+from siteshift.core.model.probe import ProbeSpec
+
+Verdict = tuple[Outcome, Fault, str]
+"""What a run amounted to, and a detail for people."""
+
+PASSED: Verdict = (Outcome.PASS, Fault.NONE, "")
+
+
+def failed(fault: Fault, detail: str) -> Verdict:
+    """The target is to blame."""
+    return (Outcome.FAIL, fault, detail)
+
+
+def lost(detail: str) -> Verdict:
+    """We could not ask: no evidence about the target (law 3)."""
+    return (Outcome.LOST, Fault.LOCAL, detail)
+
+
+class Carrier(Protocol):
+    """Carries out one probe specification, one run at a time, and tells its workbench how the run ended."""
+
+    def start(self) -> None:
+        """Begin a run. May finish it before returning."""
+
+    def abort(self) -> None:
+        """Give up the run in flight, if any; no verdict follows. The next `start` is clean."""
+
+    def close(self) -> None:
+        """Give up everything, kept connections too."""
+
+
+class Slot(Entry):
+    """One probe. At most one run is pending. ``spoken``: the present run has had its early verdict.
+    ``must_fail``: this is the twin of a probe."""
+
+    __slots__ = (
+        "carrier",
+        "must_fail",
+        "pending",
+        "run",
+        "spec",
+        "spoken",
+        "started_ms",
+        "started_us",
+        "stopwatch_us",
+        "timeout_us",
+    )
+
+    carrier: Carrier
+
+    def __init__(self, spec: ProbeSpec) -> None:
+        # Probes that share a millisecond are spread inside it: 15,000 a second are 15 a millisecond.
+        super().__init__(
+            interval_us=spec.interval_ms * 1_000,
+            phase_us=spec.phase_ms * 1_000 + crc32(spec.id.encode()) % 1_000,
+        )
+        self.spec = spec
+        self.must_fail = False
+        self.timeout_us = spec.timeout_ms * 1_000
+        self.stopwatch_us = spec.stopwatch_ms * 1_000
+        self.pending = False
+        self.spoken = False
+        self.run = 0
+        self.started_us = 0
+        self.started_ms = 0
