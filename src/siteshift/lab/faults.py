@@ -1,0 +1,235 @@
+"""What can go wrong on command. Each fault is a value; `apply` does it to a running lab and `undo` takes it back.
+
+Crash and hang are real: SIGKILL and SIGSTOP of the site's process (a stopped process still has its connections
+accepted by the kernel, and nothing answers). Undoing a crash starts the process again: the site returns.
+"""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from typing import Protocol, assert_never
+
+from siteshift.lab.control import Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crash:
+    """The site's process dies: connections are reset, new ones refused."""
+
+    site: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hang:
+    """The site's process stops: connections are accepted, nothing answers."""
+
+    site: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlackHole:
+    """Packets to and from the site vanish (network namespaces only)."""
+
+    site: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errors:
+    """This part of all requests at the site, health probes included, is answered 500."""
+
+    site: str
+    rate_pm: int = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """Every answer of the site comes later, without using more of its capacity."""
+
+    site: str
+    added_ms: int = 1_500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlowMember:
+    """One member works this much slower (1000 is normal), so its queue fills."""
+
+    site: str
+    member: str
+    slowdown_pm: int = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeLie:
+    """The health page says all is well while every user request fails."""
+
+    site: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthPageBroken:
+    """The health page fails while users are served well. ``site`` empty: everywhere."""
+
+    site: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberCrash:
+    """One member stops listening."""
+
+    site: str
+    member: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberFlap:
+    """One member goes down and up in turn."""
+
+    site: str
+    member: str
+    down_ms: int = 2_000
+    up_ms: int = 1_000
+
+
+Fault = (
+    Crash | Hang | BlackHole | Errors | Latency | SlowMember | ProbeLie | HealthPageBroken | MemberCrash | MemberFlap
+)
+
+FAULTS: dict[str, type[Fault]] = {
+    "crash": Crash,
+    "hang": Hang,
+    "black_hole": BlackHole,
+    "errors": Errors,
+    "latency": Latency,
+    "slow_member": SlowMember,
+    "probe_lie": ProbeLie,
+    "health_page_broken": HealthPageBroken,
+    "member_crash": MemberCrash,
+    "member_flap": MemberFlap,
+}
+"""The faults by the name the command line uses."""
+
+
+class World(Protocol):
+    """What a fault needs of a lab."""
+
+    @property
+    def site_ids(self) -> tuple[str, ...]: ...
+
+    async def tell(self, site: str, message: Message) -> Message:
+        """Send a control message to the site's process."""
+
+    def signal_site(self, site: str, number: signal.Signals) -> None:
+        """Signal the site's process."""
+
+    async def start_site(self, site: str) -> None:
+        """Start the site's process and wait until it serves. Does nothing when it runs."""
+
+    def cut_site(self, site: str) -> None:
+        """Make packets to and from the site vanish. Raises `FaultImpossible` where that cannot be done."""
+
+    def mend_site(self, site: str) -> None:
+        """Let packets through again."""
+
+
+class FaultImpossible(Exception):
+    """This form of the lab cannot have that fault, or its words make no sense; says why."""
+
+
+def parse_fault(text: str, *, site: str, member: str) -> Fault:
+    """A fault from ``name``, ``name:number`` or ``name:number@site`` (rate in per mille, latency in ms).
+
+    ``site`` and ``member`` are the defaults. Raises `FaultImpossible` for an unknown name or a bad number.
+    """
+    words, _, where = text.partition("@")
+    name, _, number = words.partition(":")
+    where = where or site
+    if name not in FAULTS:
+        raise FaultImpossible(f"unknown fault {name!r}; known: {', '.join(FAULTS)}")
+    if number and not number.isdigit():
+        raise FaultImpossible(f"{number!r} is not a whole number")
+    size = int(number) if number else None
+    match name:
+        case "errors":
+            return Errors(site=where, rate_pm=300 if size is None else size)
+        case "latency":
+            return Latency(site=where, added_ms=1_500 if size is None else size)
+        case "slow_member":
+            return SlowMember(site=where, member=member, slowdown_pm=10_000 if size is None else size)
+        case "member_crash":
+            return MemberCrash(site=where, member=member)
+        case "member_flap":
+            return MemberFlap(site=where, member=member)
+        case "health_page_broken":
+            return HealthPageBroken(site="" if where == "everywhere" else where)
+        case "crash":
+            return Crash(site=where)
+        case "hang":
+            return Hang(site=where)
+        case "black_hole":
+            return BlackHole(site=where)
+        case _:
+            return ProbeLie(site=where)
+
+
+def name_of(fault: Fault) -> str:
+    """The command line's name of a fault."""
+    return next(name for name, kind in FAULTS.items() if isinstance(fault, kind))
+
+
+async def apply(world: World, fault: Fault) -> None:
+    """Hurt the world. Raises `ControlError` when the site's process does not answer."""
+    match fault:
+        case Crash(site=site):
+            world.signal_site(site, signal.SIGKILL)
+        case Hang(site=site):
+            world.signal_site(site, signal.SIGSTOP)
+        case BlackHole(site=site):
+            world.cut_site(site)
+        case Errors(site=site, rate_pm=rate_pm):
+            await world.tell(site, _condition(work_error_pm=rate_pm, health_error_pm=rate_pm))
+        case Latency(site=site, added_ms=added_ms):
+            await world.tell(site, _condition(added_ms=added_ms))
+        case SlowMember(site=site, member=member, slowdown_pm=slowdown_pm):
+            await world.tell(site, {**_condition(slowdown_pm=slowdown_pm), "member": member})
+        case ProbeLie(site=site):
+            await world.tell(site, _condition(work_error_pm=1_000))
+        case HealthPageBroken(site=site):
+            for each in _sites(world, site):
+                await world.tell(each, _condition(health_error_pm=1_000))
+        case MemberCrash(site=site, member=member):
+            await world.tell(site, {"do": "close", "member": member})
+        case MemberFlap(site=site, member=member, down_ms=down_ms, up_ms=up_ms):
+            await world.tell(site, {"do": "flap", "member": member, "down_ms": down_ms, "up_ms": up_ms})
+        case _:
+            assert_never(fault)
+
+
+async def undo(world: World, fault: Fault) -> None:
+    """Take the fault back: the site, or the member, returns."""
+    match fault:
+        case Crash(site=site):
+            await world.start_site(site)
+        case Hang(site=site):
+            world.signal_site(site, signal.SIGCONT)
+        case BlackHole(site=site):
+            world.mend_site(site)
+        case Errors(site=site) | Latency(site=site) | ProbeLie(site=site):
+            await world.tell(site, _condition())
+        case SlowMember(site=site, member=member):
+            await world.tell(site, {**_condition(), "member": member})
+        case HealthPageBroken(site=site):
+            for each in _sites(world, site):
+                await world.tell(each, _condition())
+        case MemberCrash(site=site, member=member) | MemberFlap(site=site, member=member):
+            await world.tell(site, {"do": "settle", "member": member})
+        case _:
+            assert_never(fault)
+
+
+def _condition(**wrong: int) -> Message:
+    return {"do": "condition", **wrong}
+
+
+def _sites(world: World, site: str) -> tuple[str, ...]:
+    return (site,) if site else world.site_ids

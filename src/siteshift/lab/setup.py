@@ -1,0 +1,136 @@
+"""Writes the configuration file of the lab's node: the lab's sites, members and addresses in siteshift's own format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from siteshift.core.model.codes import MemberRole
+from siteshift.lab.spec import SERVICE, SERVICE_NAME, ZONE, LabSpec, MemberSpec, SiteSpec
+
+Yaml = dict[str, object]
+
+FAST_POLICY: Yaml = {
+    "ttl_normal_s": 10,
+    "ttl_suspect_s": 2,
+    "hold_down_s": 10,
+    "soak_s": 2,
+    "proof_s": 1,
+    "velocity_percent": 100,
+    "standby_deadline_s": 20,
+}
+"""Times short enough for a person to watch; everything else is the default of the product."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeOptions:
+    """How the node is configured. ``policy`` and ``judging`` are laid over the file's sections, key by key.
+
+    ``site`` is where the node stands: outside the site that the demonstration kills (law 17).
+    """
+
+    id: str = "node-anyang"
+    site: str = "anyang"
+    policy: Yaml = field(default_factory=lambda: dict(FAST_POLICY))
+    judging: Yaml = field(default_factory=dict)
+    sections: Yaml = field(default_factory=dict)
+    """Whole top-level sections that replace those written here (the HAProxy form's enactors)."""
+
+
+def write_config(spec: LabSpec, options: NodeOptions) -> Path:
+    """Write ``siteshift.yaml`` into the lab's folder and return its path."""
+    path = spec.path / "siteshift.yaml"
+    text = yaml.safe_dump(config_of(spec, options), sort_keys=False, width=120)
+    path.write_text(f"# Written by the lab; edit a copy.\n{text}")
+    return path
+
+
+def config_of(spec: LabSpec, options: NodeOptions) -> Yaml:
+    """The configuration as plain values."""
+    return {
+        "node": {"id": options.id, "site": options.site, "state_dir": str(spec.path / "state")},
+        "api": {"unix": {"path": str(spec.path / "api.sock")}},
+        "judging": {"interval_ms": 1_000, "fast_interval_ms": 200, "timeout_ms": 800, **options.judging},
+        "policy": options.policy,
+        "sites": [{"id": site.id, "label": site.label} for site in spec.sites],
+        "anchors": {
+            "outside": [
+                {"id": f"anchor-{number}", "kind": "tcp", "address": address, "port": spec.port}
+                for number, address in enumerate(spec.anchors, start=1)
+            ]
+        },
+        "standby_drivers": [_driver(spec, site) for site in spec.sites if site.capacity_rps(MemberRole.STANDBY)],
+        "enactors": [_embedded_dns(spec)],
+        "services": [_service(spec)],
+        **options.sections,
+    }
+
+
+def _service(spec: LabSpec) -> Yaml:
+    return {
+        "id": SERVICE,
+        "names": [SERVICE_NAME],
+        "tier": 1,
+        "demand_rps": spec.clients.load_rps,
+        "slo": {"latency_ms": spec.clients.slo_ms, "error_percent": 1},
+        "probes": PROBES,
+        "pools": [_pool(site) for site in spec.sites],
+    }
+
+
+PROBES: list[Yaml] = [
+    {"id": "health", "kind": "http", "path": "/healthz", "twin": {"path": "/no-such-page"}},
+    {
+        "id": "journey",
+        "kind": "journey",
+        "steps": [
+            {"path": "/login", "extract": {"token": "token=(.+)"}},
+            {"path": "/fetch?token={token}"},
+        ],
+    },
+]
+"""What a person would configure: the health page, and what users do. A health page may lie; a journey cannot."""
+
+
+def _pool(site: SiteSpec) -> Yaml:
+    return {
+        "site": site.id,
+        "nominal_percent": site.nominal_bp // 100,
+        "answers": [site.front],
+        "members": [_member(site, member) for member in site.members],
+    }
+
+
+def _member(site: SiteSpec, member: MemberSpec) -> Yaml:
+    entry: Yaml = {
+        "name": member.name,
+        "address": member.address,
+        "port": member.port,
+        "capacity_rps": member.capacity_rps,
+    }
+    if member.role is MemberRole.STANDBY:
+        entry |= {"role": "standby", "standby_driver": f"hook-{site.id}"}
+    return entry
+
+
+def _driver(spec: LabSpec, site: SiteSpec) -> Yaml:
+    base = f"http://{site.hook}:{spec.port}/standby"
+    return {
+        "id": f"hook-{site.id}",
+        "kind": "http",
+        "activate_url": f"{base}/activate?member={{member}}",
+        "retire_url": f"{base}/retire?member={{member}}",
+        "phase_url": f"{base}/phase?member={{member}}",
+    }
+
+
+def _embedded_dns(spec: LabSpec) -> Yaml:
+    return {
+        "id": "dns",
+        "kind": "embedded_dns",
+        "listen": [f"{spec.dns}:{spec.dns_port}"],
+        "zone": ZONE,
+        "nameservers": [f"ns1.{ZONE}"],
+    }
