@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import signal
 import socket
@@ -25,7 +26,7 @@ async def until(true: Callable[[], Awaitable[object]], what: str, deadline_s: fl
     """Wait for a condition."""
     try:
         async with asyncio.timeout(deadline_s):
-            while not await true():
+            while not await true():  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
     except TimeoutError:
         raise AssertionError(f"not within {deadline_s} s: {what}") from None
@@ -76,8 +77,8 @@ frontend front
         await self.start_file(config)
 
     async def start_file(self, config: Path) -> None:
-        binary = shutil.which("haproxy") or "/usr/sbin/haproxy"
-        if not Path(binary).exists():
+        binary = shutil.which("haproxy", path=os.environ.get("PATH", "") + ":/usr/sbin")
+        if binary is None:
             raise AssertionError("haproxy is not installed: apt-get install haproxy")
         with (self.folder / "haproxy.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(

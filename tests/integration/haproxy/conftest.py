@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
 from servers.haproxy_server import HaproxyServer, haproxy
 from servers.web_members import WebMember, web_members
 
-NAMES = ("p1", "p2", "g1", "g2", "a1", "a2")
-
-
-class WallClock:
-    """`ports.Clock` for tests of real servers."""
-
-    def now_ms(self) -> int:
-        return time.monotonic_ns() // 1_000_000
+from .planes import ALL, WallClock, backend
 
 
 @pytest.fixture
@@ -27,15 +20,8 @@ def clock() -> WallClock:
 
 @pytest.fixture
 async def members() -> AsyncIterator[dict[str, WebMember]]:
-    async with web_members(NAMES) as running:
+    async with web_members(ALL) as running:
         yield running
-
-
-def backend(members: dict[str, WebMember], name: str = "web", *options: str, extra: str = "") -> str:
-    """A backend section with one server per member."""
-    lines = [f"backend {name}", *(f"  {option}" for option in options)]
-    lines += [f"  server {member.name} 127.0.0.1:{member.port} weight 10 {extra}" for member in members.values()]
-    return "\n".join(lines) + "\n"
 
 
 @pytest.fixture

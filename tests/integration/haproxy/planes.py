@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
+from servers.web_members import WebMember
 from siteshift.adapters.haproxy.plane import BackendMap, HaproxyPlane, ServerMap
 from siteshift.core.model.steering import ServiceSteering, Steering
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
@@ -43,3 +45,17 @@ def steering(
         **more,  # type: ignore[arg-type]
     )
     return Steering(generation=generation, term=1, decided_at_ms=0, services=(entry,))
+
+
+class WallClock:
+    """`ports.Clock` for tests of real servers."""
+
+    def now_ms(self) -> int:
+        return time.monotonic_ns() // 1_000_000
+
+
+def backend(members: dict[str, WebMember], name: str = "web", *options: str, extra: str = "") -> str:
+    """A backend section with one server per member."""
+    lines = [f"backend {name}", *(f"  {option}" for option in options)]
+    lines += [f"  server {member.name} 127.0.0.1:{member.port} weight 10 {extra}" for member in members.values()]
+    return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""From targets to the fewest runtime API commands, in the order widen, then narrow (law 2)."""
+"""From targets to the fewest runtime API commands, in the order widen, trim, narrow (law 2)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from siteshift.adapters.haproxy.targets import BackendPlan, Target
 
 @dataclass(slots=True)
 class Changes:
-    """Commands by backend. ``widen`` only adds capacity, ``narrow`` only takes it away."""
+    """Commands by backend: ``widen`` opens and raises weights, ``trim`` lowers weights, ``narrow`` takes servers out."""
 
     widen: dict[str, list[str]] = field(default_factory=dict)
+    trim: dict[str, list[str]] = field(default_factory=dict)
     narrow: dict[str, list[str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return sum(map(len, self.widen.values())) + sum(map(len, self.narrow.values()))
+        return sum(len(commands) for part in (self.widen, self.trim, self.narrow) for commands in part.values())
 
 
 def changes(plans: Sequence[BackendPlan], states: Mapping[str, Mapping[str, ServerState]]) -> Changes:
@@ -42,6 +43,6 @@ def _change(found: Changes, backend: str, server: str, target: Target, state: Se
         found.widen.setdefault(backend, []).append(f"{name} weight 100%")
     elif target.weight is not None and target.weight != state.weight:
         grows = opens or target.weight > state.weight
-        (found.widen if grows else found.narrow).setdefault(backend, []).append(f"{name} weight {target.weight}")
+        (found.widen if grows else found.trim).setdefault(backend, []).append(f"{name} weight {target.weight}")
     if opens:
         found.widen.setdefault(backend, []).append(f"{name} state ready")

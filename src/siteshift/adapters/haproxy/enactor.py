@@ -141,20 +141,20 @@ class HaproxyEnactor:
         ]
 
     async def _write(self, todo: Changes, deadline: Deadline) -> Sequence[Refused]:
-        """Widen everywhere first; a backend that could not be widened is not narrowed."""
-        widen = [command for commands in todo.widen.values() for command in commands]
-        refused = await self._api.change(widen, deadline_ms=deadline.left_ms)
+        """Widen everywhere first; where a server could not be opened or weighed, none is taken out."""
+        first = [command for part in (todo.widen, todo.trim) for commands in part.values() for command in commands]
+        refused = await self._api.change(first, deadline_ms=deadline.left_ms)
         failed = {entry.command for entry in refused}
         narrow = [
             command
             for backend, commands in todo.narrow.items()
-            if failed.isdisjoint(todo.widen.get(backend, ()))
+            if failed.isdisjoint(todo.widen.get(backend, ())) and failed.isdisjoint(todo.trim.get(backend, ()))
             for command in commands
         ]
         try:
             return [*refused, *await self._api.change(narrow, deadline_ms=deadline.left_ms)]
         except Retryable as error:
-            if not widen:
+            if not first:
                 raise
             raise self._half_done(error) from error
 

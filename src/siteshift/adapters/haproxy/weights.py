@@ -27,7 +27,7 @@ def integer_weights(
     tries = max(1, min(weight_max, SEARCH_COST // len(wanted)))
     best: dict[str, int] = {}
     best_error = (2.0, 2.0)
-    for scale in range(weight_max, weight_max - tries, -1):
+    for scale in range(weight_max - tries + 1, weight_max + 1):
         weights = {server: max(1, int(scale * part / top + 0.5)) for server, part in wanted.items()}
         error = _errors(weights, wanted, groups)
         if error < best_error:
@@ -38,7 +38,10 @@ def integer_weights(
 def _errors(
     weights: Mapping[str, int], wanted: Mapping[str, float], groups: Sequence[Sequence[str]]
 ) -> tuple[float, float]:
-    """The largest error of a group's share, then of a server's; rounded so that noise does not decide."""
+    """The largest error of a group's share, then of a server's, to a tenth of a basis point.
+
+    What is equally good is decided for the smaller weights: HAProxy's round robin then comes round sooner.
+    """
     total = sum(weights.values())
     member_error = max(abs(weights[server] / total - part) for server, part in wanted.items())
     group_error = max(
@@ -48,4 +51,4 @@ def _errors(
         ),
         default=0.0,
     )
-    return round(group_error, 9), round(member_error, 9)
+    return round(group_error, 5), round(member_error, 5)
