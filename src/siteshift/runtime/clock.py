@@ -21,4 +21,4 @@ class SystemClock:
 
     def skew_ms(self) -> int:
         """Wall clock minus siteshift time now: what NTP or a person moved since start. Positive: the wall is ahead."""
-        return (time.time_ns() - time.monotonic_ns() - self._offset_ns) // NS_PER_MS
+        return round((time.time_ns() - time.monotonic_ns() - self._offset_ns) / NS_PER_MS)

@@ -91,9 +91,7 @@ def link(head: Head, *, at_ms: int, kind: str, data: str) -> WrittenEntry:
     """The entry that follows ``head``."""
     sequence = head.sequence + 1
     digest = digest_of(sequence=sequence, at_ms=at_ms, kind=kind, data=data, previous=head.digest)
-    return WrittenEntry(
-        sequence=sequence, at_ms=at_ms, kind=kind, data=data, previous=head.digest, digest=digest
-    )
+    return WrittenEntry(sequence=sequence, at_ms=at_ms, kind=kind, data=data, previous=head.digest, digest=digest)
 
 
 def follow(head: Head, entry: WrittenEntry) -> Head:

@@ -39,9 +39,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 )
 
 
-def migrate(
-    connection: sqlite3.Connection, *, path: str, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS
-) -> int:
+def migrate(connection: sqlite3.Connection, *, path: str, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS) -> int:
     """Bring the file to the newest version; the version it had. Raises `Permanent` for a file that is not for us."""
     ours = connection.execute("PRAGMA application_id").fetchone()[0]
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
