@@ -226,7 +226,7 @@ class _Pen:
         self._write(
             StepKind.PROOF,
             "ready by probes",
-            f"{proof_bp / 100:g} % of real traffic at {where} is answered well for {change.policy.proof_ms / 1_000:g} s",
+            f"{proof_bp / 100:g} % of real traffic at {where} goes well for {change.policy.proof_ms / 1_000:g} s",
             to_bp=to_bp,
             members=change.open_standby,
             wait_ms=change.policy.proof_ms,

@@ -1,0 +1,100 @@
+"""Rules about whether we may act at all: mode, freeze, leadership, sight, approvals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from siteshift.core.decide.finding import Finding
+from siteshift.core.decide.proposal import Cause, GateContext, Proposal
+from siteshift.core.decide.weight import PASS, weigh
+from siteshift.core.model.codes import FindingCode, Mode, WhenStoreLost
+
+
+def mode_observe(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
+    """Law 6: in ``observe`` nothing is written, on nobody's account."""
+    if context.mode is Mode.OBSERVE:
+        yield weigh(proposal, FindingCode.MODE_OBSERVE, f"{proposal.service.id} is only observed")
+
+
+def mode_recommend(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
+    """Law 6: in ``recommend`` a person says go. The end of an override was told when it was made, and passes."""
+    if context.mode is Mode.RECOMMEND and proposal.cause is not Cause.PERSON:
+        yield weigh(
+            proposal,
+            FindingCode.MODE_RECOMMEND,
+            f"for {proposal.service.id} siteshift recommends and a person decides",
+            instead=PASS if proposal.cause is Cause.RELEASE else None,
+        )
+
+
+def change_freeze(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
+    """A freeze stops changes, not protection: leaving a sick site and bringing standby up go on."""
+    if not context.is_frozen:
+        return
+    protective = proposal.cause in (Cause.DEAD, Cause.DEGRADED, Cause.STANDBY)
+    yield weigh(
+        proposal,
+        FindingCode.CHANGE_FREEZE,
+        f"{proposal.service.id} is frozen" + ("; protection goes on" if protective else ""),
+        instead=PASS if protective else None,
+    )
+
+
+def stale_digest(proposal: Proposal, _: GateContext) -> Iterator[Finding]:
+    """Law 13: an approval binds the plan that was looked at."""
+    if proposal.approved_digest is not None and proposal.approved_digest != proposal.plan_digest:
+        yield weigh(
+            proposal,
+            FindingCode.STALE_DIGEST,
+            f"plan {proposal.approved_digest} was approved, the plan now is {proposal.plan_digest or 'none'}",
+            approved=proposal.approved_digest,
+            now=proposal.plan_digest or "",
+        )
+
+
+def not_leader(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
+    """Law 11: only the holder of the current term decides."""
+    if not context.is_leader:
+        yield weigh(proposal, FindingCode.NOT_LEADER, "this node does not hold the current term")
+
+
+def store_lost(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
+    """Law 12 with its one exception: by policy and with a majority of all nodes agreed, a dead site may be left."""
+    if context.store_ok:
+        return
+    agreed = context.nodes_agreeing * 2 > context.nodes_total
+    evacuates = (
+        context.policy.when_store_lost is WhenStoreLost.EVACUATE_DEAD_SITE and proposal.leaves_only_dead and agreed
+    )
+    yield weigh(
+        proposal,
+        FindingCode.STORE_LOST,
+        "the store is lost" + ("; the policy lets a dead site be left" if evacuates else "; steering holds still"),
+        instead=PASS if evacuates else None,
+        nodes_agreeing=context.nodes_agreeing,
+        nodes_total=context.nodes_total,
+    )
+
+
+def blind(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
+    """Law 3: without a credible vantage nothing moves by itself."""
+    if context.blind:
+        yield weigh(proposal, FindingCode.BLIND, "no vantage is credible: we cannot know what is up")
+
+
+def global_fault(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
+    """Law 4: what fails everywhere at once is not cured by moving."""
+    if context.global_fault:
+        yield weigh(proposal, FindingCode.GLOBAL_FAULT, f"{proposal.service.id} fails at all sites alike")
+
+
+def switched_off(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
+    """Law 16: the off switch stops what siteshift does by itself; people go on."""
+    if context.switched_off:
+        yield weigh(proposal, FindingCode.SWITCHED_OFF, "automatic acting is switched off")
+
+
+def nothing_to_do(proposal: Proposal, _: GateContext) -> Iterator[Finding]:
+    """The steering already is as proposed."""
+    if proposal.before.line() == proposal.after.line():
+        yield weigh(proposal, FindingCode.NOTHING_TO_DO, f"{proposal.service.id} already is as asked")

@@ -1,0 +1,130 @@
+"""Rules about the sites a move leaves and enters. Each yields what it found; the gate runs all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from siteshift.core.decide.finding import Finding
+from siteshift.core.decide.proposal import Cause, GateContext, Proposal
+from siteshift.core.decide.weight import ASK, PASS, REFUSE, weigh
+from siteshift.core.model.codes import DataKind, FindingCode, Standing
+from siteshift.core.model.units import SiteId
+
+
+def _serving(shares: dict[SiteId, int], context: GateContext, proposal: Proposal) -> list[SiteId]:
+    """Sites with a share that are not down. Unknown is not down (law 3)."""
+    return [
+        site
+        for site, share_bp in shares.items()
+        if share_bp > 0 and context.standing(site) is not Standing.DOWN and site not in proposal.dead_sites
+    ]
+
+
+def last_serving_site(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
+    """Law 1: no move leaves a service without a serving site, or with no answer at all. Nobody can force it."""
+    after = dict(proposal.after.shares_bp)
+    serving_before = _serving(dict(proposal.before.shares_bp), context, proposal)
+    service = proposal.service.id
+    if not any(after.values()):
+        yield weigh(proposal, FindingCode.LAST_SERVING_SITE, f"{service} would be answered by no site at all")
+    elif serving_before and not _serving(after, context, proposal):
+        named = ", ".join(serving_before)
+        yield weigh(proposal, FindingCode.LAST_SERVING_SITE, f"{named} is the last that serves {service}", sites=named)
+
+
+def min_serving_sites(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
+    """Fewer serving sites than the policy asks for; a move that does not make them fewer is not to blame."""
+    before = len(_serving(dict(proposal.before.shares_bp), context, proposal))
+    after = len(_serving(dict(proposal.after.shares_bp), context, proposal))
+    least = context.policy.min_serving_sites
+    if after < least and after < before:
+        yield weigh(
+            proposal,
+            FindingCode.MIN_SERVING_SITES,
+            f"{proposal.service.id} would be served by {after} sites, the policy asks for {least}",
+            serving_after=after,
+            least=least,
+        )
+
+
+def target_unhealthy(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
+    """More traffic for a site that is not up. Never for one that is down, not even to leave a dead one."""
+    for site in proposal.gaining:
+        standing = context.standing(site)
+        if standing in (Standing.UP, Standing.UNKNOWN):
+            continue
+        pool = context.pools[site]
+        yield weigh(
+            proposal,
+            FindingCode.TARGET_UNHEALTHY,
+            f"{site} would get {proposal.change_bp(site) / 100:g} % more and is {standing.value}",
+            instead=REFUSE if standing is Standing.DOWN and proposal.cause is not Cause.PERSON else None,
+            site=site,
+            standing=standing.value,
+            score_pm=pool.score_pm,
+        )
+
+
+def no_fresh_evidence(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
+    """Law 3: no evidence, no change. A person may leave a site nobody knows about, and must be sure to enter it."""
+    for site in (*proposal.gaining, *proposal.losing):
+        if context.standing(site) is not Standing.UNKNOWN or site in proposal.dead_sites:
+            continue
+        leaves = proposal.cause is Cause.PERSON and site in proposal.losing
+        yield weigh(
+            proposal,
+            FindingCode.NO_FRESH_EVIDENCE,
+            f"nothing fresh is known about {proposal.service.id} at {site}",
+            instead=PASS if leaves else None,
+            site=site,
+        )
+
+
+def same_fate(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
+    """The refuge from a fault may fail by the same cause: same campus, substation, supplier."""
+    if context.policy.refuge_same_fate or proposal.cause not in (Cause.DEAD, Cause.DEGRADED):
+        return
+    for refuge in proposal.gaining:
+        for left in proposal.losing:
+            if context.topology.share_fate(left, refuge):
+                yield weigh(
+                    proposal,
+                    FindingCode.SAME_FATE,
+                    f"{refuge} stands in one shared-fate group with {left}",
+                    refuge=refuge,
+                    failed=left,
+                )
+
+
+def data_role(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
+    """Writable traffic only where a check says the role is promoted. A person may answer for an unknown role."""
+    if proposal.service.data is not DataKind.WRITABLE:
+        return
+    for site in proposal.gaining:
+        role = context.data_role.get(site)
+        if role is True:
+            continue
+        unknown = role is None
+        yield weigh(
+            proposal,
+            FindingCode.DATA_ROLE,
+            f"the data of {proposal.service.id} at {site} is "
+            + ("not known to be promoted" if unknown else "not promoted, or lags too far"),
+            instead=ASK if unknown and proposal.cause is Cause.PERSON else None,
+            site=site,
+            role="unknown" if unknown else "no",
+        )
+
+
+def hold_down(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
+    """A site that was left for a fault waits before it gets traffic again."""
+    for site in proposal.gaining:
+        left_ms = context.hold_until_ms.get(site, 0) - context.now_ms
+        if left_ms > 0:
+            yield weigh(
+                proposal,
+                FindingCode.HOLD_DOWN,
+                f"{site} is held down for another {-(-left_ms // 1_000)} s",
+                site=site,
+                left_ms=left_ms,
+            )
