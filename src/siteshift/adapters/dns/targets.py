@@ -20,6 +20,11 @@ class Family(IntEnum):
     V4 = 1
     V6 = 28
 
+    @property
+    def record_type(self) -> str:
+        """The name of the record type."""
+        return "A" if self is Family.V4 else "AAAA"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerShare:
@@ -36,8 +41,13 @@ def family_of(address: str) -> Family:
 
 
 def of_family(addresses: tuple[str, ...], family: Family) -> tuple[str, ...]:
-    """Those of one family, in order, each once."""
-    return tuple(dict.fromkeys(address for address in addresses if family_of(address) is family))
+    """Those of one family, in order, each once, spelled as DNS software spells them."""
+    return tuple(dict.fromkeys(canonical(address) for address in addresses if family_of(address) is family))
+
+
+def canonical(address: str) -> str:
+    """The one spelling of an address (RFC 5952)."""
+    return str(ipaddress.ip_address(address))
 
 
 def answer_shares(service: Service, entry: ServiceSteering, family: Family) -> tuple[AnswerShare, ...]:
