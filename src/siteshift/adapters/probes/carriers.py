@@ -6,9 +6,17 @@ import re
 import ssl
 
 from siteshift.adapters.probes.address import parse_address
+from siteshift.adapters.probes.command import CommandVisit
+from siteshift.adapters.probes.datagram_carrier import DatagramCarrier, ReplyExchange
+from siteshift.adapters.probes.dns_exchange import DnsExchange
+from siteshift.adapters.probes.grpc_health import GrpcHealthVisit
+from siteshift.adapters.probes.journey import JourneyVisit
 from siteshift.adapters.probes.slot import Carrier, Slot, lost
 from siteshift.adapters.probes.stream import StreamCarrier
 from siteshift.adapters.probes.talk import ExpectTalk, HttpTalk
+from siteshift.adapters.probes.tls_stream import TlsCarrier
+from siteshift.adapters.probes.udp_flow import UdpFlowVisit
+from siteshift.adapters.probes.visit import VisitCarrier
 from siteshift.adapters.probes.workbench import Workbench
 from siteshift.core.model.probe import ProbeKind
 
@@ -41,10 +49,25 @@ def carrier_for(slot: Slot, bench: Workbench) -> Carrier:
 
 def _carrier_for(slot: Slot, bench: Workbench) -> Carrier:
     spec = slot.spec
+    if spec.kind is ProbeKind.COMMAND:
+        return VisitCarrier(slot, bench, CommandVisit(spec))
+    address = parse_address(spec.address, spec.port)
     match spec.kind:
-        case ProbeKind.HTTP:
-            return StreamCarrier(slot, bench, parse_address(spec.address, spec.port), HttpTalk(spec))
+        case ProbeKind.HTTP if not spec.http.follow_redirects:
+            return StreamCarrier(slot, bench, address, HttpTalk(spec))
+        case ProbeKind.HTTPS if not spec.http.follow_redirects:
+            return TlsCarrier(slot, bench, address, HttpTalk(spec))
+        case ProbeKind.HTTP | ProbeKind.HTTPS | ProbeKind.JOURNEY:
+            return VisitCarrier(slot, bench, JourneyVisit(spec))
         case ProbeKind.TCP:
-            return StreamCarrier(slot, bench, parse_address(spec.address, spec.port), ExpectTalk(spec))
-        case _:
-            raise ValueError(f"{spec.kind}")
+            return StreamCarrier(slot, bench, address, ExpectTalk(spec))
+        case ProbeKind.TLS:
+            return TlsCarrier(slot, bench, address, ExpectTalk(spec))
+        case ProbeKind.UDP if spec.keep_alive:
+            return DatagramCarrier(slot, bench, address, ReplyExchange(spec))
+        case ProbeKind.UDP:
+            return VisitCarrier(slot, bench, UdpFlowVisit(spec))
+        case ProbeKind.DNS:
+            return DatagramCarrier(slot, bench, address, DnsExchange(spec))
+        case ProbeKind.GRPC:
+            return VisitCarrier(slot, bench, GrpcHealthVisit(spec))

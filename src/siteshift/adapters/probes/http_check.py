@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from siteshift.adapters.probes.slot import PASSED, Verdict, failed
 from siteshift.core.model.codes import Fault
@@ -49,3 +50,9 @@ class CompiledCheck:
             if verdict is not PASSED:
                 return verdict
         return PASSED
+
+
+@lru_cache(maxsize=1024)
+def compiled(check: HttpCheck) -> CompiledCheck:
+    """The compiled form, shared by all members of a pool. Raises `re.error`."""
+    return CompiledCheck(check)

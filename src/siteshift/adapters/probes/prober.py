@@ -16,11 +16,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from time import monotonic_ns
 
 from siteshift.adapters.probes.carriers import carrier_for
+from siteshift.adapters.probes.datagram import DatagramSockets
 from siteshift.adapters.probes.deadlines import Deadlines
 from siteshift.adapters.probes.lateness import Lateness
 from siteshift.adapters.probes.poller import Poller
@@ -82,6 +83,7 @@ class SocketProber:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._bench: Workbench | None = None
+        self._disposal: list[Callable[[], Awaitable[None]]] = []
         self._timer: asyncio.Handle | None = None
         self._wake_us = 0
         self._stalled_at_us = 0
@@ -102,7 +104,7 @@ class SocketProber:
             raise ValueError("two probes have the same id")
         self._specs = tuple(specs)
         if self._bench is not None:
-            self._install(self._bench)
+            self._install()
 
     def hasten(self, probes: Sequence[ProbeId], interval_ms: int, until_ms: int) -> None:
         """Probe these at ``interval_ms`` until ``until_ms`` of siteshift time; a time gone by ends it.
@@ -123,21 +125,26 @@ class SocketProber:
         """Probe until cancelled. Everything opened is closed on the way out."""
         loop = asyncio.get_running_loop()
         poller = Poller(loop)
+        datagrams = DatagramSockets(poller)
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._loop, self._tasks = loop, tasks
                 self._offset_us = self._clock.now_ms() * 1_000 - monotonic_ns() // 1_000
                 self._bench = Workbench(
                     poller=poller,
+                    datagrams=datagrams,
                     limits=self._limits,
                     finish=self._finish,
                     spawn=self._spawn,
+                    dispose=self._disposal.append,
                     socket_limit=self._limits.socket_limit,
                 )
-                self._install(self._bench)
+                self._install()
                 await loop.create_future()
         finally:
             self._stop()
+            await self._dispose()
+            datagrams.close()
             poller.close()
 
     # ---- beyond the port
@@ -170,13 +177,15 @@ class SocketProber:
 
     # ---- the set
 
-    def _install(self, bench: Workbench) -> None:
+    def _install(self) -> None:
         wanted = {spec.id: spec for spec in self._specs}
         twins = {spec.id: twin for spec in self._specs if (twin := twin_of(spec, self._limits.twin_every))}
-        self._slots = self._matched(self._slots, wanted, bench)
-        self._twins = self._matched(self._twins, twins, bench)
+        self._slots = self._matched(self._slots, wanted)
+        self._twins = self._matched(self._twins, twins)
         for slot in self._twins.values():
             slot.must_fail = True
+        if self._disposal:
+            self._spawn(self._dispose(), "probes: let go")
         self._timeouts.tidy()
         self._stopwatches.tidy()
         now_us = monotonic_ns() // 1_000
@@ -184,31 +193,37 @@ class SocketProber:
         self._rearm(now_us)
 
     @staticmethod
-    def _matched(
-        present: dict[ProbeId, Slot], wanted: dict[ProbeId, ProbeSpec], bench: Workbench
-    ) -> dict[ProbeId, Slot]:
+    def _matched(present: dict[ProbeId, Slot], wanted: dict[ProbeId, ProbeSpec]) -> dict[ProbeId, Slot]:
         """Slots for the wanted specs: the present one where the spec is unchanged, a new one elsewhere."""
         for probe, slot in present.items():
             if wanted.get(probe) != slot.spec:
-                slot.pending = False
-                slot.carrier.close()
+                slot.close()
         slots: dict[ProbeId, Slot] = {}
         for probe, spec in wanted.items():
             old = present.get(probe)
             if old is not None and old.spec == spec:
                 slots[probe] = old
                 continue
-            slots[probe] = slot = Slot(spec)
-            slot.carrier = carrier_for(slot, bench)
+            slots[probe] = Slot(spec)
         return slots
+
+    async def _dispose(self) -> None:
+        """Let go of what closed visits kept (channels, sessions)."""
+        while self._disposal:
+            close = self._disposal.pop()
+            try:
+                await close()
+            except Exception as problem:  # a library's: nothing depends on a channel that is given up
+                asyncio.get_running_loop().call_exception_handler(
+                    {"message": "a probe's connection did not close", "exception": problem}
+                )
 
     def _stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         for slot in (*self._slots.values(), *self._twins.values()):
-            slot.pending = False
-            slot.carrier.close()
+            slot.close()
         self._slots, self._twins = {}, {}
         self._bench = self._tasks = self._loop = None
 
@@ -257,11 +272,15 @@ class SocketProber:
             self._bench.poller.drain()  # answers that wait in the sockets come before time-outs
 
     def _start(self, slot: Slot, due_us: int) -> None:
+        carrier = slot.carrier
+        if carrier is None:
+            assert self._bench is not None
+            carrier = slot.carrier = carrier_for(slot, self._bench)
         if slot.pending:
             if not (slot.spoken and slot.haste_us):
                 self._skipped += 1
                 return
-            slot.carrier.abort()
+            carrier.abort()
         now_us = monotonic_ns() // 1_000
         self._started += 1
         self.lateness.add(now_us - due_us)
@@ -273,13 +292,14 @@ class SocketProber:
         self._timeouts.add(slot.timeout_us, slot, now_us)
         if slot.stopwatch_us and slot.stopwatch_us < slot.timeout_us:
             self._stopwatches.add(slot.stopwatch_us, slot, now_us)
-        slot.carrier.start()
+        carrier.start()
 
     # ---- verdicts
 
     def _expire(self, now_us: int) -> None:
         for slot in self._timeouts.expired(now_us):
-            slot.carrier.abort()
+            if slot.carrier is not None:
+                slot.carrier.abort()
             if slot.started_us < self._stalled_at_us:
                 self._finish(slot, lost(f"the prober itself stood still for {self._stall_us // 1_000} ms"))
             else:

@@ -55,8 +55,6 @@ class Slot(Entry):
         "timeout_us",
     )
 
-    carrier: Carrier
-
     def __init__(self, spec: ProbeSpec) -> None:
         # Probes that share a millisecond are spread inside it: 15,000 a second are 15 a millisecond.
         super().__init__(
@@ -64,6 +62,7 @@ class Slot(Entry):
             phase_us=spec.phase_ms * 1_000 + crc32(spec.id.encode()) % 1_000,
         )
         self.spec = spec
+        self.carrier: Carrier | None = None  # made at the first start: a new set of 15,000 must not hold the loop
         self.must_fail = False
         self.timeout_us = spec.timeout_ms * 1_000
         self.stopwatch_us = spec.stopwatch_ms * 1_000
@@ -72,3 +71,10 @@ class Slot(Entry):
         self.run = 0
         self.started_us = 0
         self.started_ms = 0
+
+    def close(self) -> None:
+        """The probe is no more: drop its run without a verdict, and all it kept."""
+        self.pending = False
+        if self.carrier is not None:
+            self.carrier.close()
+            self.carrier = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from siteshift.adapters.probes.http1 import NotHttp, Peer, encode_request, host_header, read_reply
-from siteshift.adapters.probes.http_check import CompiledCheck
+from siteshift.adapters.probes.http_check import compiled
 from siteshift.adapters.probes.slot import PASSED, Verdict, failed
 from siteshift.core.model.codes import Fault
 from siteshift.core.model.probe import ProbeKind, ProbeSpec
@@ -41,7 +41,7 @@ class HttpTalk:
 
     def __init__(self, spec: ProbeSpec) -> None:
         default_port = 443 if spec.kind is ProbeKind.HTTPS else 80
-        self._check = CompiledCheck(spec.http)
+        self._check = compiled(spec.http)
         self._method = spec.http.method
         self._keep = spec.keep_alive
         self.request = encode_request(

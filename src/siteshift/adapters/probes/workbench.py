@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 
+from siteshift.adapters.probes.datagram import DatagramSockets
 from siteshift.adapters.probes.poller import Poller
 from siteshift.adapters.probes.slot import Slot, Verdict
 
@@ -43,12 +44,16 @@ class ProberLimits:
 
 @dataclass(slots=True, kw_only=True)
 class Workbench:
-    """Handed to every carrier. ``finish`` ends the slot's run; ``spawn`` starts a task that the prober awaits."""
+    """Handed to every carrier. ``finish`` ends the slot's run; ``spawn`` starts a task that the prober awaits;
+    ``dispose`` takes what has to be awaited to let go of a closed visit.
+    """
 
     poller: Poller
+    datagrams: DatagramSockets
     limits: ProberLimits
     finish: Callable[[Slot, Verdict], None]
     spawn: Callable[[Coroutine[object, object, None], str], asyncio.Task[None]]
+    dispose: Callable[[Callable[[], Awaitable[None]]], None]
     socket_limit: int
     sockets_open: int = 0
     visits_open: int = 0

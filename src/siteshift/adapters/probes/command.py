@@ -1,0 +1,76 @@
+"""A command as a probe: exit status 0 passes, and its output must contain ``expect`` where that is given.
+
+The command gets no shell. Its process group is killed at the time-out: children do not outlive the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+
+from siteshift.adapters.probes.slot import PASSED, Verdict, failed, lost
+from siteshift.core.model.codes import Fault
+from siteshift.core.model.probe import ProbeSpec
+
+MAX_OUTPUT_BYTES = 64 * 1024
+
+
+class CommandVisit:
+    """Runs ``spec.command`` with ``SITESHIFT_ADDRESS``, ``_PORT`` and ``_TARGET`` in its environment."""
+
+    def __init__(self, spec: ProbeSpec) -> None:
+        if not spec.command:
+            raise ValueError("a command probe without a command")
+        self._spec = spec
+
+    async def once(self) -> Verdict:
+        spec = self._spec
+        about = {
+            "SITESHIFT_ADDRESS": spec.address,
+            "SITESHIFT_PORT": str(spec.port),
+            "SITESHIFT_TARGET": spec.target,
+        }
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *spec.command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, **about},
+            )
+        except OSError as problem:
+            return lost(f"cannot run {spec.command[0]}: {problem.strerror or problem}")
+        try:
+            assert process.stdout is not None
+            output = await _first_bytes(process.stdout)
+            status = await process.wait()
+        finally:
+            # Also after a normal end: whatever it left running in the background belongs to this run.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            if process.returncode is None:
+                await asyncio.shield(process.wait())
+        return self._judge(status, output)
+
+    def _judge(self, status: int, output: bytes) -> Verdict:
+        if status != 0:
+            how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
+            first_line = output.decode(errors="replace").strip().partition("\n")[0][:120]
+            return failed(Fault.BAD_STATUS, f"{how}: {first_line}" if first_line else how)
+        if self._spec.expect not in output:
+            return failed(Fault.BAD_CONTENT, f"the output lacks {self._spec.expect[:40]!r}")
+        return PASSED
+
+    async def close(self) -> None:
+        """Nothing is kept between runs."""
+
+
+async def _first_bytes(stream: asyncio.StreamReader) -> bytes:
+    """Read to the end, keep the beginning: a command that writes much must not block on a full pipe."""
+    kept = b""
+    while chunk := await stream.read(MAX_OUTPUT_BYTES):
+        kept += chunk[: MAX_OUTPUT_BYTES - len(kept)]
+    return kept

@@ -1,0 +1,77 @@
+"""Passive evidence from Prometheus: instant queries, one number each (an error ratio, a latency), sampled by the caller.
+
+https://prometheus.io/docs/prometheus/latest/querying/api/#instant-queries
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping
+
+import aiohttp
+
+from siteshift.errors import Permanent, Retryable
+
+
+class PrometheusSource:
+    """Asks one Prometheus for the numbers of ``queries`` (label → PromQL).
+
+    ``headers`` may carry a bearer token. `close` when done.
+    """
+
+    def __init__(
+        self, url: str, queries: Mapping[str, str], *, timeout_ms: int = 2_000, headers: Mapping[str, str] | None = None
+    ) -> None:
+        self._url = url.rstrip("/") + "/api/v1/query"
+        self._queries = dict(queries)
+        self._timeout = aiohttp.ClientTimeout(total=timeout_ms / 1_000)
+        self._headers = dict(headers or {})
+        self._session: aiohttp.ClientSession | None = None
+
+    async def sample(self) -> Mapping[str, float]:
+        """Label → value, now. A label is absent when its query has no result or is not a number: no evidence.
+
+        Raises `Retryable` when Prometheus cannot be asked, `Permanent` when it refuses a query or a query gives more
+        than one series.
+        """
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=self._timeout, headers=self._headers)
+        session = self._session
+        values = await asyncio.gather(*(self._ask(session, label, q) for label, q in self._queries.items()))
+        return {label: value for label, value in zip(self._queries, values, strict=True) if value is not None}
+
+    async def _ask(self, session: aiohttp.ClientSession, label: str, query: str) -> float | None:
+        try:
+            async with session.post(self._url, data={"query": query}) as answer:
+                status = answer.status
+                document: object = await answer.json(content_type=None)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as problem:
+            raise Retryable(str(problem) or type(problem).__name__, **self._about(label)) from problem
+        if not isinstance(document, dict) or status >= 500:
+            raise Retryable(f"status {status}", **self._about(label))
+        if document.get("status") != "success":
+            raise Permanent(str(document.get("error", f"status {status}")), **self._about(label))
+        return self._number(document.get("data"), label)
+
+    def _number(self, data: object, label: str) -> float | None:
+        match data:
+            case {"resultType": "scalar", "result": [_, str(text)]}:
+                value = float(text)
+            case {"resultType": "vector", "result": []}:
+                return None
+            case {"resultType": "vector", "result": [{"value": [_, str(text)]}]}:
+                value = float(text)
+            case {"resultType": "vector", "result": [*series]}:
+                raise Permanent(f"the query gives {len(series)} series, it must give one", **self._about(label))
+            case _:
+                raise Permanent("the query gives neither a scalar nor a vector", **self._about(label))
+        return value if math.isfinite(value) else None
+
+    def _about(self, label: str) -> dict[str, str]:
+        return {"system": f"prometheus {self._url}", "operation": "query", "target": label}
+
+    async def close(self) -> None:
+        if self._session is not None:
+            session, self._session = self._session, None
+            await session.close()
