@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from siteshift.adapters.haproxy.pace import Pace
 from siteshift.adapters.haproxy.server_state import AdminState, ServerState
 from siteshift.adapters.haproxy.targets import BackendPlan, Target
 
 
 @dataclass(slots=True)
 class Changes:
-    """Commands by backend: ``widen`` opens and raises weights, ``trim`` lowers weights, ``narrow`` takes servers out."""
+    """Commands by backend: ``widen`` opens and raises weights, ``trim`` lowers them, ``narrow`` takes servers out."""
 
     widen: dict[str, list[str]] = field(default_factory=dict)
     trim: dict[str, list[str]] = field(default_factory=dict)
@@ -21,15 +22,17 @@ class Changes:
         return sum(len(commands) for part in (self.widen, self.trim, self.narrow) for commands in part.values())
 
 
-def changes(plans: Sequence[BackendPlan], states: Mapping[str, Mapping[str, ServerState]]) -> Changes:
+async def changes(plans: Sequence[BackendPlan], states: Mapping[str, Mapping[str, ServerState]]) -> Changes:
     """Only what differs from ``states`` is written."""
     found = Changes()
+    pace = Pace()
     for plan in plans:
         backend = plan.backend.backend
         for server, target in plan.targets.items():
             state = states[backend][server]
             if not target.met_by(state):
                 _change(found, backend, server, target, state)
+        await pace.after(len(plan.targets))
     return found
 
 

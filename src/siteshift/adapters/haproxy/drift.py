@@ -4,28 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from siteshift.adapters.haproxy.plane import HaproxyPlane
+from siteshift.adapters.haproxy.pace import Pace
+from siteshift.adapters.haproxy.plane import BackendMap, HaproxyPlane
 from siteshift.adapters.haproxy.server_state import AdminState, ServersState, ServerState
 from siteshift.adapters.haproxy.targets import Target, mapped_servers
 from siteshift.core.model.steering import Drift
 
 
-def drifts(plane: HaproxyPlane, written: Mapping[str, Mapping[str, Target]], states: ServersState) -> tuple[Drift, ...]:
+async def drifts(
+    plane: HaproxyPlane, written: Mapping[str, Mapping[str, Target]], states: ServersState
+) -> tuple[Drift, ...]:
     """``written`` is what we know to have written to this very process; empty when we cannot know."""
-    return tuple(_drifts(plane, written, states))
-
-
-def _drifts(plane: HaproxyPlane, written: Mapping[str, Mapping[str, Target]], states: ServersState) -> Iterator[Drift]:
+    pace = Pace()
+    found: list[Drift] = []
     for backend in plane.backends:
-        present = states.get(backend.backend, {})
-        targets = written.get(backend.backend, {})
-        for server in mapped_servers(backend):
-            what = f"{backend.backend}/{server}"
-            target, state = targets.get(server), present.get(server)
-            if state is None:
-                yield Drift(enactor=plane.id, what=what, wanted="a server of this name", found="none", ours=True)
-            elif target is not None and not target.met_by(state):
-                yield Drift(enactor=plane.id, what=what, wanted=str(target), found=_words(state), ours=True)
+        found += _of_backend(plane, backend, written.get(backend.backend, {}), states.get(backend.backend, {}))
+        await pace.after(len(backend.servers))
+    return tuple(found)
+
+
+def _of_backend(
+    plane: HaproxyPlane, backend: BackendMap, targets: Mapping[str, Target], present: Mapping[str, ServerState]
+) -> Iterator[Drift]:
+    for server in mapped_servers(backend):
+        what = f"{backend.backend}/{server}"
+        target, state = targets.get(server), present.get(server)
+        if state is None:
+            yield Drift(enactor=plane.id, what=what, wanted="a server of this name", found="none", ours=True)
+        elif target is not None and not target.met_by(state):
+            yield Drift(enactor=plane.id, what=what, wanted=str(target), found=_words(state), ours=True)
 
 
 def _words(state: ServerState) -> str:

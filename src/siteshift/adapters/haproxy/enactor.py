@@ -21,6 +21,7 @@ from siteshift.adapters.haproxy.changes import Changes, changes
 from siteshift.adapters.haproxy.deadline import Deadline
 from siteshift.adapters.haproxy.drift import drifts
 from siteshift.adapters.haproxy.generation import BesideFence, GenerationFence, VariableFence
+from siteshift.adapters.haproxy.pace import Pace
 from siteshift.adapters.haproxy.plane import Fence, HaproxyPlane
 from siteshift.adapters.haproxy.runtime_api import Refused, RuntimeApi
 from siteshift.adapters.haproxy.server_state import ServersState
@@ -57,7 +58,7 @@ class HaproxyEnactor:
         return self._plane.id
 
     def expected_shares_bp(self, steering: Steering) -> Mapping[ServiceId, Mapping[SiteId, int]]:
-        """What `read_back` shows once ``steering`` is there and all is up: a local plane's shares are not the global."""
+        """What `read_back` shows once ``steering`` is there and all is up; a local plane has shares of its own."""
         return expected_shares_bp(self._plane, steering)
 
     async def enact(self, steering: Steering, *, deadline_ms: int) -> EnactResult:
@@ -79,8 +80,8 @@ class HaproxyEnactor:
                 enactor=self.id,
                 at_ms=self._clock.now_ms(),
                 generation=carried.generation,
-                shares_bp=actual_shares_bp(self._plane, states),
-                drifts=drifts(self._plane, written, states),
+                shares_bp=await actual_shares_bp(self._plane, states),
+                drifts=await drifts(self._plane, written, states),
             )
 
     async def close(self) -> None:
@@ -101,15 +102,15 @@ class HaproxyEnactor:
 
     async def _states(self, deadline: Deadline) -> ServersState:
         (text,) = await self._api.ask([STATE], deadline_ms=deadline.left_ms)
-        return server_state.parse(text, system=self._system)
+        return await server_state.parse(text, system=self._system)
 
     async def _enact(self, steering: Steering, deadline: Deadline) -> EnactResult:
         carried = await self._fence.read(deadline_ms=deadline.left_ms)
         if carried.claimed is not None and carried.claimed > steering.generation:
             return self._stale(steering, carried.claimed)
         states = await self._states(deadline)
-        plans = self._plans(steering, states)
-        todo = changes(plans, states)
+        plans = await self._plans(steering, states)
+        todo = await changes(plans, states)
         if carried.claimed != steering.generation:
             claimed = await self._fence.claim(steering.generation, deadline_ms=deadline.left_ms)
             if claimed > steering.generation:
@@ -132,13 +133,16 @@ class HaproxyEnactor:
         detail = f"{len(todo)} changes" + (f"; not in HAProxy: {', '.join(missing)}" if missing else "") + sessions
         return self._result(steering, EnactOutcome.APPLIED, detail)
 
-    def _plans(self, steering: Steering, states: ServersState) -> list[BackendPlan]:
+    async def _plans(self, steering: Steering, states: ServersState) -> list[BackendPlan]:
         """Backends of services that are not in the steering are left alone."""
-        return [
-            plan_backend(self._plane, backend, wanted, states.get(backend.backend))
-            for backend in self._plane.backends
-            if (wanted := steering.of(backend.service)) is not None
-        ]
+        wanted_of = {entry.service: entry for entry in steering.services}
+        pace = Pace()
+        plans = []
+        for backend in self._plane.backends:
+            if (wanted := wanted_of.get(backend.service)) is not None:
+                plans.append(plan_backend(self._plane, backend, wanted, states.get(backend.backend)))
+                await pace.after(len(backend.servers))
+        return plans
 
     async def _write(self, todo: Changes, deadline: Deadline) -> Sequence[Refused]:
         """Widen everywhere first; where a server could not be opened or weighed, none is taken out."""

@@ -6,10 +6,11 @@ management guide, "show servers state".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
+from siteshift.adapters.haproxy.pace import SLICE, Pace
 from siteshift.errors import Permanent
 
 MAINT_BITS = 0x01 | 0x02 | 0x20 | 0x40
@@ -62,18 +63,26 @@ _ADMIN = {str(flags): _admin_of(flags) for flags in range(0x80)}
 _RUNNING = {str(OP_STARTING), str(OP_RUNNING)}
 
 
-def parse(text: str, *, system: str) -> dict[str, dict[str, ServerState]]:
+async def parse(text: str, *, system: str) -> dict[str, dict[str, ServerState]]:
     """Every server of the answer. Raises `Permanent` for another version of the format."""
     lines = text.split("\n")
-    if lines[0] != "1" or not lines[1].startswith("# be_id be_name srv_id srv_name"):
+    if lines[0] != "1" or len(lines) < 2 or not lines[1].startswith("# be_id be_name srv_id srv_name"):
         detail = f"not the state format, version 1: {' '.join(lines[:2])[:120]!r}"
         raise Permanent(detail, system=system, operation="show servers state")
     states: dict[str, dict[str, ServerState]] = {}
+    pace = Pace()
+    for start in range(2, len(lines), SLICE):
+        _add(states, lines[start : start + SLICE])
+        await pace.after(SLICE)
+    return states
+
+
+def _add(states: dict[str, dict[str, ServerState]], lines: Iterable[str]) -> None:
     make = ServerState._make
-    for line in lines[2:]:
+    for line in lines:
         if not line:
             continue
-        field = line.split(" ", 15)
+        field = line.split(" ", 14)
         backend = states.get(field[1])
         if backend is None:
             backend = states[field[1]] = {}
@@ -87,4 +96,3 @@ def parse(text: str, *, system: str) -> dict[str, dict[str, ServerState]]:
                 int(field[13]) & CHECK_CONFIGURED != 0,
             )
         )
-    return states

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from siteshift.adapters.haproxy.pace import Pace
 from siteshift.adapters.haproxy.plane import Algorithm, BackendMap, HaproxyPlane
 from siteshift.adapters.haproxy.server_state import ServersState, ServerState
-from siteshift.adapters.haproxy.targets import Problem, mapped_servers, serving_fractions
+from siteshift.adapters.haproxy.targets import Problem, mapped_servers, serving_fractions, site_groups
 from siteshift.adapters.haproxy.weights import integer_weights
 from siteshift.core.model.steering import Steering
 from siteshift.core.model.units import WHOLE_BP, ServiceId, SiteId
@@ -14,17 +15,19 @@ from siteshift.core.model.units import WHOLE_BP, ServiceId, SiteId
 Shares = dict[ServiceId, dict[SiteId, int]]
 
 
-def actual_shares_bp(plane: HaproxyPlane, states: ServersState) -> Shares:
+async def actual_shares_bp(plane: HaproxyPlane, states: ServersState) -> Shares:
     """What HAProxy would deliver now: weights of the servers that are usable in its own eyes."""
     found = []
+    pace = Pace()
     for backend in plane.backends:
+        await pace.after(len(backend.servers))
         present = states.get(backend.backend, {})
         found.append((backend, shares_of_weights(backend, usable_weights(backend, present))))
     return _by_service(found)
 
 
 def expected_shares_bp(plane: HaproxyPlane, steering: Steering) -> Shares:
-    """What `actual_shares_bp` becomes once the steering is there and all is up; services with a problem are left out."""
+    """What `actual_shares_bp` becomes under the steering when all is up; without services that have a problem."""
     found = []
     for backend in plane.backends:
         wanted = steering.of(backend.service)
@@ -34,7 +37,7 @@ def expected_shares_bp(plane: HaproxyPlane, steering: Steering) -> Shares:
         if plane.algorithm_of(backend) is Algorithm.STATIC:
             weights = dict.fromkeys(fractions, 1)
         else:
-            weights = integer_weights(fractions)
+            weights = integer_weights(fractions, site_groups(backend))
         found.append((backend, shares_of_weights(backend, weights)))
     return _by_service(found)
 

@@ -165,7 +165,7 @@ def _targets(
             targets[server] = Target(AdminState.DRAIN)
     if plane.algorithm_of(backend) is Algorithm.STATIC:
         return targets | {server: Target(AdminState.READY) for server in fractions}
-    weights = integer_weights(fractions, _groups(backend))
+    weights = integer_weights(fractions, site_groups(backend))
     return targets | {server: Target(AdminState.READY, weight) for server, weight in weights.items()}
 
 
@@ -178,7 +178,8 @@ def _resting(mapped: ServerMap, wanted: ServiceSteering, state: ServerState) -> 
     return AdminState.MAINT
 
 
-def _groups(backend: BackendMap) -> list[list[str]]:
+def site_groups(backend: BackendMap) -> list[list[str]]:
+    """The mapped servers, by site."""
     sites: dict[SiteId, list[str]] = {}
     for mapped in backend.servers:
         sites.setdefault(mapped.site, []).append(mapped.server)

@@ -3,52 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 WEIGHT_MAX = 256
 """HAProxy's bound for one server."""
-SEARCH_COST = 50_000
-"""Bound of the search, in rounded weights: large backends are exact enough near the top of the range."""
+SEARCH_CLASSES = 20_000
+"""Bound of the search, in rounded weights: backends of many different servers are exact enough near the top."""
 
 
-def integer_weights(
-    fractions: Mapping[str, float], groups: Sequence[Sequence[str]] = (), weight_max: int = WEIGHT_MAX
-) -> dict[str, int]:
+class _Class(NamedTuple):
+    """Servers that are alike: same group, same part of the whole."""
+
+    group: int
+    part: float
+    servers: int
+
+
+def integer_weights(fractions: Mapping[str, float], groups: Sequence[Sequence[str]] = ()) -> dict[str, int]:
     """Weights whose ratios come nearest to ``fractions``; every positive fraction gets at least 1.
 
     ``groups`` are the servers of one site each: the error of a site's share counts before that of a single server.
-    ``weight_max`` bounds the largest weight.
     """
-    largest = max(fractions.values(), default=0.0)
-    if largest <= 0:
-        return dict.fromkeys(fractions, 0)
     whole = sum(fractions.values())
-    wanted = {server: fraction / whole for server, fraction in fractions.items() if fraction > 0}
-    top = max(wanted.values())
-    tries = max(1, min(weight_max, SEARCH_COST // len(wanted)))
-    best: dict[str, int] = {}
-    best_error = (2.0, 2.0)
-    for scale in range(weight_max - tries + 1, weight_max + 1):
-        weights = {server: max(1, int(scale * part / top + 0.5)) for server, part in wanted.items()}
-        error = _errors(weights, wanted, groups)
-        if error < best_error:
-            best, best_error = weights, error
-    return {server: best.get(server, 0) for server in fractions}
+    if whole <= 0:
+        return dict.fromkeys(fractions, 0)
+    group_of = {server: number for number, group in enumerate(groups) for server in group}
+    kind = {s: (group_of.get(s, -1), round(part / whole, 9)) for s, part in fractions.items() if part > 0}
+    count: dict[tuple[int, float], int] = {}
+    for key in kind.values():
+        count[key] = count.get(key, 0) + 1
+    classes = tuple(sorted(_Class(group, part, number) for (group, part), number in count.items()))
+    weight = dict(zip(((c.group, c.part) for c in classes), _search(classes), strict=True))
+    return {server: weight[kind[server]] if server in kind else 0 for server in fractions}
 
 
-def _errors(
-    weights: Mapping[str, int], wanted: Mapping[str, float], groups: Sequence[Sequence[str]]
-) -> tuple[float, float]:
-    """The largest error of a group's share, then of a server's, to a tenth of a basis point.
+@lru_cache(maxsize=1024)
+def _search(classes: tuple[_Class, ...]) -> tuple[int, ...]:
+    """One weight per class. Every scale of the largest weight is tried, the smallest first.
 
     What is equally good is decided for the smaller weights: HAProxy's round robin then comes round sooner.
     """
-    total = sum(weights.values())
-    member_error = max(abs(weights[server] / total - part) for server, part in wanted.items())
-    group_error = max(
-        (
-            abs(sum(weights.get(s, 0) for s in group) / total - sum(wanted.get(s, 0.0) for s in group))
-            for group in groups
-        ),
-        default=0.0,
-    )
+    top = max(entry.part for entry in classes)
+    tries = max(1, min(WEIGHT_MAX, SEARCH_CLASSES // len(classes)))
+    best: tuple[int, ...] = ()
+    best_error = (2.0, 2.0)
+    for scale in range(WEIGHT_MAX - tries + 1, WEIGHT_MAX + 1):
+        weights = tuple(max(1, int(scale * entry.part / top + 0.5)) for entry in classes)
+        error = _errors(classes, weights)
+        if error < best_error:
+            best, best_error = weights, error
+            if error == (0.0, 0.0):
+                break
+    return best
+
+
+def _errors(classes: Sequence[_Class], weights: Sequence[int]) -> tuple[float, float]:
+    """The largest error of a group's share, then of a server's, to a tenth of a basis point."""
+    total = sum(weight * entry.servers for entry, weight in zip(classes, weights, strict=True))
+    per_group: dict[int, float] = {}
+    member_error = 0.0
+    for entry, weight in zip(classes, weights, strict=True):
+        off = weight / total - entry.part
+        member_error = max(member_error, abs(off))
+        if entry.group >= 0:
+            per_group[entry.group] = per_group.get(entry.group, 0.0) + off * entry.servers
+    group_error = max(map(abs, per_group.values()), default=0.0)
     return round(group_error, 5), round(member_error, 5)
