@@ -18,6 +18,8 @@ class TargetView:
     hardness: Hardness = Hardness.NONE
     since_ms: int = 0
     reason: str = ""
+    last_pass_ms: int = 0
+    """Start of the latest check that passed; 0: none yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

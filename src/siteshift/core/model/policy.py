@@ -38,7 +38,8 @@ class ServicePolicy:
     ``max_utilisation_pm`` 900: survivors past their knee serve less, not more.
     ``velocity_bp`` per ``velocity_window_ms``: 50 % per 10 min without a person; a crashed site is exempt.
     ``hold_down_ms`` 300 s doubling to ``hold_down_max_ms``: gdnsd and orchestrator practice.
-    ``ramp_bp`` are per cents of the way back, soaked ``soak_ms`` each.
+    ``ramp_bp`` are parts of the way back, soaked ``soak_ms`` each. ``settle_ms`` is how long the survivors' answer to a
+    step is watched before the next one: two intervals of evidence.
     """
 
     mode: Mode = Mode.AUTO
@@ -54,6 +55,7 @@ class ServicePolicy:
     failback: Failback = Failback.RAMP
     ramp_bp: tuple[int, ...] = (100, 500, 2_500, 5_000, 10_000)
     soak_ms: int = 30_000
+    settle_ms: int = 2_000
     proof_bp: int = 100
     proof_ms: int = 2_000
     standby_deadline_ms: int = 90_000

@@ -1,0 +1,86 @@
+"""Absorbing: one event updates beliefs and nothing else. Says whether anything changed that a decision could hang on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import assert_never
+
+from siteshift.core.draft import Draft
+from siteshift.core.events import (
+    Asked,
+    EnactFinished,
+    Event,
+    ReadBackArrived,
+    ReadBackFailed,
+    Reloaded,
+    ReportArrived,
+    StandbyReported,
+    StoreChanged,
+    TermChanged,
+    Ticked,
+    TrafficMeasured,
+)
+from siteshift.core.operate import answer
+from siteshift.core.planes import absorb_failed_reading, absorb_reading, absorb_result
+from siteshift.core.standby import absorb_report
+from siteshift.core.traffic import absorb_traffic
+
+
+def absorb(draft: Draft, event: Event) -> bool:
+    """Fold one event into the draft; False when nothing changed that matters now."""
+    match event:
+        case Ticked():
+            return False
+        case ReportArrived():
+            return _absorb_vantage(draft, event)
+        case TrafficMeasured():
+            return absorb_traffic(draft, event)
+        case EnactFinished():
+            return absorb_result(draft, event.result)
+        case ReadBackArrived():
+            return absorb_reading(draft, event.read_back)
+        case ReadBackFailed():
+            return absorb_failed_reading(draft, event.enactor, event.detail)
+        case StandbyReported():
+            return absorb_report(draft, event)
+        case Asked():
+            return answer(draft, event.asking)
+        case StoreChanged():
+            return _absorb_store(draft, event)
+        case TermChanged():
+            return _absorb_term(draft, event)
+        case Reloaded():
+            draft.set(setup_digest=event.digest)
+            draft.remembers = True
+            return True
+        case _:
+            assert_never(event)
+
+
+def _absorb_vantage(draft: Draft, event: ReportArrived) -> bool:
+    """A later report replaces an earlier one whole; an older or repeated one is ignored."""
+    report = event.report
+    before = draft.state.reports.get(report.vantage)
+    if before is not None and (report.sequence, report.at_ms) <= (before.sequence, before.at_ms):
+        return False
+    draft.set(reports={**draft.state.reports, report.vantage: report})
+    if before is None:
+        return True
+    is_late = report.at_ms - before.at_ms > draft.setup.policy.judge.report_stale_ms
+    return is_late or report.views != before.views or report.self_check != before.self_check
+
+
+def _absorb_store(draft: Draft, event: StoreChanged) -> bool:
+    if event.is_usable == draft.state.is_store_usable:
+        return False
+    draft.set(is_store_usable=event.is_usable)
+    draft.record("store", {"usable": event.is_usable, "detail": event.detail})
+    return True
+
+
+def _absorb_term(draft: Draft, event: TermChanged) -> bool:
+    if event.term == draft.state.term:
+        return False
+    draft.state = replace(draft.state, term=event.term)
+    draft.record("term", {"term": event.term})
+    return True

@@ -1,0 +1,227 @@
+"""From reports to the picture, and from the picture to the life of every service at every site."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from siteshift.core.decide.life import AWAY, Signal, advance, may_return
+from siteshift.core.decide.override import Forced, forced_view
+from siteshift.core.draft import Draft
+from siteshift.core.judge.diagnosis import diagnose
+from siteshift.core.model.codes import Hardness, Severity, SiteLife, Standing
+from siteshift.core.model.evidence import Diagnosis, Picture
+from siteshift.core.model.policy import ServicePolicy
+from siteshift.core.model.topology import Service
+from siteshift.core.model.units import WHOLE_BP, ServiceId, SiteId
+from siteshift.core.planes import in_step
+from siteshift.core.state import ControllerState, LeftBecause, SiteTrack
+from siteshift.core.traffic import seen_bp
+
+UNDO_WATCH_MS = 15_000
+"""A survivor that sickens this soon after it gained is taken to sicken because it gained."""
+OBSERVE_INTERVALS = 3
+"""A fresh node watches this many probe intervals before its first act (outage `descheduled`: a paced first act)."""
+
+
+def refresh_picture(draft: Draft) -> None:
+    """Diagnose anew and say what changed. Fresh is: seen long enough, and not blind."""
+    state, setup = draft.state, draft.setup
+    judge = setup.policy.judge
+    picture = diagnose(setup.topology, setup.policy, state.reports, draft.now_ms, previous=state.picture)
+    for report in state.reports.values():
+        draft.due(report.at_ms + judge.report_stale_ms + 1)
+    if picture != state.picture:
+        _say_what_changed(draft, state.picture, picture)
+        draft.set(picture=picture)
+    watched_ms = state.started_ms + OBSERVE_INTERVALS * judge.interval_ms
+    if not state.is_fresh and not picture.blind and draft.due(watched_ms):
+        draft.set(is_fresh=True)
+        draft.record("fresh", {"after_ms": draft.now_ms - state.started_ms})
+
+
+def _say_what_changed(draft: Draft, before: Picture, after: Picture) -> None:
+    old = {_name(entry): entry for entry in before.diagnoses}
+    new = {_name(entry): entry for entry in after.diagnoses}
+    if old.keys() == new.keys() and before.blind == after.blind and before.global_fault == after.global_fault:
+        return
+    draft.record(
+        "belief",
+        {
+            "diagnoses": [describe(entry) for entry in after.diagnoses],
+            "blind": after.blind,
+            "credible": list(after.credible),
+            "isolated": list(after.isolated),
+            "global_fault": sorted(after.global_fault),
+        },
+    )
+    for name in new.keys() - old.keys():
+        entry = new[name]
+        draft.tell(Severity.NEEDS_APPROVAL, entry.code.value, entry.reason)
+    for name in old.keys() - new.keys():
+        entry = old[name]
+        draft.tell(Severity.ALLOWED, f"{entry.code.value}_ENDED", f"no longer: {entry.reason}")
+    if after.blind and not before.blind and draft.state.is_fresh:
+        draft.tell(Severity.NEEDS_APPROVAL, "BLIND", "no credible vantage: nothing will be changed")
+
+
+def _name(entry: Diagnosis) -> tuple[str, str, str, str]:
+    return (entry.code.value, entry.site or "", entry.service or "", entry.member or "")
+
+
+def describe(entry: Diagnosis) -> dict[str, object]:
+    """A diagnosis as a JSON-compatible document."""
+    return {
+        "code": entry.code.value,
+        "site": entry.site,
+        "service": entry.service,
+        "member": entry.member,
+        "since_ms": entry.since_ms,
+        "reason": entry.reason,
+        "accusers": list(entry.accusers),
+    }
+
+
+def signal_of(
+    state: ControllerState, policy: ServicePolicy, forced: Forced, service: ServiceId, site: SiteId
+) -> Signal:
+    """What evidence and people amount to, for one service at one site. People first, then doubt, then evidence.
+
+    A dead site is dead even when a person drained it, so that it can be left at once.
+    """
+    evidence = _evidence_of(state, policy, service, site)
+    if evidence is Signal.DEAD:
+        return evidence
+    return Signal.FORCED_OUT if site in forced.drained_sites else evidence
+
+
+def _evidence_of(state: ControllerState, policy: ServicePolicy, service: ServiceId, site: SiteId) -> Signal:
+    picture = state.picture
+    pool = picture.pools.get((service, site))
+    if picture.blind or pool is None or service in picture.global_fault:
+        return Signal.NO_EVIDENCE
+    match pool.standing:
+        case Standing.UNKNOWN:
+            return Signal.NO_EVIDENCE
+        case Standing.DOWN:
+            return Signal.DEAD
+        case Standing.DEGRADED if pool.hardness is Hardness.SLOW or pool.score_pm < policy.leave_degraded_below_pm:
+            return Signal.SICK
+        case Standing.SUSPECT:
+            return Signal.SUSPECTED
+        case _:
+            return Signal.WELL
+
+
+def update_lives(draft: Draft) -> None:
+    """Advance the life of every service at every site, as far as the present beliefs carry it."""
+    for service in draft.setup.topology.services:
+        policy = draft.setup.policy.of(service.id)
+        forced = forced_view(draft.state.overrides, service.id, draft.now_ms)
+        for site in service.sites:
+            _update_life(draft, service, site, policy, forced)
+
+
+def _update_life(draft: Draft, service: Service, site: SiteId, policy: ServicePolicy, forced: Forced) -> None:
+    before = draft.state.track(service.id, site)
+    base = signal_of(draft.state, policy, forced, service.id, site)
+    track = before
+    for _ in range(3):
+        after = advance(track, _refined(draft, service, site, policy, track, base), policy, draft.now_ms)
+        if after == track:
+            break
+        track = after
+    track = _ramped(draft, service, site, policy, track, base)
+    if track == before:
+        return
+    draft.set_track(service.id, site, track)
+    if track.life is not before.life:
+        draft.record(
+            "life",
+            {
+                "service": service.id,
+                "site": site,
+                "from": before.life.value,
+                "to": track.life.value,
+                "because": track.left_because.value if track.left_because else None,
+                "hold_until_ms": track.hold_until_ms,
+            },
+        )
+
+
+def _refined(
+    draft: Draft, service: Service, site: SiteId, policy: ServicePolicy, track: SiteTrack, base: Signal
+) -> Signal:
+    """The signal as the present life hears it: is it gone, may it return, is the ramp done, was it never moved?"""
+    if track.life is SiteLife.RETURNING and base is Signal.WELL:
+        return Signal.RAMPED if _is_ramped(draft, service, site, policy, track) else base
+    if track.life not in AWAY:
+        return Signal.SUSPECTED if base is Signal.SICK and gained_lately(draft, service, site) else base
+    is_well = base is Signal.WELL
+    moved = draft.state.motion(service.id).moved_at_ms >= track.since_ms > 0
+    if is_well and track.life is SiteLife.DRAINING and not moved:
+        return Signal.UNMOVED
+    if is_well and may_return(track, policy, draft.now_ms):
+        return Signal.MAY_RETURN
+    if is_well and track.left_because is not LeftBecause.PERSON:
+        draft.due(track.hold_until_ms)
+    if track.life is SiteLife.DRAINING and is_gone(draft, service, site, policy):
+        return Signal.GONE
+    return base
+
+
+def gained_lately(draft: Draft, service: Service, site: SiteId) -> bool:
+    """Whether a site got more in the last move, so that its sickness may be our own doing: undo before judging it."""
+    motion = draft.state.motion(service.id)
+    current = draft.state.steering.of(service.id)
+    if motion.undo_bp is None or current is None or draft.now_ms > motion.moved_at_ms + UNDO_WATCH_MS:
+        return False
+    return current.shares_bp.get(site, 0) > motion.undo_bp.get(site, 0)
+
+
+def is_gone(draft: Draft, service: Service, site: SiteId, policy: ServicePolicy) -> bool:
+    """A drain is complete when *seen* traffic says so (law 8) and the old TTL has run out (law 9).
+
+    Without a fresh measurement the planes' read-back and the TTL must do; `explain` says that seen is unknown.
+    """
+    state = draft.state
+    current = state.steering.of(service.id)
+    if current is None or current.shares_bp.get(site, 0) or current.shed_at == site:
+        return False
+    if not in_step(state, draft.setup.planes_of(service.id)):
+        return False
+    if not draft.due(state.motion(service.id).tail_until_ms):
+        return False
+    seen = seen_bp(state, service, draft.now_ms)
+    if seen is None or service.id not in draft.setup.metered:
+        return True
+    draft.due(draft.now_ms + 1_000)
+    return seen.get(site, 0) <= policy.residual_done_bp
+
+
+def _is_ramped(draft: Draft, service: Service, site: SiteId, policy: ServicePolicy, track: SiteTrack) -> bool:
+    is_last = track.ramp_step >= len(policy.ramp_bp) - 1
+    return is_last and _has_soaked(draft, service, site, policy, track)
+
+
+def _has_soaked(draft: Draft, service: Service, site: SiteId, policy: ServicePolicy, track: SiteTrack) -> bool:
+    """Whether the present step was carried out everywhere and then held for the soak time."""
+    current = draft.state.steering.of(service.id)
+    pool = service.pool_at(site)
+    if current is None or pool is None or not in_step(draft.state, draft.setup.planes_of(service.id)):
+        return False
+    wanted = max(1, pool.nominal_bp * policy.ramp_bp[track.ramp_step] // WHOLE_BP)
+    moved_at_ms = max(track.step_since_ms, draft.state.motion(service.id).moved_at_ms)
+    if current.shares_bp.get(site, 0) < wanted * 9 // 10:
+        return False
+    return draft.due(moved_at_ms + policy.soak_ms)
+
+
+def _ramped(
+    draft: Draft, service: Service, site: SiteId, policy: ServicePolicy, track: SiteTrack, base: Signal
+) -> SiteTrack:
+    """One step up the ramp once the present one has soaked; a suspicion pauses it."""
+    if track.life is not SiteLife.RETURNING or base is not Signal.WELL:
+        return track
+    if track.ramp_step >= len(policy.ramp_bp) - 1 or not _has_soaked(draft, service, site, policy, track):
+        return track
+    return replace(track, ramp_step=track.ramp_step + 1, step_since_ms=draft.now_ms)

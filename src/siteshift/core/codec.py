@@ -1,0 +1,123 @@
+"""Core values as JSON-compatible documents and back: for the store, the journal and the replay.
+
+Driven by the dataclasses' own annotations, so a new field needs no new code. Keys that are tuples of names are joined
+by ``|``. Unknown fields of a document are ignored and missing ones take their default, so that a newer node reads an
+older record; a value of the wrong shape raises `ValueError` naming its path.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
+from enum import Enum
+from functools import cache
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+Document = Mapping[str, Any]
+
+
+def to_document(value: object) -> Any:
+    """A JSON-compatible form of a core value. Members of a union of dataclasses carry their class name in ``type``."""
+    if isinstance(value, Enum):
+        return value.value
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if is_dataclass(value):
+        found = {entry.name: to_document(getattr(value, entry.name)) for entry in fields(value)}
+        return {"type": type(value).__name__, **found}
+    if isinstance(value, Mapping):
+        return {_key_text(key): to_document(item) for key, item in value.items()}
+    if isinstance(value, frozenset | set):
+        return sorted(to_document(item) for item in value)
+    if isinstance(value, Sequence):
+        return [to_document(item) for item in value]
+    raise ValueError(f"no document for a {type(value).__name__}")
+
+
+def _key_text(key: object) -> str:
+    return "|".join(key) if isinstance(key, tuple) else str(key)
+
+
+def from_document(kind: type[T], document: object, path: str = "$") -> T:
+    """The core value a document stands for. Raises `ValueError` with the path of what does not fit."""
+    return typing.cast(T, _decode(kind, document, path))
+
+
+def _decode(kind: Any, document: Any, path: str) -> Any:
+    supertype = getattr(kind, "__supertype__", None)
+    if supertype is not None:
+        return _decode(supertype, document, path)
+    origin = get_origin(kind)
+    if origin in (Union, types.UnionType):
+        return _decode_union(get_args(kind), document, path)
+    if origin is not None:
+        return _decode_generic(origin, get_args(kind), document, path)
+    if is_dataclass(kind):
+        return _decode_dataclass(typing.cast(type, kind), document, path)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return kind(document)
+    if kind is float and isinstance(document, int):
+        return float(document)
+    if kind is object or kind is Any:
+        return document
+    if not isinstance(document, kind) or (kind is int and isinstance(document, bool)):
+        raise ValueError(f"{path}: expected {kind.__name__}, found {type(document).__name__}")
+    return document
+
+
+def _decode_union(options: tuple[Any, ...], document: Any, path: str) -> Any:
+    if document is None:
+        if type(None) in options:
+            return None
+        raise ValueError(f"{path}: expected a value, found null")
+    present = [option for option in options if option is not type(None)]
+    if len(present) == 1:
+        return _decode(present[0], document, path)
+    name = document.get("type") if isinstance(document, Mapping) else None
+    for option in present:
+        if getattr(option, "__name__", None) == name:
+            return _decode(option, document, path)
+    raise ValueError(f"{path}: no kind named {name!r} here")
+
+
+def _decode_generic(origin: Any, arguments: tuple[Any, ...], document: Any, path: str) -> Any:
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        if not isinstance(document, Mapping):
+            raise ValueError(f"{path}: expected a mapping, found {type(document).__name__}")
+        return {
+            _decode_key(arguments[0], key): _decode(arguments[1], item, f"{path}.{key}")
+            for key, item in document.items()
+        }
+    if not isinstance(document, Sequence) or isinstance(document, str):
+        raise ValueError(f"{path}: expected a list, found {type(document).__name__}")
+    if origin is tuple and not (len(arguments) == 2 and arguments[1] is Ellipsis):
+        return tuple(_decode(kind, item, f"{path}[{i}]") for i, (kind, item) in enumerate(zip(arguments, document, strict=False)))
+    items = (_decode(arguments[0], item, f"{path}[{i}]") for i, item in enumerate(document))
+    return tuple(items) if origin is tuple else origin(items)
+
+
+def _decode_key(kind: Any, key: str) -> Any:
+    if get_origin(kind) is tuple:
+        return tuple(key.split("|"))
+    return kind(key) if isinstance(kind, type) and issubclass(kind, Enum) else key
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _decode_dataclass(kind: type, document: Any, path: str) -> Any:
+    if not isinstance(document, Mapping):
+        raise ValueError(f"{path}: expected a {kind.__name__}, found {type(document).__name__}")
+    hints = _hints(kind)
+    values: dict[str, Any] = {}
+    for entry in fields(kind):
+        if entry.name in document:
+            values[entry.name] = _decode(hints[entry.name], document[entry.name], f"{path}.{entry.name}")
+        elif entry.default is MISSING and entry.default_factory is MISSING:
+            raise ValueError(f"{path}: {entry.name} is missing")
+    return kind(**values)

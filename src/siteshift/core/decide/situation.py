@@ -1,0 +1,104 @@
+"""One service as the deciders see it: evidence, people, traffic and what is written now, in one immutable view."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from siteshift.core.decide.life import AWAY, Signal
+from siteshift.core.decide.override import Forced
+from siteshift.core.model.codes import MemberRole, SiteLife, StandbyPhase, Standing
+from siteshift.core.model.evidence import PoolPicture
+from siteshift.core.model.policy import ServicePolicy
+from siteshift.core.model.steering import ServiceSteering
+from siteshift.core.model.topology import Member, Pool, Service
+from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, MemberId, SiteId
+from siteshift.core.state import Motion, SiteTrack, StandbyTrack
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """Everything that bears on one service now."""
+
+    service: Service
+    policy: ServicePolicy
+    signals: Mapping[SiteId, Signal]
+    tracks: Mapping[SiteId, SiteTrack]
+    pools: Mapping[SiteId, PoolPicture]
+    forced: Forced
+    current: ServiceSteering
+    motion: Motion
+    standbys: Mapping[MemberId, StandbyTrack]
+    demand_rps: int
+    is_blind: bool
+    is_global_fault: bool
+    now_ms: int
+
+    def away(self, site: SiteId) -> bool:
+        """Whether traffic should leave this site, or stay away from it."""
+        return self.tracks[site].life in AWAY
+
+    def is_dead(self, site: SiteId) -> bool:
+        return self.signals[site] is Signal.DEAD
+
+    def is_usable(self, member: Member) -> bool:
+        """Whether a member may get traffic at all, as far as anybody knows. Unknown is not down (law 3)."""
+        if member.id in self.forced.depooled:
+            return False
+        return self.standing_of(member) is not Standing.DOWN
+
+    def standing_of(self, member: Member) -> Standing:
+        pool = self.pools.get(member.site)
+        view = pool.members.get(member.id) if pool else None
+        return view.standing if view else Standing.UNKNOWN
+
+    def weight_pm(self, member: Member) -> int:
+        """A member's relative weight by goodput; shrinks with a degraded score, never by CPU (DESIGN §4)."""
+        pool = self.pools.get(member.site)
+        view = pool.members.get(member.id) if pool else None
+        if view is None or view.standing is not Standing.DEGRADED:
+            return WHOLE_PM
+        return max(50, view.score_pm // 50 * 50)
+
+    def active_rps(self, pool: Pool) -> int:
+        """Capacity of the active members that may serve, scaled by their goodput."""
+        active = (m for m in pool.members if m.role is MemberRole.ACTIVE and self.is_usable(m))
+        return sum(member.capacity_rps * self.weight_pm(member) // WHOLE_PM for member in active)
+
+    def standby_rps(self, pool: Pool, phases: frozenset[StandbyPhase]) -> int:
+        """Capacity of the standby members whose phase is one of ``phases``; a proven one that is down has none."""
+        return sum(
+            member.capacity_rps
+            for member in self.standby_members(pool)
+            if self.phase(member) in phases
+            and (self.phase(member) is not StandbyPhase.PROVEN or self.is_usable(member))
+        )
+
+    def standby_members(self, pool: Pool) -> tuple[Member, ...]:
+        return tuple(m for m in pool.members if m.role is MemberRole.STANDBY and m.id not in self.forced.depooled)
+
+    def phase(self, member: Member) -> StandbyPhase:
+        track = self.standbys.get(member.id)
+        return track.phase if track else StandbyPhase.COLD
+
+    def limit_bp(self, site: SiteId) -> int:
+        """The largest share the site's open capacity carries within the utilisation limit."""
+        pool = self.service.pool_at(site)
+        if pool is None or self.demand_rps <= 0:
+            return WHOLE_BP
+        capacity = self.active_rps(pool) + self.standby_rps(pool, frozenset({StandbyPhase.PROVEN}))
+        return capacity * self.policy.max_utilisation_pm * WHOLE_BP // (WHOLE_PM * self.demand_rps)
+
+    def returning_bp(self, site: SiteId) -> int:
+        """The share a returning site has on its present step of the ramp."""
+        pool = self.service.pool_at(site)
+        nominal = pool.nominal_bp if pool else 0
+        step = min(self.tracks[site].ramp_step, len(self.policy.ramp_bp) - 1)
+        return max(1, nominal * self.policy.ramp_bp[step] // WHOLE_BP)
+
+    def serving_sites(self) -> tuple[SiteId, ...]:
+        return tuple(
+            site
+            for site in self.service.sites
+            if self.tracks[site].life in (SiteLife.SERVING, SiteLife.SUSPECT, SiteLife.RETURNING)
+        )

@@ -1,0 +1,175 @@
+"""What each site should get, and why. Overrides first, then evidence; no evidence changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from siteshift.core.decide.capacity import Candidate, Demand, ServiceAllocation
+from siteshift.core.decide.life import Signal
+from siteshift.core.decide.situation import Situation
+from siteshift.core.model.codes import Because, MemberRole, SiteLife, StandbyPhase, Standing
+from siteshift.core.model.steering import ServiceSteering
+from siteshift.core.model.topology import Pool
+from siteshift.core.model.units import WHOLE_BP, MemberId, SiteId
+
+PROOF_WEIGHT_PM = 20
+"""A standby under proof gets a fiftieth of a member's traffic: real requests, bounded harm (outage `bad-refuge`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where a service should end up, and why each site gets what it gets."""
+
+    shares_bp: Mapping[SiteId, int]
+    shed_bp: int
+    shed_at: SiteId | None
+    because: Mapping[SiteId, Because]
+
+
+_COLD = frozenset({StandbyPhase.COLD, StandbyPhase.STARTING, StandbyPhase.READY, StandbyPhase.RETIRING})
+_PROVEN = frozenset({StandbyPhase.PROVEN})
+
+
+def demand_of(situation: Situation) -> Demand:
+    """The allocation problem of one service."""
+    return Demand(
+        service=situation.service.id,
+        tier=situation.service.tier,
+        demand_rps=situation.demand_rps,
+        max_utilisation_pm=situation.policy.max_utilisation_pm,
+        candidates=tuple(_candidate(situation, pool) for pool in situation.service.pools),
+    )
+
+
+def _candidate(situation: Situation, pool: Pool) -> Candidate:
+    """One site's part in the allocation."""
+    site = pool.site
+    current = situation.current.shares_bp.get(site, 0)
+    away = situation.away(site)
+    fixed = None if away else _fixed_bp(situation, pool, current)
+    return Candidate(
+        site=site,
+        nominal_bp=pool.nominal_bp,
+        current_bp=current,
+        active_rps=situation.active_rps(pool),
+        standby_rps=situation.standby_rps(pool, _COLD),
+        open_standby_rps=situation.standby_rps(pool, _PROVEN),
+        may_receive=not away and fixed is None,
+        fixed_bp=fixed,
+        away=away,
+    )
+
+
+def _fixed_bp(situation: Situation, pool: Pool, current_bp: int) -> int | None:
+    """A share that must stay exactly: forced, without evidence, suspect, or on a step of the way back."""
+    site = pool.site
+    if situation.forced.shares_bp is not None:
+        return situation.forced.shares_bp.get(site, 0)
+    signal = situation.signals[site]
+    life = situation.tracks[site].life
+    if life is SiteLife.RETURNING:
+        if signal is not Signal.WELL:
+            return current_bp
+        return min(situation.returning_bp(site), situation.limit_bp(site))
+    if signal is Signal.NO_EVIDENCE:
+        return current_bp
+    if signal is Signal.SUSPECTED:
+        return current_bp
+    return None
+
+
+def target_of(situation: Situation, allocation: ServiceAllocation) -> Target:
+    """The end state an allocation means for a service: where the part nobody can carry stays (law 7).
+
+    At a site that is alive and being left it stays and is served there; at a dead one it is shed openly. With no site
+    being left it is spread by capacity, unless the service has an address that answers the shed part.
+    """
+    shares = {site: allocation.shares_bp.get(site, 0) for site in situation.service.sites}
+    shed = allocation.shed_bp
+    because = dict(allocation.because)
+    alive = [s for s in shares if situation.away(s) and not situation.is_dead(s) and _share(situation, s) > 0]
+    if shed and alive:
+        _spread(shares, shed, {site: _share(situation, site) for site in alive})
+        shed = 0
+        because.update(dict.fromkeys(alive, Because.CAPACITY_LIMIT))
+    dead = [site for site in shares if situation.away(site)]
+    if shed and not dead and not situation.service.shed_answers:
+        _spread(shares, shed, {site: max(1, situation.limit_bp(site)) for site in shares})
+        shed = 0
+    shed_at = next((site for site in dead if _share(situation, site) > 0), dead[0] if dead else None)
+    if shed and shed_at is None:
+        shed_at = max(shares, key=lambda site: shares[site])
+    return Target(shares_bp=shares, shed_bp=shed, shed_at=shed_at if shed else None, because=because)
+
+
+def _share(situation: Situation, site: SiteId) -> int:
+    current = situation.current
+    return current.shares_bp.get(site, 0) + (current.shed_bp if current.shed_at == site else 0)
+
+
+def _spread(shares: dict[SiteId, int], amount_bp: int, keys: Mapping[SiteId, int]) -> None:
+    """Add an amount to the sites of ``keys`` in their proportion; the first takes what rounding leaves."""
+    total = sum(keys.values())
+    left = amount_bp
+    for site, key in keys.items():
+        part = amount_bp * key // total
+        shares[site] += part
+        left -= part
+    shares[next(iter(keys))] += left
+
+
+def members_of(situation: Situation) -> dict[MemberId, int]:
+    """The weight of every member that may serve. A pool never loses its last one: better a doubtful server than none.
+
+    Without evidence (blind, or a fault everywhere) the present weights stay, but for what a person forced.
+    """
+    weights: dict[MemberId, int] = {}
+    for pool in situation.service.pools:
+        weights.update(_pool_members(situation, pool))
+    return weights
+
+
+def _pool_members(situation: Situation, pool: Pool) -> dict[MemberId, int]:
+    if situation.is_blind or situation.is_global_fault or situation.signals[pool.site] is Signal.NO_EVIDENCE:
+        kept = {
+            m.id: situation.current.members_pm[m.id]
+            for m in pool.members
+            if m.id in situation.current.members_pm and m.id not in situation.forced.depooled
+        }
+        if kept:
+            return kept
+    found = {
+        m.id: situation.weight_pm(m) for m in pool.members if m.role is MemberRole.ACTIVE and situation.is_usable(m)
+    }
+    for member in situation.standby_members(pool):
+        phase = situation.phase(member)
+        if phase is StandbyPhase.PROVEN and situation.is_usable(member):
+            found[member.id] = situation.weight_pm(member)
+        elif phase is StandbyPhase.READY and situation.standing_of(member) is Standing.UP:
+            found[member.id] = PROOF_WEIGHT_PM
+    if found:
+        return found
+    return {m.id: 1000 for m in pool.members if m.role is MemberRole.ACTIVE}
+
+
+def ttl_of(situation: Situation) -> int:
+    """The TTL to publish now: short while anything is suspect or in motion (DESIGN §8)."""
+    is_restless = situation.now_ms < situation.motion.restless_until_ms
+    return situation.policy.ttl_suspect_s if is_restless else situation.policy.ttl_normal_s
+
+
+def nominal(situation_service_sites: Mapping[SiteId, int]) -> dict[SiteId, int]:
+    """Nominal shares, made to sum to the whole."""
+    total = sum(situation_service_sites.values()) or 1
+    shares = {site: bp * WHOLE_BP // total for site, bp in situation_service_sites.items()}
+    if shares:
+        first = next(iter(shares))
+        shares[first] += WHOLE_BP - sum(shares.values())
+    return shares
+
+
+def with_shares(current: ServiceSteering, target: Target, shares_bp: Mapping[SiteId, int]) -> ServiceSteering:
+    """The steering with these shares; what they do not sum to is shed where the target says."""
+    shed = WHOLE_BP - sum(shares_bp.values())
+    return replace(current, shares_bp=dict(shares_bp), shed_bp=shed, shed_at=target.shed_at if shed else None)

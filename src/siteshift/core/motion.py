@@ -1,0 +1,328 @@
+"""The next step of one service: from where it is towards its target, as far as the gate lets it go now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from siteshift.core.beliefs import gained_lately
+from siteshift.core.decide.demand import ServiceAllocation
+from siteshift.core.decide.finding import Finding, finding, verdict
+from siteshift.core.decide.gate import examine
+from siteshift.core.decide.life import AWAY, Signal
+from siteshift.core.decide.proposal import Cause, GateContext, Move, Proposal
+from siteshift.core.decide.ramp import next_shares
+from siteshift.core.decide.situation import Situation
+from siteshift.core.decide.steering import Target, members_of, target_of, ttl_of, with_shares
+from siteshift.core.draft import Draft
+from siteshift.core.model.codes import FindingCode, Mode, Severity, SiteLife
+from siteshift.core.model.policy import HOUR_MS
+from siteshift.core.model.steering import ServiceSteering
+from siteshift.core.model.units import SiteId
+from siteshift.core.planes import in_step
+from siteshift.core.state import LeftBecause, Motion
+
+RESTLESS_MS = 30_000
+"""The short TTL stays this long after the last unrest."""
+RESTLESS_AFTER_MS = 300
+DEADBAND_BP = 200
+"""A rebalance smaller than this is not worth a write; measured demand breathes by a few per cent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a service shall have in the next generation; ``document`` tells the journal what changed and why."""
+
+    steering: ServiceSteering
+    document: Mapping[str, object] | None = None
+
+
+def wish_for(draft: Draft, situation: Situation, allocation: ServiceAllocation, mode: Mode) -> Wish:
+    """One service's next steering: unchanged when nothing should, or may, change."""
+    if draft.state.steering.of(situation.service.id) is None:
+        return _first(situation)
+    target = target_of(situation, allocation)
+    _note_unrest(draft, situation, target)
+    situation = replace(situation, motion=draft.state.motion(situation.service.id))
+    steering, cause, findings = _move(draft, situation, target, mode)
+    _say_findings(draft, situation, findings)
+    steering = _with_members(draft, situation, steering, mode)
+    if steering == situation.current:
+        return Wish(steering=steering)
+    return Wish(steering=steering, document=_document(situation, target, steering, cause, findings))
+
+
+def _first(situation: Situation) -> Wish:
+    steering = situation.current
+    return Wish(
+        steering=steering,
+        document={"service": situation.service.id, "cause": "first", "after_bp": dict(steering.shares_bp)},
+    )
+
+
+def cause_of(situation: Situation, target: Target) -> Cause:
+    """On whose account the shares should change."""
+    current = situation.current
+    losing = [s for s, bp in current.shares_bp.items() if target.shares_bp.get(s, 0) < bp]
+    was_shed = current.shed_at is not None and current.shed_bp > target.shed_bp
+    if any(situation.is_dead(site) and situation.away(site) for site in losing) or was_shed:
+        return Cause.DEAD
+    if situation.forced.shares_bp is not None or any(site in situation.forced.drained_sites for site in losing):
+        return Cause.PERSON
+    if any(situation.away(site) for site in losing):
+        return Cause.DEGRADED
+    returning = [s for s, track in situation.tracks.items() if track.life is SiteLife.RETURNING]
+    if any(situation.tracks[site].left_because is LeftBecause.PERSON for site in returning):
+        return Cause.RELEASE
+    return Cause.FAILBACK if returning else Cause.REBALANCE
+
+
+def _move(
+    draft: Draft, situation: Situation, target: Target, mode: Mode
+) -> tuple[ServiceSteering, Cause | None, tuple[Finding, ...]]:
+    """The shares of the next generation, with the findings that allowed or stopped the move."""
+    current = situation.current
+    if _must_undo(draft, situation):
+        return _undo(draft, situation)
+    cause = cause_of(situation, target)
+    if not _is_worth_it(situation, target, cause):
+        return current, None, _standing_findings(situation)
+    wait = _what_to_wait_for(draft, situation, cause)
+    if wait is not None:
+        return current, None, (wait,) if wait.severity is not Severity.ALLOWED else ()
+    shares = target.shares_bp
+    if cause is not Cause.DEAD:
+        room = {site: max(0, situation.limit_bp(site) - bp) for site, bp in current.shares_bp.items()}
+        shares = next_shares(current.shares_bp, target.shares_bp, room)
+    after = with_shares(current, target, shares)
+    end = with_shares(current, target, target.shares_bp)
+    findings = examine(proposal_for(situation, after, cause, end), context_of(draft, situation, mode, after))
+    if verdict(findings) is not Severity.ALLOWED:
+        return current, cause, findings
+    _note_move(draft, situation, after, cause)
+    return after, cause, findings
+
+
+def _standing_findings(situation: Situation) -> tuple[Finding, ...]:
+    """What should be said although nothing can be moved: every site should be left, and one must stay."""
+    away = [site for site in situation.service.sites if situation.away(site)]
+    if len(away) == len(situation.service.sites):
+        text = f"{situation.service.id}: every site should be left; the last serving site is never removed"
+        return (finding(FindingCode.LAST_SERVING_SITE, Severity.REFUSED, text, sites=",".join(away)),)
+    return ()
+
+
+def _is_worth_it(situation: Situation, target: Target, cause: Cause) -> bool:
+    current = situation.current
+    if situation.is_blind and cause is not Cause.PERSON:
+        return False
+    sites = set(current.shares_bp) | set(target.shares_bp)
+    change = max(abs(target.shares_bp.get(s, 0) - current.shares_bp.get(s, 0)) for s in sites)
+    change = max(change, abs(target.shed_bp - current.shed_bp))
+    if cause is Cause.REBALANCE:
+        return change >= DEADBAND_BP
+    return change > 0
+
+
+def _what_to_wait_for(draft: Draft, situation: Situation, cause: Cause) -> Finding | None:
+    """A step waits until the last one is read back everywhere and its effect was watched. A dead site is not waited for."""
+    if cause is Cause.DEAD:
+        return None
+    motion, now_ms = situation.motion, draft.now_ms
+    if cause is not Cause.PERSON and not draft.due(motion.held_until_ms):
+        text = f"{situation.service.id}: the last step made a survivor worse and was undone; waiting before the next"
+        return finding(FindingCode.HOLD_DOWN, Severity.REFUSED, text, until_ms=motion.held_until_ms)
+    if not in_step(draft.state, draft.setup.planes_of(situation.service.id)):
+        text = f"{situation.service.id}: a data plane has not confirmed generation {draft.state.steering.generation}"
+        is_long = draft.due(motion.moved_at_ms + 10_000) and draft.state.steering.generation > 0
+        severity = Severity.REFUSED if is_long else Severity.ALLOWED
+        return finding(FindingCode.DATA_PLANE_UNKNOWN, severity, text, now_ms=now_ms if is_long else 0)
+    if not draft.due(motion.moved_at_ms + situation.policy.settle_ms):
+        return finding(FindingCode.NOTHING_TO_DO, Severity.ALLOWED, "watching the last step settle")
+    return None
+
+
+def _must_undo(draft: Draft, situation: Situation) -> bool:
+    """Whether a site that gained in the last move got sick since."""
+    if situation.motion.undo_bp is None:
+        return False
+    return any(
+        situation.signals[site] is Signal.SICK and gained_lately(draft, situation.service, site)
+        for site in situation.service.sites
+        if situation.tracks[site].life not in AWAY
+    )
+
+
+def _undo(draft: Draft, situation: Situation) -> tuple[ServiceSteering, Cause, tuple[Finding, ...]]:
+    """Back to the shares before the last step, and no next one for a hold-down."""
+    before = dict(situation.motion.undo_bp or situation.current.shares_bp)
+    held_until_ms = draft.now_ms + situation.policy.hold_down_ms
+    draft.set_motion(situation.service.id, undo_bp=None, moved_at_ms=draft.now_ms, held_until_ms=held_until_ms)
+    text = f"{situation.service.id}: the last step made a survivor worse; undone"
+    found = finding(FindingCode.TARGET_UNHEALTHY, Severity.REFUSED, text, held_until_ms=held_until_ms)
+    shed = 10_000 - sum(before.values())
+    current = situation.current
+    return replace(current, shares_bp=before, shed_bp=shed, shed_at=current.shed_at if shed else None), (
+        Cause.REBALANCE
+    ), (found,)
+
+
+def proposal_for(situation: Situation, after: ServiceSteering, cause: Cause, end: ServiceSteering) -> Proposal:
+    """What the gate is asked. An approval covers steps towards exactly the end that was approved (law 13)."""
+    motion = situation.motion
+    approved_digest: str | None = None
+    approved_by: tuple[str, ...] = ()
+    if motion.approved is not None:
+        is_same_end = dict(motion.approved.after.get(situation.service.id, {})) == dict(end.shares_bp)
+        approved_digest = motion.approved.digest if is_same_end else None
+        approved_by = motion.approved_by if is_same_end else ()
+    for override in (*situation.forced.by.values(), situation.forced.shares_by):
+        if override is not None and cause is Cause.PERSON:
+            approved_by = tuple(dict.fromkeys((*approved_by, *override.approved_by)))
+            approved_digest = approved_digest or override.plan_digest
+    return Proposal(
+        service=situation.service,
+        before=situation.current,
+        after=after,
+        cause=cause,
+        dead_sites=frozenset(s for s in situation.service.sites if situation.is_dead(s)),
+        plan_digest=approved_digest,
+        approved_digest=approved_digest,
+        approved_by=approved_by,
+    )
+
+
+def context_of(draft: Draft, situation: Situation, mode: Mode, after: ServiceSteering) -> GateContext:
+    """Everything the rules look at."""
+    state = draft.state
+    return GateContext(
+        topology=draft.setup.topology,
+        policy=situation.policy,
+        mode=mode,
+        pools=situation.pools,
+        now_ms=draft.now_ms,
+        utilisation_pm=utilisation_of(situation, after),
+        is_frozen=situation.forced.frozen,
+        moved=situation.motion.moves,
+        removals_ms=situation.motion.removals_ms,
+        hold_until_ms={site: track.hold_until_ms for site, track in situation.tracks.items()},
+        is_leader=state.term is not None,
+        store_ok=state.is_store_usable,
+        switched_off=state.is_switched_off,
+        blind=situation.is_blind,
+        global_fault=situation.is_global_fault,
+        standby_phase={member: track.phase for member, track in state.standbys.items()},
+    )
+
+
+def utilisation_of(situation: Situation, steering: ServiceSteering) -> dict[SiteId, int]:
+    """Load against open capacity at each site, per mille, rounded up; a site without capacity counts as 100,000."""
+    found: dict[SiteId, int] = {}
+    for site, bp in steering.shares_bp.items():
+        limit_bp = situation.limit_bp(site)
+        if bp == 0:
+            found[site] = 0
+        elif limit_bp <= 0:
+            found[site] = 100_000
+        else:
+            found[site] = -(-bp * situation.policy.max_utilisation_pm // limit_bp)
+    return found
+
+
+def _note_move(draft: Draft, situation: Situation, after: ServiceSteering, cause: Cause) -> None:
+    """Remember the move: for velocity, for the TTL tail, and for undoing it."""
+    current, motion, now_ms = situation.current, situation.motion, draft.now_ms
+    lost = {s: bp - after.shares_bp.get(s, 0) for s, bp in current.shares_bp.items() if bp > after.shares_bp.get(s, 0)}
+    window_ms = max(situation.policy.velocity_window_ms, HOUR_MS)
+    moves = tuple(m for m in motion.moves if now_ms - m.at_ms <= window_ms)
+    removed = any(after.shares_bp.get(site, 0) == 0 for site in lost)
+    removals = tuple(at for at in motion.removals_ms if now_ms - at <= HOUR_MS)
+    is_automatic = cause not in (Cause.PERSON, Cause.RELEASE)
+    tail_ms = max(now_ms + current.ttl_s * 1000, motion.old_ttl_until_ms) if lost else motion.tail_until_ms
+    draft.set_motion(
+        situation.service.id,
+        moved_at_ms=now_ms,
+        tail_until_ms=max(tail_ms, motion.tail_until_ms),
+        undo_bp=None if cause is Cause.DEAD else dict(current.shares_bp),
+        moves=(*moves, Move(at_ms=now_ms, moved_bp=sum(lost.values()), cause=cause)) if lost else moves,
+        removals_ms=(*removals, now_ms) if removed and is_automatic else removals,
+        pending=None,
+    )
+
+
+def _note_unrest(draft: Draft, situation: Situation, target: Target) -> None:
+    """Keep the TTL short while something is suspect, in motion or not yet where it should be."""
+    motion = situation.motion
+    is_suspect = any(
+        track.life is SiteLife.SUSPECT and draft.due(track.since_ms + RESTLESS_AFTER_MS)
+        for track in situation.tracks.values()
+    )
+    is_moving = any(t.life in (SiteLife.DRAINING, SiteLife.RETURNING) for t in situation.tracks.values())
+    if (is_suspect or is_moving) and motion.restless_until_ms < draft.now_ms + RESTLESS_MS // 2:
+        motion = draft.set_motion(situation.service.id, restless_until_ms=draft.now_ms + RESTLESS_MS)
+    draft.due(motion.restless_until_ms)
+    is_at_target = dict(target.shares_bp) == dict(situation.current.shares_bp)
+    if is_at_target and motion.approved is not None and not is_moving:
+        draft.set_motion(situation.service.id, approved=None, approved_by=())
+
+
+def _with_members(draft: Draft, situation: Situation, steering: ServiceSteering, mode: Mode) -> ServiceSteering:
+    """Member weights and TTL: the harmless part. Only people change them where siteshift may not act by itself."""
+    may_act = mode is Mode.AUTO and not draft.state.is_switched_off and draft.state.term is not None
+    may_act = may_act and draft.state.is_store_usable
+    if not may_act:
+        depooled = situation.forced.depooled
+        if not draft.state.is_store_usable or draft.state.term is None or not depooled & steering.members_pm.keys():
+            return steering
+        return replace(steering, members_pm={m: w for m, w in steering.members_pm.items() if m not in depooled})
+    ttl_s = ttl_of(situation)
+    if ttl_s < situation.current.ttl_s:
+        until_ms = draft.now_ms + situation.current.ttl_s * 1000
+        draft.set_motion(situation.service.id, old_ttl_until_ms=until_ms)
+    return replace(steering, members_pm=members_of(situation), ttl_s=ttl_s)
+
+
+def _say_findings(draft: Draft, situation: Situation, findings: tuple[Finding, ...]) -> None:
+    """What stands in the way is kept in the state, and said once when it changes."""
+    standing = tuple(entry for entry in findings if entry.severity is not Severity.ALLOWED)
+    before = situation.motion.findings
+    if standing == before:
+        return
+    draft.set_motion(situation.service.id, findings=standing)
+    if {e.code for e in standing} == {e.code for e in before}:
+        return
+    documents = [{"code": e.code.value, "severity": e.severity.value, "text": e.text} for e in standing]
+    draft.record("findings", {"service": situation.service.id, "findings": documents})
+    known = {e.code for e in before}
+    for entry in standing:
+        if entry.code not in known:
+            draft.tell(entry.severity, entry.code.value, entry.text)
+
+
+def _document(
+    situation: Situation, target: Target, after: ServiceSteering, cause: Cause | None, findings: tuple[Finding, ...]
+) -> dict[str, object]:
+    """What changed for one service, in a form the journal keeps and `why` reads."""
+    before = situation.current
+    members = {m for m in before.members_pm.keys() | after.members_pm.keys()}
+    changed = sorted(m for m in members if before.members_pm.get(m) != after.members_pm.get(m))
+    return {
+        "service": situation.service.id,
+        "cause": cause.value if cause else None,
+        "before_bp": dict(before.shares_bp),
+        "after_bp": dict(after.shares_bp),
+        "target_bp": dict(target.shares_bp),
+        "shed_bp": after.shed_bp,
+        "because": {site: why.value for site, why in target.because.items()},
+        "signals": {site: signal.value for site, signal in situation.signals.items()},
+        "ttl_s": after.ttl_s,
+        "members": {m: after.members_pm.get(m, 0) for m in changed},
+        "demand_rps": situation.demand_rps,
+        "utilisation_pm": utilisation_of(situation, after),
+        "findings": [entry.code.value for entry in findings],
+    }
+
+
+def pending_key(motion: Motion) -> str | None:
+    """The digest of the plan that waits for a person, if any."""
+    return motion.pending.digest if motion.pending else None

@@ -1,0 +1,264 @@
+"""What operators ask for: granted, needs approval, or refused with a code. Only a granted request changes the state.
+
+A person's request goes through the same look-ahead and the same gate as an automatic move. What needs approval is
+answered with the plan and its digest; the request comes again with that digest (and, where two persons are needed,
+their names), and holds only for exactly that plan (law 13).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import assert_never
+
+from siteshift.core.ahead import plan_ahead
+from siteshift.core.commands import Answer
+from siteshift.core.decide.finding import Finding, finding, verdict
+from siteshift.core.decide.override import Override, make_override
+from siteshift.core.decide.plan import Plan
+from siteshift.core.draft import Draft
+from siteshift.core.model.codes import FindingCode, Mode, OverrideKind, Severity
+from siteshift.core.model.units import MemberId, ServiceId, SiteId
+from siteshift.core.requests import (
+    AckRequest,
+    ApproveRequest,
+    Asking,
+    DepoolRequest,
+    DrainRequest,
+    FreezeRequest,
+    LiftRequest,
+    ModeRequest,
+    PoolRequest,
+    SharesRequest,
+    SwitchOffRequest,
+    SwitchOnRequest,
+    UndrainRequest,
+)
+from siteshift.core.setup import Setup
+from siteshift.core.state import ControllerState
+
+
+def answer(draft: Draft, asking: Asking) -> bool:
+    """Answer one request; True when it changed the state."""
+    before = draft.state
+    found = unknown_names(asking, draft.setup)
+    reply = _refusal(asking, found) if found else _answer(draft, asking)
+    draft.commands.append(reply)
+    draft.record("answer", _document(asking, reply))
+    if draft.state is before:
+        return False
+    draft.remembers = True
+    return True
+
+
+def look_at(state: ControllerState, setup: Setup, asking: Asking, now_ms: int) -> Answer:
+    """What the answer would be, with the plan; nothing is changed (``--dry-run``, and the screen before a drain)."""
+    scratch = Draft(state=state, setup=setup, now_ms=now_ms)
+    found = unknown_names(asking, setup)
+    return _refusal(asking, found) if found else _answer(scratch, asking)
+
+
+def _answer(draft: Draft, asking: Asking) -> Answer:
+    request = asking.request
+    match request:
+        case DrainRequest(site=site, service=service):
+            return _force(draft, asking, OverrideKind.DRAIN, site=site, service=service)
+        case SharesRequest(service=service, shares_bp=shares):
+            return _force(draft, asking, OverrideKind.SHARES, service=service, shares_bp=dict(shares))
+        case DepoolRequest(member=member):
+            service = draft.setup.topology.members[member].service
+            return _force(draft, asking, OverrideKind.DEPOOL, service=service, member=member)
+        case FreezeRequest(service=service):
+            return _force(draft, asking, OverrideKind.FREEZE, service=service)
+        case ModeRequest(service=service, mode=mode):
+            return _force(draft, asking, OverrideKind.MODE, service=service, mode=mode)
+        case UndrainRequest(site=site, service=service):
+            return _undrain(draft, asking, site, service)
+        case PoolRequest(member=member):
+            ids = [e.id for e in draft.state.overrides if e.kind is OverrideKind.DEPOOL and e.member == member]
+            return _lift(draft, asking, ids, f"{member} is not depooled")
+        case LiftRequest(override=override):
+            return _lift(draft, asking, [e.id for e in draft.state.overrides if e.id == override], "no such override")
+        case ApproveRequest(digest=digest):
+            return _approve(draft, asking, digest)
+        case AckRequest(site=site, service=service):
+            return _acknowledge(draft, asking, site, service)
+        case SwitchOffRequest():
+            return _switch(draft, asking, to_off=True)
+        case SwitchOnRequest():
+            return _switch(draft, asking, to_off=False)
+        case _:
+            assert_never(request)
+
+
+def unknown_names(asking: Asking, setup: Setup) -> tuple[Finding, ...]:
+    """Names in a request that mean nothing here."""
+    topology, request = setup.topology, asking.request
+    found: list[Finding] = []
+    for kind, known in (
+        ("site", topology.site_ids),
+        ("service", tuple(topology.service_by_id)),
+        ("member", tuple(topology.members)),
+    ):
+        name = getattr(request, kind, None)
+        if name is not None and name not in known:
+            text = f"there is no {kind} {name!r}; known: {', '.join(known)}"
+            found.append(finding(FindingCode.UNKNOWN_NAME, Severity.REFUSED, text, name=name))
+    for site in getattr(request, "shares_bp", ()):
+        if site not in topology.site_ids:
+            text = f"there is no site {site!r}; known: {', '.join(topology.site_ids)}"
+            found.append(finding(FindingCode.UNKNOWN_NAME, Severity.REFUSED, text, name=site))
+    return tuple(found)
+
+
+def _force(
+    draft: Draft,
+    asking: Asking,
+    kind: OverrideKind,
+    *,
+    service: ServiceId | None = None,
+    site: SiteId | None = None,
+    member: MemberId | None = None,
+    shares_bp: dict[SiteId, int] | None = None,
+    mode: Mode | None = None,
+) -> Answer:
+    """Lay an override over the state, if the plan it leads to is allowed or approved."""
+    made = make_override(
+        id=f"o{draft.state.overrides_made + 1}",
+        kind=kind,
+        owner=asking.person,
+        reason=asking.reason,
+        ticket=asking.ticket,
+        expires_ms=asking.expires_ms,
+        service=service,
+        site=site,
+        member=member,
+        shares_bp=shares_bp,
+        mode=mode,
+        policy=draft.setup.policy,
+        now_ms=draft.now_ms,
+    )
+    if isinstance(made, Finding):
+        return _refusal(asking, (made,))
+    forced = replace(draft.state, overrides=(*draft.state.overrides, made))
+    plan = plan_ahead(forced, draft.setup, draft.now_ms, approved_by=_approvers(asking))
+    findings = _bound(asking, plan)
+    severity = verdict(findings)
+    plans = (plan,) if plan is not None else ()
+    if severity is not Severity.ALLOWED:
+        return Answer(asking=asking.id, severity=severity, findings=findings, plans=plans)
+    made = replace(made, approved_by=_approvers(asking), plan_digest=plan.digest if plan else None)
+    draft.set(overrides=(*draft.state.overrides, made), overrides_made=draft.state.overrides_made + 1)
+    return Answer(asking=asking.id, severity=severity, findings=findings, plans=plans, override=made)
+
+
+def _approvers(asking: Asking) -> tuple[str, ...]:
+    """Who approves the plan whose digest was given; nobody approves a plan that was not looked at."""
+    if asking.digest is None:
+        return ()
+    return tuple(dict.fromkeys((asking.person, *asking.approved_by)))
+
+
+def _bound(asking: Asking, plan: Plan | None) -> tuple[Finding, ...]:
+    """The findings of a plan, with the approvals applied: a digest that is not this plan's approves nothing."""
+    if plan is None:
+        return ()
+    if asking.digest is not None and asking.digest != plan.digest:
+        text = f"the plan you looked at ({asking.digest}) is not the plan of now ({plan.digest})"
+        stale = finding(FindingCode.STALE_DIGEST, Severity.REFUSED, text, given=asking.digest, now=plan.digest)
+        return (stale, *plan.findings)
+    approvers = len(_approvers(asking))
+    return tuple(
+        replace(entry, severity=Severity.ALLOWED)
+        if entry.severity is Severity.NEEDS_APPROVAL and 0 < entry.approvers_needed <= approvers
+        else entry
+        for entry in plan.findings
+    )
+
+
+def _undrain(draft: Draft, asking: Asking, site: SiteId, service: ServiceId | None) -> Answer:
+    """Lift the drains of a site and let it come back, also before its hold-down is over."""
+    ids = [
+        entry.id
+        for entry in draft.state.overrides
+        if entry.kind is OverrideKind.DRAIN and entry.site == site and (service is None or entry.service == service)
+    ]
+    wide = next((e for e in draft.state.overrides if e.kind is OverrideKind.DRAIN and e.site == site), None)
+    if service is not None and not ids and wide is not None:
+        text = f"{site} is drained for all services by override {wide.id} of {wide.owner}"
+        return _refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text, override=wide.id),))
+    tracks = dict(draft.state.tracks)
+    asked = [key for key in tracks if key[1] == site and service in (None, key[0]) and tracks[key].left_because]
+    if not ids and not asked:
+        text = f"{site} is not drained"
+        return _refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text, site=site),))
+    for key in asked:
+        tracks[key] = replace(tracks[key], is_return_asked=True)
+    draft.set(overrides=tuple(e for e in draft.state.overrides if e.id not in ids), tracks=tracks)
+    plan = plan_ahead(draft.state, draft.setup, draft.now_ms)
+    return Answer(asking=asking.id, severity=Severity.ALLOWED, plans=(plan,) if plan else ())
+
+
+def _lift(draft: Draft, asking: Asking, ids: list[str], otherwise: str) -> Answer:
+    if not ids:
+        return _refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, otherwise),))
+    draft.set(overrides=tuple(entry for entry in draft.state.overrides if entry.id not in ids))
+    plan = plan_ahead(draft.state, draft.setup, draft.now_ms)
+    return Answer(asking=asking.id, severity=Severity.ALLOWED, plans=(plan,) if plan else ())
+
+
+def _approve(draft: Draft, asking: Asking, digest: str) -> Answer:
+    """Approve the plan that waits: for what may not act by itself (law 6), or what a rule wants a person for."""
+    plan = plan_ahead(draft.state, draft.setup, draft.now_ms)
+    if plan is None:
+        return _refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, "no plan is waiting"),))
+    if plan.digest != digest:
+        text = f"the plan you looked at ({digest}) is not the plan of now ({plan.digest})"
+        stale = finding(FindingCode.STALE_DIGEST, Severity.REFUSED, text, given=digest, now=plan.digest)
+        return Answer(asking=asking.id, severity=Severity.REFUSED, findings=(stale,), plans=(plan,))
+    people = tuple(dict.fromkeys((asking.person, *asking.approved_by)))
+    findings = _bound(replace(asking, digest=digest), plan)
+    severity = verdict(findings)
+    if severity is not Severity.ALLOWED:
+        return Answer(asking=asking.id, severity=severity, findings=findings, plans=(plan,))
+    for service in plan.services:
+        draft.set_motion(service, approved=plan, approved_by=people)
+    return Answer(asking=asking.id, severity=severity, findings=findings, plans=(plan,))
+
+
+def _acknowledge(draft: Draft, asking: Asking, site: SiteId, service: ServiceId | None) -> Answer:
+    """A person has looked: the hold-down ends, and a failback that waits for a person may begin."""
+    tracks = dict(draft.state.tracks)
+    keys = [k for k, t in tracks.items() if k[1] == site and service in (None, k[0]) and t.left_because]
+    if not keys:
+        text = f"nothing at {site} waits for an acknowledgement"
+        return _refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text, site=site),))
+    for key in keys:
+        tracks[key] = replace(tracks[key], hold_until_ms=draft.now_ms, flaps=0, is_return_asked=True)
+    draft.set(tracks=tracks)
+    return Answer(asking=asking.id, severity=Severity.ALLOWED)
+
+
+def _switch(draft: Draft, asking: Asking, *, to_off: bool) -> Answer:
+    if draft.state.is_switched_off == to_off:
+        text = f"automatic action is already {'off' if to_off else 'on'}"
+        return _refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text),))
+    draft.set(is_switched_off=to_off)
+    return Answer(asking=asking.id, severity=Severity.ALLOWED)
+
+
+def _refusal(asking: Asking, findings: tuple[Finding, ...]) -> Answer:
+    return Answer(asking=asking.id, severity=Severity.REFUSED, findings=findings)
+
+
+def _document(asking: Asking, reply: Answer) -> dict[str, object]:
+    return {
+        "asking": asking.id,
+        "person": asking.person,
+        "request": type(asking.request).__name__,
+        "reason": asking.reason,
+        "ticket": asking.ticket,
+        "severity": reply.severity.value,
+        "findings": [{"code": entry.code.value, "text": entry.text} for entry in reply.findings],
+        "digest": reply.plans[0].digest if reply.plans else None,
+        "override": reply.override.id if reply.override else None,
+    }

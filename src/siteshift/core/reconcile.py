@@ -1,0 +1,142 @@
+"""Reconciling: look at the complete state and derive what should change.
+
+The order is the flow of the design: overrides, picture, lives, standbys, target shares, next step, gate, steering,
+planes. Every part is derived anew each time; what is not yet possible is simply not done, and is tried at the next
+event or at the instant noted in ``wake_at_ms``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from siteshift.core.beliefs import refresh_picture, update_lives
+from siteshift.core.decide.capacity import allocate
+from siteshift.core.decide.demand import Allocation, Problem, StandbyUse
+from siteshift.core.decide.life import Signal
+from siteshift.core.decide.override import expired
+from siteshift.core.decide.situation import Situation
+from siteshift.core.decide.steering import demand_of
+from siteshift.core.draft import Draft
+from siteshift.core.model.codes import Mode, Severity, SiteLife
+from siteshift.core.model.units import ServiceId, SiteId
+from siteshift.core.motion import Wish, wish_for
+from siteshift.core.planes import highest_found, reconcile_planes
+from siteshift.core.situations import situations_of
+from siteshift.core.standby import reconcile_standbys
+from siteshift.core.state import NEVER_MS
+
+WARM_AFTER_MS = 300
+"""Suspicion younger than this starts nothing: most single failures are gone by then (DESIGN §4, `confirm_for`)."""
+
+
+def reconcile(draft: Draft) -> None:
+    """Derive everything that follows from the state, and write it into the draft."""
+    _expire_overrides(draft)
+    refresh_picture(draft)
+    update_lives(draft)
+    situations = situations_of(draft)
+    modes = {service: effective_mode(situation) for service, situation in situations.items()}
+    if draft.state.is_fresh:
+        _reconcile_standbys(draft, situations, modes)
+        situations = situations_of(draft)
+        now = allocate(problem_of(draft, situations), standby=StandbyUse.NONE)
+        _steer(draft, situations, now, modes)
+    reconcile_planes(draft, modes, may_write_ms=0 if _may_write(draft) else NEVER_MS)
+
+
+def effective_mode(situation: Situation) -> Mode:
+    """The mode a person forced, else the policy's (law 6)."""
+    return situation.forced.mode or situation.policy.mode
+
+
+def problem_of(draft: Draft, situations: Mapping[ServiceId, Situation]) -> Problem:
+    """All services together: they may share a site's capacity."""
+    limits = {s.id: s.capacity_rps for s in draft.setup.topology.sites if s.capacity_rps is not None}
+    return Problem(demands=tuple(demand_of(s) for s in situations.values()), site_capacity_rps=limits)
+
+
+def _may_write(draft: Draft) -> bool:
+    state = draft.state
+    return state.is_fresh and state.is_store_usable and state.term is not None
+
+
+def _expire_overrides(draft: Draft) -> None:
+    gone = expired(draft.state.overrides, draft.now_ms)
+    for override in gone:
+        draft.record("override_expired", {"id": override.id, "kind": override.kind.value, "owner": override.owner})
+        draft.tell(Severity.ALLOWED, "OVERRIDE_EXPIRED", f"override {override.id} of {override.owner} has expired")
+    if gone:
+        draft.set(overrides=tuple(entry for entry in draft.state.overrides if entry not in gone))
+        draft.remembers = True
+    for override in draft.state.overrides:
+        draft.due(override.expires_ms)
+
+
+def _reconcile_standbys(draft: Draft, situations: Mapping[ServiceId, Situation], modes: dict[ServiceId, Mode]) -> None:
+    """Open what the target needs, and what it would need if the suspicion turned out true (DESIGN §4)."""
+    if draft.state.is_switched_off or draft.state.picture.blind or not _may_write(draft):
+        return
+    imagined = {service: _if_suspects_fell(draft, situation) for service, situation in situations.items()}
+    planned = allocate(problem_of(draft, imagined), standby=StandbyUse.ALLOWED)
+    for service, situation in imagined.items():
+        allocation = planned.of(service)
+        if allocation is None or modes[service] is not Mode.AUTO:
+            continue
+        reconcile_standbys(draft, situations[service], _wanted(allocation_needs=allocation.standby_needed_rps))
+
+
+def _wanted(*, allocation_needs: Mapping[SiteId, int]) -> Mapping[SiteId, int]:
+    return allocation_needs
+
+
+def _if_suspects_fell(draft: Draft, situation: Situation) -> Situation:
+    """The situation as it would be if every site suspected for a while were lost."""
+    if not situation.policy.warm_on_suspicion or situation.is_blind:
+        return situation
+    lost = {
+        site
+        for site, track in situation.tracks.items()
+        if track.life is SiteLife.SUSPECT and draft.due(track.since_ms + WARM_AFTER_MS)
+    }
+    if not lost or len(lost) == len(situation.tracks):
+        return situation
+    tracks = {s: replace(t, life=SiteLife.DRAINING) if s in lost else t for s, t in situation.tracks.items()}
+    signals = {s: Signal.DEAD if s in lost else signal for s, signal in situation.signals.items()}
+    return replace(situation, tracks=tracks, signals=signals)
+
+
+def _steer(
+    draft: Draft, situations: Mapping[ServiceId, Situation], now: Allocation, modes: dict[ServiceId, Mode]
+) -> None:
+    """Ask every service for its next step; what the gates let through becomes one new generation."""
+    wishes: list[Wish] = []
+    for service, situation in situations.items():
+        allocation = now.of(service)
+        if allocation is not None:
+            wishes.append(wish_for(draft, situation, allocation, modes[service]))
+    entries = tuple(wish.steering for wish in wishes)
+    steering = draft.state.steering
+    found = highest_found(draft.state)
+    is_overtaken = found > steering.generation and _may_write(draft)
+    if entries == steering.services and not is_overtaken:
+        return
+    generation = max(steering.generation, found) + 1
+    new = replace(
+        steering,
+        generation=generation,
+        term=draft.state.term or steering.term,
+        decided_at_ms=draft.now_ms,
+        services=entries,
+    )
+    draft.set(steering=new)
+    draft.remembers = True
+    draft.record(
+        "decision",
+        {
+            "generation": generation,
+            "digest": new.digest(),
+            "services": [wish.document for wish in wishes if wish.document],
+            "overtook": found if is_overtaken else None,
+        },
+    )

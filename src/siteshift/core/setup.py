@@ -1,0 +1,58 @@
+"""What the core is told once and again at every reload: topology, policy, and where our own parts stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from siteshift.core.model.policy import Policy
+from siteshift.core.model.topology import Topology
+from siteshift.core.model.units import EnactorId, ServiceId, SiteId, VantageId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaneRef:
+    """A data plane as the core knows it: which services it carries and beside which site it stands (None: outside).
+
+    ``answers_itself``: the plane has no state but ours (the embedded DNS), so it is always told everything.
+    """
+
+    id: EnactorId
+    services: tuple[ServiceId, ...]
+    site: SiteId | None = None
+    answers_itself: bool = False
+
+
+class PartKind(StrEnum):
+    """What a failover needs besides the data planes themselves (law 17)."""
+
+    NODE = "node"
+    STORE = "store"
+    DNS = "dns"
+    NOTIFIER = "notifier"
+    STANDBY_DRIVER = "standby_driver"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One of our own parts and the site it would be lost with (None: outside every site)."""
+
+    kind: PartKind
+    id: str
+    site: SiteId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """Everything `step` needs to know that is not state. ``digest`` names the configuration it came from."""
+
+    topology: Topology
+    policy: Policy
+    node: VantageId
+    planes: tuple[PlaneRef, ...] = ()
+    metered: frozenset[ServiceId] = frozenset()
+    parts: tuple[Part, ...] = ()
+    digest: str = ""
+
+    def planes_of(self, service: ServiceId) -> tuple[PlaneRef, ...]:
+        return tuple(plane for plane in self.planes if service in plane.services)

@@ -1,0 +1,58 @@
+"""Makes the per-service views the deciders work on, out of the state and the setup."""
+
+from __future__ import annotations
+
+from siteshift.core.beliefs import signal_of
+from siteshift.core.decide.override import forced_view
+from siteshift.core.decide.situation import Situation
+from siteshift.core.decide.steering import nominal
+from siteshift.core.draft import Draft
+from siteshift.core.model.codes import MemberRole
+from siteshift.core.model.steering import ServiceSteering
+from siteshift.core.model.topology import Service
+from siteshift.core.model.units import ServiceId
+from siteshift.core.setup import Setup
+from siteshift.core.state import ControllerState
+from siteshift.core.traffic import demand_rps
+
+
+def situations_of(draft: Draft) -> dict[ServiceId, Situation]:
+    """One view per service, most critical tier first, then in the order of the file."""
+    ordered = sorted(draft.setup.topology.services, key=lambda service: service.tier)
+    return {service.id: situation_of(draft.state, draft.setup, service, draft.now_ms) for service in ordered}
+
+
+def situation_of(state: ControllerState, setup: Setup, service: Service, now_ms: int) -> Situation:
+    """The complete view of one service."""
+    forced = forced_view(state.overrides, service.id, now_ms)
+    policy = setup.policy.of(service.id)
+    pools = {
+        site: pool for site in service.sites if (pool := state.picture.pools.get((service.id, site))) is not None
+    }
+    return Situation(
+        service=service,
+        policy=policy,
+        signals={site: signal_of(state, policy, forced, service.id, site) for site in service.sites},
+        tracks={site: state.track(service.id, site) for site in service.sites},
+        pools=pools,
+        forced=forced,
+        current=state.steering.of(service.id) or first_steering(service, policy.ttl_normal_s),
+        motion=state.motion(service.id),
+        standbys=state.standbys,
+        demand_rps=demand_rps(state, service, setup.metered),
+        is_blind=state.picture.blind,
+        is_global_fault=service.id in state.picture.global_fault,
+        now_ms=now_ms,
+    )
+
+
+def first_steering(service: Service, ttl_s: int) -> ServiceSteering:
+    """What a service gets before anything is known of it: nominal shares over its active members."""
+    return ServiceSteering(
+        service=service.id,
+        shares_bp=nominal({pool.site: pool.nominal_bp for pool in service.pools}),
+        members_pm={
+            m.id: 1000 for pool in service.pools for m in pool.members if m.role is MemberRole.ACTIVE
+        },
+        ttl_s=ttl_s,
+    )

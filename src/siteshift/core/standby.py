@@ -1,0 +1,144 @@
+"""Standby members on their way: cold, starting, ready, proven; and back.
+
+A standby counts as capacity only when it is *proven*: its driver says ready, our own probes pass, and it has carried
+a little real traffic for a while (law 2; outage `bad-refuge`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from siteshift.core.commands import ActivateStandby, AskStandby, RetireStandby, Watch
+from siteshift.core.decide.situation import Situation
+from siteshift.core.draft import Draft
+from siteshift.core.events import StandbyReported
+from siteshift.core.model.codes import MemberRole, Severity, StandbyPhase, Standing
+from siteshift.core.model.topology import Member
+from siteshift.core.model.units import MemberId, SiteId
+from siteshift.core.planes import in_step
+from siteshift.core.state import StandbyTrack
+
+ASK_EVERY_MS = 200
+LINGER_MS = 60_000
+"""A started standby is kept this long after it was last wanted: starting costs more than waiting."""
+FAILED_RETRY_MS = 30_000
+
+_P = StandbyPhase
+
+
+def absorb_report(draft: Draft, event: StandbyReported) -> bool:
+    """What a driver says. A driver cannot make a member proven, and cannot unmake our wish to retire it."""
+    track = draft.state.standby(event.member)
+    if track.phase is _P.STARTING and event.phase in (_P.READY, _P.PROVEN):
+        draft.set_standby(event.member, phase=_P.READY, since_ms=draft.now_ms, proof_since_ms=0, detail=event.detail)
+        return True
+    if event.phase is _P.FAILED and track.phase in (_P.STARTING, _P.READY, _P.PROVEN):
+        _fail(draft, event.member, event.detail)
+        return True
+    if event.phase is _P.COLD and track.phase in (_P.READY, _P.PROVEN):
+        _fail(draft, event.member, "its driver says it is cold again")
+        return True
+    return False
+
+
+def reconcile_standbys(draft: Draft, situation: Situation, wanted_rps: Mapping[SiteId, int]) -> None:
+    """Move every standby of a service towards what is wanted: ``wanted_rps`` per site, beyond the active members."""
+    for pool in situation.service.pools:
+        missing_rps = wanted_rps.get(pool.site, 0)
+        standbys = sorted(
+            (m for m in pool.members if m.role is MemberRole.STANDBY),
+            key=lambda m: draft.state.standby(m.id).phase in (_P.COLD, _P.FAILED),
+        )
+        for member in standbys:
+            phase = draft.state.standby(member.id).phase
+            is_wanted = missing_rps > 0 and phase is not _P.FAILED and member.id not in situation.forced.depooled
+            if is_wanted:
+                missing_rps -= member.capacity_rps
+                draft.set_standby(member.id, wanted_until_ms=draft.now_ms + LINGER_MS)
+            _advance(draft, situation, member)
+
+
+def _advance(draft: Draft, situation: Situation, member: Member) -> None:
+    track = draft.state.standby(member.id)
+    is_wanted = track.wanted_until_ms > draft.now_ms
+    match track.phase:
+        case _P.COLD if is_wanted:
+            _start(draft, situation, member)
+        case _P.STARTING:
+            _await_ready(draft, member, track)
+        case _P.READY:
+            _prove(draft, situation, member, track)
+        case _P.PROVEN if not is_wanted:
+            draft.set_standby(member.id, phase=_P.RETIRING, since_ms=draft.now_ms)
+            draft.record("standby", {"member": member.id, "phase": _P.RETIRING.value})
+            draft.remembers = True
+        case _P.PROVEN:
+            draft.due(track.wanted_until_ms)
+        case _P.RETIRING:
+            _retire(draft, situation, member, track)
+        case _P.FAILED if draft.due(track.since_ms + FAILED_RETRY_MS):
+            draft.set_standby(member.id, phase=_P.COLD, since_ms=draft.now_ms, wanted_until_ms=0)
+        case _:
+            pass
+
+
+def _start(draft: Draft, situation: Situation, member: Member) -> None:
+    deadline_ms = draft.now_ms + situation.policy.standby_deadline_ms
+    draft.set_standby(
+        member.id,
+        phase=_P.STARTING,
+        since_ms=draft.now_ms,
+        deadline_ms=deadline_ms,
+        next_ask_ms=draft.now_ms + ASK_EVERY_MS,
+        detail="",
+    )
+    draft.remembers = True
+    draft.record("standby", {"member": member.id, "phase": _P.STARTING.value, "deadline_ms": deadline_ms})
+    draft.commands.append(ActivateStandby(member=member.id, deadline_ms=deadline_ms))
+    draft.commands.append(Watch(targets=(member.target,), until_ms=deadline_ms))
+    draft.due(draft.now_ms + ASK_EVERY_MS)
+
+
+def _await_ready(draft: Draft, member: Member, track: StandbyTrack) -> None:
+    if draft.due(track.deadline_ms):
+        _fail(draft, member.id, "not ready before its deadline")
+    elif draft.due(track.next_ask_ms):
+        draft.set_standby(member.id, next_ask_ms=draft.now_ms + ASK_EVERY_MS)
+        draft.commands.append(AskStandby(member=member.id))
+        draft.due(draft.now_ms + ASK_EVERY_MS)
+
+
+def _prove(draft: Draft, situation: Situation, member: Member, track: StandbyTrack) -> None:
+    """Ready by its driver; proven when our probes pass and it carried proof traffic for ``proof_ms``."""
+    standing = situation.standing_of(member)
+    if draft.due(track.deadline_ms):
+        _fail(draft, member.id, "did not prove itself before its deadline")
+        return
+    if standing is not Standing.UP or not in_step(draft.state, draft.setup.planes_of(situation.service.id)):
+        if track.proof_since_ms and standing in (Standing.DOWN, Standing.SUSPECT):
+            draft.set_standby(member.id, proof_since_ms=0)
+        return
+    if not track.proof_since_ms:
+        draft.set_standby(member.id, proof_since_ms=draft.now_ms)
+        draft.due(draft.now_ms + situation.policy.proof_ms)
+    elif draft.due(track.proof_since_ms + situation.policy.proof_ms):
+        draft.set_standby(member.id, phase=_P.PROVEN, since_ms=draft.now_ms)
+        draft.record("standby", {"member": member.id, "phase": _P.PROVEN.value})
+        draft.remembers = True
+
+
+def _retire(draft: Draft, situation: Situation, member: Member, track: StandbyTrack) -> None:
+    """Out of the weights first; then, when every plane says so and caches ran out, off (law 2)."""
+    is_out = member.id not in situation.current.members_pm
+    if is_out and in_step(draft.state, draft.setup.planes_of(situation.service.id)):
+        draft.set_standby(member.id, phase=_P.COLD, since_ms=draft.now_ms, wanted_until_ms=0)
+        draft.commands.append(RetireStandby(member=member.id))
+        draft.record("standby", {"member": member.id, "phase": _P.COLD.value, "was": track.phase.value})
+        draft.remembers = True
+
+
+def _fail(draft: Draft, member: MemberId, why: str) -> None:
+    draft.set_standby(member, phase=_P.FAILED, since_ms=draft.now_ms, detail=why, wanted_until_ms=0)
+    draft.record("standby", {"member": member, "phase": _P.FAILED.value, "why": why})
+    draft.tell(Severity.NEEDS_APPROVAL, "STANDBY_FAILED", f"{member}: {why}")
+    draft.remembers = True

@@ -1,0 +1,182 @@
+"""What the controller believes, wants and remembers. Immutable between events; `durable` names what survives a death.
+
+Real, forced, desired, actual, seen are five fields: ``picture``, ``overrides``, ``steering``, ``planes`` (read back)
+and ``traffic``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from siteshift.core.decide.finding import Finding
+from siteshift.core.decide.override import Override
+from siteshift.core.decide.plan import Plan
+from siteshift.core.decide.proposal import Move
+from siteshift.core.model.codes import EnactOutcome, SiteLife, StandbyPhase
+from siteshift.core.model.evidence import Picture, VantageReport
+from siteshift.core.model.steering import ReadBack, Steering
+from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId, VantageId
+
+NEVER_MS = 1 << 62
+"""An instant that does not come."""
+
+
+class LeftBecause(StrEnum):
+    """Why a site was left."""
+
+    DEAD = "dead"
+    SICK = "sick"
+    PERSON = "person"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteTrack:
+    """The life of one service at one site. ``flaps`` doubles the hold-down each time and decays with quiet."""
+
+    life: SiteLife = SiteLife.SERVING
+    since_ms: int = 0
+    left_because: LeftBecause | None = None
+    left_at_ms: int = 0
+    hold_until_ms: int = 0
+    flaps: int = 0
+    ramp_step: int = 0
+    step_since_ms: int = 0
+    is_return_asked: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandbyTrack:
+    """Where a standby member is, as its driver and its probes tell, and whether it is wanted."""
+
+    phase: StandbyPhase = StandbyPhase.COLD
+    since_ms: int = 0
+    deadline_ms: int = 0
+    wanted_until_ms: int = 0
+    proof_since_ms: int = 0
+    next_ask_ms: int = 0
+    detail: str = ""
+
+
+class PlaneStanding(StrEnum):
+    """How a data plane stands to the desired steering."""
+
+    UNREAD = "unread"
+    IN_STEP = "in_step"
+    WRITING = "writing"
+    BEHIND = "behind"
+    UNSURE = "unsure"
+    REFUSING = "refusing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaneTrack:
+    """One data plane. ``confirmed_generation`` is the last one written and acknowledged, or read back.
+
+    ``read_back`` is the last reading; ``unread_since_ms`` is set while it cannot be read.
+    """
+
+    standing: PlaneStanding = PlaneStanding.UNREAD
+    sent_generation: int = -1
+    confirmed_generation: int | None = None
+    outcome: EnactOutcome | None = None
+    attempts: int = 0
+    next_try_ms: int = 0
+    next_read_ms: int = 0
+    reading_since_ms: int | None = None
+    unread_since_ms: int | None = None
+    detail: str = ""
+    read_back: ReadBack | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Motion:
+    """The movements of one service.
+
+    ``tail_until_ms``: until then caches may hold answers given before the last move (law 9).
+    ``old_ttl_until_ms``: until then answers with a longer TTL than the present one may live.
+    ``undo_bp``: shares before the last move, kept while its effect on the survivors is being watched.
+    ``approved``: a plan a person approved, and who; it covers moves towards exactly its end (law 13).
+    """
+
+    moved_at_ms: int = 0
+    tail_until_ms: int = 0
+    old_ttl_until_ms: int = 0
+    restless_until_ms: int = 0
+    undo_bp: Mapping[SiteId, int] | None = None
+    held_until_ms: int = 0
+    moves: tuple[Move, ...] = ()
+    removals_ms: tuple[int, ...] = ()
+    pending: Plan | None = None
+    approved: Plan | None = None
+    approved_by: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrafficTrack:
+    """Seen traffic of one service at one site: requests per second x 1000, smoothed over ten seconds."""
+
+    at_ms: int
+    rate_mrps: int
+    last_mrps: int
+    error_pm: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemandTrack:
+    """Measured demand of a service: the highest smoothed total within the last minutes, in requests per second."""
+
+    peak_rps: int
+    peak_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerState:
+    """Everything. ``wake_at_ms`` is the earliest instant at which time alone could change a decision."""
+
+    started_ms: int
+    steering: Steering
+    reports: Mapping[VantageId, VantageReport] = field(default_factory=dict)
+    picture: Picture = field(default_factory=lambda: Picture(pools={}, sites={}, blind=True))
+    is_fresh: bool = False
+    tracks: Mapping[tuple[ServiceId, SiteId], SiteTrack] = field(default_factory=dict)
+    motions: Mapping[ServiceId, Motion] = field(default_factory=dict)
+    standbys: Mapping[MemberId, StandbyTrack] = field(default_factory=dict)
+    planes: Mapping[EnactorId, PlaneTrack] = field(default_factory=dict)
+    overrides: tuple[Override, ...] = ()
+    traffic: Mapping[tuple[ServiceId, SiteId], TrafficTrack] = field(default_factory=dict)
+    demand: Mapping[ServiceId, DemandTrack] = field(default_factory=dict)
+    is_switched_off: bool = False
+    is_store_usable: bool = True
+    term: int | None = 1
+    setup_digest: str = ""
+    wake_at_ms: int = 0
+    overrides_made: int = 0
+
+    def track(self, service: ServiceId, site: SiteId) -> SiteTrack:
+        return self.tracks.get((service, site), SiteTrack())
+
+    def motion(self, service: ServiceId) -> Motion:
+        return self.motions.get(service, Motion())
+
+    def plane(self, enactor: EnactorId) -> PlaneTrack:
+        return self.planes.get(enactor, PlaneTrack())
+
+    def standby(self, member: MemberId) -> StandbyTrack:
+        return self.standbys.get(member, StandbyTrack())
+
+
+DURABLE = (
+    "steering",
+    "tracks",
+    "motions",
+    "standbys",
+    "overrides",
+    "is_switched_off",
+    "term",
+    "setup_digest",
+    "overrides_made",
+)
+"""The fields that must survive: overrides, hold-downs, steering (DESIGN §6). Beliefs are never restored."""

@@ -1,0 +1,116 @@
+"""The one consumer that runs the core. No await stands between taking an event and handing out its commands.
+
+The queue is bounded (`QUEUE_LIMIT`). At the bound, what a later event of its kind replaces anyway (reports, traffic,
+ticks) is dropped and counted; results and requests are never dropped: their senders are few and wait for an end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from siteshift.core.commands import Command
+from siteshift.core.controller import Decision, step
+from siteshift.core.events import Event, Reloaded, ReportArrived, Ticked, TrafficMeasured
+from siteshift.core.invariants import Violation, check
+from siteshift.core.setup import Setup
+from siteshift.core.state import NEVER_MS, ControllerState
+from siteshift.ports import Clock
+
+QUEUE_LIMIT = 4_096
+LONGEST_SLEEP_MS = 1_000
+BATCH = 64
+"""Events handled before the loop yields to the probes: 64 at 20 us are 1.3 ms."""
+
+_REPLACEABLE = (ReportArrived, TrafficMeasured, Ticked)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stepped:
+    """One step, for whoever watches: recorder, metrics, subscribers."""
+
+    event: Event
+    before: ControllerState
+    decision: Decision
+    violations: tuple[Violation, ...] = ()
+
+
+Watcher = Callable[[Stepped], None]
+"""Called on the loop after every step; must be quick and must not raise."""
+
+
+@dataclass(slots=True, kw_only=True)
+class ControlLoop:
+    """State, setup and queue of the running core."""
+
+    clock: Clock
+    setup: Setup
+    state: ControllerState
+    carry_out: Callable[[tuple[Command, ...], ControllerState], None]
+    watchers: list[Watcher] = field(default_factory=list)
+    dropped: int = 0
+    steps: int = 0
+    last_step_ms: int = 0
+    _queue: deque[tuple[Event, Setup | None]] = field(default_factory=deque)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def offer(self, event: Event) -> None:
+        """Take an event. Never blocks; see the module for what happens at the bound."""
+        if len(self._queue) >= QUEUE_LIMIT and isinstance(event, _REPLACEABLE):
+            self.dropped += 1
+            return
+        self._queue.append((event, None))
+        self._news.set()
+
+    def reload(self, setup: Setup) -> None:
+        """Replace the setup: one event, in its order among the others (law 15)."""
+        self._queue.append((Reloaded(at_ms=self.clock.now_ms(), digest=setup.digest), setup))
+        self._news.set()
+
+    async def run(self) -> None:
+        """Consume until cancelled; wake for time alone when the state asks for it."""
+        while True:
+            handled = 0
+            while self._queue and handled < BATCH:
+                event, setup = self._queue.popleft()
+                if setup is not None:
+                    self.setup = setup
+                self._step(event)
+                handled += 1
+            if self._queue:
+                await asyncio.sleep(0)
+                continue
+            self._news.clear()
+            await self._sleep()
+
+    async def _sleep(self) -> None:
+        now_ms = self.clock.now_ms()
+        wait_ms = min(LONGEST_SLEEP_MS, max(0, min(self.state.wake_at_ms, NEVER_MS) - now_ms))
+        if wait_ms > 0:
+            try:
+                async with asyncio.timeout(wait_ms / 1000):
+                    await self._news.wait()
+                return
+            except TimeoutError:
+                pass
+        self._queue.append((Ticked(at_ms=self.clock.now_ms()), None))
+        await asyncio.sleep(0)
+
+    def _step(self, event: Event) -> None:
+        """Stamp the event with now, step, hand out the commands."""
+        now_ms = max(self.clock.now_ms(), self.last_step_ms)
+        stamped = replace(event, at_ms=now_ms)
+        before = self.state
+        decision = step(before, stamped, self.setup)
+        self.state = decision.state
+        self.last_step_ms = now_ms
+        self.steps += 1
+        is_quiet = not decision.commands and decision.state.wake_at_ms == before.wake_at_ms
+        violations = () if is_quiet else check(before, stamped, decision.state, decision.commands, self.setup)
+        if decision.commands:
+            self.carry_out(decision.commands, decision.state)
+        stepped = Stepped(event=stamped, before=before, decision=decision, violations=violations)
+        for watcher in self.watchers:
+            watcher(stepped)
