@@ -1,0 +1,86 @@
+"""What a real HAProxy counts when members misbehave, and what survives its restart."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from servers.haproxy_server import HaproxyServer, haproxy
+from servers.web_members import WebMember, get
+from siteshift.adapters.haproxy.plane import PlaneMode, ServerMap
+from siteshift.adapters.haproxy.traffic import HaproxyTrafficMeter
+from siteshift.ports import TrafficSample
+
+from .planes import GASAN, PANGYO, WallClock, backend, global_plane, mapped
+
+DEADLINE_MS = 10_000
+
+
+async def only(lb: HaproxyServer, server: str) -> None:
+    """All requests go to one server."""
+    others = [name for name in ("p1", "p2", "g1", "g2", "a1", "a2") if name != server]
+    await lb.cli(
+        ";".join([f"set server web/{server} state ready", *(f"set server web/{n} state maint" for n in others)])
+    )
+
+
+async def sampled(meter: HaproxyTrafficMeter) -> dict[str, TrafficSample]:
+    return {sample.site: sample for sample in await meter.sample(deadline_ms=DEADLINE_MS)}
+
+
+async def test_refused_connections_and_answers_that_never_come_are_errors(
+    lb: HaproxyServer, members: dict[str, WebMember], clock: WallClock
+) -> None:
+    meter = HaproxyTrafficMeter(global_plane(lb.address), clock)
+    await sampled(meter)
+    await only(lb, "p1")
+    await lb.cli("set server web/p1 addr 127.0.0.1 port 9")
+    assert (await get(lb.port)).status == 503
+    found = await sampled(meter)
+    assert (found[PANGYO].requests, found[PANGYO].errors) == (1, 1)
+    await only(lb, "g1")
+    waiting = asyncio.create_task(get(lb.port, "/slow"))
+    await asyncio.wait_for(members["g1"].arrived.wait(), 20)
+    found = await sampled(meter)
+    assert (found[GASAN].requests, found[GASAN].errors) == (1, 0), "a request counts when it is sent"
+    await lb.cli("shutdown sessions server web/g1")
+    await waiting
+    assert (await sampled(meter))[GASAN].requests <= 1
+
+
+async def test_a_request_that_another_site_saved_is_an_error_of_the_first(
+    members: dict[str, WebMember], tmp_path: Path, clock: WallClock
+) -> None:
+    pair = {name: members[name] for name in ("p1", "g1")}
+    async with haproxy(tmp_path, backend(pair, "web", "option redispatch 1", "retries 3")) as lb:
+        meter = HaproxyTrafficMeter(global_plane(lb.address), clock)
+        await sampled(meter)
+        await lb.cli("set server web/p1 addr 127.0.0.1 port 9")
+        for _ in range(4):
+            assert (await get(lb.port)).body == "g1"
+        found = await sampled(meter)
+        assert 1 <= found[PANGYO].requests == found[PANGYO].errors <= 4
+        assert (found[GASAN].requests, found[GASAN].errors) == (4, 0)
+
+
+async def test_a_restart_resets_the_counters_and_is_not_negative_traffic(lb: HaproxyServer, clock: WallClock) -> None:
+    meter = HaproxyTrafficMeter(global_plane(lb.address), clock)
+    await only(lb, "p1")
+    for _ in range(10):
+        await get(lb.port)
+    await sampled(meter)
+    await lb.restart()
+    await only(lb, "p1")
+    for _ in range(3):
+        await get(lb.port)
+    assert (await sampled(meter))[PANGYO].requests == 3
+
+
+async def test_tunnelled_requests_count_for_the_site_that_serves_them(lb: HaproxyServer, clock: WallClock) -> None:
+    servers = (mapped("p1"), ServerMap(server="g1", site=GASAN))
+    meter = HaproxyTrafficMeter(global_plane(lb.address, servers, mode=PlaneMode.LOCAL, beside=PANGYO), clock)
+    await sampled(meter)
+    await only(lb, "g1")
+    await get(lb.port)
+    found = await sampled(meter)
+    assert (found[PANGYO].requests, found[GASAN].requests) == (0, 1)
