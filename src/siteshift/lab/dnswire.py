@@ -48,6 +48,8 @@ def decode_answer(message: bytes) -> Addresses:
             at = _skip_name(message, at)
             kind, _klass, ttl_s, length = _RECORD.unpack_from(message, at)
             at += _RECORD.size
+            if at + length > len(message):
+                raise ValueError("a DNS message that ends early")
             if kind == TYPE_A and length == 4:
                 found.append(".".join(map(str, message[at : at + 4])))
                 ttls.append(ttl_s)

@@ -50,6 +50,7 @@ def write_config(spec: LabSpec, options: NodeOptions) -> Path:
 def config_of(spec: LabSpec, options: NodeOptions) -> Yaml:
     """The configuration as plain values."""
     return {
+        "version": 1,
         "node": {"id": options.id, "site": options.site, "state_dir": str(spec.path / "state")},
         "api": {"unix": {"path": str(spec.path / "api.sock")}},
         "judging": {"interval_ms": 1_000, "fast_interval_ms": 200, "timeout_ms": 800, **options.judging},
@@ -119,10 +120,11 @@ def _driver(spec: LabSpec, site: SiteSpec) -> Yaml:
     base = f"http://{site.hook}:{spec.port}/standby"
     return {
         "id": f"hook-{site.id}",
-        "kind": "http",
-        "activate_url": f"{base}/activate?member={{member}}",
-        "retire_url": f"{base}/retire?member={{member}}",
-        "phase_url": f"{base}/phase?member={{member}}",
+        "kind": "http_hook",
+        "timeout_ms": 2_000,
+        "activate": {"method": "POST", "url": f"{base}/activate?member={{name}}"},
+        "retire": {"method": "POST", "url": f"{base}/retire?member={{name}}"},
+        "phase": {"url": f"{base}/phase?member={{name}}", "ready_match": '"phase": "ready"'},
     }
 
 
@@ -130,7 +132,8 @@ def _embedded_dns(spec: LabSpec) -> Yaml:
     return {
         "id": "dns",
         "kind": "embedded_dns",
-        "listen": [f"{spec.dns}:{spec.dns_port}"],
         "zone": ZONE,
+        "listen": [f"{spec.dns}:{spec.dns_port}"],
         "nameservers": [f"ns1.{ZONE}"],
+        "records": [{"name": "ns1", "type": "A", "value": spec.dns}],
     }
