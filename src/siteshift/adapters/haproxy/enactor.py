@@ -27,6 +27,7 @@ from siteshift.adapters.haproxy.runtime_api import Refused, RuntimeApi
 from siteshift.adapters.haproxy.server_state import ServersState
 from siteshift.adapters.haproxy.sessions import LingeringSessions
 from siteshift.adapters.haproxy.shares import actual_shares_bp, expected_shares_bp
+from siteshift.adapters.haproxy.sole_writer import sole_writer
 from siteshift.adapters.haproxy.targets import BackendPlan, Target, plan_backend
 from siteshift.core.model.codes import EnactOutcome
 from siteshift.core.model.steering import EnactResult, ReadBack, Steering
@@ -63,10 +64,16 @@ class HaproxyEnactor:
 
     async def enact(self, steering: Steering, *, deadline_ms: int) -> EnactResult:
         try:
-            async with self._turn(deadline_ms) as deadline:
+            async with (
+                self._turn(deadline_ms) as deadline,
+                sole_writer(self._plane.address, deadline, system=self._system),
+            ):
                 return await self._enact(steering, deadline)
+        except asyncio.CancelledError:
+            self._forget()
+            raise
         except Ambiguous as error:
-            self._written, self._written_generation = {}, None
+            self._forget()
             return self._result(steering, EnactOutcome.AMBIGUOUS, str(error))
         except AdapterError as error:
             return self._result(steering, EnactOutcome.FAILED, str(error))
@@ -92,7 +99,8 @@ class HaproxyEnactor:
         """One call at a time: a read-back in the middle of a write would see halves."""
         deadline = Deadline(deadline_ms)
         try:
-            await asyncio.wait_for(self._busy.acquire(), deadline_ms / 1000)
+            async with asyncio.timeout(deadline_ms / 1000):
+                await self._busy.acquire()
         except TimeoutError:
             raise Retryable("the call before it took too long", system=self._system, operation="wait") from None
         try:
@@ -184,6 +192,10 @@ class HaproxyEnactor:
             return f"; sessions not closed: {refused[0]}"
         self._sessions.closed(due)
         return f"; sessions closed on {len(due)} servers" if due else ""
+
+    def _forget(self) -> None:
+        """It is not known what was written: whatever is there now, nobody is accused of it."""
+        self._written, self._written_generation = {}, None
 
     def _stale(self, steering: Steering, found: int) -> EnactResult:
         detail = f"generation {found} is there"

@@ -7,8 +7,8 @@ forgot.
 
 Two variables: ``claim`` is raised before the first change, ``done`` after the last. Where they differ a write was cut
 off half-way and the plane carries neither generation. What HAProxy cannot do is check the claim again at every
-change: a writer that was paused between its claim and its changes still sends them. It looks at the claim again when
-it is done and reports `STALE` if somebody overtook it; the overtaker sees the damage as drift.
+change; see `sole_writer`. Every writer looks at the claim again when it is done and reports `STALE` if somebody
+overtook it.
 
 `Fence.BESIDE` is for sockets without experimental mode (it also sets HAProxy's "tainted" flag 0x8): the enactor
 remembers the generation itself, tied to the process by pid and start time. It fences one enactor only.

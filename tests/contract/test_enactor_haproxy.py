@@ -1,0 +1,74 @@
+"""The contract of `ports.Enactor`, for a real HAProxy: by weights, by either fence, over Unix socket and TCP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from contract.enactor_suite import SITES, EnactorContract, EnactorPlane, suite_topology
+from servers.haproxy_server import HaproxyServer, haproxy
+from siteshift.adapters.haproxy.enactor import HaproxyEnactor
+from siteshift.adapters.haproxy.plane import BackendMap, Fence, HaproxyPlane, ServerMap
+from siteshift.adapters.memory.clock import ManualClock
+from siteshift.core.model.units import EnactorId
+
+
+def plane_of(server: HaproxyServer, address: str, fence: Fence) -> HaproxyPlane:
+    """One backend per service of the suite, one server per member."""
+    return HaproxyPlane(
+        id=EnactorId("lb-1"),
+        address=address,
+        fence=fence,
+        backends=tuple(
+            BackendMap(
+                service=service.id,
+                backend=service.id,
+                servers=tuple(
+                    ServerMap(server=f"{pool.site}-{member.name}", site=pool.site, member=member.id)
+                    for pool in service.pools
+                    for member in pool.members
+                ),
+            )
+            for service in suite_topology().services
+        ),
+    )
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[HaproxyServer]:
+    lines = []
+    for service in suite_topology().services:
+        lines.append(f"backend {service.id}")
+        lines += [f"  server {site}-m{n} 127.0.0.1:9" for site in SITES for n in (1, 2)]
+    async with haproxy(tmp_path, "\n".join(lines)) as running:
+        yield running
+
+
+@pytest.mark.servers
+class TestHaproxyOverUnixSocket(EnactorContract):
+    @pytest.fixture
+    def plane(self, server: HaproxyServer) -> EnactorPlane:
+        plane = plane_of(server, server.address, Fence.VARIABLE)
+        return EnactorPlane(writer=lambda: HaproxyEnactor(plane, ManualClock()))
+
+
+@pytest.mark.servers
+class TestHaproxyOverTcp(EnactorContract):
+    """One enactor, as over TCP there is no turn-taking between writers."""
+
+    @pytest.fixture
+    def plane(self, server: HaproxyServer) -> EnactorPlane:
+        enactor = HaproxyEnactor(plane_of(server, f"127.0.0.1:{server.tcp_port}", Fence.VARIABLE), ManualClock())
+        return EnactorPlane(writer=lambda: enactor)
+
+
+@pytest.mark.servers
+class TestHaproxyWithTheFenceBeside(EnactorContract):
+    """One enactor, as this fence lives in it."""
+
+    @pytest.fixture
+    def plane(self, server: HaproxyServer) -> EnactorPlane:
+        enactor = HaproxyEnactor(plane_of(server, server.address, Fence.BESIDE), ManualClock())
+        return EnactorPlane(writer=lambda: enactor)
