@@ -1,0 +1,280 @@
+"""The contract of `ports.Notifier`: memory, log, command and webhook tell the same; then each one's own faults."""
+
+import asyncio
+import json
+import os
+import stat
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import structlog
+from aiohttp import web
+
+from siteshift.adapters.memory.clock import ManualClock
+from siteshift.adapters.memory.notify import MemoryNotifier
+from siteshift.adapters.notify.command import CommandNotifier
+from siteshift.adapters.notify.log import LogNotifier
+from siteshift.adapters.notify.webhook import WebhookNotifier
+from siteshift.core.model.codes import Severity
+from siteshift.errors import AdapterError, Ambiguous, Permanent, Retryable
+from siteshift.ports import Notifier
+
+PATIENCE_MS = 30_000
+CLOCK = ManualClock(1_700_000_000_000)
+Told = Callable[[], list[tuple[str, str, str]]]
+
+
+@dataclass
+class Receiver:
+    """A real HTTP server that answers as told and remembers what it was sent."""
+
+    status: int = 204
+    silent: bool = False
+    hang_up: bool = False
+    got: list[dict[str, object]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    url: str = ""
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.got.append(await request.json())
+        self.headers.append(dict(request.headers))
+        if self.hang_up and request.transport is not None:
+            request.transport.abort()
+        if self.silent:
+            await self.gone.wait()
+        return web.Response(status=self.status, headers={"Location": "/elsewhere"})
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    receiving = Receiver()
+    app = web.Application()
+    app.router.add_post("/hook/s3cret-path", receiving.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    receiving.url = f"http://127.0.0.1:{port}/hook/s3cret-path"
+    yield receiving
+    receiving.gone.set()
+    await runner.cleanup()
+
+
+def script(path: Path, body: str) -> str:
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+@pytest.fixture(params=["memory", "log", "command", "webhook"])
+async def notifier(
+    request: pytest.FixtureRequest, tmp_path: Path, receiver: Receiver
+) -> AsyncIterator[tuple[Notifier, Told]]:
+    match request.param:
+        case "memory":
+            memory = MemoryNotifier(clock=CLOCK)
+            yield memory, lambda: [(m.severity.value, m.code, m.text) for m in memory.sent]
+        case "log":
+            with structlog.testing.capture_logs() as lines:
+                yield (
+                    LogNotifier(node="gasan-1"),
+                    lambda: [(line["severity"], line["code"], line["text"]) for line in lines],
+                )
+        case "command":
+            out = tmp_path / "told"
+            command = script(tmp_path / "tell", f'read -r line; printf "%s\\n" "$line" >> {out}')
+            yield CommandNotifier([command], clock=CLOCK, node="gasan-1"), lambda: facts(out.read_text().splitlines())
+        case _:
+            webhook = WebhookNotifier(receiver.url, clock=CLOCK, node="gasan-1")
+            yield webhook, lambda: facts([json.dumps(body) for body in receiver.got])
+            await webhook.close()
+
+
+def facts(lines: list[str]) -> list[tuple[str, str, str]]:
+    bodies = [json.loads(line) for line in lines]
+    return [(body["severity"], body["code"], body["text"]) for body in bodies]
+
+
+async def test_severity_code_and_text_arrive_in_order(notifier: tuple[Notifier, Told]) -> None:
+    tell, told = notifier
+    await tell.notify(severity=Severity.ALLOWED, code="SITE_DOWN", text="판교 left", deadline_ms=PATIENCE_MS)
+    await tell.notify(
+        severity=Severity.REFUSED,
+        code="LAST_SERVING_SITE",
+        text='"quotes"; $(touch x)\nline 2',
+        deadline_ms=PATIENCE_MS,
+    )
+    assert told() == [
+        ("allowed", "SITE_DOWN", "판교 left"),
+        ("refused", "LAST_SERVING_SITE", '"quotes"; $(touch x)\nline 2'),
+    ]
+
+
+async def test_several_at_once_all_arrive(notifier: tuple[Notifier, Told]) -> None:
+    tell, told = notifier
+    sending: list[Awaitable[None]] = [
+        tell.notify(severity=Severity.NEEDS_APPROVAL, code="VELOCITY", text=str(n), deadline_ms=PATIENCE_MS)
+        for n in range(5)
+    ]
+    await asyncio.gather(*sending)
+    assert sorted(text for _, _, text in told()) == list("01234")
+
+
+# ---- webhook --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def webhook(receiver: Receiver) -> AsyncIterator[WebhookNotifier]:
+    opened = WebhookNotifier(
+        receiver.url, clock=CLOCK, node="gasan-1", headers={"Authorization": "Bearer s3cret-token"}
+    )
+    yield opened
+    await opened.close()
+
+
+async def caught(notifier: Notifier, deadline_ms: int = PATIENCE_MS) -> AdapterError:
+    with pytest.raises(AdapterError) as error:
+        await notifier.notify(severity=Severity.ALLOWED, code="X", text="y", deadline_ms=deadline_ms)
+    assert "s3cret" not in str(error.value)
+    return error.value
+
+
+async def test_a_webhook_carries_the_headers_and_a_key_against_repetition(
+    webhook: WebhookNotifier, receiver: Receiver
+) -> None:
+    for _ in range(2):
+        await webhook.notify(severity=Severity.ALLOWED, code="X", text="y", deadline_ms=PATIENCE_MS)
+    assert receiver.headers[0]["Authorization"] == "Bearer s3cret-token"
+    assert receiver.headers[0]["Idempotency-Key"] == receiver.headers[1]["Idempotency-Key"] == receiver.got[0]["key"]
+    assert receiver.got[0]["at_ms"] == CLOCK.now_ms()
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(429, Retryable), (503, Retryable), (500, Ambiguous), (502, Ambiguous), (403, Permanent), (302, Permanent)],
+)
+async def test_each_status_has_its_meaning(
+    webhook: WebhookNotifier, receiver: Receiver, status: int, kind: type[AdapterError]
+) -> None:
+    receiver.status = status
+    error = await caught(webhook)
+    assert type(error) is kind
+    assert str(status) in str(error)
+    assert len(receiver.got) == 1
+
+
+async def test_silence_and_a_lost_connection_are_ambiguous(webhook: WebhookNotifier, receiver: Receiver) -> None:
+    receiver.silent = True
+    assert type(await caught(webhook, deadline_ms=200)) is Ambiguous
+    receiver.silent, receiver.hang_up = False, True
+    assert type(await caught(webhook)) is Ambiguous
+
+
+async def test_nobody_there_is_retryable() -> None:
+    webhook = WebhookNotifier("http://127.0.0.1:1/s3cret", clock=CLOCK, node="n")
+    error = await caught(webhook)
+    assert type(error) is Retryable
+    assert "http://127.0.0.1" in str(error)
+    await webhook.close()
+
+
+@pytest.mark.parametrize("url", ["ftp://example/s3cret", "s3cret", "http://[s3cret", "https:///s3cret"])
+async def test_what_is_no_url_is_refused_at_once(url: str) -> None:
+    with pytest.raises(Permanent) as error:
+        WebhookNotifier(url, clock=CLOCK, node="n")
+    assert "s3cret" not in str(error.value)
+
+
+# ---- command --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_command_gets_the_facts_in_a_clean_environment_and_none_of_ours(tmp_path: Path) -> None:
+    out = tmp_path / "env"
+    command = script(tmp_path / "tell", f"env > {out}; cat > /dev/null")
+    os.environ["OUR_OWN_SECRET"] = "s3cret"
+    notifier = CommandNotifier([command], clock=CLOCK, node="gasan-1", environment={"PAGER_KEY": "p4ger"})
+    await notifier.notify(severity=Severity.REFUSED, code="BLIND", text="a\0b", deadline_ms=PATIENCE_MS)
+    del os.environ["OUR_OWN_SECRET"]
+    seen = dict(line.split("=", 1) for line in out.read_text().splitlines())
+    assert seen["SITESHIFT_CODE"] == "BLIND"
+    assert seen["SITESHIFT_TEXT"] == "ab"
+    assert seen["PAGER_KEY"] == "p4ger"
+    assert "OUR_OWN_SECRET" not in seen
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "said"),
+    [
+        ("exit 75", Retryable, "exit status 75"),
+        ("echo no such pager $1 >&2; exit 3", Permanent, r"exit status 3: no such pager \*\*\*"),
+        ("kill -9 $$", Ambiguous, "signal 9"),
+        ("exec 0<&-; exit 1", Permanent, "exit status 1"),
+    ],
+)
+async def test_a_command_s_end_has_its_meaning(tmp_path: Path, body: str, kind: type[AdapterError], said: str) -> None:
+    command = script(tmp_path / "tell", body)
+    notifier = CommandNotifier([command, "--key=s3cret"], clock=CLOCK, node="n")
+    error = await caught(notifier)
+    assert type(error) is kind
+    with pytest.raises(kind, match=said):
+        raise error
+
+
+async def test_a_command_that_hangs_is_killed_with_its_children_at_the_deadline(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    command = script(tmp_path / "tell", f"sleep 600 & echo $! > {pids}.part; mv {pids}.part {pids}; wait")
+    notifier = CommandNotifier([command], clock=CLOCK, node="n")
+    assert type(await caught(notifier, deadline_ms=1_000)) is Ambiguous
+    if pids.exists():
+        await until_gone(int(pids.read_text()))
+
+
+async def test_a_cancelled_caller_leaves_no_process_behind(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    command = script(tmp_path / "tell", f"echo $$ > {pids}.part; mv {pids}.part {pids}; exec sleep 600")
+    notifier = CommandNotifier([command], clock=CLOCK, node="n")
+    telling = asyncio.create_task(
+        notifier.notify(severity=Severity.ALLOWED, code="X", text="y", deadline_ms=PATIENCE_MS * 10)
+    )
+    async with asyncio.timeout(PATIENCE_MS / 1_000):
+        while not pids.exists():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    telling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await telling
+    await until_gone(int(pids.read_text()))
+
+
+@pytest.mark.parametrize("command", [["/nowhere/tell"], ["/etc/passwd"]])
+async def test_a_program_that_cannot_be_started_is_permanent(command: list[str]) -> None:
+    assert type(await caught(CommandNotifier(command, clock=CLOCK, node="n"))) is Permanent
+
+
+def test_an_empty_command_is_refused_at_once() -> None:
+    with pytest.raises(Permanent):
+        CommandNotifier([], clock=CLOCK, node="n")
+
+
+async def until_gone(pid: int) -> None:
+    """Until the process ended; a zombie waiting for init counts as gone."""
+    async with asyncio.timeout(PATIENCE_MS / 1_000):
+        while is_running(pid):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.fixture(autouse=True)
+def plain_structlog() -> Iterator[None]:
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()
