@@ -1,0 +1,93 @@
+"""The arithmetic of quickest detection: log-likelihood ratios and alarm levels of a small bank of CUSUM tests.
+
+Page's CUSUM (Biometrika 41, 1954) adds the log-likelihood ratio "faulty against healthy" of every sample and never falls
+below zero; Lorden (1971) showed that no rule with the same rate of false alarms detects sooner in the worst case. Each
+test asks for one kind of fault, given by the failure probability it is tuned for (`FAULT_RATE`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import inf, log
+
+CRASH, ERRORS, GREY, SLOW = range(4)
+FAILURE_TESTS = (CRASH, ERRORS, GREY)
+FAULT_RATE = (0.9, 0.3, 0.05, 0.3)
+"""Failure probability (for SLOW: probability of an answer over the SLO) each test is tuned for."""
+BUDGET_PART = (0.15, 0.15, 0.6, 0.1)
+"""How the false-alarm budget is divided. GREY gets most: there a nat costs seconds, elsewhere milliseconds."""
+SECONDS_A_YEAR = 31_557_600
+NEVER = 1 << 62
+"""An instant that does not come, in ms."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """Steps (nats) per failing and passing sample, the alarm level, and the most one member may add, per test."""
+
+    members: int
+    base_rate: float
+    up: tuple[float, float, float, float]
+    down: tuple[float, float, float, float]
+    level: tuple[float, float, float, float]
+    cap: tuple[float, float, float, float]
+
+
+def fault_rate(test: int, base_rate: float) -> float:
+    """The rate a test is tuned for: its own, but at least three times the baseline, so that it stays a fault."""
+    return max(FAULT_RATE[test], min(0.95, 3.0 * base_rate))
+
+
+def alarm_level(samples_a_year: float, base_rate: float, fault: float, alarms_a_year: float) -> float:
+    """The level (nats) at which a healthy stream alarms ``alarms_a_year`` times in ``samples_a_year``.
+
+    Every excursion starts with a failure, so there are ``samples * base_rate`` of them. By Wald's likelihood-ratio
+    identity one started at ``u = ln(fault / base)`` reaches ``h`` with probability ``e^(u - h) E[e^-overshoot]``; the
+    overshoot of a walk whose upward steps are ``u`` is nearly uniform on (0, u): ``E = (1 - e^-u) / u`` (Siegmund,
+    Sequential Analysis, 1985, ch. 10, in place of his Gaussian constant). Together: rate = samples (fault - base) / u e^-h.
+    """
+    step = log(fault / base_rate)
+    return log(samples_a_year * (fault - base_rate) / (step * alarms_a_year))
+
+
+def member_part(members: int) -> float:
+    """The greatest part of the alarm level that one member of a pool can bring in, whatever it does.
+
+    Two members are both needed; of three or four, three; of more, five. One sick member stays one sick member.
+    """
+    if members <= 1:
+        return inf
+    if members == 2:
+        return 0.6
+    return 0.49 if members <= 4 else 0.24
+
+
+@lru_cache(maxsize=4096)
+def tune(members: int, base_pm: int, slow_pm: int, interval_ms: int, alarms_a_year: float) -> Tuning:
+    """Tuning for a stream of ``members``. Rates in per 10,000 (``base_pm`` 15 is 0.15 %) so that they can be cached."""
+    base, slow = base_pm / 10_000, slow_pm / 10_000
+    samples = 1.1 * members * SECONDS_A_YEAR * 1_000 / interval_ms
+    up, down, level, cap = [], [], [], []
+    for test in range(4):
+        healthy = slow if test == SLOW else base
+        fault = fault_rate(test, healthy)
+        height = alarm_level(samples, healthy, fault, alarms_a_year * BUDGET_PART[test])
+        up.append(log(fault / healthy))
+        down.append(-log((1.0 - fault) / (1.0 - healthy)))
+        level.append(height)
+        cap.append(height * member_part(members))
+    return Tuning(
+        members=members,
+        base_rate=base,
+        up=(up[0], up[1], up[2], up[3]),
+        down=(down[0], down[1], down[2], down[3]),
+        level=(level[0], level[1], level[2], level[3]),
+        cap=(cap[0], cap[1], cap[2], cap[3]),
+    )
+
+
+def lorden_bound_samples(base_rate: float, fault: float, samples_between_alarms: float) -> float:
+    """Lorden's asymptotic lower bound on the worst mean delay, in samples: ln(ARL) over the Kullback-Leibler number."""
+    information = fault * log(fault / base_rate) + (1.0 - fault) * (log((1.0 - fault) / (1.0 - base_rate)) if fault < 1 else 0.0)
+    return log(samples_between_alarms) / information

@@ -1,0 +1,233 @@
+"""The pooled stream of a service at a site, or of a whole site: finds in seconds what a member's own stream needs minutes for.
+
+Rules that keep one sick member one sick member: its part is capped (`cusum.member_part`), a member known to be sick is
+judged alone, and evidence that rests on a few members that fail solidly is left to their own streams.
+"""
+
+from __future__ import annotations
+
+from siteshift.core.judge.bank import NO_ALARM, Bank
+from siteshift.core.judge.baseline import learned_rates
+from siteshift.core.judge.cusum import CRASH, ERRORS, GREY, NEVER, SLOW, tune
+from siteshift.core.judge.siblings import Sibling, Suspicion
+from siteshift.core.judge.stream import DOWN_FROM_RATE, Stream
+from siteshift.core.model.codes import Hardness, Standing
+from siteshift.core.model.policy import JudgePolicy
+from siteshift.core.model.units import SiteId, TargetId
+
+SOLID_FAILS = 2
+"""A member that failed this often in a row fails solidly."""
+PLAUSIBLE_MS = 250
+"""The stopwatch: an answer later than this after its check was due is implausible where others fail silently."""
+
+
+class Pooled:
+    """One pooled stream with its members, siblings and standing. Driven by `vantage.Observer`."""
+
+    __slots__ = (
+        "bank",
+        "index",
+        "last_pass_ms",
+        "last_result_failed",
+        "members",
+        "near_since_ms",
+        "part_of",
+        "policy",
+        "siblings",
+        "site",
+        "standing",
+        "standing_since_ms",
+        "suspicion",
+        "target",
+        "watchers",
+    )
+
+    def __init__(self, index: int, target: TargetId, site: SiteId, members: list[Stream], policy: JudgePolicy) -> None:
+        self.index = index
+        self.target = target
+        self.site = site
+        self.members = members
+        self.policy = policy
+        self.part_of = "site_part" if target.startswith("site:") else "pool_part"
+        self.siblings: list[Pooled] = []
+        self.watchers: list[Suspicion] = []
+        self.suspicion: Suspicion | None = None
+        self.standing = Standing.UNKNOWN
+        self.standing_since_ms = 0
+        self.last_pass_ms = 0
+        self.last_result_failed = False
+        self.near_since_ms = NEVER
+        self.bank = Bank(tune(1, 50, 50, policy.interval_ms, policy.false_alarms_per_year))
+        self.retune()
+
+    # -- membership and tuning ------------------------------------------------------------------------------------
+
+    @property
+    def included(self) -> list[Stream]:
+        """Members whose results make up the stream."""
+        return [one for one in self.members if not one.excluded]
+
+    def retune(self) -> None:
+        """Thresholds follow the number of members counted and what is normal for them."""
+        included = self.included or self.members
+        policy = self.policy
+        rates = learned_rates(one.baseline for one in included)
+        self.bank.tuning = tune(max(1, len(included)), *rates, policy.interval_ms, policy.false_alarms_per_year)
+
+    @property
+    def answering(self) -> bool:
+        """Whether the latest result was a pass and there is no suspicion worth the name."""
+        return not self.last_result_failed and not self.bank.suspect
+
+    @property
+    def usual_gap_ms(self) -> int:
+        """Time between two checks of the group at the normal interval."""
+        return self.policy.interval_ms // max(1, len(self.members))
+
+    # -- judging --------------------------------------------------------------------------------------------------
+
+    def watch(self) -> None:
+        """Keep the watch on the siblings in step with the bank."""
+        bank = self.bank
+        if bank.calm or bank.alarm >= 0:
+            self.stop_watching()
+            return
+        if self.suspicion is None:
+            self.suspicion = Suspicion()
+            for sibling in self.siblings:
+                sibling.watchers.append(self.suspicion)
+        self.suspicion.follow(bank.sums, bank.epoch, bank.t0)
+
+    def stop_watching(self) -> None:
+        """End the watch."""
+        if self.suspicion is not None:
+            for sibling in self.siblings:
+                sibling.watchers.remove(self.suspicion)
+            self.suspicion = None
+
+    def candidate(self, at_ms: int) -> int:
+        """The test whose evidence is complete (level, age, spread over members), or NO_ALARM."""
+        bank = self.bank
+        if bank.calm:
+            return NO_ALARM
+        for test in (CRASH, ERRORS, GREY, SLOW):
+            if 0 <= bank.alarm <= test:
+                break
+            if bank.sums[test] <= 0.0:
+                continue
+            if test == CRASH and self._silence_complete(at_ms):
+                return CRASH
+            if bank.due_ms(test, self.policy) <= at_ms and self._spread(test):
+                return test
+        return NO_ALARM
+
+    def _spread(self, test: int) -> bool:
+        """Whether the evidence stands without the members that fail solidly, or those are most of the pool."""
+        included = self.included
+        if len(included) < 2:
+            return True
+        solid = [one for one in included if one.streak >= SOLID_FAILS]
+        steady = [one for one in included if one.streak <= -SOLID_FAILS and one.last_pass_ms > self.bank.t0[test]]
+        if test == CRASH and steady:
+            return False
+        if not solid or 2 * len(solid) > len(included):
+            return True
+        epoch = self.bank.epoch[test]
+        rest = self.bank.sums[test] - sum(getattr(one, self.part_of).worth(test, epoch) for one in solid)
+        return bool(rest >= self.bank.tuning.level[test])
+
+    def _silence_complete(self, at_ms: int) -> bool:
+        """The stopwatch. Two members failed silently, nobody passed since, and the checks that should have answered did not.
+
+        Only beside a sibling that answers: otherwise the prober itself may stand still.
+        """
+        bank = self.bank
+        t0 = bank.t0[CRASH]
+        if at_ms - t0 < self.policy.confirm_silent_ms or bank.hardness(CRASH) is not Hardness.SILENT:
+            return False
+        if not any(sibling.last_pass_ms >= at_ms - 2 * PLAUSIBLE_MS for sibling in self.siblings):
+            return False
+        epoch, total, failed = bank.epoch[CRASH], bank.sums[CRASH], 0
+        overdue_before = at_ms - self.policy.interval_ms - PLAUSIBLE_MS
+        for one in self.included:
+            if one.last_pass_ms >= t0:
+                return False
+            if one.failing and getattr(one, self.part_of).worth(CRASH, epoch) > 0.0:
+                failed += 1
+            elif one.last_start_ms <= overdue_before:
+                total += min(bank.tuning.up[CRASH], bank.tuning.cap[CRASH])
+        return failed >= 2 and total >= bank.tuning.level[CRASH]
+
+    def bound_ms(self, test: int) -> int:
+        """How long a complete verdict may wait for reassurance. Siblings with the same grey fault need up to 30 s to show it."""
+        fast = test in (CRASH, ERRORS) and self.bank.hardness(test) is not Hardness.GREY
+        return self.policy.confirm_silent_ms if fast or test == CRASH else 30 * self.policy.confirm_silent_ms
+
+    def reassurers(self, test: int, at_ms: int) -> list[Sibling]:
+        """Siblings seen to be better, see `siblings`."""
+        if self.suspicion is None:
+            return []
+        self.suspicion.follow(self.bank.sums, self.bank.epoch, self.bank.t0)
+        siblings: list[Sibling] = list(self.siblings)
+        return self.suspicion.reassured_by(test, self.bank.failing_rate(test), self.bank.tuning.base_rate, siblings, at_ms)
+
+    # -- standing -------------------------------------------------------------------------------------------------
+
+    def update_standing(self, at_ms: int) -> bool:
+        """Derive the standing from alarm, suspicion and members; True when it changed."""
+        standing = self._standing()
+        if standing is self.standing:
+            return False
+        self.standing = standing
+        self.standing_since_ms = self.bank.alarm_since_ms if self.bank.alarm >= 0 else at_ms
+        return True
+
+    def _standing(self) -> Standing:
+        known = [one for one in self.members if one.standing is not Standing.UNKNOWN]
+        if not known:
+            return Standing.UNKNOWN
+        bank = self.bank
+        if bank.alarm >= 0:
+            if bank.alarm in (CRASH, ERRORS) and bank.estimate >= DOWN_FROM_RATE and not self._any_steady():
+                return Standing.DOWN
+            return Standing.DEGRADED
+        down = sum(1 for one in known if one.excluded and one.standing is Standing.DOWN)
+        if down == len(known):
+            return Standing.DOWN
+        if 2 * down > len(self.members):
+            return Standing.DEGRADED
+        return Standing.SUSPECT if bank.suspect else Standing.UP
+
+    def _any_steady(self) -> bool:
+        """Whether some member answers steadily although the pool as a whole does not."""
+        since = self.bank.alarm_since_ms
+        return any(one.streak <= -SOLID_FAILS and one.last_pass_ms > since for one in self.members if not one.excluded)
+
+    @property
+    def score_pm(self) -> int:
+        """Goodput of the members in use."""
+        bank = self.bank
+        if self.standing is Standing.DOWN:
+            return 0 if bank.alarm < 0 else round(1_000 * (1.0 - bank.estimate))
+        if bank.alarm >= 0:
+            solid = sum(1 for one in self.members if one.streak >= SOLID_FAILS)
+            if bank.alarm in (CRASH, ERRORS) and solid and self._any_steady():
+                rest = [one.score_pm for one in self.members if one.streak < SOLID_FAILS]
+                return sum(rest) // len(rest)
+            return round(1_000 * (1.0 - bank.estimate))
+        if bank.suspect:
+            test = bank.strongest()
+            seen = bank.seen - bank.seen_mark[test]
+            return round(1_000 * (1.0 - bank.failing_rate(test) * seen / (seen + 10)))
+        return 1_000
+
+    @property
+    def hardness(self) -> Hardness:
+        """The class of the evidence behind the standing."""
+        bank = self.bank
+        if bank.alarm >= 0:
+            return bank.hardness(bank.alarm)
+        if self.standing in (Standing.DOWN, Standing.DEGRADED):
+            worst = [one.hardness for one in self.members if one.standing is Standing.DOWN]
+            return max(set(worst), key=worst.count) if worst else Hardness.NONE
+        return Hardness.NONE if bank.calm or not bank.suspect else bank.hardness(bank.strongest())

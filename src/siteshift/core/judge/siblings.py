@@ -1,0 +1,98 @@
+"""A group is accused only beside a sibling that is seen to be better (law 4).
+
+While a pooled stream is under suspicion it watches its siblings: the same service at the other sites, or the other sites.
+A verdict waits until one sibling, or all together, have answered so well *since the fault began* that the accused one's
+failure rate is out of the question for them. A bad release everywhere, a surge, a broken health page or a cut of the
+vantage's own line never gives that reassurance, so nothing is drained however unevenly the sites' alarms fall.
+"""
+
+from __future__ import annotations
+
+from math import log
+from typing import Protocol
+
+from siteshift.core.judge.cusum import CRASH, ERRORS, GREY, SLOW, fault_rate
+
+REASSURED_NATS = 6.0
+"""e^-6: a fault that is everywhere is taken for a local one in a quarter of a per cent of cases."""
+LAG_MS = 300
+"""Sites hit by one cause may fall a little apart: only answers to checks started this long after the fault count."""
+FRESH_MS = 300
+"""The reassuring sibling's last pass may be no older than this, or than 1.3 times the usual gap between its checks."""
+
+
+class Sibling(Protocol):
+    """What reassurance needs to know of a sibling."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def last_pass_ms(self) -> int: ...
+    @property
+    def answering(self) -> bool: ...
+    @property
+    def usual_gap_ms(self) -> int: ...
+
+
+class Window:
+    """Samples of siblings since one test of the accused left zero."""
+
+    __slots__ = ("bad", "epoch", "from_ms", "good")
+
+    def __init__(self, epoch: int, from_ms: int) -> None:
+        self.epoch = epoch
+        self.from_ms = from_ms
+        self.good: dict[int, int] = {}
+        self.bad: dict[int, int] = {}
+
+
+class Suspicion:
+    """The watch an accused group keeps on its siblings, one window per test."""
+
+    __slots__ = ("windows",)
+
+    def __init__(self) -> None:
+        self.windows: dict[int, Window] = {}
+
+    def follow(self, sums: list[float], epoch: list[int], t0: list[int]) -> None:
+        """Open a window for each test that left zero, drop those of tests that came back."""
+        for test in (CRASH, ERRORS, GREY, SLOW):
+            if sums[test] <= 0.0:
+                self.windows.pop(test, None)
+                continue
+            window = self.windows.get(test)
+            if window is None or window.epoch != epoch[test]:
+                self.windows[test] = Window(epoch[test], t0[test] + LAG_MS)
+
+    def passed(self, sibling: int, started_ms: int, *, slow: int) -> None:
+        """A sibling answered; ``slow`` 1 when over the SLO, which reassures nobody about slowness."""
+        for test, window in self.windows.items():
+            if started_ms >= window.from_ms:
+                counts = window.bad if slow and test == SLOW else window.good
+                counts[sibling] = counts.get(sibling, 0) + 1
+
+    def failed(self, sibling: int, started_ms: int) -> None:
+        """A sibling had a failing sample. Before the window it counts too: the fault may have reached it first."""
+        for test, window in self.windows.items():
+            if test != SLOW and started_ms >= window.from_ms - LAG_MS:
+                window.bad[sibling] = window.bad.get(sibling, 0) + 1
+
+    def reassured_by(self, test: int, rate: float, base_rate: float, siblings: list[Sibling], at_ms: int) -> list[Sibling]:
+        """The siblings that are certainly better than ``rate``; empty when none is."""
+        window = self.windows.get(test)
+        if window is None:
+            return []
+        rate = min(0.95, max(rate, fault_rate(test, base_rate)))
+        gain = log((1.0 - base_rate) / (1.0 - rate))
+        loss = log(rate / base_rate)
+        alive = [one for one in siblings if _fresh(one, at_ms)]
+        worth = {one.index: gain * window.good.get(one.index, 0) - loss * window.bad.get(one.index, 0) for one in siblings}
+        better = [one for one in alive if worth[one.index] >= REASSURED_NATS]
+        if better:
+            return better
+        return alive if alive and sum(worth.values()) >= REASSURED_NATS else []
+
+
+def _fresh(sibling: Sibling, at_ms: int) -> bool:
+    oldest = at_ms - max(FRESH_MS, sibling.usual_gap_ms * 13 // 10)
+    return sibling.answering and sibling.last_pass_ms >= oldest

@@ -1,0 +1,208 @@
+"""The stream of one checked thing (a member, or a pool's or site's own address) from one vantage.
+
+`Stream` is the mutable, slotted form that the observer drives; `observe` is its pure facade: same arithmetic on a copy.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+from enum import Enum
+
+from siteshift.core.judge.bank import Bank, Part
+from siteshift.core.judge.baseline import Baseline, learned_rates
+from siteshift.core.judge.cusum import CRASH, ERRORS, FAILURE_TESTS, GREY, NEVER, SLOW, tune
+from siteshift.core.judge.evidence import SAMPLE_MS, hardness_of, sample_ms
+from siteshift.core.model.codes import Fault, Hardness, Outcome, Standing
+from siteshift.core.model.policy import JudgePolicy
+from siteshift.core.model.units import TargetId
+
+DOWN_FROM_RATE = 0.75
+"""A crash verdict with at least this part of results failing is ``down``; below it, something still answers."""
+
+
+class Sample(Enum):
+    """What one result was worth. ECHO: it belongs to a sample already counted (same member, same second)."""
+
+    PASSED = "passed"
+    SLOWED = "slowed"
+    FAILED = "failed"
+    ECHO = "echo"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A stream's standing changed."""
+
+    target: TargetId
+    before: Standing
+    after: Standing
+    hardness: Hardness
+    at_ms: int
+
+
+class Stream:
+    """Evidence about one checked thing."""
+
+    __slots__ = (
+        "bank",
+        "baseline",
+        "excluded",
+        "failing",
+        "failing_checks",
+        "last_at_ms",
+        "last_fault",
+        "last_pass_ms",
+        "last_start_ms",
+        "policy",
+        "pool_part",
+        "quiet",
+        "sample_until_ms",
+        "since_ms",
+        "site_part",
+        "slo_us",
+        "slow_until_ms",
+        "standing",
+        "streak",
+        "target",
+        "warning",
+    )
+
+    def __init__(self, target: TargetId, policy: JudgePolicy, slo_us: int) -> None:
+        self.target = target
+        self.policy = policy
+        self.slo_us = slo_us
+        self.baseline = Baseline()
+        self.bank = Bank(tune(1, *learned_rates(()), policy.interval_ms, policy.false_alarms_per_year))
+        self.pool_part = Part()
+        self.site_part = Part()
+        self.standing = Standing.UNKNOWN
+        self.since_ms = 0
+        self.failing = False
+        self.failing_checks: set[str] = set()
+        self.streak = 0
+        """Failures in a row when positive, passes in a row when negative (passes of calm times are not counted)."""
+        self.excluded = False
+        """Known to be sick: judged alone, not part of the pooled streams."""
+        self.quiet = 0
+        self.last_at_ms = self.last_start_ms = self.last_pass_ms = 0
+        self.last_fault = Fault.NONE
+        self.sample_until_ms = self.slow_until_ms = 0
+        self.warning = ""
+
+    # -- one result -----------------------------------------------------------------------------------------------
+
+    def failed(self, fault: Fault, at_ms: int, started_ms: int) -> Sample:
+        """Count a failed check: FAILED or ECHO."""
+        self.last_at_ms, self.last_start_ms, self.last_fault = at_ms, started_ms, fault
+        self.failing = True
+        self.streak = self.streak + 1 if self.streak > 0 else 1
+        if started_ms < self.sample_until_ms:
+            self.bank.echoed(failing=1)
+            return Sample.ECHO
+        kind = hardness_of(fault)
+        self.sample_until_ms = started_ms + sample_ms(kind, self.policy)
+        self.bank.failed(started_ms, at_ms, kind, None)
+        return Sample.FAILED
+
+    def passed(self, latency_us: int, at_ms: int, started_ms: int) -> Sample:
+        """Count a passed check: PASSED, SLOWED (over the SLO) or ECHO."""
+        self.last_at_ms, self.last_start_ms, self.last_pass_ms = at_ms, started_ms, started_ms
+        self.failing = False
+        self.streak = self.streak - 1 if self.streak < 0 else -1
+        if latency_us > self.slo_us and started_ms >= self.slow_until_ms:
+            self.slow_until_ms = started_ms + SAMPLE_MS
+            self.bank.slowed(started_ms, at_ms, None)
+            return Sample.SLOWED
+        if started_ms < self.sample_until_ms or latency_us > self.slo_us:
+            self.bank.echoed(failing=0)
+            return Sample.ECHO
+        if self.bank.calm:
+            self.quiet += 1
+        else:
+            self.bank.passed()
+        return Sample.PASSED
+
+    def judge(self, at_ms: int) -> bool:
+        """Bring the standing up to date; True when it changed."""
+        bank = self.bank
+        if bank.alarm >= 0 and bank.may_clear(at_ms, self.policy):
+            bank.clear(at_ms)
+        for test in (CRASH, ERRORS, GREY, SLOW):
+            if (bank.alarm < 0 or test < bank.alarm) and bank.due_ms(test, self.policy) <= at_ms:
+                bank.raise_alarm(test, at_ms)
+                break
+        standing = self._standing()
+        if standing is self.standing:
+            return False
+        self.standing = standing
+        self.since_ms = bank.alarm_since_ms if bank.alarm >= 0 else at_ms
+        return True
+
+    def _standing(self) -> Standing:
+        bank = self.bank
+        if bank.alarm >= 0:
+            down = bank.alarm == CRASH and bank.estimate >= DOWN_FROM_RATE
+            return Standing.DOWN if down else Standing.DEGRADED
+        if self.last_at_ms == 0:
+            return Standing.UNKNOWN
+        return Standing.SUSPECT if self.failing or not bank.calm else Standing.UP
+
+    def next_due_ms(self) -> int:
+        """When `judge` could change its mind by time alone."""
+        bank = self.bank
+        if bank.calm:
+            return NEVER
+        return min(bank.due_ms(test, self.policy) for test in (*FAILURE_TESTS, SLOW) if bank.alarm < 0 or test < bank.alarm)
+
+    # -- learning -------------------------------------------------------------------------------------------------
+
+    def learn(self) -> None:
+        """Commit what was seen in health. The caller vouches that no fault was going on."""
+        bank = self.bank
+        if bank.alarm < 0 and bank.calm:
+            self.baseline.commit(self.quiet + bank.seen, bank.bad, bank.slow)
+            self.quiet = 0
+            bank.settle()
+            policy = self.policy
+            bank.tuning = tune(1, *learned_rates((self.baseline,)), policy.interval_ms, policy.false_alarms_per_year)
+
+    def unlearn(self) -> None:
+        """Throw away what was counted since the last commit: it came from a fault."""
+        self.quiet = 0
+
+    # -- what to tell ---------------------------------------------------------------------------------------------
+
+    @property
+    def score_pm(self) -> int:
+        """Goodput of this stream, per mille."""
+        bank = self.bank
+        if bank.alarm >= 0:
+            return round(1_000 * (1.0 - bank.estimate))
+        return 1_000
+
+    @property
+    def hardness(self) -> Hardness:
+        """The class of the evidence behind a standing that is not up."""
+        bank = self.bank
+        if bank.alarm >= 0:
+            return bank.hardness(bank.alarm)
+        return Hardness.NONE if bank.calm else bank.hardness(bank.strongest())
+
+
+def observe(
+    stream: Stream, *, outcome: Outcome, fault: Fault, latency_us: int, at_ms: int, started_ms: int
+) -> tuple[Stream, Change | None]:
+    """Fold one result into a copy of the stream. LOST is no evidence and changes nothing (law 3)."""
+    if outcome is Outcome.LOST:
+        return stream, None
+    after = deepcopy(stream)
+    if outcome is Outcome.FAIL:
+        after.failed(fault, at_ms, started_ms)
+    else:
+        after.passed(latency_us, at_ms, started_ms)
+    if not after.judge(at_ms):
+        return after, None
+    return after, Change(
+        target=after.target, before=stream.standing, after=after.standing, hardness=after.hardness, at_ms=at_ms
+    )

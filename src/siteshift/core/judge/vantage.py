@@ -1,0 +1,420 @@
+"""One vantage's judgement: results in, standings out. Runs alike in the daemon and in virtual time.
+
+`Observer` is mutable and hot (see `bank`); it reads no clock and draws no lots. The driver hands it every finished check,
+calls `tick` when `next_timer_ms` has come, probes `hot_targets` fast and publishes `report` when told of a change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from siteshift.core.judge.bank import NO_ALARM
+from siteshift.core.judge.cusum import CRASH, ERRORS, GREY, NEVER, SLOW
+from siteshift.core.judge.evidence import hardness_of
+from siteshift.core.judge.hotset import HotSet
+from siteshift.core.judge.passive import Traffic
+from siteshift.core.judge.pooled import Pooled
+from siteshift.core.judge.selfcheck import OwnState
+from siteshift.core.judge.siblings import LAG_MS
+from siteshift.core.judge.stream import Sample, Stream
+from siteshift.core.judge.views import group_view, stream_view
+from siteshift.core.model.codes import Fault, MemberRole, Outcome, Standing
+from siteshift.core.model.evidence import TargetView, VantageReport
+from siteshift.core.model.policy import JudgePolicy
+from siteshift.core.model.topology import Topology
+from siteshift.core.model.units import SiteId, TargetId, VantageId, site_target
+
+SECOND_MS = 1_000
+LEARN_EVERY_MS = 10_000
+NEAR_MS, UNEASY_MS = 50, 100
+"""How soon to look again while a verdict is near, or while anything is not calm."""
+Entry = tuple[Stream, Pooled | None, Pooled | None]
+
+
+class Observer:
+    """All streams of one vantage. ``anchors`` names its anchor checks; without any it cannot know when it is blind."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        policy: JudgePolicy,
+        vantage: VantageId,
+        site: SiteId | None,
+        *,
+        anchors: tuple[str, ...] = (),
+    ) -> None:
+        self._policy = policy
+        self._vantage = vantage
+        self._site = site
+        self._own = OwnState(anchors, policy.report_stale_ms)
+        self._entries: dict[TargetId, Entry] = {}
+        self._pools: list[Pooled] = []
+        self._sites: list[Pooled] = []
+        self._group_of: dict[TargetId, Pooled] = {}
+        self._direct: dict[TargetId, Stream] = {}
+        self._traffic: dict[TargetId, Traffic] = {}
+        self._slo_us: dict[TargetId, int] = {}
+        self._build(topology)
+        self._hot = HotSet(len(self._entries), policy)
+        self._uneasy: dict[TargetId, Stream] = {}
+        self._stirred: dict[TargetId, Pooled] = {}
+        self._views: dict[TargetId, TargetView] = {}
+        self._dirty: set[TargetId] = set(topology.targets)
+        self._sequence = 0
+        self._at_ms = 0
+        self._second_ms = self._learned_ms = 0
+
+    def _build(self, topology: Topology) -> None:
+        at_site: dict[SiteId, list[Stream]] = {site: [] for site in topology.site_ids}
+        for service in topology.services:
+            family: list[Pooled] = []
+            for pool in service.pools:
+                streams = [Stream(m.target, self._policy, service.slo_latency_ms * 1_000) for m in pool.members]
+                active = [s for s, m in zip(streams, pool.members, strict=True) if m.role is MemberRole.ACTIVE]
+                group = Pooled(len(self._group_of), pool.target, pool.site, active, self._policy)
+                self._group_of[pool.target] = group
+                self._slo_us[pool.target] = service.slo_latency_ms * 1_000
+                family.append(group)
+                at_site[pool.site].extend(active)
+                for stream, member in zip(streams, pool.members, strict=True):
+                    pooled = group if member.role is MemberRole.ACTIVE else None
+                    self._entries[member.target] = (stream, pooled, None)
+            self._pools.extend(family)
+            _make_siblings(family)
+        for site, streams in at_site.items():
+            group = Pooled(len(self._group_of), site_target(site), site, streams, self._policy)
+            self._group_of[group.target] = group
+            self._slo_us[group.target] = max((s.slo_latency_ms * 1_000 for s in topology.services), default=500_000)
+            self._sites.append(group)
+        _make_siblings(self._sites)
+        whole = {group.site: group for group in self._sites}
+        for target, (stream, pooled, _) in self._entries.items():
+            if pooled is not None:
+                self._entries[target] = (stream, pooled, whole[pooled.site])
+
+    # -- results --------------------------------------------------------------------------------------------------
+
+    def result(
+        self,
+        target: TargetId,
+        outcome: Outcome,
+        fault: Fault,
+        latency_us: int,
+        at_ms: int,
+        started_ms: int,
+        must_fail: bool = False,
+        *,
+        check: str = "",
+        detail: str = "",
+    ) -> bool:
+        """One finished check; True when a standing or the hot set changed. Unknown targets and LOST change nothing.
+
+        A member with several checks passes ``check``: while one check fails, passes of the others are no evidence of health.
+        ``detail`` of a pass is a warning (a certificate about to expire) and shows in the view's reason.
+        """
+        entry = self._entries.get(target)
+        if entry is None:
+            entry = self._direct_entry(target)
+            if entry is None:
+                return False
+        stream, pool, site = entry
+        if (
+            outcome is Outcome.PASS
+            and pool is not None
+            and site is not None
+            and pool.bank.calm
+            and site.bank.calm
+            and stream.bank.calm
+            and not pool.watchers
+            and not site.watchers
+            and latency_us <= stream.slo_us
+            and stream.standing is Standing.UP
+            and not must_fail
+            and not detail
+            and not stream.failing_checks
+        ):
+            stream.quiet += 1
+            stream.last_at_ms = at_ms
+            stream.last_start_ms = stream.last_pass_ms = started_ms
+            pool.last_pass_ms = site.last_pass_ms = started_ms
+            pool.last_result_failed = site.last_result_failed = False
+            return False
+        if outcome is Outcome.LOST:
+            return False
+        if must_fail:
+            return self._own.twin(target, outcome)
+        return self._weigh(entry, outcome, fault, latency_us, at_ms, started_ms, check, detail)
+
+    def _weigh(
+        self, entry: Entry, outcome: Outcome, fault: Fault, latency_us: int, at_ms: int, started_ms: int, check: str, detail: str
+    ) -> bool:
+        stream, pool, site = entry
+        self._at_ms = max(self._at_ms, at_ms)
+        changed = False
+        if outcome is Outcome.PASS:
+            stream.failing_checks.discard(check)
+            if stream.warning != detail:
+                stream.warning, changed = detail, True
+                self._dirty.add(stream.target)
+            if stream.failing_checks:
+                return changed
+            sample = stream.passed(latency_us, at_ms, started_ms)
+        else:
+            stream.failing_checks.add(check)
+            sample = stream.failed(fault, at_ms, started_ms)
+        if pool is not None and site is not None and not stream.excluded:
+            _feed(pool, sample, outcome, fault, at_ms, started_ms, stream)
+            _feed(site, sample, outcome, fault, at_ms, started_ms, stream)
+            self._stirred[pool.target] = pool
+            self._stirred[site.target] = site
+        changed |= self._judge_stream(stream, pool, site, at_ms)
+        for group in (pool, site):
+            if group is not None:
+                changed |= self._judge_group(group, at_ms)
+        return self._rehot(at_ms) or changed
+
+    def _direct_entry(self, target: TargetId) -> Entry | None:
+        """A pool's or site's own address: a stream of its own beside the pooled one, made at its first result."""
+        if target not in self._group_of:
+            return None
+        stream = self._direct.get(target)
+        if stream is None:
+            stream = self._direct[target] = Stream(target, self._policy, self._slo_us[target])
+        return (stream, None, None)
+
+    def _judge_stream(self, stream: Stream, pool: Pooled | None, site: Pooled | None, at_ms: int) -> bool:
+        changed = stream.judge(at_ms)
+        if changed:
+            self._dirty.add(stream.target)
+        if stream.standing is Standing.UP:
+            self._uneasy.pop(stream.target, None)
+        else:
+            self._uneasy[stream.target] = stream
+        if pool is None or site is None:
+            return changed
+        if stream.excluded:
+            if stream.bank.alarm < 0 and stream.standing is Standing.UP:
+                self._include(stream, pool, site)
+        elif stream.bank.alarm >= 0:
+            self._exclude_the_sick(pool, site)
+        return changed
+
+    def _judge_group(self, group: Pooled, at_ms: int) -> bool:
+        bank = group.bank
+        if bank.alarm >= 0 and bank.may_clear(at_ms, self._policy):
+            bank.clear(at_ms)
+        group.watch()
+        test = group.candidate(at_ms)
+        if test == NO_ALARM:
+            group.near_since_ms = NEVER
+        elif self._may_accuse(group, test, at_ms):
+            bank.raise_alarm(test, at_ms)
+            group.near_since_ms = NEVER
+            group.stop_watching()
+        changed = group.update_standing(at_ms)
+        if changed:
+            self._dirty.add(group.target)
+        if bank.calm and bank.alarm < 0:
+            self._stirred.pop(group.target, None)
+        return changed
+
+    def _may_accuse(self, group: Pooled, test: int, at_ms: int) -> bool:
+        """Law 4: not before a sibling is seen to be better and the vantage itself is seen to be connected, within a bound."""
+        if group.bank.alarm >= 0:
+            return True
+        if group.near_since_ms == NEVER:
+            group.near_since_ms = at_ms
+        if at_ms - group.near_since_ms >= group.bound_ms(test):
+            return True
+        better = group.reassurers(test, at_ms)
+        if group.siblings and not better:
+            return False
+        if not self._own.has_anchors or any(one.site != self._site for one in group.siblings if one in better):
+            return True
+        return self._own.last_anchor_pass_ms >= group.bank.t0[test] + LAG_MS
+
+    # -- sick members ---------------------------------------------------------------------------------------------
+
+    def _exclude_the_sick(self, pool: Pooled, site: Pooled) -> None:
+        """Judge members with a verdict of their own alone, unless the rest of the pool is in trouble as well."""
+        included = pool.included
+        sick = [one for one in included if one.bank.alarm >= 0]
+        if pool.bank.alarm >= 0 or len(sick) == len(included):
+            return
+        bank = pool.bank
+        for test in (CRASH, ERRORS, GREY, SLOW):
+            rest = bank.sums[test] - sum(one.pool_part.worth(test, bank.epoch[test]) for one in sick)
+            if rest >= 0.5 * bank.tuning.level[test]:
+                return
+        for one in sick:
+            one.excluded = True
+            pool.bank.withdraw(one.pool_part)
+            site.bank.withdraw(one.site_part)
+        pool.retune()
+        site.retune()
+
+    def _include(self, stream: Stream, pool: Pooled, site: Pooled) -> None:
+        stream.excluded = False
+        pool.retune()
+        site.retune()
+
+    # -- time -----------------------------------------------------------------------------------------------------
+
+    def tick(self, at_ms: int) -> bool:
+        """Let time pass: confirmations, stopwatches, staleness, learning. True when a standing or the hot set changed."""
+        self._at_ms = max(self._at_ms, at_ms)
+        changed = False
+        for stream in list(self._uneasy.values()):
+            if stream.standing is not Standing.UNKNOWN:
+                _, pool, site = self._entries.get(stream.target, (stream, None, None))
+                changed |= self._judge_stream(stream, pool, site, at_ms)
+        for group in list(self._stirred.values()):
+            changed |= self._judge_group(group, at_ms)
+        if at_ms - self._second_ms >= SECOND_MS:
+            self._second_ms = at_ms
+            changed |= self._expire(at_ms)
+        if at_ms - self._learned_ms >= LEARN_EVERY_MS:
+            self._learned_ms = at_ms
+            self._learn()
+        return self._rehot(at_ms) or changed
+
+    def next_timer_ms(self) -> int | None:
+        """When `tick` should be called next; at least once a second."""
+        if any(group.near_since_ms != NEVER or group.bank.suspect for group in self._stirred.values()):
+            return self._at_ms + NEAR_MS
+        if self._stirred or self._uneasy:
+            return self._at_ms + UNEASY_MS
+        return self._second_ms + SECOND_MS
+
+    def _expire(self, at_ms: int) -> bool:
+        """Unknown is what has not been heard of for long (law 3). A latched verdict shows again with the next result."""
+        oldest = at_ms - max(self._policy.report_stale_ms, 5 * self._policy.interval_ms)
+        silent = [
+            stream
+            for stream in (*(entry[0] for entry in self._entries.values()), *self._direct.values())
+            if stream.last_at_ms < oldest and stream.standing is not Standing.UNKNOWN
+        ]
+        for stream in silent:
+            stream.standing = Standing.UNKNOWN
+            self._dirty.add(stream.target)
+            self._uneasy.pop(stream.target, None)
+        if silent:
+            for group in self._group_of.values():
+                if group.update_standing(at_ms):
+                    self._dirty.add(group.target)
+        return bool(silent)
+
+    def _learn(self) -> None:
+        for stream, pool, site in self._entries.values():
+            troubled = stream.excluded or any(
+                group is not None and (group.bank.alarm >= 0 or group.near_since_ms != NEVER) for group in (pool, site)
+            )
+            if troubled or stream.bank.alarm >= 0:
+                stream.unlearn()
+            elif pool is None or pool.bank.calm:
+                stream.learn()
+        for group in self._group_of.values():
+            if group.bank.calm:
+                group.bank.settle()
+                group.retune()
+
+    def _rehot(self, at_ms: int) -> bool:
+        if not self._stirred and not self._direct and not self._hot.targets:
+            return False
+        lone = [one for one in self._direct.values() if one.bank.alarm < 0 and not one.bank.calm]
+        return self._hot.update(at_ms, (g for g in self._stirred.values() if g in self._pools), lone)
+
+    # -- other evidence -------------------------------------------------------------------------------------------
+
+    def anchor(self, name: str, outcome: Outcome, at_ms: int, started_ms: int) -> bool:
+        """One anchor check; True when it changed the self-check."""
+        return self._own.anchor(name, outcome, at_ms, started_ms)
+
+    def peers(self, reachable: Mapping[str, bool]) -> None:
+        """Which other nodes this one reaches."""
+        self._own.peers(dict(reachable))
+
+    def observe_counts(
+        self, target: TargetId, requests: int, errors: int, latency_ms: int | None, at_ms: int
+    ) -> bool:
+        """Real traffic since the last call, from a load balancer or Prometheus, for a pool or member target."""
+        slo_us = self._slo_us.get(target)
+        if slo_us is None:
+            entry = self._entries.get(target)
+            if entry is None:
+                return False
+            slo_us = entry[0].slo_us
+        traffic = self._traffic.get(target)
+        if traffic is None:
+            traffic = self._traffic[target] = Traffic(self._policy, slo_us // 1_000)
+        changed = traffic.add(requests, errors, latency_ms, at_ms)
+        if changed:
+            self._dirty.add(target)
+        return changed
+
+    # -- what is told ---------------------------------------------------------------------------------------------
+
+    def hot_targets(self) -> frozenset[TargetId]:
+        """Targets to probe at ``fast_interval_ms``; `hot_version` changes with it."""
+        return self._hot.targets
+
+    @property
+    def hot_version(self) -> int:
+        """Counts the changes of the hot set."""
+        return self._hot.version
+
+    def report(self, at_ms: int) -> VantageReport:
+        """Everything believed now. Each call has the next sequence number."""
+        self._dirty.update(self._uneasy)
+        self._dirty.update(self._stirred)
+        self._dirty.update(self._traffic)
+        for target in self._dirty:
+            self._views[target] = self._view(target, at_ms)
+        self._dirty.clear()
+        self._sequence += 1
+        return VantageReport(
+            vantage=self._vantage,
+            site=self._site,
+            at_ms=at_ms,
+            sequence=self._sequence,
+            self_check=self._own.check(at_ms),
+            views=dict(self._views),
+        )
+
+    def _view(self, target: TargetId, at_ms: int) -> TargetView:
+        traffic = self._traffic.get(target)
+        group = self._group_of.get(target)
+        if group is not None:
+            return group_view(group, self._direct.get(target), traffic, at_ms)
+        return stream_view(self._entries[target][0], traffic, at_ms)
+
+
+def _make_siblings(family: list[Pooled]) -> None:
+    for one in family:
+        one.siblings = [other for other in family if other is not one]
+
+
+def _feed(
+    group: Pooled, sample: Sample, outcome: Outcome, fault: Fault, at_ms: int, started_ms: int, stream: Stream
+) -> None:
+    """Hand one member's result to a pooled stream and to those who watch it."""
+    bank = group.bank
+    part = stream.site_part if group.part_of == "site_part" else stream.pool_part
+    group.last_result_failed = outcome is Outcome.FAIL
+    if outcome is Outcome.PASS:
+        group.last_pass_ms = max(group.last_pass_ms, started_ms)
+    if sample is Sample.FAILED:
+        bank.failed(started_ms, at_ms, hardness_of(fault), part)
+        for watcher in group.watchers:
+            watcher.failed(group.index, started_ms)
+        return
+    if sample is Sample.ECHO:
+        if not bank.calm:
+            bank.echoed(failing=1 if outcome is Outcome.FAIL else 0)
+        return
+    if sample is Sample.SLOWED:
+        bank.slowed(started_ms, at_ms, part)
+    elif not bank.calm:
+        bank.passed()
+    for watcher in group.watchers:
+        watcher.passed(group.index, started_ms, slow=1 if sample is Sample.SLOWED else 0)
