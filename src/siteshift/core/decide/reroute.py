@@ -23,17 +23,17 @@ Hop = tuple[int, SiteId, SiteId]
 class Reroute:
     """The placement under repair. Owns nothing: ``shares`` and ``room`` are the caller's and are changed in place.
 
-    ``shares[i][site]`` is what service ``i`` has where (fixed shares left out), ``limits[i][site]`` how much its pool
-    takes there, ``rps[i]`` its demand (at least 1), ``room[site]`` what is left at each limited site.
+    ``shares[i][site]`` is what service ``i`` has where; ``limits[i][site]`` how much its pool takes there (no entry:
+    what it has there is fixed; none for the service: it is idle, or not placed yet); ``rps[i]`` its demand;
+    ``room[site]`` what is left at each limited site.
     """
 
     def __init__(
         self,
-        shares: Mapping[int, dict[SiteId, int]],
+        shares: Sequence[dict[SiteId, int]],
         limits: Mapping[int, Mapping[SiteId, int]],
         rps: Sequence[int],
         room: dict[SiteId, int],
-        placed: Sequence[int],
     ) -> None:
         self._shares = shares
         self._limits = limits
@@ -42,9 +42,14 @@ class Reroute:
         self._movers: dict[tuple[SiteId, SiteId], list[int]] = {}
         self._useless: set[Hop] = set()
         self.touched: set[int] = set()
-        for i in placed:
-            for site in limits[i]:
+
+    def prepare(self, slice_services: int) -> Iterator[None]:
+        """Note who could move where; yields after every ``slice_services``."""
+        for done, i in enumerate(self._limits, 1):
+            for site in self._limits[i]:
                 self._offer(i, site)
+            if not done % slice_services:
+                yield
 
     def place(self, service: int, missing_bp: int) -> Iterator[int]:
         """Place up to ``missing_bp`` more of a service; yields what each path found placed (never 0)."""

@@ -1,7 +1,7 @@
 """Water-filling in whole basis points: give an amount to sites in proportion to their weights, none above its limit.
 
-What a full site cannot take rises in the others, again in proportion. The remainder of the division goes to the
-largest fractions (Hamilton's method), ties to the earlier site, so that equal input gives equal output.
+What a full site cannot take rises in the others, again in proportion. Fractions are rounded by their running sum, so
+every part is the exact one rounded down or up, the sum is exact, and equal input gives equal output.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ def water_fill(amount: int, weights: Sequence[int], limits: Sequence[int]) -> li
         # A site that is full at this level stays full at every higher one, so all of them may be closed in one pass.
         full = [i for i in open_sites if amount * weights[i] >= limits[i] * whole]
         if not full:
-            _divide(amount, whole, open_sites, weights, given)
+            running = done = 0
+            for i in open_sites:
+                running += amount * weights[i]
+                given[i] = running // whole - done
+                done += given[i]
             break
         for i in full:
             given[i] = limits[i]
@@ -32,33 +36,15 @@ def water_fill(amount: int, weights: Sequence[int], limits: Sequence[int]) -> li
     return given
 
 
-def _divide(amount: int, whole: int, sites: Sequence[int], weights: Sequence[int], given: list[int]) -> None:
-    """Proportional division where no limit binds: each part is strictly below its limit, so one more still fits."""
-    rests: list[tuple[int, int]] = []
-    left = amount
-    for i in sites:
-        part, rest = divmod(amount * weights[i], whole)
-        given[i] = part
-        left -= part
-        rests.append((-rest, i))
-    if left:
-        rests.sort()
-        for _, i in rests[:left]:
-            given[i] += 1
-
-
 def part_way(before: Sequence[int], after: Sequence[int], part_bp: int) -> list[int]:
     """``before`` moved ``part_bp`` of the way to ``after`` (10,000 is all of it), whole numbers, sum kept in step.
 
-    The sum is the like part of the way between the two sums, rounded towards ``before``.
+    The sum is the like part of the way between the two sums, rounded down.
     """
-    moved = [b * (10_000 - part_bp) + a * part_bp for b, a in zip(before, after, strict=True)]
-    parts = [value // 10_000 for value in moved]
-    total_before, total_after = sum(before), sum(after)
-    span = (total_after - total_before) * part_bp
-    total = total_before + (span // 10_000 if span >= 0 else -(-span // 10_000))
-    left = total - sum(parts)
-    order = sorted(range(len(parts)), key=lambda i: (-(moved[i] % 10_000), i))
-    for i in order[:left]:
-        parts[i] += 1
+    running = done = 0
+    parts = []
+    for old, new in zip(before, after, strict=True):
+        running += old * (10_000 - part_bp) + new * part_bp
+        parts.append(running // 10_000 - done)
+        done = running // 10_000
     return parts

@@ -1,8 +1,9 @@
 """How heavy each finding weighs, by who wants the move: the table of the gate, in one place.
 
-``dead``: the move only takes traffic off a site that loses every request already. Waiting is certain harm, so all passes
-that does not make others worse: what remains in force is law 1, the survivors' capacity, standby that is not ready, data
-roles, a refuge that is down, and whether we may act and can see at all. A change freeze does not stop a protective drain.
+``dead``: the move only takes traffic off a site that loses every request already. Waiting is certain harm, so
+everything passes that does not make others worse. What remains in force is law 1, the survivors' capacity, standby that
+is not ready, data roles, a refuge that is down, and whether we may act and can see at all. A change freeze does not
+stop a protective drain.
 ``automatic``: any other move siteshift wants by itself. ``person``: asked for by hand.
 """
 
