@@ -202,6 +202,7 @@ zone "{ZONE}" {{ {zone} }};
 def knot(directory: Path) -> Iterator[DnsServer]:
     """Knot as primary of the zone, updatable with the key."""
     directory.mkdir(parents=True, exist_ok=True)
+    (directory / "db").mkdir(exist_ok=True)
     knotd = program("knotd", "knot")
     zone_file(directory / "zone.db")
 

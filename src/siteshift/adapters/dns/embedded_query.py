@@ -44,6 +44,8 @@ NAME_BYTES_MAX = 255
 EDNS_PAYLOAD = 1_232
 """Fits an IPv6 packet at the least MTU (DNS flag day 2020): neither fragments nor large amplification."""
 PLAIN_PAYLOAD = 512
+OPT_FIXED_BYTES = 11
+"""An OPT record without options: root name, type, payload, flags, length."""
 
 QR = 0x8000
 OPCODE = 0x7800
@@ -70,7 +72,8 @@ class Edns:
 class Query:
     """One well-formed query. ``question`` is as it came (case kept); ``name`` is its name in wire form, lower case.
 
-    ``plain`` tells that nothing follows the question but an OPT record without options: the same bytes will come again.
+    ``shape`` is the query without id and EDNS options, in lower case up to the end of the name: queries of one shape
+    have one reply. None when more follows the question than an OPT record.
     """
 
     flags: int
@@ -79,7 +82,7 @@ class Query:
     qtype: int
     qclass: int
     edns: Edns | None
-    plain: bool
+    shape: bytes | None
 
     @property
     def payload(self) -> int:
@@ -114,12 +117,15 @@ def read_query(data: bytes) -> Query | bytes | None:
     name = data[HEADER_BYTES:end].lower()
     question = data[HEADER_BYTES : end + 4]
     if answers == authorities == additionals == 0:
-        return Query(flags, question, name, qtype, qclass, None, end + 4 == len(data))
+        shape = data[2 : end - 1].lower() + data[end - 1 :] if end + 4 == len(data) else None
+        return Query(flags, question, name, qtype, qclass, None, shape)
     rest = _read_rest(data, end + 4, answers + authorities, additionals)
     if rest is None:
         return refuse_bytes(data, Rcode.FORMERR)
-    edns, plain = rest
-    return Query(flags, question, name, qtype, qclass, edns, plain)
+    edns, usual = rest
+    opt = data[end + 4 : end + 4 + OPT_FIXED_BYTES - 2] + b"\x00\x00"
+    shape = data[2 : end - 1].lower() + data[end - 1 : end + 4] + opt if usual else None
+    return Query(flags, question, name, qtype, qclass, edns, shape)
 
 
 def _end_of_name(data: bytes, at: int) -> int | None:
@@ -153,9 +159,8 @@ def _skip_name(data: bytes, at: int) -> int | None:
 
 
 def _read_rest(data: bytes, at: int, skipped: int, additionals: int) -> tuple[Edns | None, bool] | None:
-    """What follows the question: the OPT record if any, and whether there is nothing else. None: malformed."""
+    """What follows the question: the OPT record if any, and whether that is all. None: malformed."""
     edns: Edns | None = None
-    plain = skipped == 0 and additionals == 1
     for index in range(skipped + additionals):
         owner = at
         end = _skip_name(data, at)
@@ -166,10 +171,8 @@ def _read_rest(data: bytes, at: int, skipped: int, additionals: int) -> tuple[Ed
         if at > len(data):
             return None
         if rtype != Kind.OPT:
-            plain = False
             continue
         if index < skipped or edns is not None or end != owner + 1:
             return None
-        plain = plain and length == 0
         edns = Edns(payload=rclass, version=ttl >> 16 & 0xFF, flags=ttl & 0xFFFF)
-    return edns, plain and at == len(data)
+    return edns, edns is not None and skipped == 0 and additionals == 1 and at == len(data)

@@ -182,6 +182,7 @@ def _fence_drifts(view: ServerView, enactor: EnactorId) -> Iterator[Drift]:
 
 def _record_drifts(view: ServerView, reference: Reference) -> Iterator[Drift]:
     """Records that differ from the steering this server claims; without knowing it, addresses that nobody owns."""
+    known = str(view.fences) in reference.wanted
     wanted = reference.wanted.get(str(view.fences), {})
     for (name, family), answer in view.answers.items():
         what = f"{name} {family.record_type} at {view.server.name}"
@@ -192,6 +193,10 @@ def _record_drifts(view: ServerView, reference: Reference) -> Iterator[Drift]:
             if found != should or late:
                 texts = (_text(should, wanted[name].ttl_s), _text(found, answer.ttl_s))
                 yield Drift(enactor=reference.enactor, what=what, wanted=texts[0], found=texts[1], ours=True)
+        elif known and found:
+            nowhere = "no address: the steering leads nowhere"
+            kept = _text(found, answer.ttl_s) + ", kept"
+            yield Drift(enactor=reference.enactor, what=what, wanted=nowhere, found=kept, ours=True)
         elif strangers := found - reference.ours:
             nobody = ", ".join(sorted(strangers))
             yield Drift(
