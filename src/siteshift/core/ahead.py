@@ -79,9 +79,7 @@ def _finish_ramps(draft: Draft) -> None:
             draft.set_track(service, site, replace(track, ramp_step=last))
 
 
-def _change_of(
-    draft: Draft, situation: Situation, target: Target, opens_rps: Mapping[SiteId, int]
-) -> ServiceChange:
+def _change_of(draft: Draft, situation: Situation, target: Target, opens_rps: Mapping[SiteId, int]) -> ServiceChange:
     now = {pool.site: _capacity(situation, pool.site) for pool in situation.service.pools}
     opened = _members_to_open(situation, opens_rps)
     then = dict(now)

@@ -94,7 +94,9 @@ def _decode_generic(origin: Any, arguments: tuple[Any, ...], document: Any, path
     if not isinstance(document, Sequence) or isinstance(document, str):
         raise ValueError(f"{path}: expected a list, found {type(document).__name__}")
     if origin is tuple and not (len(arguments) == 2 and arguments[1] is Ellipsis):
-        return tuple(_decode(kind, item, f"{path}[{i}]") for i, (kind, item) in enumerate(zip(arguments, document, strict=False)))
+        return tuple(
+            _decode(kind, item, f"{path}[{i}]") for i, (kind, item) in enumerate(zip(arguments, document, strict=False))
+        )
     items = (_decode(arguments[0], item, f"{path}[{i}]") for i, item in enumerate(document))
     return tuple(items) if origin is tuple else origin(items)
 

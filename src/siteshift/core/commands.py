@@ -93,6 +93,4 @@ class Answer:
     override: Override | None = None
 
 
-Command = (
-    Remember | Enact | ReadPlane | ActivateStandby | RetireStandby | AskStandby | Watch | Record | Tell | Answer
-)
+Command = Remember | Enact | ReadPlane | ActivateStandby | RetireStandby | AskStandby | Watch | Record | Tell | Answer

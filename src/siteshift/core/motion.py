@@ -162,9 +162,11 @@ def _undo(draft: Draft, situation: Situation) -> tuple[ServiceSteering, Cause, t
     found = finding(FindingCode.TARGET_UNHEALTHY, Severity.REFUSED, text, held_until_ms=held_until_ms)
     shed = 10_000 - sum(before.values())
     current = situation.current
-    return replace(current, shares_bp=before, shed_bp=shed, shed_at=current.shed_at if shed else None), (
-        Cause.REBALANCE
-    ), (found,)
+    return (
+        replace(current, shares_bp=before, shed_bp=shed, shed_at=current.shed_at if shed else None),
+        (Cause.REBALANCE),
+        (found,),
+    )
 
 
 def proposal_for(situation: Situation, after: ServiceSteering, cause: Cause, end: ServiceSteering) -> Proposal:

@@ -13,7 +13,7 @@ from typing import assert_never
 from siteshift.core.ahead import plan_ahead
 from siteshift.core.commands import Answer
 from siteshift.core.decide.finding import Finding, finding, verdict
-from siteshift.core.decide.override import Override, make_override
+from siteshift.core.decide.override import make_override
 from siteshift.core.decide.plan import Plan
 from siteshift.core.draft import Draft
 from siteshift.core.model.codes import FindingCode, Mode, OverrideKind, Severity

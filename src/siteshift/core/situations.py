@@ -26,9 +26,7 @@ def situation_of(state: ControllerState, setup: Setup, service: Service, now_ms:
     """The complete view of one service."""
     forced = forced_view(state.overrides, service.id, now_ms)
     policy = setup.policy.of(service.id)
-    pools = {
-        site: pool for site in service.sites if (pool := state.picture.pools.get((service.id, site))) is not None
-    }
+    pools = {site: pool for site in service.sites if (pool := state.picture.pools.get((service.id, site))) is not None}
     return Situation(
         service=service,
         policy=policy,
@@ -51,8 +49,6 @@ def first_steering(service: Service, ttl_s: int) -> ServiceSteering:
     return ServiceSteering(
         service=service.id,
         shares_bp=nominal({pool.site: pool.nominal_bp for pool in service.pools}),
-        members_pm={
-            m.id: 1000 for pool in service.pools for m in pool.members if m.role is MemberRole.ACTIVE
-        },
+        members_pm={m.id: 1000 for pool in service.pools for m in pool.members if m.role is MemberRole.ACTIVE},
         ttl_s=ttl_s,
     )

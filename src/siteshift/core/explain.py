@@ -1,0 +1,279 @@
+"""What is, why, and why not: the state as documents for people and scripts.
+
+`held` and `blind` appear here: a life is shown as held while a person or a rule stands in its way, and as blind while
+nobody credible sees anything. Underneath the real life is unchanged (law 5).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from siteshift.core.beliefs import describe
+from siteshift.core.decide.finding import Finding
+from siteshift.core.decide.override import Override
+from siteshift.core.decide.situation import Situation
+from siteshift.core.model.codes import Severity, SiteLife, Standing
+from siteshift.core.model.topology import Service
+from siteshift.core.model.units import SiteId
+from siteshift.core.motion import utilisation_of
+from siteshift.core.planes import in_step
+from siteshift.core.setup import Setup
+from siteshift.core.situations import situation_of
+from siteshift.core.state import ControllerState, LeftBecause, PlaneTrack
+from siteshift.core.traffic import seen_bp
+
+Document = dict[str, Any]
+
+
+def status_document(state: ControllerState, setup: Setup, now_ms: int) -> Document:
+    """Everything on one page: sites, services with desired, actual and seen, planes, overrides, diagnoses."""
+    return {
+        "at_ms": now_ms,
+        "node": setup.node,
+        "generation": state.steering.generation,
+        "term": state.term,
+        "fresh": state.is_fresh,
+        "blind": state.picture.blind,
+        "switched_off": state.is_switched_off,
+        "store_usable": state.is_store_usable,
+        "setup": setup.digest,
+        "sites": {site: _site(state, setup, site) for site in setup.topology.site_ids},
+        "services": [service_document(state, setup, service, now_ms) for service in setup.topology.services],
+        "diagnoses": [describe(entry) for entry in state.picture.diagnoses],
+        "overrides": [override_document(entry, now_ms) for entry in state.overrides],
+        "planes": {plane.id: plane_document(state.plane(plane.id)) for plane in setup.planes},
+        "standbys": {
+            member: {"phase": track.phase.value, "since_ms": track.since_ms, "detail": track.detail}
+            for member, track in state.standbys.items()
+        },
+        "vantages": {
+            name: {
+                "site": report.site,
+                "age_ms": now_ms - report.at_ms,
+                "anchors_ok": report.self_check.anchors_ok,
+                "anchors_total": report.self_check.anchors_total,
+                "credible": name in state.picture.credible,
+                "broken_checks": list(report.self_check.broken_checks),
+            }
+            for name, report in state.reports.items()
+        },
+    }
+
+
+def _site(state: ControllerState, setup: Setup, site: SiteId) -> Document:
+    lives = [shown_life(state, setup, service, site) for service in setup.topology.services if service.pool_at(site)]
+    return {
+        "standing": state.picture.sites.get(site, Standing.UNKNOWN).value,
+        "life": sum_up(lives).value,
+    }
+
+
+_ORDER = (
+    SiteLife.BLIND,
+    SiteLife.HELD,
+    SiteLife.DRAINING,
+    SiteLife.RETURNING,
+    SiteLife.SUSPECT,
+    SiteLife.DRAINED,
+    SiteLife.SERVING,
+)
+
+
+def sum_up(lives: list[SiteLife]) -> SiteLife:
+    """One word for a whole site: the one that most wants a person's eye; drained only when all services are."""
+    if lives and all(life is SiteLife.DRAINED for life in lives):
+        return SiteLife.DRAINED
+    return min(lives, key=_ORDER.index, default=SiteLife.SERVING)
+
+
+def shown_life(state: ControllerState, setup: Setup, service: Service, site: SiteId) -> SiteLife:
+    """The life as a person should read it."""
+    if state.picture.blind:
+        return SiteLife.BLIND
+    track = state.track(service.id, site)
+    stopped = [e for e in state.motion(service.id).findings if e.severity is not Severity.ALLOWED]
+    current = state.steering.of(service.id)
+    share = current.shares_bp.get(site, 0) if current else 0
+    waits_to_leave = track.life is SiteLife.DRAINING and share > 0
+    if stopped and (waits_to_leave or track.life is SiteLife.RETURNING):
+        return SiteLife.HELD
+    return track.life
+
+
+def service_document(state: ControllerState, setup: Setup, service: Service, now_ms: int) -> Document:
+    """One service: per site its standing, life and the three shares; its standing findings and waiting plan."""
+    situation = situation_of(state, setup, service, now_ms)
+    mode = situation.forced.mode or situation.policy.mode
+    steering = state.steering.of(service.id)
+    desired = dict(steering.shares_bp) if steering else {}
+    seen = seen_bp(state, service, now_ms)
+    utilisation = utilisation_of(situation, situation.current)
+    motion = state.motion(service.id)
+    return {
+        "service": service.id,
+        "tier": service.tier,
+        "mode": mode.value,
+        "demand_rps": situation.demand_rps,
+        "ttl_s": situation.current.ttl_s,
+        "shed_bp": situation.current.shed_bp,
+        "in_step": in_step(state, setup.planes_of(service.id)),
+        "tail_until_ms": motion.tail_until_ms,
+        "global_fault": situation.is_global_fault,
+        "sites": {
+            site: {
+                "standing": _standing(situation, site).value,
+                "score_pm": situation.pools[site].score_pm if site in situation.pools else None,
+                "life": shown_life(state, setup, service, site).value,
+                "real_life": situation.tracks[site].life.value,
+                "desired_bp": desired.get(site),
+                "actual_bp": actual_bp(state, setup, service, site),
+                "seen_bp": seen.get(site, 0) if seen is not None else None,
+                "nominal_bp": pool.nominal_bp,
+                "utilisation_pm": utilisation.get(site, 0),
+                "limit_bp": situation.limit_bp(site),
+                "hold_until_ms": situation.tracks[site].hold_until_ms,
+                "members": {
+                    m.name: {
+                        "standing": situation.standing_of(m).value,
+                        "weight_pm": situation.current.members_pm.get(m.id, 0),
+                        "role": m.role.value,
+                        "phase": situation.phase(m).value if m.role.value == "standby" else None,
+                    }
+                    for m in pool.members
+                },
+            }
+            for pool in service.pools
+            for site in (pool.site,)
+        },
+        "findings": [finding_document(entry) for entry in motion.findings],
+    }
+
+
+def _standing(situation: Situation, site: SiteId) -> Standing:
+    pool = situation.pools.get(site)
+    return pool.standing if pool is not None else Standing.UNKNOWN
+
+
+def actual_bp(state: ControllerState, setup: Setup, service: Service, site: SiteId) -> int | None:
+    """The share as read back: the mean over the planes that carry the service; None while none can be read."""
+    found = [
+        shares[service.id].get(site, 0)
+        for plane in setup.planes_of(service.id)
+        if (track := state.plane(plane.id)).read_back is not None and track.unread_since_ms is None
+        for shares in (track.read_back.shares_bp,)
+        if service.id in shares
+    ]
+    return sum(found) // len(found) if found else None
+
+
+def plane_document(track: PlaneTrack) -> Document:
+    return {
+        "standing": track.standing.value,
+        "confirmed_generation": track.confirmed_generation,
+        "outcome": track.outcome.value if track.outcome else None,
+        "unreadable_since_ms": track.unread_since_ms,
+        "detail": track.detail,
+        "drifts": [
+            {"what": drift.what, "wanted": drift.wanted, "found": drift.found, "ours": drift.ours}
+            for drift in (track.read_back.drifts if track.read_back else ())
+        ],
+    }
+
+
+def override_document(override: Override, now_ms: int) -> Document:
+    return {
+        "id": override.id,
+        "kind": override.kind.value,
+        "owner": override.owner,
+        "reason": override.reason,
+        "ticket": override.ticket,
+        "service": override.service,
+        "site": override.site,
+        "member": override.member,
+        "shares_bp": dict(override.shares_bp) if override.shares_bp else None,
+        "mode": override.mode.value if override.mode else None,
+        "created_ms": override.created_ms,
+        "expires_ms": override.expires_ms,
+        "left_ms": max(0, override.expires_ms - now_ms),
+        "approved_by": list(override.approved_by),
+        "plan_digest": override.plan_digest,
+    }
+
+
+def finding_document(entry: Finding) -> Document:
+    return {
+        "code": entry.code.value,
+        "severity": entry.severity.value,
+        "text": entry.text,
+        "remedy": entry.remedy,
+        "numbers": dict(entry.numbers),
+    }
+
+
+def why_document(state: ControllerState, setup: Setup, site: SiteId, now_ms: int) -> Document:
+    """Why a site gets what it gets now: what was seen, what it amounts to, what people forced, what stands in the way."""
+    return {
+        "site": site,
+        "at_ms": now_ms,
+        "generation": state.steering.generation,
+        "diagnoses": [describe(e) for e in state.picture.diagnoses if e.site in (None, site)],
+        "services": {
+            service.id: {"lines": why_lines(state, setup, service, site, now_ms)}
+            for service in setup.topology.services
+            if service.pool_at(site)
+        },
+    }
+
+
+def why_lines(state: ControllerState, setup: Setup, service: Service, site: SiteId, now_ms: int) -> list[str]:
+    """The chain from evidence to share, one sentence each."""
+    situation = situation_of(state, setup, service, now_ms)
+    track = situation.tracks[site]
+    share = situation.current.shares_bp.get(site, 0)
+    lines = [_evidence_line(state, situation, site)]
+    lines += [_vantage_line(name, state, service, site) for name in state.reports]
+    lines.append(_life_line(situation, site, now_ms))
+    if site in situation.forced.drained_sites:
+        owner = situation.forced.by[site]
+        lines.append(f"override {owner.id}: drained by {owner.owner}: {owner.reason} ({owner.ticket or 'no ticket'})")
+    lines += [f"stopped: {entry.code.value}: {entry.text}. {entry.remedy}" for entry in situation.motion.findings]
+    if track.left_because is not None and track.hold_until_ms > now_ms:
+        lines.append(f"held down for another {(track.hold_until_ms - now_ms) / 1000:.0f} s after {track.flaps} flaps")
+    lines.append(f"share: {share / 100:.2f} % desired, {_percent(actual_bp(state, setup, service, site))} actual, ")
+    seen = seen_bp(state, service, now_ms)
+    lines[-1] += f"{_percent(seen.get(site, 0) if seen is not None else None)} seen"
+    tail_ms = situation.motion.tail_until_ms - now_ms
+    if share == 0 and tail_ms > 0:
+        lines.append(f"answers given before the move live for another {tail_ms / 1000:.0f} s at most")
+    return lines
+
+
+def _percent(bp: int | None) -> str:
+    return "unknown" if bp is None else f"{bp / 100:.2f} %"
+
+
+def _evidence_line(state: ControllerState, situation: Situation, site: SiteId) -> str:
+    pool = situation.pools.get(site)
+    if state.picture.blind:
+        return "blind: no credible vantage, so nothing is believed and nothing changes"
+    if pool is None:
+        return "nothing is known of it yet"
+    down = sum(1 for view in pool.members.values() if view.standing is Standing.DOWN)
+    text = f"{pool.standing.value} (score {pool.score_pm}/1000, {pool.hardness.value} evidence, "
+    text += f"{down} of {len(pool.members)} members down)"
+    return f"global fault: {text}; a fault everywhere drains nothing" if situation.is_global_fault else text
+
+
+def _vantage_line(name: str, state: ControllerState, service: Service, site: SiteId) -> str:
+    report = next(r for n, r in state.reports.items() if n == name)
+    pool = service.pool_at(site)
+    view = report.views.get(pool.target) if pool else None
+    says = f"{view.standing.value}: {view.reason}" if view else "nothing"
+    return f"vantage {name} says {says}"
+
+
+def _life_line(situation: Situation, site: SiteId, now_ms: int) -> str:
+    track = situation.tracks[site]
+    because = f" because {track.left_because.value}" if isinstance(track.left_because, LeftBecause) else ""
+    since = f" for {(now_ms - track.since_ms) / 1000:.0f} s" if track.since_ms else ""
+    return f"{track.life.value}{since}{because}; signal now: {situation.signals[site].value}"

@@ -1,0 +1,272 @@
+"""One node: the core's loop, its senses and its hands, and the questions the API may ask it.
+
+`app` makes the parts and hands them over; the node starts them as supervised tasks and wires them: probe results go
+to the observer, reports and results to the loop, commands to the executor, every step to the recorder and the metrics.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from siteshift.core.ahead import plan_ahead
+from siteshift.core.commands import Answer, Command
+from siteshift.core.decide.plan import Plan
+from siteshift.core.events import Asked, StoreChanged
+from siteshift.core.explain import status_document, why_document
+from siteshift.core.judge.vantage import Observer
+from siteshift.core.model.probe import ProbeSpec
+from siteshift.core.model.topology import Member
+from siteshift.core.model.units import DriverId, EnactorId, MemberId, SiteId
+from siteshift.core.operate import look_at
+from siteshift.core.requests import Asking
+from siteshift.core.setup import Setup
+from siteshift.core.state import ControllerState
+from siteshift.ports import (
+    Clock,
+    Enactor,
+    Journal,
+    Notifier,
+    Prober,
+    ProbeSink,
+    ProbeResult,
+    StandbyDriver,
+    Store,
+    TrafficMeter,
+)
+from siteshift.runtime.broadcast import Broadcast
+from siteshift.runtime.executor import Executor
+from siteshift.runtime.loop import ControlLoop, Stepped
+from siteshift.runtime.measure import Gauges
+from siteshift.runtime.metering import run_meters
+from siteshift.runtime.record import Recorder
+from siteshift.runtime.sensing import Sensing
+from siteshift.runtime.supervise import CRITICAL, StopStage, Supervisor
+
+ANSWER_DEADLINE_S = 10.0
+
+log = structlog.get_logger("siteshift.node")
+
+
+@dataclass(slots=True, kw_only=True)
+class Equipment:
+    """Everything concrete a node works with; made by `app`, replaced as a whole at a reload."""
+
+    setup: Setup
+    probes: tuple[ProbeSpec, ...]
+    anchors: tuple[ProbeSpec, ...]
+    enactors: Mapping[EnactorId, Enactor]
+    drivers: Mapping[DriverId, StandbyDriver]
+    meters: Sequence[TrafficMeter]
+    notifiers: Sequence[Notifier]
+
+    @property
+    def members(self) -> dict[MemberId, Member]:
+        return self.setup.topology.members
+
+
+@dataclass(slots=True, kw_only=True)
+class Node:
+    """The running whole."""
+
+    clock: Clock
+    supervisor: Supervisor
+    equipment: Equipment
+    store: Store
+    journal: Journal
+    gauges: Gauges
+    loop: ControlLoop
+    executor: Executor
+    sensing: Sensing
+    broadcast: Broadcast
+    recorder: Recorder
+    _answers: dict[str, asyncio.Future[Answer]] = field(default_factory=dict)
+
+    def start(self) -> None:
+        """Start every task. The order of stopping is the supervisor's stages."""
+        start = self.supervisor.start
+        prober = self.sensing.prober
+        assert prober is not None
+        start("loop", self.loop.run, restart=CRITICAL, stage=StopStage.DECIDING)
+        start("remembering", self.executor.run_remembering, restart=CRITICAL, stage=StopStage.REMEMBERING)
+        start("standby", self.executor.run_standby, stage=StopStage.ACTING)
+        start("notifying", self.executor.run_notifying, stage=StopStage.ACTING)
+        for enactor in self.equipment.enactors:
+            self._start_plane(enactor)
+        start("prober", prober.run, restart=CRITICAL, stage=StopStage.SENSING)
+        start("sensing", self.sensing.run, restart=CRITICAL, stage=StopStage.SENSING)
+        start("meters", self._run_meters, stage=StopStage.SENSING)
+        self.executor.note("started", {"node": self.loop.setup.node, "setup": self.loop.setup.digest})
+
+    def _start_plane(self, enactor: EnactorId) -> None:
+        self.supervisor.start(f"plane {enactor}", lambda: self.executor.run_plane(enactor), stage=StopStage.ACTING)
+
+    async def _run_meters(self) -> None:
+        await run_meters(
+            self.equipment.meters,
+            clock=self.clock,
+            offer=self.loop.offer,
+            evidence=self.sensing.traffic,
+            on_error=self.on_error,
+        )
+
+    def refit(self, equipment: Equipment) -> None:
+        """Take new equipment after a reload: one event for the core, and the same moment for everything else (law 15)."""
+        known = set(self.equipment.enactors)
+        self.equipment = equipment
+        self.executor.enactors = equipment.enactors
+        self.executor.drivers = equipment.drivers
+        self.executor.notifiers = equipment.notifiers
+        self.executor.members = equipment.members
+        for enactor in equipment.enactors:
+            if enactor not in known:
+                self._start_plane(enactor)
+        self.sensing.judge = equipment.setup.policy.judge
+        self.sensing.configure(observer_for(equipment), equipment.probes, equipment.anchors)
+        self.recorder.note_setup(equipment.setup)
+        self.loop.reload(equipment.setup)
+
+    # -- what the API asks ------------------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """The whole state as a document."""
+        return status_document(self.loop.state, self.loop.setup, self.clock.now_ms())
+
+    def why(self, site: SiteId) -> dict[str, Any]:
+        """Why a site gets what it gets now."""
+        return why_document(self.loop.state, self.loop.setup, site, self.clock.now_ms())
+
+    def plan(self) -> Plan | None:
+        """What is under way or waits, as a plan."""
+        return plan_ahead(self.loop.state, self.loop.setup, self.clock.now_ms())
+
+    def look(self, asking: Asking) -> Answer:
+        """What the answer would be; nothing is changed."""
+        return look_at(self.loop.state, self.loop.setup, asking, self.clock.now_ms())
+
+    async def ask(self, asking: Asking) -> Answer:
+        """Put a request to the core and wait for its answer. Raises TimeoutError when the loop does not answer."""
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._answers[asking.id] = future
+        try:
+            self.loop.offer(Asked(at_ms=self.clock.now_ms(), asking=asking))
+            async with asyncio.timeout(ANSWER_DEADLINE_S):
+                return await future
+        finally:
+            self._answers.pop(asking.id, None)
+
+    def subscribe(self) -> AsyncIterator[dict[str, Any]]:
+        """Everything that is journalled from now on, as it happens."""
+        return self.broadcast.subscribe()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether this node can do its job: it has seen enough, sees something, and can remember."""
+        state = self.loop.state
+        return state.is_fresh and state.is_store_usable
+
+    # -- what the parts call ----------------------------------------------------------------------------------------
+
+    def answered(self, answer: Answer) -> None:
+        future = self._answers.get(answer.asking)
+        if future is not None and not future.done():
+            future.set_result(answer)
+
+    def carry_out(self, commands: tuple[Command, ...], state: ControllerState) -> None:
+        self.executor.carry_out(commands, state)
+
+    def stepped(self, stepped: Stepped) -> None:
+        """After every step: record, measure, and shout when a law was broken."""
+        self.recorder.stepped(stepped)
+        self.gauges.stepped(stepped, self.loop)
+        self.broadcast.stepped(stepped)
+        for violation in stepped.violations:
+            log.error("law broken", law=violation.law, detail=violation.text)
+            self.executor.note("violation", {"law": violation.law, "text": violation.text})
+
+    def result(self, result: ProbeResult) -> None:
+        self.gauges.probed(result)
+
+    def on_error(self, what: str, error: BaseException) -> None:
+        self.gauges.failed(what, error)
+        log.warning("failed", what=what, error=str(error), kind=type(error).__name__)
+
+    def store_lost(self, detail: str) -> None:
+        self.loop.offer(StoreChanged(at_ms=self.clock.now_ms(), is_usable=False, detail=detail))
+
+
+def observer_for(equipment: Equipment) -> Observer:
+    """The observer of this node, for its topology and probes."""
+    setup = equipment.setup
+    return Observer(
+        setup.topology,
+        setup.policy.judge,
+        setup.node,
+        setup.topology.site_of_vantage.get(setup.node),
+        anchors=tuple(spec.id for spec in equipment.anchors),
+    )
+
+
+def assemble(
+    *,
+    clock: Clock,
+    supervisor: Supervisor,
+    equipment: Equipment,
+    store: Store,
+    journal: Journal,
+    gauges: Gauges,
+    state: ControllerState,
+    make_prober: Callable[[ProbeSink], Prober],
+) -> Node:
+    """Wire the parts. ``make_prober(sink)`` makes the prober around our sink."""
+    node: Node
+    broadcast = Broadcast(clock=clock)
+    loop = ControlLoop(
+        clock=clock,
+        setup=equipment.setup,
+        state=state,
+        carry_out=lambda commands, after: node.carry_out(commands, after),
+    )
+    executor = Executor(
+        clock=clock,
+        store=store,
+        journal=journal,
+        enactors=equipment.enactors,
+        drivers=equipment.drivers,
+        notifiers=equipment.notifiers,
+        members=equipment.members,
+        offer=loop.offer,
+        answered=lambda answer: node.answered(answer),
+        watch=lambda watch: node.sensing.watch(watch),
+        on_error=lambda what, error: node.on_error(what, error),
+    )
+    observer = observer_for(equipment)
+    sensing = Sensing(
+        clock=clock,
+        judge=equipment.setup.policy.judge,
+        observer=observer,
+        offer=loop.offer,
+        on_result=lambda result: node.result(result),
+    )
+    sensing.prober = make_prober(sensing.sink)
+    sensing.configure(observer, equipment.probes, equipment.anchors)
+    node = Node(
+        clock=clock,
+        supervisor=supervisor,
+        equipment=equipment,
+        store=store,
+        journal=journal,
+        gauges=gauges,
+        loop=loop,
+        executor=executor,
+        sensing=sensing,
+        broadcast=broadcast,
+        recorder=Recorder(note=executor.note),
+    )
+    node.recorder.note_setup(equipment.setup)
+    loop.watchers.append(node.stepped)
+    return node

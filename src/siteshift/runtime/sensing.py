@@ -1,0 +1,142 @@
+"""From probe results to vantage reports: the prober and the observer of this node, joined.
+
+The observer is told of every result; only when a standing changes, and once a second as a sign of life, a report goes
+to the core. Hot targets (the observer's own, and those the core asked to watch) are probed at the fast interval.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from siteshift.core.commands import Watch
+from siteshift.core.events import Event, ReportArrived
+from siteshift.core.judge.vantage import Observer
+from siteshift.core.model.codes import Outcome, Stage
+from siteshift.core.model.policy import JudgePolicy
+from siteshift.core.model.probe import ProbeSpec
+from siteshift.core.model.units import ProbeId, TargetId
+from siteshift.ports import Clock, Prober, ProbeResult, TrafficSample
+
+KEEP_ALIVE_MS = 1_000
+LEAST_STOPWATCH_MS = 200
+HASTEN_FOR_MS = 5_000
+HASTEN_AGAIN_MS = 2_000
+
+
+@dataclass(slots=True, kw_only=True)
+class Sensing:
+    """Everything this vantage sees. `sink` is the prober's; `run` publishes."""
+
+    clock: Clock
+    judge: JudgePolicy
+    observer: Observer
+    offer: Callable[[Event], None]
+    on_result: Callable[[ProbeResult], None]
+    prober: Prober | None = None
+    _target_of: dict[ProbeId, TargetId] = field(default_factory=dict)
+    _probes_of: dict[TargetId, list[ProbeId]] = field(default_factory=lambda: defaultdict(list))
+    _many: set[TargetId] = field(default_factory=set)
+    _anchors: set[ProbeId] = field(default_factory=set)
+    _watched: dict[TargetId, int] = field(default_factory=dict)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _published_ms: int = 0
+    _hot_seen: int = -1
+    _hastened_ms: int = 0
+
+    def configure(self, observer: Observer, probes: Sequence[ProbeSpec], anchors: Sequence[ProbeSpec]) -> None:
+        """Take a new set of probes with the observer made for it."""
+        assert self.prober is not None
+        self.observer = observer
+        self._target_of = {spec.id: spec.target for spec in probes}
+        self._probes_of = defaultdict(list)
+        for spec in probes:
+            self._probes_of[spec.target].append(spec.id)
+        self._many = {target for target, ids in self._probes_of.items() if len(ids) > 1}
+        self._anchors = {spec.id for spec in anchors}
+        self._hot_seen = -1
+        self.prober.configure([with_stopwatch(spec) for spec in (*probes, *anchors)])
+
+    def sink(self, result: ProbeResult) -> None:
+        """Take one finished check (on the loop; quick; never raises)."""
+        self.on_result(result)
+        if result.stage is Stage.LATE:
+            return
+        if result.probe in self._anchors:
+            if self.observer.anchor(result.probe, result.outcome, result.at_ms, result.started_ms):
+                self._changed.set()
+            return
+        target = self._target_of.get(result.probe)
+        if target is None:
+            return
+        changed = self.observer.result(
+            target,
+            result.outcome,
+            result.fault,
+            result.latency_us,
+            result.at_ms,
+            result.started_ms,
+            result.must_fail,
+            check=result.probe if target in self._many else "",
+            detail=result.detail if result.outcome is Outcome.PASS else "",
+        )
+        if changed:
+            self._changed.set()
+
+    def traffic(self, samples: Sequence[TrafficSample], targets: Sequence[TargetId]) -> None:
+        """Real traffic as evidence: one sample for each target."""
+        for sample, target in zip(samples, targets, strict=True):
+            if self.observer.observe_counts(target, sample.requests, sample.errors, sample.latency_ms, sample.at_ms):
+                self._changed.set()
+
+    def watch(self, watch: Watch) -> None:
+        """The core wants these looked at often for a while."""
+        for target in watch.targets:
+            self._watched[target] = max(watch.until_ms, self._watched.get(target, 0))
+        self._hot_seen = -1
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Publish a report at each change, and at least once a second; keep the hot targets hot."""
+        while True:
+            now_ms = self.clock.now_ms()
+            timer_ms = self.observer.next_timer_ms()
+            until_ms = min(self._published_ms + KEEP_ALIVE_MS, timer_ms if timer_ms is not None else now_ms + 1_000)
+            await self._wait(max(1, until_ms - now_ms))
+            now_ms = self.clock.now_ms()
+            changed = self.observer.tick(now_ms)
+            if changed or self._changed.is_set() or now_ms - self._published_ms >= KEEP_ALIVE_MS:
+                self._changed.clear()
+                self._published_ms = now_ms
+                self.offer(ReportArrived(at_ms=now_ms, report=self.observer.report(now_ms)))
+            self._keep_hot(now_ms)
+
+    async def _wait(self, wait_ms: int) -> None:
+        try:
+            async with asyncio.timeout(wait_ms / 1000):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+
+    def _keep_hot(self, now_ms: int) -> None:
+        """Ask for the fast interval when the hot set changed, and again before it runs out."""
+        assert self.prober is not None
+        self._watched = {target: until for target, until in self._watched.items() if until > now_ms}
+        is_same = self.observer.hot_version == self._hot_seen
+        if is_same and now_ms - self._hastened_ms < HASTEN_AGAIN_MS:
+            return
+        hot = self.observer.hot_targets() | self._watched.keys()
+        probes = [probe for target in hot for probe in self._probes_of.get(target, ())]
+        self._hot_seen = self.observer.hot_version
+        self._hastened_ms = now_ms
+        if probes:
+            self.prober.hasten(probes, self.judge.fast_interval_ms, now_ms + HASTEN_FOR_MS)
+
+
+def with_stopwatch(spec: ProbeSpec) -> ProbeSpec:
+    """A hanging probe counts as failed once it exceeds the latency at which a pass is plausible: its SLO (DESIGN §4)."""
+    if spec.stopwatch_ms or not spec.slo_latency_ms:
+        return spec
+    return replace(spec, stopwatch_ms=max(LEAST_STOPWATCH_MS, min(spec.slo_latency_ms, spec.timeout_ms)))
