@@ -1,4 +1,4 @@
-"""Passive evidence from Prometheus: instant queries, one number each (an error ratio, a latency), sampled by the caller.
+"""Passive evidence from Prometheus: instant queries of one number each (an error ratio, a latency).
 
 https://prometheus.io/docs/prometheus/latest/querying/api/#instant-queries
 """
@@ -38,8 +38,12 @@ class PrometheusSource:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=self._timeout, headers=self._headers)
         session = self._session
-        values = await asyncio.gather(*(self._ask(session, label, q) for label, q in self._queries.items()))
-        return {label: value for label, value in zip(self._queries, values, strict=True) if value is not None}
+        asked = (self._ask(session, label, query) for label, query in self._queries.items())
+        values = await asyncio.gather(*asked, return_exceptions=True)
+        for value in values:
+            if isinstance(value, BaseException):
+                raise value
+        return {label: value for label, value in zip(self._queries, values, strict=True) if isinstance(value, float)}
 
     async def _ask(self, session: aiohttp.ClientSession, label: str, query: str) -> float | None:
         try:
