@@ -192,9 +192,7 @@ def served_rps(results: tuple[ServiceAllocation, ...], tier: int) -> float:
 
 def optimum_by_tier(problem: Problem, use: StandbyUse) -> dict[int, float]:
     """The most that tiers 1..t can be served together, each tier first made as well off as it can be (HiGHS)."""
-    pairs = [
-        (i, entry) for i, demand in enumerate(problem.demands) for entry in demand.candidates if entry.fixed_bp is None
-    ]
+    pairs = [(i, entry) for i, demand in enumerate(problem.demands) for entry in demand.candidates if entry.fixed_bp is None]
     room = {site: rps * problem.site_max_utilisation_pm / 1_000 for site, rps in problem.site_capacity_rps.items()}
     left = [demand.demand_rps for demand in problem.demands]
     for i, demand in enumerate(problem.demands):

@@ -1,0 +1,311 @@
+"""Every rule, allowed and refused; and who may pass what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from core.decide.build import (
+    ACTIVE,
+    ALL_UP,
+    ANYANG,
+    GASAN,
+    LEFT,
+    NORMAL,
+    NOW_MS,
+    PANGYO,
+    SPARE,
+    UP,
+    context,
+    pictures,
+    proposal,
+    service,
+    shares,
+    steering,
+)
+from siteshift.core.decide.gate import RULES, Cause, Move, examine, verdict
+from siteshift.core.decide.remedy import REMEDIES
+from siteshift.core.decide.weight import WEIGHTS
+from siteshift.core.model.codes import DataKind, FindingCode, Mode, Severity, StandbyPhase, Standing, WhenStoreLost
+from siteshift.core.model.policy import HOUR_MS, MINUTE_MS, ServicePolicy
+from siteshift.core.model.units import MemberId
+
+GO, ASK, NO = Severity.ALLOWED, Severity.NEEDS_APPROVAL, Severity.REFUSED
+C = FindingCode
+DOWN, SUSPECT, DEGRADED, UNKNOWN = Standing.DOWN, Standing.SUSPECT, Standing.DEGRADED, Standing.UNKNOWN
+DEAD = {"cause": Cause.DEAD, "dead_sites": frozenset({PANGYO})}
+PERSON = {"cause": Cause.PERSON}
+BACK = {"cause": Cause.FAILBACK, "before": steering(LEFT), "after": steering(shares(500, 5_700, 3_800))}
+PANGYO_DOWN = {"pools": pictures(DOWN, UP, UP)}
+WITH_SPARE = steering(LEFT, members_pm={**ACTIVE, SPARE: 1_000})
+
+
+@dataclass(frozen=True)
+class Case:
+    """One sentence about one rule. ``expect`` None: the rule has nothing to say."""
+
+    says: str
+    code: FindingCode
+    expect: Severity | None
+    proposal: dict[str, Any] = field(default_factory=dict)
+    context: dict[str, Any] = field(default_factory=dict)
+
+
+def policy(**changes: Any) -> dict[str, Any]:
+    return {"policy": ServicePolicy(refuge_same_fate=True, **changes)}
+
+
+def merged(*parts: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for part in parts for key, value in part.items()}
+
+
+ONLY_PANGYO = steering(shares(10_000, 0, 0))
+NOBODY = steering(shares(0, 0, 0), shed_bp=10_000)
+TO_GASAN = steering(shares(0, 10_000, 0))
+MOVED = (Move(at_ms=NOW_MS - MINUTE_MS, moved_bp=1_000, cause=Cause.DEGRADED),)
+BUSY = {"utilisation_pm": {GASAN: 950, ANYANG: 800}}
+SHEDS = steering(shares(0, 5_000, 3_000), shed_bp=2_000)
+WRITABLE = {"service": service(DataKind.WRITABLE)}
+
+CASES = [
+    Case("another site serves", C.LAST_SERVING_SITE, None),
+    Case("nobody would answer", C.LAST_SERVING_SITE, NO, {"before": ONLY_PANGYO, "after": NOBODY}),
+    Case("a person cannot force it", C.LAST_SERVING_SITE, NO, {"before": ONLY_PANGYO, "after": NOBODY, **PERSON}),
+    Case("not even a dead site goes for nobody", C.LAST_SERVING_SITE, NO, {**DEAD, "after": NOBODY}, PANGYO_DOWN),
+    Case(
+        "the last one up goes to one that is down",
+        C.LAST_SERVING_SITE,
+        NO,
+        {"before": ONLY_PANGYO, "after": TO_GASAN, **PERSON},
+        {"pools": pictures(UP, DOWN, UP)},
+    ),
+    Case("unknown is not down", C.LAST_SERVING_SITE, None, {"after": TO_GASAN}, {"pools": pictures(UP, UNKNOWN, UP)}),
+    Case("two of two", C.MIN_SERVING_SITES, None, {}, policy(min_serving_sites=2)),
+    Case("two of three", C.MIN_SERVING_SITES, ASK, {}, policy(min_serving_sites=3)),
+    Case("a dead site did not serve", C.MIN_SERVING_SITES, None, DEAD, {**PANGYO_DOWN, **policy(min_serving_sites=3)}),
+    Case("survivors below the limit", C.CAPACITY_SHORT, None, {}, {"utilisation_pm": {GASAN: 900, ANYANG: 500}}),
+    Case("a survivor above the limit", C.CAPACITY_SHORT, NO, {}, BUSY),
+    Case("a dead site is no excuse for overload", C.CAPACITY_SHORT, NO, DEAD, {**PANGYO_DOWN, **BUSY}),
+    Case("a person needs two approvers", C.CAPACITY_SHORT, ASK, PERSON, BUSY),
+    Case(
+        "one that is tight already and gains nothing is told",
+        C.CAPACITY_SHORT,
+        GO,
+        {"after": steering(shares(3_000, 3_000, 4_000))},
+        BUSY,
+    ),
+    Case(
+        "a person takes a member out where it is tight",
+        C.CAPACITY_SHORT,
+        ASK,
+        {**PERSON, "after": steering(NORMAL, members_pm={key: 1_000 for key in ACTIVE if "gasan" not in key})},
+        BUSY,
+    ),
+    Case("nothing is shed", C.SHED_NEEDED, None),
+    Case("leaving a sick site sheds openly", C.SHED_NEEDED, GO, {"after": SHEDS}),
+    Case("coming back must not shed", C.SHED_NEEDED, NO, {"after": SHEDS, "cause": Cause.REBALANCE}),
+    Case("a person is asked", C.SHED_NEEDED, ASK, {"after": SHEDS, **PERSON}),
+    Case("less is shed than before", C.SHED_NEEDED, None, {"before": SHEDS, "cause": Cause.STANDBY}),
+    Case("the standby is cold", C.STANDBY_NOT_READY, NO, {"after": WITH_SPARE}),
+    Case("nobody sends to cold standby", C.STANDBY_NOT_READY, NO, {"after": WITH_SPARE, **PERSON}),
+    Case(
+        "the standby is ready",
+        C.STANDBY_NOT_READY,
+        None,
+        {"after": WITH_SPARE},
+        {"standby_phase": {SPARE: StandbyPhase.READY}},
+    ),
+    Case("the standby serves already", C.STANDBY_NOT_READY, None, {"before": WITH_SPARE, "after": WITH_SPARE}),
+    Case("half in ten minutes", C.VELOCITY, None),
+    Case("more than half in ten minutes", C.VELOCITY, ASK, {}, {"moved": MOVED}),
+    Case("the window has passed", C.VELOCITY, None, {}, {"moved": (replace(MOVED[0], at_ms=NOW_MS - HOUR_MS),)}),
+    Case("a person's moves do not count", C.VELOCITY, None, {}, {"moved": (replace(MOVED[0], cause=Cause.PERSON),)}),
+    Case("a person is exempt", C.VELOCITY, GO, PERSON, {"moved": MOVED}),
+    Case("a dead site does not count", C.VELOCITY, None, DEAD, {**PANGYO_DOWN, "moved": MOVED}),
+    Case("the sixth removal", C.REMOVALS_PER_HOUR, None, {}, {"removals_ms": (NOW_MS - 1,) * 5}),
+    Case("the seventh removal", C.REMOVALS_PER_HOUR, ASK, {}, {"removals_ms": (NOW_MS - 1,) * 6}),
+    Case("an hour later", C.REMOVALS_PER_HOUR, None, {}, {"removals_ms": (NOW_MS - HOUR_MS,) * 6}),
+    Case("a dead site goes all the same", C.REMOVALS_PER_HOUR, GO, DEAD, {"removals_ms": (NOW_MS - 1,) * 6}),
+    Case("a person removes as needed", C.REMOVALS_PER_HOUR, None, PERSON, {"removals_ms": (NOW_MS - 1,) * 6}),
+    Case("as much as may go unattended", C.SHARE_NEEDS_PERSON, None, {}, policy(max_unattended_bp=5_000)),
+    Case("more than may go unattended", C.SHARE_NEEDS_PERSON, ASK, {}, policy(max_unattended_bp=4_999)),
+    Case("a dead site goes unattended", C.SHARE_NEEDS_PERSON, GO, DEAD, {**PANGYO_DOWN, **policy(max_unattended_bp=1)}),
+    Case("what survivors give back is no drain", C.SHARE_NEEDS_PERSON, None, BACK, policy(max_unattended_bp=1)),
+    Case("the refuge may share the fate", C.SAME_FATE, None),
+    Case("the refuge shares the fate", C.SAME_FATE, ASK, {}, {"policy": ServicePolicy()}),
+    Case("better there than dead", C.SAME_FATE, GO, DEAD, {"policy": ServicePolicy(), **PANGYO_DOWN}),
+    Case("the refuge is elsewhere", C.SAME_FATE, None, {"after": TO_GASAN}, {"policy": ServicePolicy()}),
+    Case("nothing failed", C.SAME_FATE, None, PERSON, {"policy": ServicePolicy()}),
+    Case("stateless data goes anywhere", C.DATA_ROLE, None),
+    Case("the role is not known", C.DATA_ROLE, NO, WRITABLE),
+    Case("the role is not known, a person may know", C.DATA_ROLE, ASK, {**WRITABLE, **PERSON}),
+    Case("not promoted", C.DATA_ROLE, NO, {**WRITABLE, **PERSON}, {"data_role": {GASAN: False, ANYANG: False}}),
+    Case("not promoted, and the old one is dead", C.DATA_ROLE, NO, {**WRITABLE, **DEAD}, PANGYO_DOWN),
+    Case("promoted", C.DATA_ROLE, None, WRITABLE, {"data_role": {GASAN: True, ANYANG: True}}),
+    Case("frozen, and still protected", C.CHANGE_FREEZE, GO, {}, {"is_frozen": True}),
+    Case("frozen, and a site is dead", C.CHANGE_FREEZE, GO, DEAD, {"is_frozen": True, **PANGYO_DOWN}),
+    Case("frozen, nobody comes back", C.CHANGE_FREEZE, NO, BACK, {"is_frozen": True}),
+    Case("frozen, a person is asked", C.CHANGE_FREEZE, ASK, PERSON, {"is_frozen": True}),
+    Case("not frozen", C.CHANGE_FREEZE, None, BACK),
+    Case("held down", C.HOLD_DOWN, NO, BACK, {"hold_until_ms": {PANGYO: NOW_MS + 1}}),
+    Case("held down long enough", C.HOLD_DOWN, None, BACK, {"hold_until_ms": {PANGYO: NOW_MS}}),
+    Case("a person need not wait", C.HOLD_DOWN, GO, {**BACK, **PERSON}, {"hold_until_ms": {PANGYO: NOW_MS + 1}}),
+    Case("a refuge from the dead is told", C.HOLD_DOWN, GO, DEAD, {**PANGYO_DOWN, "hold_until_ms": {GASAN: NOW_MS + 1}}),
+    Case("all targets are up", C.TARGET_UNHEALTHY, None),
+    Case("the target is suspect", C.TARGET_UNHEALTHY, NO, {}, {"pools": pictures(DEGRADED, SUSPECT, UP)}),
+    Case("better suspect than dead", C.TARGET_UNHEALTHY, GO, DEAD, {"pools": pictures(DOWN, SUSPECT, UP)}),
+    Case("never from dead to dead", C.TARGET_UNHEALTHY, NO, DEAD, {"pools": pictures(DOWN, DOWN, UP)}),
+    Case("a person is asked", C.TARGET_UNHEALTHY, ASK, PERSON, {"pools": pictures(UP, DEGRADED, UP)}),
+    Case("everything is known", C.NO_FRESH_EVIDENCE, None),
+    Case("the target is unknown", C.NO_FRESH_EVIDENCE, NO, {}, {"pools": pictures(DEGRADED, UNKNOWN, UP)}),
+    Case("the source is unknown", C.NO_FRESH_EVIDENCE, NO, {}, {"pools": pictures(UNKNOWN, UP, UP)}),
+    Case("a person may leave the unknown", C.NO_FRESH_EVIDENCE, GO, PERSON, {"pools": pictures(UNKNOWN, UP, UP)}),
+    Case("a person is asked to enter it", C.NO_FRESH_EVIDENCE, ASK, PERSON, {"pools": pictures(UP, UNKNOWN, UP)}),
+    Case("better unknown than dead", C.NO_FRESH_EVIDENCE, GO, DEAD, {"pools": pictures(DOWN, UNKNOWN, UP)}),
+    Case("automatic", C.MODE_OBSERVE, None),
+    Case("observed", C.MODE_OBSERVE, NO, {}, {"mode": Mode.OBSERVE}),
+    Case("observed, and dead", C.MODE_OBSERVE, NO, DEAD, {**PANGYO_DOWN, "mode": Mode.OBSERVE}),
+    Case("observed, by hand", C.MODE_OBSERVE, NO, PERSON, {"mode": Mode.OBSERVE}),
+    Case("recommended", C.MODE_RECOMMEND, ASK, {}, {"mode": Mode.RECOMMEND}),
+    Case("recommended, and dead", C.MODE_RECOMMEND, ASK, DEAD, {**PANGYO_DOWN, "mode": Mode.RECOMMEND}),
+    Case("a person has decided", C.MODE_RECOMMEND, None, PERSON, {"mode": Mode.RECOMMEND}),
+    Case("an override ends", C.MODE_RECOMMEND, GO, {**BACK, "cause": Cause.RELEASE}, {"mode": Mode.RECOMMEND}),
+    Case("approved as it is", C.STALE_DIGEST, None, {"plan_digest": "a", "approved_digest": "a", **PERSON}),
+    Case("approved otherwise", C.STALE_DIGEST, NO, {"plan_digest": "b", "approved_digest": "a", **PERSON}),
+    Case("approved, and the plan is gone", C.STALE_DIGEST, NO, {"approved_digest": "a", **PERSON}),
+    Case("leading", C.NOT_LEADER, None),
+    Case("not leading", C.NOT_LEADER, NO, PERSON, {"is_leader": False}),
+    Case("not leading, and dead", C.NOT_LEADER, NO, DEAD, {**PANGYO_DOWN, "is_leader": False}),
+    Case("the store is there", C.STORE_LOST, None),
+    Case("the store is lost", C.STORE_LOST, NO, PERSON, {"store_ok": False}),
+    Case("the store is lost, a dead site stays", C.STORE_LOST, NO, DEAD, {**PANGYO_DOWN, "store_ok": False}),
+    Case(
+        "the store is lost, a dead site may be left",
+        C.STORE_LOST,
+        GO,
+        DEAD,
+        {**PANGYO_DOWN, "store_ok": False, **policy(when_store_lost=WhenStoreLost.EVACUATE_DEAD_SITE)},
+    ),
+    Case(
+        "but not by half of the nodes",
+        C.STORE_LOST,
+        NO,
+        DEAD,
+        {
+            **PANGYO_DOWN,
+            "store_ok": False,
+            "nodes_agreeing": 1,
+            "nodes_total": 2,
+            **policy(when_store_lost=WhenStoreLost.EVACUATE_DEAD_SITE),
+        },
+    ),
+    Case(
+        "and a sick one not at all",
+        C.STORE_LOST,
+        NO,
+        {},
+        {"store_ok": False, **policy(when_store_lost=WhenStoreLost.EVACUATE_DEAD_SITE)},
+    ),
+    Case("seeing", C.BLIND, None),
+    Case("blind", C.BLIND, NO, {}, {"blind": True}),
+    Case("blind, and dead as it seems", C.BLIND, NO, DEAD, {**PANGYO_DOWN, "blind": True}),
+    Case("blind, a person may see", C.BLIND, ASK, PERSON, {"blind": True}),
+    Case("one fault", C.GLOBAL_FAULT, None),
+    Case("everything fails alike", C.GLOBAL_FAULT, NO, DEAD, {**PANGYO_DOWN, "global_fault": True}),
+    Case("everything fails, a person is asked", C.GLOBAL_FAULT, ASK, PERSON, {"global_fault": True}),
+    Case("switched on", C.SWITCHED_OFF, None),
+    Case("switched off", C.SWITCHED_OFF, NO, DEAD, {**PANGYO_DOWN, "switched_off": True}),
+    Case("switched off, people go on", C.SWITCHED_OFF, GO, PERSON, {"switched_off": True}),
+    Case("something changes", C.NOTHING_TO_DO, None),
+    Case("nothing changes", C.NOTHING_TO_DO, GO, {"after": steering(NORMAL)}),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.code.value}: {case.says}")
+def test_rule(case: Case) -> None:
+    found = [entry for entry in examine(proposal(**case.proposal), context(**case.context)) if entry.code is case.code]
+    assert {entry.severity for entry in found} == ({case.expect} if case.expect else set())
+    for entry in found:
+        assert entry.text
+        assert entry.remedy == REMEDIES[case.code]
+
+
+def test_nothing_stands_in_the_way_of_a_plain_move() -> None:
+    assert examine(proposal(), context()) == ()
+    assert verdict(()) is GO
+
+
+def test_a_dead_site_is_left_through_everything_that_is_only_caution() -> None:
+    found = examine(
+        proposal(**DEAD, after=steering(shares(0, 5_000, 3_000), shed_bp=2_000)),
+        context(
+            pools=pictures(DOWN, SUSPECT, UNKNOWN),
+            policy=ServicePolicy(min_serving_sites=3, max_unattended_bp=1, velocity_bp=1, removals_per_hour=0),
+            is_frozen=True,
+            moved=MOVED,
+            removals_ms=(NOW_MS,),
+            hold_until_ms={GASAN: NOW_MS + 1},
+        ),
+    )
+    assert verdict(found) is GO
+    assert len(found) >= 6
+
+
+def test_a_move_that_also_takes_from_a_living_site_is_not_exempt() -> None:
+    mixed = proposal(**DEAD, after=steering(shares(0, 2_000, 8_000)))
+    assert not mixed.leaves_only_dead
+    assert verdict(examine(mixed, context(**PANGYO_DOWN, is_frozen=True, blind=True))) is NO
+
+
+def test_the_approval_of_this_very_plan_lifts_what_a_person_may_lift() -> None:
+    approved = {"plan_digest": "a", "approved_digest": "a", "approved_by": ("kim",)}
+    recommended = context(mode=Mode.RECOMMEND)
+    assert verdict(examine(proposal(), recommended)) is ASK
+    assert verdict(examine(proposal(**approved), recommended)) is GO
+    assert verdict(examine(proposal(**{**approved, "plan_digest": "b"}), recommended)) is NO
+
+
+def test_overload_needs_two_different_persons() -> None:
+    approved: dict[str, Any] = {**PERSON, "plan_digest": "a", "approved_digest": "a"}
+    tight = context(**BUSY)
+    assert verdict(examine(proposal(**approved, approved_by=("kim",)), tight)) is ASK
+    assert verdict(examine(proposal(**approved, approved_by=("kim", "kim")), tight)) is ASK
+    found = examine(proposal(**approved, approved_by=("kim", "lee")), tight)
+    assert verdict(found) is GO
+    assert [entry.approvers_needed for entry in found if entry.code is C.CAPACITY_SHORT] == [2]
+
+
+def test_approval_does_not_lift_the_last_serving_site() -> None:
+    forced = proposal(
+        **PERSON,
+        before=ONLY_PANGYO,
+        after=NOBODY,
+        plan_digest="a",
+        approved_digest="a",
+        approved_by=("kim", "lee", "park"),
+    )
+    assert verdict(examine(forced, context())) is NO
+
+
+def test_every_rule_is_reported_at_once() -> None:
+    found = examine(proposal(), context(mode=Mode.OBSERVE, is_leader=False, blind=True, switched_off=True, **BUSY))
+    assert {C.MODE_OBSERVE, C.NOT_LEADER, C.BLIND, C.SWITCHED_OFF, C.CAPACITY_SHORT} <= {e.code for e in found}
+
+
+def test_every_code_has_a_remedy_and_every_rule_a_weight() -> None:
+    assert set(REMEDIES) == set(FindingCode)
+    assert {case.code for case in CASES} == set(WEIGHTS)
+    assert len(RULES) == len(WEIGHTS)
+
+
+def test_every_rule_is_shown_silent_and_speaking() -> None:
+    for code in WEIGHTS:
+        told = {case.expect for case in CASES if case.code is code}
+        assert None in told and len(told) > 1, code
+
+
+def test_a_member_nobody_knows_is_no_trouble() -> None:
+    odd = steering(LEFT, members_pm={**ACTIVE, MemberId("web/gone/x"): 5})
+    assert verdict(examine(proposal(after=odd), context(pools=ALL_UP))) is GO
