@@ -1,0 +1,185 @@
+"""Probes and anchors: can they work, can they fail, do they cost too much?"""
+
+from __future__ import annotations
+
+import re
+
+from siteshift.config.checks.findings import At, Findings
+from siteshift.config.model.probes import (
+    CommandProbe,
+    HttpsAnchor,
+    HttpsProbe,
+    JourneyProbe,
+    ProbeEntry,
+    ProbeTarget,
+    TcpProbe,
+    TlsProbe,
+    UdpProbe,
+)
+from siteshift.config.model.root import ConfigFile
+from siteshift.config.model.topology import ServiceEntry
+from siteshift.config.problem import Path, ProblemCode
+from siteshift.config.resolve_policy import judge_policy
+from siteshift.config.resolve_probes import anchors_of, probes_of
+from siteshift.core.model.policy import JudgePolicy
+from siteshift.core.model.probe import ProbeKind, ProbeSpec
+
+CPU_US: dict[ProbeKind, int] = {
+    ProbeKind.HTTP: 150,
+    ProbeKind.HTTPS: 2_000,
+    ProbeKind.JOURNEY: 600,
+    ProbeKind.TCP: 80,
+    ProbeKind.TLS: 2_000,
+    ProbeKind.UDP: 20,
+    ProbeKind.DNS: 20,
+    ProbeKind.GRPC: 500,
+    ProbeKind.COMMAND: 5_000,
+}
+"""Processor time of one run by new connection, measured (journeys: each step). A coarse estimate for a warning."""
+CPU_US_KEPT = 60
+"""The same over a kept connection."""
+CPU_LIMIT_US = 700_000
+"""Of each second of the one core that probes; beyond it probes start late."""
+
+_VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def check_probing(config: ConfigFile, findings: Findings) -> None:
+    """Every template, every anchor, and all of them together."""
+    judge = judge_policy(config)
+    for index, service in enumerate(config.services):
+        path: Path = ("services", index)
+        if not service.probes:
+            message = f"'{service.id}' has no probes: siteshift would never know how it is"
+            place = (*path, "probes") if findings.given((*path, "probes")) else (*path, "id")
+            findings.note(ProblemCode.NO_PROBES, place, message, "add `probes:`", below=[(*path, "probes")])
+        for number, template in enumerate(service.probes):
+            _template(service, template, (*path, "probes", number), judge, findings)
+    _anchors(config, judge, findings)
+    _load(config, findings)
+
+
+def _template(service: ServiceEntry, template: ProbeEntry, path: Path, judge: JudgePolicy, findings: Findings) -> None:
+    _timeout(template.interval_ms, template.timeout_ms, path, judge, findings)
+    if template.target is ProbeTarget.VIPS:
+        if template.port is None:
+            message = "a probe of VIPs needs a `port`"
+            findings.note(ProblemCode.MISSING_KEY, path, message, "add it, for example `port: 443`", depends=[(*path, "port")])
+        pools: Path = (*path[:2], "pools")
+        if not any(pool.answers for pool in service.pools):
+            message = f"'{service.id}' has no `answers` at any site, so there is no VIP to probe"
+            findings.note(ProblemCode.CONTRADICTION, (*path, "target"), message, "add `answers` to its pools", below=[pools])
+    match template:
+        case TcpProbe() | UdpProbe():
+            _payload(template, path, findings)
+        case HttpsProbe() | JourneyProbe() | TlsProbe():
+            _certificate(template.tls.verify, path, findings)
+    if isinstance(template, JourneyProbe):
+        _variables(template, path, findings)
+    if isinstance(template, CommandProbe):
+        if not template.argv[0].startswith("/"):
+            message = f"`{template.argv[0]}` is not an absolute path"
+            findings.note(ProblemCode.MALFORMED, (*path, "argv", 0), message, "a program is named by its full path")
+        return
+    _twin(template, path, findings)
+
+
+def _timeout(interval: int | None, timeout: int | None, path: Path, judge: JudgePolicy, findings: Findings) -> None:
+    """Its own timeout against its interval; without one it follows the interval (and the general one is told once)."""
+    interval_ms = interval or judge.interval_ms
+    if timeout is not None and timeout >= interval_ms:
+        message = f"the timeout ({timeout} ms) must be shorter than the interval ({interval_ms} ms)"
+        depends = [(*path, "interval_ms"), ("judging", "interval_ms")]
+        remedy = f"write `timeout_ms: {interval_ms * 8 // 10}`"
+        findings.note(ProblemCode.TIMEOUT_LONG, (*path, "timeout_ms"), message, remedy, depends=depends)
+
+
+def _payload(template: TcpProbe | UdpProbe, path: Path, findings: Findings) -> None:
+    for plain, coded in (("send", "send_hex"), ("expect", "expect_hex")):
+        if getattr(template, plain) and getattr(template, coded):
+            message = f"`{plain}` and `{coded}` are both given"
+            findings.note(ProblemCode.CONTRADICTION, (*path, coded), message, "keep one")
+    if isinstance(template, UdpProbe) and not (template.send or template.send_hex):
+        message = "a UDP probe must send something: nothing else can be answered"
+        findings.note(ProblemCode.MISSING_KEY, path, message, "add `send`", depends=[(*path, "send"), (*path, "send_hex")])
+
+
+def _certificate(verify: bool, path: Path, findings: Findings) -> None:
+    if not verify:
+        message = "any certificate passes"
+        findings.note(ProblemCode.INSECURE_CHECK, (*path, "tls", "verify"), message, "name your authority in `ca_file`")
+
+
+def _variables(template: JourneyProbe, path: Path, findings: Findings) -> None:
+    known: set[str] = set()
+    for number, step in enumerate(template.steps):
+        here = (*path, "steps", number)
+        for key, text in (("path", step.path), ("body", step.body)):
+            for name in dict.fromkeys(_VARIABLE.findall(text)):
+                if name not in known and (key == "path" or known):
+                    message = f"no step before this one extracts `{name}`"
+                    below = [(*path, "steps")]
+                    findings.note(ProblemCode.VARIABLE, (*here, key), message, "add it to `extract`", below=below)
+        known |= set(step.extract)
+
+
+def _twin(template: ProbeEntry, path: Path, findings: Findings) -> None:
+    if isinstance(template, CommandProbe):
+        return
+    if template.twin is None:
+        if not isinstance(template, (TcpProbe, UdpProbe)) or template.expect or template.expect_hex:
+            message = f"the check '{template.id}' has no must-fail twin: nobody would notice that it cannot fail"
+            remedy = "add `twin:` with a path that cannot pass" if "http" in template.kind else "add `twin:`"
+            place = (*path, "id")
+            findings.note(ProblemCode.NO_TWIN, place, message, remedy, depends=[(*path, "twin")])
+        return
+    asked = template.steps[0] if isinstance(template, JourneyProbe) else template
+    if isinstance(template, TlsProbe):
+        same = template.twin.server_name == template.tls.server_name
+    else:
+        said = {key: value for key, value in template.twin.model_dump().items() if value is not None}
+        same = all(getattr(asked, key, None) == value for key, value in said.items())
+    if same:
+        message = "the twin asks the same as the check, so both pass"
+        findings.note(ProblemCode.TWIN_SAME, (*path, "twin"), message, "change what is asked", below=[path], at=At.KEY)
+
+
+def _anchors(config: ConfigFile, judge: JudgePolicy, findings: Findings) -> None:
+    ours = {
+        address: service.id
+        for service in config.services
+        for pool in service.pools
+        for address in (*pool.answers, *(member.address for member in pool.members))
+    }
+    for listing, anchors in (("outside", config.anchors.outside), ("own_site", config.anchors.own_site)):
+        for index, anchor in enumerate(anchors):
+            path: Path = ("anchors", listing, index)
+            _timeout(anchor.interval_ms, anchor.timeout_ms, path, judge, findings)
+            if isinstance(anchor, HttpsAnchor):
+                _certificate(anchor.tls.verify, path, findings)
+            if listing == "outside" and anchor.address in ours:
+                message = f"{anchor.address} belongs to our service '{ours[anchor.address]}': it fails with our site"
+                remedy = "choose an address that has nothing to do with us"
+                findings.note(ProblemCode.ANCHOR_INSIDE, (*path, "address"), message, remedy)
+    outside = config.anchors.outside
+    if len({anchor.address for anchor in outside}) < 2:
+        message = f"{len(outside) or 'no'} outside anchor{'' if len(outside) == 1 else 's'}: the node cannot tell blindness"
+        place: Path = ("anchors", "outside") if findings.given(("anchors",)) else ("anchors",)
+        remedy = "add two addresses outside all sites, with different operators"
+        findings.note(ProblemCode.FEW_ANCHORS, place, message, remedy, below=[("anchors",)], at=At.KEY)
+
+
+def _load(config: ConfigFile, findings: Findings) -> None:
+    specs = (*probes_of(config), *anchors_of(config, config.anchors.outside, "anchor"))
+    used_us = sum(_cost_us(spec) * 1_000 // spec.interval_ms for spec in specs)
+    if used_us > CPU_LIMIT_US:
+        message = f"{len(specs)} probes need about {used_us / 10_000:.0f} % of a core; beyond 70 % they start late"
+        remedy = "set `keep_alive: true`, or a longer interval"
+        below: list[Path] = [("services",), ("judging",)]
+        findings.note(ProblemCode.PROBE_LOAD, ("services",), message, remedy, below=below, at=At.KEY)
+
+
+def _cost_us(spec: ProbeSpec) -> int:
+    if spec.keep_alive:
+        return CPU_US_KEPT
+    return CPU_US[spec.kind] * max(1, len(spec.steps))

@@ -1,0 +1,130 @@
+"""What lies around the configuration on this machine: secrets that must be readable, files that must exist."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import stat
+from collections.abc import Iterator
+from pathlib import Path as FilePath
+
+from siteshift.config.checks.findings import Findings
+from siteshift.config.errors import SecretUnavailable
+from siteshift.config.model.enactors import Rfc2136Enactor
+from siteshift.config.model.observation import PrometheusEvidence, WebhookNotifier
+from siteshift.config.model.probes import HttpsAnchor, HttpsProbe, JourneyProbe, TlsProbe, TlsSection
+from siteshift.config.model.root import ConfigFile
+from siteshift.config.model.standby import HttpHookDriver
+from siteshift.config.problem import Path, ProblemCode
+from siteshift.config.secret import SecretRef, SecretSource
+
+MIN_TOKEN_CHARS = 16
+"""96 bits in base64: not to be guessed through an API that answers in milliseconds."""
+
+
+def check_surroundings(config: ConfigFile, findings: Findings, path: FilePath) -> None:
+    """Read every secret once, look at every file, and at the configuration's own permissions."""
+    _own_file(path, findings)
+    for place, secret in _secrets(config):
+        if not findings.tainted(place):
+            _secret(secret, place, findings)
+    for place, name in _files(config):
+        if not findings.tainted(place):
+            _file(name, place, findings)
+
+
+def _own_file(path: FilePath, findings: Findings) -> None:
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
+    if mode & stat.S_IWOTH:
+        message = f"everybody may write this file (mode {stat.S_IMODE(mode):04o})"
+        findings.note(ProblemCode.CONFIG_WRITABLE, (), message, f"chmod o-w {path}")
+
+
+def _secrets(config: ConfigFile) -> Iterator[tuple[Path, SecretRef]]:
+    if config.api.tls is not None:
+        yield ("api", "tls", "key"), config.api.tls.key
+    for index, token in enumerate(config.api.tokens):
+        yield ("api", "tokens", index, "secret"), token.secret
+    for index, enactor in enumerate(config.enactors):
+        if isinstance(enactor, Rfc2136Enactor):
+            yield ("enactors", index, "tsig", "secret"), enactor.tsig.secret
+    for index, driver in enumerate(config.standby_drivers):
+        if isinstance(driver, HttpHookDriver) and driver.token is not None:
+            yield ("standby_drivers", index, "token"), driver.token
+    for index, entry in enumerate(config.evidence):
+        if isinstance(entry, PrometheusEvidence) and entry.token is not None:
+            yield ("evidence", index, "token"), entry.token
+    for index, notifier in enumerate(config.notifiers):
+        if isinstance(notifier, WebhookNotifier):
+            for key, secret in (("token", notifier.token), ("url_secret", notifier.url_secret)):
+                if secret is not None:
+                    yield ("notifiers", index, key), secret
+
+
+def _secret(secret: SecretRef, path: Path, findings: Findings) -> None:
+    if path == ("api", "tls", "key") and secret.source is SecretSource.ENV:
+        message = "a TLS key is read from a file, not from the environment"
+        findings.note(ProblemCode.SECRET_UNAVAILABLE, path, message, "use `file:` or `credential:`")
+        return
+    try:
+        raw = secret.resolve_bytes()
+    except SecretUnavailable as unavailable:
+        remedy = "create it, or give the user of siteshift the right to read it"
+        findings.note(ProblemCode.SECRET_UNAVAILABLE, path, str(unavailable), remedy)
+        return
+    if mode := secret.readable_by_all():
+        message = f"{secret} can be read by everybody (mode {mode})"
+        findings.note(ProblemCode.SECRET_EXPOSED, path, message, f"chmod 0640 {secret.path()}")
+    if path[:2] == ("api", "tokens") and len(raw) < MIN_TOKEN_CHARS:
+        message = f"{secret} has {len(raw)} characters; a token needs at least {MIN_TOKEN_CHARS}"
+        findings.note(ProblemCode.SECRET_MALFORMED, path, message, "make one with `openssl rand -base64 24`")
+    if path[-2:] == ("tsig", "secret") and not _is_base64(raw):
+        findings.note(ProblemCode.SECRET_MALFORMED, path, f"{secret} is not base64", "copy the `secret` of the key")
+
+
+def _is_base64(raw: bytes) -> bool:
+    try:
+        return bool(base64.b64decode(raw, validate=True))
+    except binascii.Error:
+        return False
+
+
+def _files(config: ConfigFile) -> Iterator[tuple[Path, str]]:
+    tls = config.api.tls
+    if tls is not None:
+        yield ("api", "tls", "certificate_file"), tls.certificate_file
+        if tls.client_ca_file is not None:
+            yield ("api", "tls", "client_ca_file"), tls.client_ca_file
+    for path, section in _tls_sections(config):
+        if section.ca_file is not None:
+            yield (*path, "ca_file"), section.ca_file
+
+
+def _tls_sections(config: ConfigFile) -> Iterator[tuple[Path, TlsSection]]:
+    for index, service in enumerate(config.services):
+        for number, probe in enumerate(service.probes):
+            if isinstance(probe, (HttpsProbe, JourneyProbe, TlsProbe)):
+                yield ("services", index, "probes", number, "tls"), probe.tls
+    for listing, anchors in (("outside", config.anchors.outside), ("own_site", config.anchors.own_site)):
+        for index, anchor in enumerate(anchors):
+            if isinstance(anchor, HttpsAnchor):
+                yield ("anchors", listing, index, "tls"), anchor.tls
+    for index, driver in enumerate(config.standby_drivers):
+        if isinstance(driver, HttpHookDriver):
+            yield ("standby_drivers", index, "tls"), driver.tls
+    for index, entry in enumerate(config.evidence):
+        if isinstance(entry, PrometheusEvidence):
+            yield ("evidence", index, "tls"), entry.tls
+
+
+def _file(name: str, path: Path, findings: Findings) -> None:
+    try:
+        with FilePath(name).open("rb") as stream:
+            stream.read(1)
+    except OSError as error:
+        message = f"{name}: {error.strerror or type(error).__name__}"
+        remedy = "create it, or give the user of siteshift the right to read it"
+        findings.note(ProblemCode.FILE_MISSING, path, message, remedy)

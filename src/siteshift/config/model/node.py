@@ -1,0 +1,155 @@
+"""This node: who it is, where it stands, how it is reached, what it remembers and says."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from siteshift.config.fields import (
+    NOT_SUPPORTED,
+    AbsolutePath,
+    Identifier,
+    ListenAddress,
+    OctalMode,
+    Secret,
+    Strict,
+    refuse,
+)
+from siteshift.config.fields import Text as ShortText
+
+
+class Role(StrEnum):
+    """What a person or machine may do through the API; each includes those before it."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    APPROVER = "approver"
+    ADMIN = "admin"
+
+
+class NodeSection(Strict):
+    """This node."""
+
+    id: Identifier = Field(examples=["node-pangyo"])
+    """The node's name; it is the vantage of its reports."""
+    site: Identifier = Field(examples=["pangyo"])
+    """The site the node stands in."""
+    state_dir: AbsolutePath = "/var/lib/siteshift"
+    """Where the node keeps what it must remember."""
+
+
+class UnixGrant(Strict):
+    """Who may do what over the Unix socket, by the peer's credentials. Give `user` or `group`."""
+
+    user: ShortText | None = None
+    """A user's name or number."""
+    group: ShortText | None = None
+    """A group's name or number."""
+    role: Role = Field(examples=["operator"])
+    """What they may do."""
+
+
+class UnixApi(Strict):
+    """The local API."""
+
+    path: AbsolutePath = "/run/siteshift/api.sock"
+    """The socket."""
+    mode: OctalMode = "0660"
+    """File mode of the socket."""
+    grants: tuple[UnixGrant, ...] = ()
+    """Roles by peer credentials; root and the node's own user are always `admin`."""
+
+
+class TlsApi(Strict):
+    """The API over TLS."""
+
+    listen: ListenAddress = Field(examples=["0.0.0.0:8443"])
+    """Address and port."""
+    certificate_file: AbsolutePath = Field(examples=["/etc/siteshift/tls.crt"])
+    """The server's certificate chain, PEM."""
+    key: Secret = Field(examples=["file:/etc/siteshift/tls.key"])
+    """The key, PEM; a file or a systemd credential."""
+    client_ca_file: AbsolutePath | None = None
+    """Whose client certificates are accepted (mTLS); without it only tokens count."""
+
+
+class Token(Strict):
+    """One bearer token."""
+
+    owner: ShortText = Field(examples=["alice"])
+    """The person or machine it belongs to; stands in the journal beside everything done with it."""
+    role: Role = Field(examples=["viewer"])
+    """What it permits."""
+    secret: Secret = Field(examples=["file:/etc/siteshift/tokens/alice"])
+    """Where the token is; at least 16 characters."""
+
+
+class ApiSection(Strict):
+    """How people and machines talk to the node."""
+
+    unix: UnixApi = UnixApi()
+    tls: TlsApi | None = None
+    """Absent: no TLS listener."""
+    tokens: tuple[Token, ...] = ()
+
+
+class SqliteStore(Strict):
+    """The store of a single node: one file."""
+
+    kind: Literal["sqlite"] = "sqlite"
+    path: AbsolutePath | None = None
+    """Default: `siteshift.db` in the state directory."""
+
+
+def _no_etcd(_: str) -> str:
+    refuse(NOT_SUPPORTED, "the shared store etcd is not part of this version", "write `kind: sqlite` (a single node)")
+
+
+class EtcdStore(Strict):
+    """Kept apart so that the refusal can be clear; the shared store is not part of this version."""
+
+    kind: Annotated[Literal["etcd"], AfterValidator(_no_etcd)]
+    endpoints: tuple[str, ...] = ()
+
+
+StoreSection = Annotated[SqliteStore | EtcdStore, Field(discriminator="kind")]
+
+
+class LogLevel(StrEnum):
+    """From most to least."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    """`json` for machines (journald, collectors), `console` for eyes."""
+
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class LogSection(Strict):
+    """What the node writes to standard error."""
+
+    level: LogLevel = LogLevel.INFO
+    format: LogFormat = LogFormat.JSON
+
+
+class LimitsSection(Strict):
+    """Bounds; what happens at each is written beside it."""
+
+    event_queue: Annotated[int, Field(ge=100, le=1_000_000)] = 10_000
+    """Events waiting for the core; beyond it the oldest probe results of a target give way to newer ones."""
+    notify_queue: Annotated[int, Field(ge=1, le=100_000)] = 1_000
+    """Notices waiting to be sent; beyond it the least severe are dropped and counted."""
+    api_subscribers: Annotated[int, Field(ge=1, le=10_000)] = 64
+    """Event streams open at once; the next one is refused."""
+    api_body_bytes: Annotated[int, Field(ge=1_024, le=16_777_216)] = 65_536
+    """The largest body of a request; a larger one is refused."""
+    enact_timeout_ms: Annotated[int, Field(ge=100, le=600_000)] = 5_000
+    """How long one write to, or read of, a data plane may take before it counts as ambiguous or unknown."""

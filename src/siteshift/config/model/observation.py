@@ -1,0 +1,97 @@
+"""What is seen besides probes (traffic meters, passive evidence), and who is told."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from siteshift.config.fields import Identifier, PercentPm, SecondsMs, Secret, Strict, Text, Url
+from siteshift.config.model.probes import TlsSection
+from siteshift.core.model.codes import Severity
+
+EveryS = SecondsMs
+
+
+class HaproxyMeter(Strict):
+    """Request rates per site, from HAProxy. Which servers are whose is taken from an enactor of kind `haproxy`."""
+
+    id: Identifier = Field(examples=["traffic-lb1"])
+    kind: Literal["haproxy"]
+    enactor: str = Field(examples=["lb1"])
+    """The HAProxy enactor whose mapping and address are used."""
+    every_s: EveryS = 1_000
+
+
+MeterEntry = Annotated[HaproxyMeter, Field()]
+
+
+class HaproxyStatEvidence(Strict):
+    """Errors and latency of real traffic, from `show stat`."""
+
+    id: Identifier = Field(examples=["stat-lb1"])
+    kind: Literal["haproxy_stat"]
+    enactor: str = Field(examples=["lb1"])
+    """The HAProxy enactor whose mapping and address are used."""
+    every_s: EveryS = 1_000
+
+
+class PrometheusEvidence(Strict):
+    """Error ratio or latency from a Prometheus query that gives one value per site."""
+
+    id: Identifier = Field(examples=["errors-web"])
+    kind: Literal["prometheus"]
+    url: Url = Field(examples=["http://prometheus.example.com:9090"])
+    service: str = Field(examples=["web"])
+    query: Text = Field(examples=["sum by (site) (rate(http_errors_total[1m]))"])
+    """PromQL; an instant vector with one sample per site."""
+    site_label: Text = "site"
+    """The label that holds the site's id."""
+    measures: Literal["error_ratio", "latency_s"] = "error_ratio"
+    degraded_above_percent: PercentPm | None = None
+    """For `error_ratio`: what counts as bad. Default: the service's `slo.error_percent`."""
+    every_s: EveryS = 15_000
+    timeout_ms: Annotated[int, Field(ge=100, le=60_000)] = 2_000
+    token: Secret | None = None
+    tls: TlsSection = TlsSection()
+
+
+EvidenceEntry = Annotated[HaproxyStatEvidence | PrometheusEvidence, Field(discriminator="kind")]
+
+
+class NotifierCommon(Strict):
+    """What all notifiers have."""
+
+    id: Identifier = Field(examples=["oncall"])
+    least: Severity = Severity.ALLOWED
+    """The least severity that is told."""
+    timeout_ms: Annotated[int, Field(ge=100, le=600_000)] = 5_000
+
+
+class WebhookNotifier(NotifierCommon):
+    """JSON by POST."""
+
+    kind: Literal["webhook"]
+    url: Url | None = None
+    """Give `url`, or `url_secret` when the URL itself is a secret."""
+    url_secret: Secret | None = None
+    token: Secret | None = None
+    """Sent as a bearer token."""
+    site: str | None = None
+    """The site the receiver lives in, if it lives in one of ours."""
+
+
+class CommandNotifier(NotifierCommon):
+    """A program; the notice stands as JSON on its standard input."""
+
+    kind: Literal["command"]
+    argv: Annotated[tuple[str, ...], Field(min_length=1)] = Field(examples=[["/usr/local/bin/page"]])
+
+
+class LogNotifier(NotifierCommon):
+    """The node's own log."""
+
+    kind: Literal["log"]
+
+
+NotifierEntry = Annotated[WebhookNotifier | CommandNotifier | LogNotifier, Field(discriminator="kind")]

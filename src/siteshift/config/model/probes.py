@@ -1,0 +1,274 @@
+"""Probe templates of services, and anchors."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from siteshift.config.fields import (
+    AbsolutePath,
+    DnsName,
+    HeaderName,
+    HeaderValue,
+    Hex,
+    Identifier,
+    IpAddress,
+    Port,
+    ProbeMs,
+    Regex,
+    RequestPath,
+    StatusRange,
+    Strict,
+)
+
+ANSWER_TYPES = Literal["A", "AAAA", "CNAME", "MX", "NS", "SOA", "TXT", "SRV", "PTR"]
+Method = Literal["GET", "HEAD", "POST", "PUT", "OPTIONS"]
+
+
+class ProbeTarget(StrEnum):
+    """Whom a template is made for: every member, or every answer address (VIP) of every pool."""
+
+    MEMBERS = "members"
+    VIPS = "vips"
+
+
+class HttpRequest(Strict):
+    """One exchange and what a pass is."""
+
+    method: Method = "GET"
+    path: RequestPath = "/"
+    host: str = ""
+    """The Host header; default: the service's first name, else the address."""
+    headers: dict[HeaderName, HeaderValue] = Field(default={})
+    body: str = ""
+    statuses: tuple[StatusRange, ...] = ((200, 299),)
+    """What passes: `200` or `200-299`."""
+    header_match: dict[HeaderName, Regex] = Field(default={})
+    """Headers the answer must have, with a regular expression each."""
+    body_match: Regex = ""
+    """A regular expression the body must match somewhere."""
+    body_not_match: Regex = ""
+    """A regular expression the body must not match anywhere."""
+    follow_redirects: Annotated[int, Field(ge=0, le=10)] = 0
+    """How many redirects are followed; 0: a redirect is judged as it is."""
+
+
+class JourneyStep(HttpRequest):
+    """One step of a journey. `{variable}` in path, headers and body stands for what an earlier step extracted."""
+
+    extract: dict[str, Regex] = Field(default={})
+    """Variable → regular expression over the body; its first group (or the whole match) is the value."""
+
+
+class HttpTwin(Strict):
+    """The must-fail form of a check: what differs from it. A pass means that the check cannot fail."""
+
+    method: Method | None = None
+    path: RequestPath | None = None
+    host: str | None = None
+    headers: dict[HeaderName, HeaderValue] | None = None
+    body: str | None = None
+
+
+class SendTwin(Strict):
+    """The must-fail form: something else is sent, and the expected answer must not come back."""
+
+    send: str = ""
+    send_hex: Hex = ""
+
+
+class TlsTwin(Strict):
+    """The must-fail form: a name the certificate must not cover."""
+
+    server_name: DnsName = Field(examples=["must-fail.invalid"])
+
+
+class DnsTwin(Strict):
+    """The must-fail form: a name that must not be answered as expected."""
+
+    name: DnsName = Field(examples=["must-fail.invalid"])
+
+
+class GrpcTwin(Strict):
+    """The must-fail form: a service the server cannot have."""
+
+    service: str = Field(examples=["must.Fail"])
+
+
+class TlsSection(Strict):
+    """What a certificate must satisfy."""
+
+    server_name: str = ""
+    """SNI, and the name the certificate must have; default: the Host."""
+    verify: bool = True
+    """Whether the chain and the name are checked."""
+    ca_file: AbsolutePath | None = None
+    """Trust these instead of the system's authorities."""
+    min_days_left: Annotated[int, Field(ge=0, le=3_650)] = 0
+    alpn: tuple[str, ...] = ()
+
+
+class ProbeCommon(Strict):
+    """What all templates of a service have."""
+
+    id: Identifier = Field(examples=["health"])
+    """Unique in its service."""
+    target: ProbeTarget = ProbeTarget.MEMBERS
+    port: Port | None = None
+    """Default: the member's port. Required for VIPs."""
+    interval_ms: ProbeMs | None = None
+    """Default: `judging.interval_ms`."""
+    timeout_ms: ProbeMs | None = None
+    """Default: `judging.timeout_ms`."""
+    slo_latency_ms: Annotated[int, Field(ge=1, le=600_000)] | None = None
+    """Default: the service's `slo.latency_ms`."""
+    stopwatch_ms: ProbeMs | None = None
+    """A run still pending after this long counts as an early failure, before its timeout; absent: no stopwatch."""
+
+
+class HttpProbe(ProbeCommon, HttpRequest):
+    """One HTTP exchange."""
+
+    kind: Literal["http"]
+    keep_alive: bool = False
+    """Keep the connection: six times cheaper, but says less about accepting new ones."""
+    twin: HttpTwin | None = None
+
+
+class HttpsProbe(ProbeCommon, HttpRequest):
+    """One HTTPS exchange."""
+
+    kind: Literal["https"]
+    keep_alive: bool = False
+    """Keep the connection; a new TLS handshake costs some 2 ms of processor time."""
+    tls: TlsSection = TlsSection()
+    twin: HttpTwin | None = None
+
+
+class JourneyProbe(ProbeCommon):
+    """Several exchanges in order, with cookies: log in, then fetch."""
+
+    kind: Literal["journey"]
+    scheme: Literal["http", "https"] = "http"
+    steps: Annotated[tuple[JourneyStep, ...], Field(min_length=1, max_length=20)] = Field(examples=[[{"path": "/"}]])
+    tls: TlsSection = TlsSection()
+    twin: HttpTwin | None = None
+    """Differs from the first step, and is asked alone."""
+
+
+class TcpProbe(ProbeCommon):
+    """Connect; optionally send, and expect something in the answer."""
+
+    kind: Literal["tcp"]
+    send: str = ""
+    send_hex: Hex = ""
+    expect: str = ""
+    """What the answer must contain."""
+    expect_hex: Hex = ""
+    twin: SendTwin | None = None
+
+
+class TlsProbe(ProbeCommon):
+    """A TLS handshake and the certificate."""
+
+    kind: Literal["tls"]
+    tls: TlsSection = TlsSection()
+    twin: TlsTwin | None = None
+
+
+class UdpProbe(ProbeCommon):
+    """One datagram, and an answer."""
+
+    kind: Literal["udp"]
+    send: str = ""
+    send_hex: Hex = ""
+    expect: str = ""
+    """What the answer must contain."""
+    expect_hex: Hex = ""
+    twin: SendTwin | None = None
+
+
+class DnsProbe(ProbeCommon):
+    """One DNS question."""
+
+    kind: Literal["dns"]
+    name: DnsName = Field(examples=["www.example.com"])
+    type: ANSWER_TYPES = "A"
+    expect: tuple[str, ...] = ()
+    """Values the answer must contain; empty: any answer."""
+    twin: DnsTwin | None = None
+
+
+class GrpcProbe(ProbeCommon):
+    """The standard gRPC health check."""
+
+    kind: Literal["grpc"]
+    service: str = ""
+    """The service asked about; empty: the server as a whole."""
+    twin: GrpcTwin | None = None
+
+
+class CommandProbe(ProbeCommon):
+    """A program; it passes when it ends with 0."""
+
+    kind: Literal["command"]
+    argv: Annotated[tuple[str, ...], Field(min_length=1)] = Field(examples=[["/usr/bin/true"]])
+    """Program (absolute path) and arguments; `{address}`, `{port}`, `{member}`, `{site}`, `{service}` are filled in."""
+
+
+ProbeEntry = Annotated[
+    HttpProbe | HttpsProbe | JourneyProbe | TcpProbe | TlsProbe | UdpProbe | DnsProbe | GrpcProbe | CommandProbe,
+    Field(discriminator="kind"),
+]
+
+
+class AnchorCommon(Strict):
+    """What all anchors have."""
+
+    id: Identifier = Field(examples=["resolver-a"])
+    address: IpAddress = Field(examples=["192.0.2.53"])
+    """An address, not a name: an anchor must not depend on DNS."""
+    port: Port = Field(examples=[443])
+    interval_ms: ProbeMs | None = None
+    timeout_ms: ProbeMs | None = None
+
+
+class TcpAnchor(AnchorCommon):
+    """Connect, no more."""
+
+    kind: Literal["tcp"]
+
+
+class HttpAnchor(AnchorCommon, HttpRequest):
+    """One HTTP exchange."""
+
+    kind: Literal["http"]
+
+
+class HttpsAnchor(AnchorCommon, HttpRequest):
+    """One HTTPS exchange."""
+
+    kind: Literal["https"]
+    tls: TlsSection = TlsSection()
+
+
+class DnsAnchor(AnchorCommon):
+    """One DNS question."""
+
+    kind: Literal["dns"]
+    name: DnsName = Field(examples=["example.com"])
+    type: ANSWER_TYPES = "A"
+
+
+AnchorEntry = Annotated[TcpAnchor | HttpAnchor | HttpsAnchor | DnsAnchor, Field(discriminator="kind")]
+
+
+class AnchorsSection(Strict):
+    """What the node looks at to know whether it can see at all."""
+
+    outside: tuple[AnchorEntry, ...] = ()
+    """Two or more addresses outside all our sites. Without them the node cannot tell that it is blind."""
+    own_site: tuple[AnchorEntry, ...] = ()
+    """Addresses of the node's own site: its gateway, its switch."""

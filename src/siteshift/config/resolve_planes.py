@@ -1,0 +1,290 @@
+"""Enactors, standby drivers, meters, evidence and notifiers in the form the composition root builds adapters from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from siteshift.config.fields import split_host_port, split_listen
+from siteshift.config.model.enactors import (
+    AgentCheckEnactor,
+    EmbeddedDnsEnactor,
+    HaproxyBackendEntry,
+    HaproxyEnactor,
+    HaproxyMode,
+    Rfc2136Enactor,
+)
+from siteshift.config.model.observation import (
+    CommandNotifier,
+    HaproxyStatEvidence,
+    LogNotifier,
+    PrometheusEvidence,
+    WebhookNotifier,
+)
+from siteshift.config.model.root import ConfigFile
+from siteshift.config.model.standby import CommandHookDriver, HaproxyServerDriver, HttpHookDriver
+from siteshift.config.model.topology import ServiceEntry
+from siteshift.config.resolve_probes import filled, tls_check
+from siteshift.config.setups import (
+    AgentCheckSetup,
+    BackendSetup,
+    CommandHookSetup,
+    CommandNotifierSetup,
+    DriverSetup,
+    EmbeddedDnsSetup,
+    EvidenceSetup,
+    HaproxyMeterSetup,
+    HaproxyServerDriverSetup,
+    HaproxySetup,
+    HaproxyStatSetup,
+    HttpHookSetup,
+    LogNotifierSetup,
+    MeterSetup,
+    NotifierSetup,
+    PlaneSetup,
+    PrometheusSetup,
+    Rfc2136Setup,
+    ServerSetup,
+    StandbyServer,
+    StaticRecordSetup,
+    WebhookSetup,
+)
+from siteshift.core.model.codes import MemberRole
+from siteshift.core.model.topology import Member, Service, Topology
+from siteshift.core.model.units import DriverId, EnactorId, MemberId, ServiceId, SiteId
+
+
+def planes_of(config: ConfigFile, topology: Topology) -> tuple[PlaneSetup, ...]:
+    """Every data plane, in the order of the file."""
+    return tuple(_plane(enactor, config, topology) for enactor in config.enactors)
+
+
+def in_zone(name: str, zone: str) -> bool:
+    """Whether a name lies in a zone; both without the final dot."""
+    return name == zone or name.endswith(f".{zone}")
+
+
+def _plane(
+    enactor: EmbeddedDnsEnactor | Rfc2136Enactor | HaproxyEnactor | AgentCheckEnactor,
+    config: ConfigFile,
+    topology: Topology,
+) -> PlaneSetup:
+    match enactor:
+        case EmbeddedDnsEnactor():
+            return _embedded_dns(enactor, config)
+        case Rfc2136Enactor():
+            return Rfc2136Setup(
+                id=EnactorId(enactor.id),
+                zone=f"{enactor.zone}.",
+                primary=split_host_port(enactor.primary),
+                verify_servers=tuple(map(split_host_port, enactor.verify_servers or (enactor.primary,))),
+                tsig_name=f"{enactor.tsig.name}.",
+                tsig_algorithm=enactor.tsig.algorithm,
+                tsig_secret=enactor.tsig.secret,
+                addresses_max=enactor.addresses_max,
+                timeout_ms=enactor.timeout_ms,
+                services=_services_in(enactor.zone, config),
+            )
+        case HaproxyEnactor():
+            return haproxy_setup(enactor, topology)
+        case AgentCheckEnactor():
+            return AgentCheckSetup(
+                id=EnactorId(enactor.id),
+                listen=split_listen(enactor.listen),
+                mode=enactor.mode,
+                beside=SiteId(enactor.beside) if enactor.beside else None,
+                services=tuple(ServiceId(name) for name in enactor.services)
+                or tuple(ServiceId(service.id) for service in config.services),
+            )
+
+
+def _services_in(zone: str, config: ConfigFile) -> tuple[ServiceId, ...]:
+    inside = [service for service in config.services if any(in_zone(name, zone) for name in service.names)]
+    return tuple(ServiceId(service.id) for service in inside)
+
+
+def _embedded_dns(enactor: EmbeddedDnsEnactor, config: ConfigFile) -> EmbeddedDnsSetup:
+    return EmbeddedDnsSetup(
+        id=EnactorId(enactor.id),
+        origin=f"{enactor.zone}.",
+        ns_names=tuple(f"{name}." for name in enactor.nameservers),
+        listen=tuple(map(split_listen, enactor.listen)),
+        soa_mname=f"{enactor.soa.primary or enactor.nameservers[0]}.",
+        soa_rname=f"{enactor.soa.contact or f'hostmaster.{enactor.zone}'}.",
+        records=tuple(
+            StaticRecordSetup(name=record.name, kind=record.type, value=record.value, ttl_s=record.ttl_s)
+            for record in enactor.records
+        ),
+        ns_ttl_s=enactor.nameserver_ttl_s,
+        negative_ttl_s=enactor.soa.negative_ttl_s,
+        services=_services_in(enactor.zone, config),
+    )
+
+
+# HAProxy -----------------------------------------------------------------------------------------------------------
+
+
+def haproxy_setup(enactor: HaproxyEnactor, topology: Topology) -> HaproxySetup:
+    """One HAProxy with its mapping made out."""
+    return HaproxySetup(
+        id=EnactorId(enactor.id),
+        address=enactor.address,
+        backends=tuple(
+            BackendSetup(
+                service=ServiceId(entry.service),
+                backend=entry.backend,
+                servers=tuple(_servers(enactor, entry, topology.service_by_id[ServiceId(entry.service)])),
+                algorithm=entry.algorithm or enactor.algorithm,
+                shed_servers=entry.shed_servers,
+            )
+            for entry in enactor.backends
+        ),
+        beside=SiteId(enactor.beside) if enactor.beside else None,
+        mode=enactor.mode,
+        algorithm=enactor.algorithm,
+        shutdown_sessions_after_ms=enactor.shutdown_sessions_after_s,
+    )
+
+
+def _servers(enactor: HaproxyEnactor, entry: HaproxyBackendEntry, service: Service) -> Iterator[ServerSetup]:
+    if entry.servers != "auto":
+        for listed in entry.servers:
+            if listed.member is not None:
+                yield _member_server(listed.server, _member(service, listed.member))
+            elif listed.site is not None:
+                yield _tunnel(listed.server, SiteId(listed.site))
+        return
+    for pool in service.pools:
+        values = {"site": str(pool.site), "service": str(service.id)}
+        if enactor.mode is HaproxyMode.GLOBAL or pool.site == enactor.beside:
+            for member in pool.members:
+                yield _member_server(filled(entry.server_pattern, {**values, "name": member.name}), member)
+        elif entry.tunnel_pattern:
+            yield _tunnel(filled(entry.tunnel_pattern, values), pool.site)
+
+
+def _member(service: Service, path: str) -> Member:
+    """The member written as ``site/name``, or with the service before it."""
+    short = path.removeprefix(f"{service.id}/")
+    return next(m for pool in service.pools for m in pool.members if m.id == MemberId(f"{service.id}/{short}"))
+
+
+def _member_server(server: str, member: Member) -> ServerSetup:
+    return ServerSetup(server=server, site=member.site, member=member.id, role=member.role, capacity_rps=member.capacity_rps)
+
+
+def _tunnel(server: str, site: SiteId) -> ServerSetup:
+    return ServerSetup(server=server, site=site, member=None, role=MemberRole.ACTIVE, capacity_rps=1)
+
+
+# Drivers, meters, evidence, notifiers -----------------------------------------------------------------------------
+
+
+def drivers_of(config: ConfigFile, topology: Topology) -> tuple[DriverSetup, ...]:
+    """Every standby driver, in the order of the file."""
+    found: list[DriverSetup] = []
+    for driver in config.standby_drivers:
+        match driver:
+            case HaproxyServerDriver():
+                mine = [member for member in topology.members.values() if member.standby_driver == driver.id]
+                setup = HaproxyServerDriverSetup(
+                    id=DriverId(driver.id),
+                    addresses=driver.addresses,
+                    servers=tuple(_standby_server(driver, member) for member in mine),
+                    timeout_ms=driver.timeout_ms,
+                )
+                found.append(setup)
+            case HttpHookDriver():
+                hook = HttpHookSetup(
+                    id=DriverId(driver.id),
+                    activate_url=driver.activate_url,
+                    retire_url=driver.retire_url,
+                    phase_url=driver.phase_url,
+                    method=driver.method,
+                    headers=tuple(driver.headers.items()),
+                    token=driver.token,
+                    tls=tls_check(driver.tls, ""),
+                    timeout_ms=driver.timeout_ms,
+                )
+                found.append(hook)
+            case CommandHookDriver():
+                command = CommandHookSetup(
+                    id=DriverId(driver.id),
+                    activate=driver.activate,
+                    retire=driver.retire,
+                    phase=driver.phase,
+                    timeout_ms=driver.timeout_ms,
+                )
+                found.append(command)
+    return tuple(found)
+
+
+def _standby_server(driver: HaproxyServerDriver, member: Member) -> StandbyServer:
+    values = {"site": str(member.site), "service": str(member.service), "name": member.name}
+    return StandbyServer(
+        member=member.id,
+        backend=filled(driver.backend, values),
+        server=filled(driver.server_pattern, values),
+    )
+
+
+def meters_of(config: ConfigFile, planes: tuple[PlaneSetup, ...]) -> tuple[MeterSetup, ...]:
+    """Traffic meters with the HAProxy each one asks."""
+    lbs = {plane.id: plane for plane in planes if isinstance(plane, HaproxySetup)}
+    return tuple(
+        HaproxyMeterSetup(id=meter.id, plane=lbs[EnactorId(meter.enactor)], every_ms=meter.every_s) for meter in config.traffic
+    )
+
+
+def evidence_of(config: ConfigFile, planes: tuple[PlaneSetup, ...]) -> tuple[EvidenceSetup, ...]:
+    """Sources of passive evidence."""
+    lbs = {plane.id: plane for plane in planes if isinstance(plane, HaproxySetup)}
+    services = {service.id: service for service in config.services}
+    found: list[EvidenceSetup] = []
+    for entry in config.evidence:
+        match entry:
+            case HaproxyStatEvidence():
+                stat = HaproxyStatSetup(id=entry.id, plane=lbs[EnactorId(entry.enactor)], every_ms=entry.every_s)
+                found.append(stat)
+            case PrometheusEvidence():
+                found.append(_prometheus(entry, services[entry.service]))
+    return tuple(found)
+
+
+def _prometheus(entry: PrometheusEvidence, service: ServiceEntry) -> PrometheusSetup:
+    own = entry.degraded_above_percent
+    return PrometheusSetup(
+        id=entry.id,
+        url=entry.url,
+        service=ServiceId(entry.service),
+        query=entry.query,
+        site_label=entry.site_label,
+        measures=entry.measures,
+        degraded_above_pm=service.slo.error_percent if own is None else own,
+        every_ms=entry.every_s,
+        timeout_ms=entry.timeout_ms,
+        token=entry.token,
+        tls=tls_check(entry.tls, ""),
+    )
+
+
+def notifiers_of(config: ConfigFile) -> tuple[NotifierSetup, ...]:
+    """Who is told."""
+    found: list[NotifierSetup] = []
+    for entry in config.notifiers:
+        match entry:
+            case WebhookNotifier():
+                webhook = WebhookSetup(
+                    id=entry.id,
+                    least=entry.least,
+                    url=entry.url or "",
+                    url_secret=entry.url_secret,
+                    token=entry.token,
+                    timeout_ms=entry.timeout_ms,
+                )
+                found.append(webhook)
+            case CommandNotifier():
+                command = CommandNotifierSetup(id=entry.id, least=entry.least, argv=entry.argv, timeout_ms=entry.timeout_ms)
+                found.append(command)
+            case LogNotifier():
+                found.append(LogNotifierSetup(id=entry.id, least=entry.least))
+    return tuple(found)
