@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,13 +10,21 @@ import pytest
 
 from contract.enactor_suite import SITES, EnactorContract, EnactorPlane, suite_topology
 from servers.haproxy_server import HaproxyServer, haproxy
+from siteshift.adapters.haproxy.agent_check import AgentCheckEnactor, AgentListen
 from siteshift.adapters.haproxy.enactor import HaproxyEnactor
 from siteshift.adapters.haproxy.plane import BackendMap, Fence, HaproxyPlane, ServerMap
 from siteshift.adapters.memory.clock import ManualClock
 from siteshift.core.model.units import EnactorId
 
 
-def plane_of(server: HaproxyServer, address: str, fence: Fence) -> HaproxyPlane:
+class RunningClock:
+    """`ports.Clock` that runs by itself."""
+
+    def now_ms(self) -> int:
+        return time.monotonic_ns() // 1_000_000
+
+
+def plane_of(address: str, fence: Fence) -> HaproxyPlane:
     """One backend per service of the suite, one server per member."""
     return HaproxyPlane(
         id=EnactorId("lb-1"),
@@ -50,7 +59,7 @@ async def server(tmp_path: Path) -> AsyncIterator[HaproxyServer]:
 class TestHaproxyOverUnixSocket(EnactorContract):
     @pytest.fixture
     def plane(self, server: HaproxyServer) -> EnactorPlane:
-        plane = plane_of(server, server.address, Fence.VARIABLE)
+        plane = plane_of(server.address, Fence.VARIABLE)
         return EnactorPlane(writer=lambda: HaproxyEnactor(plane, ManualClock()))
 
 
@@ -60,7 +69,7 @@ class TestHaproxyOverTcp(EnactorContract):
 
     @pytest.fixture
     def plane(self, server: HaproxyServer) -> EnactorPlane:
-        enactor = HaproxyEnactor(plane_of(server, f"127.0.0.1:{server.tcp_port}", Fence.VARIABLE), ManualClock())
+        enactor = HaproxyEnactor(plane_of(f"127.0.0.1:{server.tcp_port}", Fence.VARIABLE), ManualClock())
         return EnactorPlane(writer=lambda: enactor)
 
 
@@ -70,5 +79,27 @@ class TestHaproxyWithTheFenceBeside(EnactorContract):
 
     @pytest.fixture
     def plane(self, server: HaproxyServer) -> EnactorPlane:
-        enactor = HaproxyEnactor(plane_of(server, server.address, Fence.BESIDE), ManualClock())
+        enactor = HaproxyEnactor(plane_of(server.address, Fence.BESIDE), ManualClock())
         return EnactorPlane(writer=lambda: enactor)
+
+
+@pytest.mark.servers
+class TestAgentCheck(EnactorContract):
+    """A real HAProxy asks; one enactor, as it is the plane's only memory."""
+
+    @pytest.fixture
+    async def plane(self, tmp_path: Path) -> AsyncIterator[EnactorPlane]:
+        plane = plane_of("agent", Fence.BESIDE)
+        agent = AgentCheckEnactor(plane, AgentListen(host="127.0.0.1", port=0), RunningClock())
+        await agent.start()
+        lines = []
+        for backend in plane.backends:
+            lines.append(f"backend {backend.backend}")
+            lines += [
+                f"  server {mapped.server} 127.0.0.1:9 weight 100 agent-check agent-inter 50ms agent-addr 127.0.0.1"
+                f" agent-port {agent.port} agent-send {backend.backend}/{mapped.server}\\n"
+                for mapped in backend.servers
+            ]
+        async with haproxy(tmp_path, "\n".join(lines)):
+            yield EnactorPlane(writer=lambda: agent)
+        await agent.close()

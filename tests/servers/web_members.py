@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -98,3 +99,22 @@ async def tally(port: int, requests: int) -> dict[str, int]:
         reply = await get(port)
         counts[reply.body] = counts.get(reply.body, 0) + 1
     return counts
+
+
+@asynccontextmanager
+async def load(port: int, clients: int = 4) -> AsyncIterator[Counter[int]]:
+    """Clients that ask one request after another until the block is left; the replies by status."""
+    replies: Counter[int] = Counter()
+
+    async def client() -> None:
+        while not over.is_set():
+            replies[(await get(port)).status] += 1
+
+    over = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(clients):
+            group.create_task(client())
+        try:
+            yield replies
+        finally:
+            over.set()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from servers.haproxy_server import HaproxyServer, haproxy, until
-from servers.web_members import WebMember, get, tally
+from servers.web_members import WebMember, get, load, tally
 from siteshift.adapters.haproxy.enactor import HaproxyEnactor
 from siteshift.adapters.haproxy.plane import Algorithm, PlaneMode, ServerMap
 from siteshift.core.model.codes import EnactOutcome, MemberRole
@@ -68,9 +68,7 @@ async def test_only_differences_are_sent(lb: HaproxyServer, clock: WallClock) ->
     assert (await apply(enactor, steering(2, NOMINAL))).startswith("1 changes")
 
 
-async def test_a_drain_lets_requests_in_flight_finish(
-    lb: HaproxyServer, members: dict[str, WebMember], clock: WallClock
-) -> None:
+async def test_a_drain_lets_requests_in_flight_finish(lb: HaproxyServer, members: dict[str, WebMember], clock: WallClock) -> None:
     enactor = HaproxyEnactor(global_plane(lb.address), clock)
     await apply(enactor, steering(1, {PANGYO: 10_000, GASAN: 0, ANYANG: 0}, ("p1", "g1", "a1")))
     slow = asyncio.create_task(get(lb.port, "/slow"))
@@ -206,9 +204,7 @@ async def test_a_share_that_no_server_here_can_carry_fails_and_is_not_pushed_upo
     assert (await enactor.read_back(deadline_ms=DEADLINE_MS)).shares_bp[WEB] == NOMINAL
 
 
-async def test_a_mapped_server_that_haproxy_lacks_is_told_and_the_rest_is_written(
-    lb: HaproxyServer, clock: WallClock
-) -> None:
+async def test_a_mapped_server_that_haproxy_lacks_is_told_and_the_rest_is_written(lb: HaproxyServer, clock: WallClock) -> None:
     servers = (*map(mapped, ALL), mapped("p9"))
     enactor = HaproxyEnactor(global_plane(lb.address, servers), clock)
     assert "web/p9" in await apply(enactor, steering(1, NOMINAL, (*ALL, "p9")))
@@ -259,9 +255,7 @@ async def test_what_still_comes_to_a_drained_site_is_tunnelled(
         assert near(await tally(lb.port, 20), {"p1": 10, "p2": 10})
 
 
-async def test_shed_demand_goes_to_the_shed_server(
-    members: dict[str, WebMember], lb: HaproxyServer, clock: WallClock
-) -> None:
+async def test_shed_demand_goes_to_the_shed_server(members: dict[str, WebMember], lb: HaproxyServer, clock: WallClock) -> None:
     plane = global_plane(lb.address, tuple(map(mapped, ("p1", "p2", "g1", "g2"))))
     web = replace(plane.backends[0], shed_servers=("a1", "a2"))
     enactor = HaproxyEnactor(replace(plane, backends=(web,)), clock)
@@ -311,3 +305,19 @@ async def test_a_service_that_is_not_in_the_steering_is_left_alone(lb: HaproxySe
     nothing = Steering(generation=2, term=1, decided_at_ms=0, services=())
     assert (await apply(enactor, nothing)).startswith("0 changes")
     assert (await enactor.read_back(deadline_ms=DEADLINE_MS)).shares_bp[WEB] == PANGYO_DRAINED
+
+
+async def test_no_request_is_lost_because_of_our_move(lb: HaproxyServer, clock: WallClock) -> None:
+    """All traffic moves between sites, members come and go, while clients keep asking."""
+    enactor = HaproxyEnactor(global_plane(lb.address), clock)
+    moves = (
+        ({PANGYO: 10_000, GASAN: 0, ANYANG: 0}, ALL),
+        ({PANGYO: 0, GASAN: 10_000, ANYANG: 0}, ("p1", "g1")),
+        ({PANGYO: 0, GASAN: 0, ANYANG: 10_000}, ("a2",)),
+        (NOMINAL, ALL),
+    )
+    async with load(lb.port) as replies:
+        for generation in range(40):
+            shares, members = moves[generation % len(moves)]
+            await apply(enactor, steering(generation + 1, shares, members))
+    assert replies[200] == sum(replies.values()) > 0

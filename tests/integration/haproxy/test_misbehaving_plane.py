@@ -60,9 +60,7 @@ async def test_a_haproxy_stopped_after_the_changes_were_sent_is_ambiguous(
         assert (await enactor.read_back(deadline_ms=DEADLINE_MS)).shares_bp[WEB] == DRAINED
 
 
-async def test_a_haproxy_killed_while_it_is_written_to_is_ambiguous(
-    lb: HaproxyServer, clock: WallClock, tmp_path: Path
-) -> None:
+async def test_a_haproxy_killed_while_it_is_written_to_is_ambiguous(lb: HaproxyServer, clock: WallClock, tmp_path: Path) -> None:
     front = tmp_path / "relay.sock"
     async with relay(front, lb.socket, on="set server", act=lambda: lb.signal(signal.SIGKILL)):
         enactor = HaproxyEnactor(global_plane(f"unix:{front}"), clock)
@@ -89,9 +87,7 @@ async def test_an_overtaken_writer_learns_of_it(lb: HaproxyServer, clock: WallCl
     assert (result.outcome, result.found_generation) == (EnactOutcome.STALE, 9)
 
 
-async def test_a_socket_without_admin_level_is_a_permanent_failure(
-    lb: HaproxyServer, clock: WallClock, tmp_path: Path
-) -> None:
+async def test_a_socket_without_admin_level_is_a_permanent_failure(lb: HaproxyServer, clock: WallClock, tmp_path: Path) -> None:
     folder = tmp_path / "operator"
     folder.mkdir()
     low = folder / "low.sock"

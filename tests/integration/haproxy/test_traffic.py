@@ -19,9 +19,7 @@ DEADLINE_MS = 10_000
 async def only(lb: HaproxyServer, server: str) -> None:
     """All requests go to one server."""
     others = [name for name in ("p1", "p2", "g1", "g2", "a1", "a2") if name != server]
-    await lb.cli(
-        ";".join([f"set server web/{server} state ready", *(f"set server web/{n} state maint" for n in others)])
-    )
+    await lb.cli(";".join([f"set server web/{server} state ready", *(f"set server web/{n} state maint" for n in others)]))
 
 
 async def sampled(meter: HaproxyTrafficMeter) -> dict[str, TrafficSample]:

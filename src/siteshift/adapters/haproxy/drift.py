@@ -11,9 +11,7 @@ from siteshift.adapters.haproxy.targets import Target, mapped_servers
 from siteshift.core.model.steering import Drift
 
 
-async def drifts(
-    plane: HaproxyPlane, written: Mapping[str, Mapping[str, Target]], states: ServersState
-) -> tuple[Drift, ...]:
+async def drifts(plane: HaproxyPlane, written: Mapping[str, Mapping[str, Target]], states: ServersState) -> tuple[Drift, ...]:
     """``written`` is what we know to have written to this very process; empty when we cannot know."""
     pace = Pace()
     found: list[Drift] = []

@@ -201,9 +201,7 @@ class HaproxyEnactor:
         detail = f"generation {found} is there"
         return self._result(steering, EnactOutcome.STALE, detail, found_generation=found)
 
-    def _result(
-        self, steering: Steering, outcome: EnactOutcome, detail: str, found_generation: int | None = None
-    ) -> EnactResult:
+    def _result(self, steering: Steering, outcome: EnactOutcome, detail: str, found_generation: int | None = None) -> EnactResult:
         return EnactResult(
             enactor=self.id,
             generation=steering.generation,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from siteshift.adapters.haproxy.pace import Pace
 from siteshift.adapters.haproxy.plane import Algorithm, BackendMap, HaproxyPlane
@@ -22,8 +22,8 @@ async def actual_shares_bp(plane: HaproxyPlane, states: ServersState) -> Shares:
     for backend in plane.backends:
         await pace.after(len(backend.servers))
         present = states.get(backend.backend, {})
-        found.append((backend, shares_of_weights(backend, usable_weights(backend, present))))
-    return _by_service(found)
+        found.append((backend, usable_weights(backend, present)))
+    return shares_of_backends(found)
 
 
 def expected_shares_bp(plane: HaproxyPlane, steering: Steering) -> Shares:
@@ -38,8 +38,13 @@ def expected_shares_bp(plane: HaproxyPlane, steering: Steering) -> Shares:
             weights = dict.fromkeys(fractions, 1)
         else:
             weights = integer_weights(fractions, site_groups(backend))
-        found.append((backend, shares_of_weights(backend, weights)))
-    return _by_service(found)
+        found.append((backend, weights))
+    return shares_of_backends(found)
+
+
+def shares_of_backends(found: Sequence[tuple[BackendMap, Mapping[str, int]]]) -> Shares:
+    """Shares per service from the weights of each backend's servers."""
+    return _by_service([(backend, shares_of_weights(backend, weights)) for backend, weights in found])
 
 
 def usable_weights(backend: BackendMap, present: Mapping[str, ServerState]) -> dict[str, int]:

@@ -1,0 +1,216 @@
+"""The agent-check responder: for installations where HAProxy asks instead of being told.
+
+HAProxy connects every ``agent-inter`` for every server, says which one (``agent-send "web/p1\\n"``, or by the port it
+asks on), and obeys the line it gets: ``ready up 75%``, ``drain``, ``maint``. Per cents are of the server's configured
+weight: give all mapped servers ``weight 100`` and one per cent is one step of HAProxy's 0-256.
+
+What follows from being asked
+-----------------------------
+* When siteshift is gone HAProxy keeps what it was told last: fail-static. A server nobody mapped is told ``up``, which
+  changes nothing.
+* Servers ask one after another, so a server is told to give less only after all that give more were told (`rollout`).
+* A write is done when all that ask were told; a deadline before that is `AMBIGUOUS`: they will be told when they ask.
+* What HAProxy has is what it was *told*; its health checks are not seen here. Not asked lately is unknown.
+* One enactor serves one HAProxy: two of them asking here would each hear only a part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from siteshift.adapters.haproxy.plane import BackendMap, HaproxyPlane
+from siteshift.adapters.haproxy.rollout import Rollout
+from siteshift.adapters.haproxy.server_state import AdminState, ServerState
+from siteshift.adapters.haproxy.shares import shares_of_backends
+from siteshift.adapters.haproxy.targets import BackendPlan, Target, mapped_servers, plan_backend
+from siteshift.core.model.codes import EnactOutcome
+from siteshift.core.model.steering import Drift, EnactResult, ReadBack, Steering
+from siteshift.core.model.units import EnactorId
+from siteshift.errors import Permanent, Retryable
+from siteshift.ports import Clock
+
+QUESTION_S = 2.0
+"""How long a connection may take to say which server it asks for (HAProxy sends at once)."""
+_Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, None]]
+CHANGES_NOTHING = b"up\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentListen:
+    """Where the responder listens. ``ports`` gives servers (``backend/server``) a port of their own, beside ``port``.
+
+    ``port`` 0 takes a free one. ``stale_after_ms``: ten times HAProxy's default ``agent-inter`` of 2 s would be
+    patient; the default suits an ``agent-inter`` of 1 s.
+    """
+
+    host: str
+    port: int
+    ports: Mapping[str, int] = field(default_factory=dict)
+    stale_after_ms: int = 10_000
+
+
+class AgentCheckEnactor:
+    """`ports.Enactor` by answering agent checks. ``plane.address`` is not used. `start` it before the first write."""
+
+    def __init__(self, plane: HaproxyPlane, listen: AgentListen, clock: Clock) -> None:
+        self._plane = plane
+        self._listen = listen
+        self._clock = clock
+        self._system = f"haproxy agent-check {plane.id}"
+        self._servers: list[asyncio.Server] = []
+        self._generation: int | None = None
+        self._rollouts = {backend.backend: Rollout(stale_after_ms=listen.stale_after_ms) for backend in plane.backends}
+        self._mapped = {f"{b.backend}/{s}": (b.backend, s) for b in plane.backends for s in mapped_servers(b)}
+        self._asked = asyncio.Event()
+
+    @property
+    def id(self) -> EnactorId:
+        return self._plane.id
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return int(self._servers[0].sockets[0].getsockname()[1])
+
+    async def start(self) -> None:
+        """Listen. Raises `Permanent` when the address cannot be had."""
+        try:
+            self._servers.append(await asyncio.start_server(self._serve_named, self._listen.host, self._listen.port))
+            for name, port in self._listen.ports.items():
+                self._servers.append(await asyncio.start_server(self._serve_one(name), self._listen.host, port))
+        except OSError as error:
+            await self.close()
+            raise Permanent(str(error), system=self._system, operation="listen", target=self._listen.host) from error
+
+    async def close(self) -> None:
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+
+    async def enact(self, steering: Steering, *, deadline_ms: int) -> EnactResult:
+        if self._generation is not None and self._generation > steering.generation:
+            detail = f"generation {self._generation} is there"
+            return self._result(steering, EnactOutcome.STALE, detail, found_generation=self._generation)
+        plans = self._plans(steering)
+        self._generation = steering.generation
+        for plan in plans:
+            if plan.problem is None:
+                self._rollouts[plan.backend.backend].begin(plan.targets, steering.generation)
+        if problems := [(plan.problem, plan.backend.backend) for plan in plans if plan.problem]:
+            failed = any(problem.outcome is EnactOutcome.FAILED for problem, _ in problems)
+            words = "; ".join(f"{backend}: {problem.detail}" for problem, backend in problems)
+            return self._result(steering, EnactOutcome.FAILED if failed else EnactOutcome.REFUSED, words)
+        try:
+            async with asyncio.timeout(deadline_ms / 1000):
+                await self._settled(plans, steering.generation)
+        except TimeoutError:
+            return self._result(steering, EnactOutcome.AMBIGUOUS, "not all servers have asked yet")
+        if self._generation != steering.generation:
+            detail = f"generation {self._generation} came in between"
+            return self._result(steering, EnactOutcome.STALE, detail, found_generation=self._generation)
+        return self._result(steering, EnactOutcome.APPLIED, "told")
+
+    async def read_back(self, *, deadline_ms: int) -> ReadBack:  # noqa: ARG002
+        now_ms = self._clock.now_ms()
+        heard = {name: rollout.heard(now_ms) for name, rollout in self._rollouts.items()}
+        if not any(heard.values()):
+            detail = f"not asked for {self._listen.stale_after_ms} ms"
+            raise Retryable(detail, system=self._system, operation="read back")
+        generations = {told.generation for servers in heard.values() for told in servers.values()}
+        found = []
+        for backend in self._plane.backends:
+            targets = {s: told.target for s, told in heard[backend.backend].items() if told.target is not None}
+            if targets:
+                found.append((backend, {s: _weight(target) for s, target in targets.items()}))
+        return ReadBack(
+            enactor=self.id,
+            at_ms=now_ms,
+            generation=generations.pop() if len(generations) == 1 else None,
+            shares_bp=shares_of_backends(found),
+            drifts=tuple(
+                Drift(enactor=self.id, what=name, wanted="to be asked for", found="not asked for lately", ours=True)
+                for name, (backend_name, server) in self._mapped.items()
+                if server not in heard[backend_name]
+            ),
+        )
+
+    def _plans(self, steering: Steering) -> list[BackendPlan]:
+        wanted_of = {entry.service: entry for entry in steering.services}
+        return [
+            plan_backend(self._plane, backend, wanted, self._assumed(backend))
+            for backend in self._plane.backends
+            if (wanted := wanted_of.get(backend.service)) is not None
+        ]
+
+    def _assumed(self, backend: BackendMap) -> dict[str, ServerState]:
+        """All mapped servers are taken to be there and up, in the state they were told to be in."""
+        told = self._rollouts[backend.backend].told
+        states = {}
+        for server in mapped_servers(backend):
+            target = told[server].target if server in told else None
+            admin = target.admin if target is not None else AdminState.READY
+            states[server] = ServerState(admin, 1, running=True, since_s=0, check_result=0, check_configured=False)
+        return states
+
+    async def _settled(self, plans: list[BackendPlan], generation: int) -> None:
+        rollouts = [self._rollouts[plan.backend.backend] for plan in plans]
+        while self._generation == generation:
+            now_ms = self._clock.now_ms()
+            if all(rollout.settled(now_ms) for rollout in rollouts):
+                return
+            self._asked.clear()
+            await self._asked.wait()
+
+    async def _serve_named(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        name = b""
+        with suppress(TimeoutError, OSError, ValueError):
+            async with asyncio.timeout(QUESTION_S):
+                name = await reader.readline()
+        await self._reply(name.decode("utf-8", "replace").strip(), writer)
+
+    def _serve_one(self, name: str) -> _Serve:
+        async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await self._reply(name, writer)
+
+        return serve
+
+    async def _reply(self, name: str, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            writer.write(self._answer(name))
+            await writer.drain()
+        writer.close()
+
+    def _answer(self, name: str) -> bytes:
+        if name not in self._mapped:
+            return CHANGES_NOTHING
+        backend, server = self._mapped[name]
+        target = self._rollouts[backend].tell(server, self._clock.now_ms())
+        self._asked.set()
+        match target:
+            case None:
+                return CHANGES_NOTHING
+            case Target(admin=AdminState.READY, weight=None):
+                return b"ready up\n"
+            case Target(admin=AdminState.READY, weight=weight):
+                return f"ready up {weight}%\n".encode()
+            case _:
+                return f"{target.admin}\n".encode()
+
+    def _result(self, steering: Steering, outcome: EnactOutcome, detail: str, found_generation: int | None = None) -> EnactResult:
+        return EnactResult(
+            enactor=self.id,
+            generation=steering.generation,
+            outcome=outcome,
+            at_ms=self._clock.now_ms(),
+            detail=detail,
+            found_generation=found_generation,
+        )
+
+
+def _weight(target: Target) -> int:
+    if target.admin is not AdminState.READY:
+        return 0
+    return 1 if target.weight is None else target.weight
