@@ -15,6 +15,10 @@ _DRAINS = frozenset({Cause.DEAD, Cause.DEGRADED, Cause.REBALANCE})
 """Automatic moves that take a site out; on the way back, what survivors give up is no drain."""
 
 
+_PACED = frozenset({Cause.DEGRADED, Cause.REBALANCE})
+"""Moves the velocity limit is for."""
+
+
 def capacity_short(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
     """Law 7: nobody is pushed above the utilisation limit. One that is above it and gains nothing is only told."""
     most_pm = context.policy.max_utilisation_pm
@@ -79,13 +83,17 @@ def standby_not_ready(proposal: Proposal, context: GateContext) -> Iterator[Find
 
 
 def velocity(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
-    """Law 16: so much of a service's share in so much time without a person. What leaves a dead site does not count."""
+    """Law 16: so much of a service's share in so much time without a person.
+
+    What leaves a dead site does not count, nor does the way back: it is paced by its own ramp, and must not use up what
+    a site that sickens on the way needs to be left again.
+    """
     policy = context.policy
     since_ms = context.now_ms - policy.velocity_window_ms
     before_bp = sum(
         move.moved_bp
         for move in context.moved
-        if move.at_ms > since_ms and move.cause not in (Cause.PERSON, Cause.DEAD)
+        if move.at_ms > since_ms and move.cause in _PACED
     )
     now_bp = sum(-proposal.change_bp(site) for site in proposal.losing if site not in proposal.dead_sites)
     if now_bp and before_bp + now_bp > policy.velocity_bp:
@@ -94,6 +102,7 @@ def velocity(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
             FindingCode.VELOCITY,
             f"{now_bp / 100:g} % now and {before_bp / 100:g} % before, within "
             f"{policy.velocity_window_ms // 60_000} min; without a person {policy.velocity_bp / 100:g} % may move",
+            instead=PASS if proposal.cause in (Cause.FAILBACK, Cause.RELEASE) else None,
             moved_bp=now_bp,
             moved_before_bp=before_bp,
             velocity_bp=policy.velocity_bp,

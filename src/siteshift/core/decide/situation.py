@@ -35,8 +35,16 @@ class Situation:
     now_ms: int
 
     def away(self, site: SiteId) -> bool:
-        """Whether traffic should leave this site, or stay away from it."""
-        return self.tracks[site].life in AWAY
+        """Whether traffic should leave this site, or stay away from it.
+
+        When every site should be left, those that still answer and that nobody forced out are the last resort: a sick
+        site, or one still held down, is better than a dead one (law 1).
+        """
+        if self.tracks[site].life not in AWAY:
+            return False
+        if any(track.life not in AWAY for track in self.tracks.values()):
+            return True
+        return self.signals[site] in (Signal.DEAD, Signal.FORCED_OUT, Signal.NO_EVIDENCE)
 
     def is_dead(self, site: SiteId) -> bool:
         return self.signals[site] is Signal.DEAD
