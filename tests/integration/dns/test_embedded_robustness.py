@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from contract.enactor_suite import suite_topology
 from siteshift.adapters.dns.embedded import EmbeddedDns
-from siteshift.adapters.dns.embedded_udp import DatagramServer, udp_socket
+from siteshift.adapters.dns.embedded_udp import DatagramServer, kernel_batches, udp_socket
 from siteshift.adapters.dns.zone import StaticRecord, ZoneConfig
 from siteshift.adapters.memory.clock import ManualClock
 from siteshift.core.model.units import EnactorId
@@ -112,6 +112,11 @@ def test_a_stranger_cannot_fill_memory_with_ways_of_asking() -> None:
     assert len(server._zone._known) <= 64
 
 
+def test_this_kernel_serves_in_batches() -> None:
+    """Else the tests below would not test what production runs."""
+    assert kernel_batches()
+
+
 async def test_garbage_on_the_sockets_does_not_disturb_others() -> None:
     async with serving(initial=steer(1)) as server:
         host, port = server.addresses[0]
@@ -165,7 +170,7 @@ async def test_the_portable_datagram_server_answers_alike() -> None:
         assert reply.rcode() == dns.rcode.NOERROR and reply.answer
     finally:
         client.close()
-        protocol.close()
+        await protocol.close()
 
 
 async def test_tcp_answers_many_queries_on_one_connection_however_they_are_cut() -> None:

@@ -107,7 +107,7 @@ class EmbeddedDns:
         udp, self._udp = self._udp, []
         tcp, self._tcp = self._tcp, []
         for server in udp:
-            server.close()
+            await server.close()
         for stream in tcp:
             await stream.close()
 

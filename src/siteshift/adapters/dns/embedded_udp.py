@@ -42,7 +42,9 @@ class _MmsgHdr(ctypes.Structure):
         ("control", ctypes.c_void_p),
         ("control_length", ctypes.c_size_t),
         ("flags", ctypes.c_int),
+        ("padding", ctypes.c_uint32),
         ("received", ctypes.c_uint32),
+        ("padding_after", ctypes.c_uint32),
     )
 
 
@@ -97,7 +99,7 @@ class BatchServer:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._fd, self._drain)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         self._loop.remove_reader(self._fd)
         self._sock.close()
 
@@ -137,6 +139,7 @@ class DatagramServer(asyncio.DatagramProtocol):
     def __init__(self, respond: Respond) -> None:
         self._respond = respond
         self._transport: asyncio.DatagramTransport | None = None
+        self._lost = asyncio.Event()
         self.dropped = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -148,9 +151,15 @@ class DatagramServer(asyncio.DatagramProtocol):
         if reply is not None and self._transport is not None:
             self._transport.sendto(reply, addr)
 
-    def close(self) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._lost.set()
+
+    async def close(self) -> None:
+        """Returns when the port is free."""
         if self._transport is not None:
             self._transport.close()
+            await self._lost.wait()
 
 
 def udp_socket(host: str, port: int) -> socket.socket:
