@@ -141,9 +141,7 @@ def test_two_of_them_do_not_share_anything() -> None:
 def test_every_exposed_sample_has_its_name_in_names_and_follows_the_conventions() -> None:
     metrics = Metrics()
     fill(metrics)
-    exposed = {
-        sample.name for family in text_string_to_metric_families(metrics.render().decode()) for sample in family.samples
-    }
+    exposed = {sample.name for family in text_string_to_metric_families(metrics.render().decode()) for sample in family.samples}
     assert exposed <= metrics.names()
     assert not [name for name in exposed if name.endswith(("_ms", "_bp", "_pm", "_us", "_created"))]
     assert CONTENT_TYPE.startswith("text/plain")
