@@ -14,6 +14,7 @@ SLOTS = 200
 FIRST_NET = 10
 PORTS = (8080, 18080, 28080, 23080, 26080)
 """Tried in turn: something else on the machine may listen on one of them on all addresses."""
+DNS_PORTS = (5300, 15300, 25300)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

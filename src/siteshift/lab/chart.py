@@ -183,9 +183,7 @@ def _frame(axes: Axes) -> str:
     for mark in axes.marks:
         if axes.holds(mark.at_s):
             x = axes.x(mark.at_s)
-            parts.append(
-                f'<line class="mark {mark.css}" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{axes.height - BOTTOM}"/>'
-            )
+            parts.append(f'<line class="mark {mark.css}" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{axes.height - BOTTOM}"/>')
     return "".join(parts) + _time_axis(axes)
 
 

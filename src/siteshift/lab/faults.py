@@ -91,9 +91,7 @@ class MemberFlap:
     up_ms: int = 1_000
 
 
-Fault = (
-    Crash | Hang | BlackHole | Errors | Latency | SlowMember | ProbeLie | HealthPageBroken | MemberCrash | MemberFlap
-)
+Fault = Crash | Hang | BlackHole | Errors | Latency | SlowMember | ProbeLie | HealthPageBroken | MemberCrash | MemberFlap
 
 FAULTS: dict[str, type[Fault]] = {
     "crash": Crash,

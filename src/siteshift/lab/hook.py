@@ -120,8 +120,7 @@ async def _answer(head: bytes, reader: asyncio.StreamReader, writer: asyncio.Str
     status, body = await respond(method, target)
     reason = "OK" if status == 200 else "Not Found"
     writer.write(
-        f"HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+        f"HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
     )
     await writer.drain()
 

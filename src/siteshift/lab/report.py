@@ -81,8 +81,7 @@ def render(run: Run) -> str:
         losses_table=_losses_table(run),
         event_rows=_event_rows(run),
         parameters="".join(
-            f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
-            for name, value in run.parameters.items()
+            f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in run.parameters.items()
         ),
         data=json.dumps(plots.hover_data(), separators=(",", ":")).replace("<", "\\u003c"),
     )
@@ -138,9 +137,7 @@ class _Plots:
             highest = max(highest, entry.lost)
         for site, css in [*self._css.items(), (UNPLACED, "s9")]:
             points = [
-                (self._s(entry.at_ms), float(entry.sites[site].lost_total))
-                for entry in self._run.bins
-                if site in entry.sites
+                (self._s(entry.at_ms), float(entry.sites[site].lost_total)) for entry in self._run.bins if site in entry.sites
             ]
             layers.append(Bars(label=site, css=css, points=points, width_s=BIN_MS / 1000))
         return plot_bars(self._axes(nice_top(highest, 4), "requests lost per 100 ms", 210), layers)
@@ -187,8 +184,7 @@ class _Plots:
             window = self._run.bins[start : start + size]
             at_ms = window[-1].at_ms + BIN_MS
             text = [
-                f"{label}: {seen[at_ms].get(site, 0) / 100:.1f} % of traffic, "
-                f"{used[site].get(at_ms, 0) / 10:.0f} % used"
+                f"{label}: {seen[at_ms].get(site, 0) / 100:.1f} % of traffic, {used[site].get(at_ms, 0) / 10:.0f} % used"
                 for site, label in self._run.labels.items()
             ]
             text.append(f"lost in this second: {sum(entry.lost for entry in window)}")
@@ -216,9 +212,7 @@ def _mark_legend(run: Run) -> list[tuple[str, str]]:
 
 
 def _legend(entries: Sequence[tuple[str, str]]) -> str:
-    return "".join(
-        f'<span class="key"><i class="swatch {css}"></i>{html.escape(label)}</span>' for css, label in entries
-    )
+    return "".join(f'<span class="key"><i class="swatch {css}"></i>{html.escape(label)}</span>' for css, label in entries)
 
 
 def _verdict(criteria: Sequence[Criterion]) -> str:

@@ -124,9 +124,7 @@ class Request:
         "address", "done", "head", "started_ms", "started_s", "tries_left", "user",
     )  # fmt: skip
 
-    def __init__(
-        self, *, user: User, started_ms: int, started_s: float, tries_left: int, head: bytes, finish: Finish
-    ) -> None:
+    def __init__(self, *, user: User, started_ms: int, started_s: float, tries_left: int, head: bytes, finish: Finish) -> None:
         self.user = user
         self.started_ms = started_ms
         self.started_s = started_s

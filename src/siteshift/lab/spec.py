@@ -64,6 +64,11 @@ class SiteSpec:
     hook: str
     members: tuple[MemberSpec, ...]
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """What lives in the site: its front and its members. The hook stands outside."""
+        return (self.front, *(member.address for member in self.members))
+
     def capacity_rps(self, role: MemberRole) -> int:
         return sum(member.capacity_rps for member in self.members if member.role is role)
 
@@ -105,7 +110,10 @@ class NoiseSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabSpec:
-    """One lab. ``queue_ms`` is how much work a member lets wait before it answers 503."""
+    """One lab. ``queue_ms`` is how much work a member lets wait before it answers 503.
+
+    ``balancer`` is the address of the load balancer between clients and members, in the forms that have one.
+    """
 
     sites: tuple[SiteSpec, ...]
     folder: str
@@ -113,6 +121,7 @@ class LabSpec:
     dns: str
     dns_port: int
     anchors: tuple[str, ...] = ()
+    balancer: str = ""
     clients: ClientSpec = field(default_factory=ClientSpec)
     noise: NoiseSpec = field(default_factory=NoiseSpec)
     start_ms: int = 1_500
@@ -158,9 +167,7 @@ class LabSpec:
 def load_spec(path: Path) -> LabSpec:
     """Read what `LabSpec.save` wrote."""
     raw = json.loads(path.read_text())
-    sites = tuple(
-        SiteSpec(**{**site, "members": tuple(_member(member) for member in site["members"])}) for site in raw["sites"]
-    )
+    sites = tuple(SiteSpec(**{**site, "members": tuple(_member(member) for member in site["members"])}) for site in raw["sites"])
     clients = ClientSpec(**{**raw["clients"], "direct": tuple(raw["clients"]["direct"])})
     noise = NoiseSpec(**raw["noise"])
     return LabSpec(**{**raw, "sites": sites, "clients": clients, "noise": noise, "anchors": tuple(raw["anchors"])})

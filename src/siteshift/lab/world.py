@@ -26,27 +26,32 @@ from types import TracebackType
 
 from siteshift.core.model.codes import MemberRole
 from siteshift.lab import faults
-from siteshift.lab.addresses import Slot, claim_slot, free_port
+from siteshift.lab.addresses import DNS_PORTS, PORTS
+from siteshift.lab.balancer import Balancer
 from siteshift.lab.children import Children
 from siteshift.lab.control import ControlError, Message, ask
-from siteshift.lab.faults import Fault, FaultImpossible
+from siteshift.lab.faults import Fault
+from siteshift.lab.ground import EDGE, Ground, Loopback, listens
 from siteshift.lab.setup import NodeOptions, write_config
 from siteshift.lab.spec import THREE_SITES, ClientSpec, LabSpec, NoiseSpec, SiteShape, build_sites
 from siteshift.lab.timeline import Timeline
 
 HOOK = "siteshift.lab.hook"
 DNS_HOST = "0.53"
+EDGE_HOST = "0.1"
+BALANCER_HOST = "0.10"
 ANCHOR_HOSTS = ("250.1", "250.2", "251.1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabShape:
-    """What to build. ``folder`` None: a temporary one, removed at the end."""
+    """What to build. ``folder`` None: a temporary one, removed at the end. ``balancer`` None: users reach site fronts."""
 
     sites: tuple[SiteShape, ...] = THREE_SITES
     clients: ClientSpec = field(default_factory=ClientSpec)
     noise: NoiseSpec = field(default_factory=NoiseSpec)
     node: NodeOptions = field(default_factory=NodeOptions)
+    balancer: Balancer | None = None
     start_ms: int = 1_500
     queue_ms: int = 800
     seed: int = 1
@@ -54,11 +59,14 @@ class LabShape:
 
 
 class Lab:
-    """A running lab. Use as an async context manager; sites, hooks and anchors run inside the block."""
+    """A running lab. Use as an async context manager; sites, hooks and anchors run inside the block.
 
-    def __init__(self, shape: LabShape) -> None:
+    ``ground`` None: loopback. `Namespaces` needs root and makes the black hole possible.
+    """
+
+    def __init__(self, shape: LabShape, ground: Ground | None = None) -> None:
         self.shape = shape
-        self._slot: Slot = claim_slot()
+        self._ground: Ground = Loopback() if ground is None else ground
         self._made_folder = shape.folder is None
         folder = shape.folder or Path(tempfile.mkdtemp(prefix="siteshift-lab-"))
         folder.mkdir(parents=True, exist_ok=True)
@@ -68,20 +76,22 @@ class Lab:
         self._closed = False
 
     def _lay_out(self, folder: Path) -> LabSpec:
-        shape, prefix = self.shape, self._slot.prefix
+        shape, prefix = self.shape, self._ground.prefix
         anchors = tuple(f"{prefix}.{host}" for host in ANCHOR_HOSTS)
-        dns = f"{prefix}.{DNS_HOST}"
+        dns, balancer = f"{prefix}.{DNS_HOST}", f"{prefix}.{BALANCER_HOST}"
         sites = build_sites(shape.sites, prefix=prefix, port=0, load_rps=shape.clients.load_rps)
-        fronts = [site.front for site in sites]
-        port = free_port([dns, *anchors, *fronts, *(member.address for site in sites for member in site.members)])
+        inside = [address for site in sites for address in site.addresses]
+        port = self._ground.port([dns, balancer, *anchors, *inside], PORTS)
+        direct = (balancer,) if shape.balancer else shape.clients.direct
         return LabSpec(
             sites=build_sites(shape.sites, prefix=prefix, port=port, load_rps=shape.clients.load_rps),
             folder=str(folder),
             port=port,
             dns=dns,
-            dns_port=free_port([dns], candidates=(5300, 15300, 25300)),
+            dns_port=self._ground.port([dns], DNS_PORTS),
             anchors=anchors,
-            clients=replace(shape.clients, seed=shape.seed),
+            balancer=balancer if shape.balancer else "",
+            clients=replace(shape.clients, seed=shape.seed, direct=direct),
             noise=shape.noise,
             start_ms=shape.start_ms,
             queue_ms=shape.queue_ms,
@@ -101,9 +111,7 @@ class Lab:
             raise
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._leave()
 
     def _leave(self) -> None:
@@ -123,25 +131,44 @@ class Lab:
         self._closed = True
         atexit.unregister(self.close)
         self.children.stop_all()
-        self._slot.release()
+        self._ground.release()
         if self._made_folder:
             shutil.rmtree(self.spec.path, ignore_errors=True)
 
     # ---- the world ---------------------------------------------------------------------------------------------
 
     async def _start_world(self) -> None:
-        self.spec.save()
-        self.children.start_python("anchors", HOOK, *self._spec_option, "--anchors")
-        for site in self.spec.sites:
-            if site.capacity_rps(MemberRole.STANDBY):
-                self.children.start_python(f"hook-{site.id}", HOOK, *self._spec_option, "--site", site.id)
+        spec = self.spec
+        spec.save()
+        hooks = {f"hook-{site.id}": site for site in spec.sites if site.capacity_rps(MemberRole.STANDBY)}
+        edge = [f"{self._ground.prefix}.{EDGE_HOST}", spec.dns, spec.balancer, *spec.anchors]
+        edge += [site.hook for site in hooks.values()]
+        await self._ground.prepare(
+            self.children, [address for address in edge if address], {site.id: site.addresses for site in spec.sites}
+        )
+        self._start_python("anchors", HOOK, "--anchors")
+        for name, site in hooks.items():
+            self._start_python(name, HOOK, "--site", site.id)
         await asyncio.gather(*(self.start_site(site) for site in self.site_ids))
-        for name, address in self._listeners():
-            await self.children.until_ready(name, lambda address=address: _listens(address, self.spec.port))  # type: ignore[misc]
+        await self._until_listens("anchors", spec.anchors[-1])
+        for name, site in hooks.items():
+            await self._until_listens(name, site.hook)
+        if self.shape.balancer is not None:
+            await self._start_balancer(self.shape.balancer)
 
-    def _listeners(self) -> list[tuple[str, str]]:
-        hooks = [(f"hook-{site.id}", site.hook) for site in self.spec.sites if f"hook-{site.id}" in self.children]
-        return [("anchors", address) for address in self.spec.anchors] + hooks
+    async def _start_balancer(self, balancer: Balancer) -> None:
+        for site, member in balancer.warm_standbys(self.spec):
+            await self.tell(site, {"do": "open", "member": member})
+        path = balancer.write(self.spec)
+        self.children.start("haproxy", ["haproxy", "-db", "-f", str(path)], prefix=self._ground.enter(EDGE))
+        await self._until_listens("haproxy", self.spec.balancer)
+
+    async def _until_listens(self, name: str, address: str) -> None:
+        pid = self.children[name].pid
+        await self.children.until_ready(name, lambda: listens(pid, address, self.spec.port))
+
+    def _start_python(self, name: str, module: str, *options: str, place: str = EDGE) -> None:
+        self.children.start_python(name, module, *self._spec_option, *options, prefix=self._ground.enter(place))
 
     @property
     def _spec_option(self) -> Sequence[str]:
@@ -155,7 +182,7 @@ class Lab:
         """Start the site's process and wait until it serves. Does nothing when it runs."""
         if site in self.children and self.children[site].is_running:
             return
-        self.children.start_python(site, "siteshift.lab.site", *self._spec_option, "--site", site)
+        self._start_python(site, "siteshift.lab.site", "--site", site, place=site)
         await self._until_answers(site)
 
     async def _until_answers(self, name: str) -> None:
@@ -184,12 +211,12 @@ class Lab:
             self.children[site].send(number)
 
     def cut_site(self, site: str) -> None:
-        """Loopback has no wires to cut."""
-        raise FaultImpossible(f"a black hole at {site} needs the lab's network namespaces")
+        """Make packets to and from the site vanish. Raises `FaultImpossible` on loopback."""
+        self._ground.cut(site)
 
     def mend_site(self, site: str) -> None:
-        """See `cut_site`."""
-        self.cut_site(site)
+        """Let packets through again."""
+        self._ground.mend(site)
 
     async def apply(self, fault: Fault) -> None:
         """Hurt the world."""
@@ -203,7 +230,7 @@ class Lab:
 
     async def start_clients(self) -> None:
         """Start the population; the load begins at once."""
-        self.children.start_python("clients", "siteshift.lab.clients", *self._spec_option)
+        self._start_python("clients", "siteshift.lab.clients")
         await self._until_answers("clients")
 
     async def set_load(self, rps: int) -> None:
@@ -212,9 +239,17 @@ class Lab:
 
     async def start_node(self) -> None:
         """Write the configuration and start ``siteshift run``; returns when its API socket answers."""
-        config = write_config(self.spec, self.shape.node)
-        self.children.start("node", [*_node_command(), "run", "--config", str(config)])
+        config = self.write_config()
+        command = [*_node_command(), "run", "--config", str(config)]
+        self.children.start("node", command, prefix=self._ground.enter(EDGE))
         await self.children.until_ready("node", lambda: _unix_listens(self.api_socket), deadline_s=30)
+
+    def write_config(self) -> Path:
+        """Write the node's configuration for this form of the lab."""
+        options, balancer = self.shape.node, self.shape.balancer
+        if balancer is not None:
+            options = replace(options, sections={**balancer.sections(self.spec), **options.sections})
+        return write_config(self.spec, options)
 
     @property
     def api_socket(self) -> Path:
@@ -238,12 +273,6 @@ def _node_command() -> list[str]:
     """The installed entry point beside this interpreter, else the module."""
     script = Path(sys.executable).parent / "siteshift"
     return [str(script)] if script.exists() else [sys.executable, "-m", "siteshift"]
-
-
-def _listens(address: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(0.5)
-        return probe.connect_ex((address, port)) == 0
 
 
 def _unix_listens(path: Path) -> bool:

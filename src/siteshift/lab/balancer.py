@@ -1,0 +1,154 @@
+"""The HAProxy between clients and members, and the ways to configure it that are compared.
+
+One backend holds the members of all sites; weights make the shares. In every form the request line, the time-outs and
+the weights are the same; what differs is who notices a fault and who opens the standby.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from siteshift.core.model.codes import MemberRole
+from siteshift.lab.spec import SERVICE, LabSpec, MemberSpec, SiteSpec
+
+BACKEND = f"be_{SERVICE}"
+WIDE_BACKEND = f"be_{SERVICE}_wide"
+WEIGHT_PER_SHARE = 200
+"""A member's weight is its site's share times this over its site's active members: 100 for the default's biggest."""
+
+
+class Watcher(StrEnum):
+    """Who looks after the members.
+
+    ``node``: siteshift by the runtime API; HAProxy checks nothing. ``nobody``: the floor of the comparison.
+    ``defaults``: HAProxy's checks as they come (2 s, fall 3, rise 2). ``tuned``: 1 s, 200 ms once something failed,
+    errors in traffic count (`observe layer7`), failed connections go to another server.
+    ``tuned_wide``: the same, and standbys that run all the time and join once three servers are down.
+    """
+
+    NODE = "node"
+    NOBODY = "nobody"
+    DEFAULTS = "defaults"
+    TUNED = "tuned"
+    TUNED_WIDE = "tuned_wide"
+
+
+class Retry(StrEnum):
+    """What HAProxy does with a request that failed.
+
+    ``none``: its default, the same server again. ``redispatch``: another server when the connection failed.
+    ``bounded``: also once more on an empty answer or a 500, never on a time-out (that turns a hang into a storm).
+    """
+
+    NONE = "none"
+    REDISPATCH = "redispatch"
+    BOUNDED = "bounded"
+
+
+CHECKS = {
+    Watcher.NODE: "",
+    Watcher.NOBODY: "",
+    Watcher.DEFAULTS: "check",
+    Watcher.TUNED: "check inter 1s fastinter 200ms fall 3 rise 2 observe layer7",
+    Watcher.TUNED_WIDE: "check inter 1s fastinter 200ms fall 3 rise 2 observe layer7",
+}
+RETRIES = {
+    Retry.NONE: ["retries 3"],
+    Retry.REDISPATCH: ["retries 3", "option redispatch 1"],
+    Retry.BOUNDED: ["retries 2", "option redispatch 1", "retry-on conn-failure empty-response 500"],
+}
+DEFAULT_RETRY = {
+    Watcher.NODE: Retry.BOUNDED,
+    Watcher.NOBODY: Retry.NONE,
+    Watcher.DEFAULTS: Retry.NONE,
+    Watcher.TUNED: Retry.REDISPATCH,
+    Watcher.TUNED_WIDE: Retry.REDISPATCH,
+}
+TIMEOUTS = ["timeout connect 300ms", "timeout client 30s", "timeout server 5s", "timeout check 800ms", "timeout queue 1s"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balancer:
+    """How HAProxy is set up. ``retry`` None: what goes with the watcher."""
+
+    watcher: Watcher = Watcher.NODE
+    retry: Retry | None = None
+
+    def write(self, spec: LabSpec) -> Path:
+        """Write ``haproxy.cfg`` into the lab's folder and return its path."""
+        path = spec.path / "haproxy.cfg"
+        path.write_text(self.config(spec))
+        return path
+
+    def config(self, spec: LabSpec) -> str:
+        """The configuration file's text."""
+        retry = self.retry or DEFAULT_RETRY[self.watcher]
+        lines = ["global", f"    stats socket {admin_socket(spec)} mode 600 level admin", "    maxconn 8000"]
+        lines += ["    nbthread 1", "defaults", "    mode http", "    option http-keep-alive", "    http-reuse safe"]
+        lines += [f"    {line}" for line in (*TIMEOUTS, *RETRIES[retry])]
+        lines += ["frontend users", f"    bind {spec.balancer}:{spec.port}"]
+        if self.watcher is Watcher.TUNED_WIDE:
+            full = sum(member.role is MemberRole.ACTIVE for site in spec.sites for member in site.members)
+            lines.append(f"    use_backend {WIDE_BACKEND} if {{ nbsrv({BACKEND}) lt {full - 2} }}")
+        lines += [f"    default_backend {BACKEND}", *self._backend(spec)]
+        if self.watcher is Watcher.TUNED_WIDE:
+            lines += self._wide_backend(spec)
+        return "\n".join(lines) + "\n"
+
+    def _backend(self, spec: LabSpec) -> list[str]:
+        lines = [f"backend {BACKEND}", "    balance roundrobin"]
+        if check := CHECKS[self.watcher]:
+            lines.append("    option httpchk GET /healthz")
+        for site in spec.sites:
+            for member in site.members:
+                if member.role is MemberRole.ACTIVE:
+                    lines.append(f"    {_server(site, member)} {check}".rstrip())
+                elif self.watcher is Watcher.NODE:
+                    lines.append(f"    {_server(site, member)} disabled")
+        return lines
+
+    def _wide_backend(self, spec: LabSpec) -> list[str]:
+        """Active members by the verdict of the narrow backend's checks, and the standbys by their own."""
+        lines = [f"backend {WIDE_BACKEND}", "    balance roundrobin", "    option httpchk GET /healthz"]
+        for site in spec.sites:
+            for member in site.members:
+                if member.role is MemberRole.ACTIVE:
+                    lines.append(f"    {_server(site, member)} track {BACKEND}/{server_name(member)}")
+                else:
+                    lines.append(f"    {_server(site, member)} {CHECKS[self.watcher]}")
+        return lines
+
+    def warm_standbys(self, spec: LabSpec) -> list[tuple[str, str]]:
+        """The (site, member) pairs that must run before HAProxy starts."""
+        if self.watcher is not Watcher.TUNED_WIDE:
+            return []
+        standby = [member for site in spec.sites for member in site.members if member.role is MemberRole.STANDBY]
+        return [(member.site, member.name) for member in standby]
+
+    def sections(self, spec: LabSpec) -> dict[str, object]:
+        """The sections of the node's configuration that this form replaces."""
+        backend = {"service": SERVICE, "backend": BACKEND}
+        enactor = {"id": "lb", "kind": "haproxy", "address": f"unix:{admin_socket(spec)}", "backends": [backend]}
+        return {
+            "enactors": [enactor],
+            "traffic": [{"id": "traffic-lb", "kind": "haproxy", "enactor": "lb", "every_s": 1}],
+            "evidence": [{"id": "stat-lb", "kind": "haproxy_stat", "enactor": "lb", "every_s": 1}],
+        }
+
+
+def admin_socket(spec: LabSpec) -> str:
+    """The runtime API."""
+    return str(spec.path / "haproxy.sock")
+
+
+def server_name(member: MemberSpec) -> str:
+    """The name of a member's ``server`` line: the pattern siteshift takes by default."""
+    return f"{member.site}-{member.name}"
+
+
+def _server(site: SiteSpec, member: MemberSpec) -> str:
+    active = sum(other.role is MemberRole.ACTIVE for other in site.members)
+    weight = max(1, min(256, round(site.nominal_bp / 10_000 * WEIGHT_PER_SHARE * 4 / active)))
+    return f"server {server_name(member)} {member.address}:{member.port} weight {weight}"
