@@ -10,8 +10,8 @@ import pytest
 
 from lab.a_fault import CAPACITIES, EVENTS, FAULT_MS, bins
 from siteshift.lab.chart import nice_step, nice_top
-from siteshift.lab.measure import NodeEvent, measure
-from siteshift.lab.report import Criterion, Run, SharesAt, render, write_report
+from siteshift.lab.measure import HIGHLIGHT, NodeEvent, SharesAt, measure
+from siteshift.lab.report import Criterion, Run, render, write_report
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 
@@ -29,7 +29,7 @@ def a_run() -> Run:
             SharesAt(at_ms=10_950, shares_bp={"pangyo": 0, "gasan": 5_000, "anyang": 5_000}),
         ],
         capacities=CAPACITIES,
-        events=[*EVENTS, NodeEvent(at_ms=12_000, kind="highlight", text="standby ready", site="gasan")],
+        events=[*EVENTS, NodeEvent(at_ms=12_000, kind=HIGHLIGHT, text="standby ready", site="gasan")],
         criteria=[Criterion(text="left within 1 s", is_met=True, found="0.91 s")],
         parameters={"load": "100 requests/s"},
         return_ms=25_000,

@@ -21,7 +21,7 @@ T95_WINDOW_MS = 3_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeEvent:
-    """Something the node said or did. ``kind`` is one of `KINDS` or free text for the report's event list."""
+    """Something the node said or did. The report marks all kinds but `NOTE` in its time line."""
 
     at_ms: int
     kind: str
@@ -32,7 +32,16 @@ class NodeEvent:
 SUSPICION = "suspicion"
 DIAGNOSIS = "diagnosis"
 WRITE = "write"
-KINDS = (SUSPICION, DIAGNOSIS, WRITE)
+HIGHLIGHT = "highlight"
+NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharesAt:
+    """The desired shares (basis points by site) from an instant on."""
+
+    at_ms: int
+    shares_bp: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from string import Template
 
 from siteshift.lab.chart import Axes, Bars, Limit, Mark, Series, Stroke, nice_top, plot_bars, plot_events, plot_lines
-from siteshift.lab.measure import CapacitySample, Milestones, NodeEvent, shares_seen, utilisation
+from siteshift.lab.measure import HIGHLIGHT, CapacitySample, Milestones, NodeEvent, SharesAt, shares_seen, utilisation
 from siteshift.lab.timeline import BIN_MS, UNPLACED, Bin, totals
 
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -28,14 +28,6 @@ class Criterion:
     text: str
     is_met: bool
     found: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SharesAt:
-    """The desired shares (basis points by site) from an instant on."""
-
-    at_ms: int
-    shares_bp: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +159,7 @@ class _Plots:
         marks += [
             Mark(at_s=self._s(event.at_ms), css="m-event", label=event.text[:60])
             for event in self._run.events
-            if event.kind == "highlight" and event.text not in known
+            if event.kind == HIGHLIGHT and event.text not in known
         ]
         return plot_events(self._axes(1, ""), marks)
 

@@ -90,6 +90,7 @@ PROBES: list[Yaml] = [
             {"path": "/login", "extract": {"token": "token=(.+)"}},
             {"path": "/fetch?token={token}"},
         ],
+        "twin": {"path": "/no-such-page"},
     },
 ]
 """What a person would configure: the health page, and what users do. A health page may lie; a journey cannot."""
@@ -122,9 +123,9 @@ def _driver(spec: LabSpec, site: SiteSpec) -> Yaml:
         "id": f"hook-{site.id}",
         "kind": "http_hook",
         "timeout_ms": 2_000,
-        "activate": {"method": "POST", "url": f"{base}/activate?member={{name}}"},
-        "retire": {"method": "POST", "url": f"{base}/retire?member={{name}}"},
-        "phase": {"url": f"{base}/phase?member={{name}}", "ready_match": '"phase": "ready"'},
+        "activate_url": f"{base}/activate?member={{name}}",
+        "retire_url": f"{base}/retire?member={{name}}",
+        "phase_url": f"{base}/phase?member={{name}}",
     }
 
 
