@@ -250,7 +250,7 @@ def powerdns(directory: Path) -> Iterator[DnsServer]:
     directory.mkdir(parents=True, exist_ok=True)
     pdns = program("pdns_server", "pdns-server")
     assert PDNS_SCHEMA.exists(), f"{PDNS_SCHEMA} is missing: apt-get install pdns-backend-sqlite3"
-    _powerdns_database(directory / "pdns.db")
+    powerdns_database(directory / "pdns.db")
 
     def command(port: int) -> list[str]:
         (directory / "pdns.conf").write_text(
@@ -275,11 +275,12 @@ distributor-threads=2
         yield server
 
 
-def _powerdns_database(path: Path) -> None:
+def powerdns_database(path: Path, more: tuple[tuple[str, int, str, str], ...] = ()) -> None:
+    """A database with the zone, the key, and ``more`` records."""
     with sqlite3.connect(path) as database:
         database.executescript(PDNS_SCHEMA.read_text())
         database.execute("INSERT INTO domains (id, name, type) VALUES (1, ?, 'NATIVE')", (ZONE,))
-        for name, ttl, kind, value in ZONE_LINES:
+        for name, ttl, kind, value in (*ZONE_LINES, *more):
             owner = f"{name}.{ZONE}" if name else ZONE
             content = value.rstrip(".") if kind == "NS" else value.replace(f"{ZONE}.", ZONE)
             database.execute(

@@ -78,7 +78,7 @@ class EmbeddedDns:
         for service in self._services.values():
             self._compiled[service.id] = self._compile(service, nominal(service, NOMINAL_TTL_S))
         if initial is not None:
-            plan = {service.id: self._renew(service, initial) for service in self._services.values()}
+            plan = {service.id: self._renew(service, initial.of(service.id)) for service in self._services.values()}
             self._swap(initial, plan)
         else:
             self._zone = self._served(0, {})
@@ -176,17 +176,17 @@ class EmbeddedDns:
             same = steering.generation == found.generation
             detail = "the same generation with other steering" if same else "an older generation"
             return self._result(steering, EnactOutcome.STALE, detail)
+        entries = {entry.service: entry for entry in steering.services}
         plan: dict[ServiceId, SteeredName | None] = {}
         for count, service in enumerate(self._services.values()):
-            plan[service.id] = self._renew(service, steering)
+            plan[service.id] = self._renew(service, entries.get(service.id))
             if count % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
         self._swap(steering, plan)
         return self._result(steering, EnactOutcome.APPLIED, "")
 
-    def _renew(self, service: Service, steering: Steering) -> SteeredName | None:
+    def _renew(self, service: Service, entry: ServiceSteering | None) -> SteeredName | None:
         """The service under a steering: compiled anew, unchanged, or None when it leads nowhere."""
-        entry = steering.of(service.id)
         old = self._compiled[service.id]
         if entry is None:
             return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import struct
 from dataclasses import dataclass
 
@@ -14,7 +13,7 @@ import dns.rdatatype
 
 from siteshift.adapters.dns.embedded_query import HEADER_BYTES
 from siteshift.adapters.dns.embedded_slots import SLOTS, VARIANTS_MAX, Walk, slot_table
-from siteshift.adapters.dns.targets import AnswerShare, Family
+from siteshift.adapters.dns.targets import AnswerShare, Family, packed
 from siteshift.adapters.dns.zone import StaticRecord, ZoneConfig
 from siteshift.core.model.units import ServiceId, SiteId
 
@@ -84,7 +83,7 @@ def steered_set(shares: tuple[AnswerShare, ...], family: Family, ttl_s: int, sta
     rotations = tuple(min(len(share.addresses), room) for share in shares)
     variants: list[Variant] = []
     for share, turns in zip(shares, rotations, strict=True):
-        tails = tuple(record_tail(family, ttl_s, ipaddress.ip_address(text).packed) for text in share.addresses)
+        tails = tuple(record_tail(family, ttl_s, packed(text)) for text in share.addresses)
         variants.extend(Variant(site=share.site, tails=tails[turn:] + tails[:turn]) for turn in range(turns))
     table = slot_table(tuple(share.share_bp for share in shares), rotations)
     return SteeredSet(variants=tuple(variants), walk=Walk(table, len(variants), start % SLOTS))

@@ -108,8 +108,9 @@ def wanted_names(
 ) -> dict[dns.name.Name, WantedName]:
     """What each name should hold. A service that the steering leads nowhere is left out: it keeps what it has."""
     wanted: dict[dns.name.Name, WantedName] = {}
+    entries = {entry.service: entry for entry in steering.services}
     for service_id, own in names.items():
-        entry = steering.of(service_id)
+        entry = entries.get(service_id)
         if entry is None:
             continue
         shares = {family: answer_shares(services[service_id], entry, family) for family in Family}

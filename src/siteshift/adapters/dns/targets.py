@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.topology import Service
@@ -35,8 +36,9 @@ class AnswerShare:
     addresses: tuple[str, ...]
 
 
+@lru_cache(maxsize=65_536)
 def family_of(address: str) -> Family:
-    """The family an address belongs to."""
+    """The family an address belongs to. Kept: every change of steering asks it of every address."""
     return Family.V6 if ipaddress.ip_address(address).version == 6 else Family.V4
 
 
@@ -45,6 +47,7 @@ def of_family(addresses: tuple[str, ...], family: Family) -> tuple[str, ...]:
     return tuple(dict.fromkeys(canonical(address) for address in addresses if family_of(address) is family))
 
 
+@lru_cache(maxsize=65_536)
 def canonical(address: str) -> str:
     """The one spelling of an address (RFC 5952)."""
     return str(ipaddress.ip_address(address))
@@ -69,6 +72,12 @@ def answer_shares(service: Service, entry: ServiceSteering, family: Family) -> t
     if shed:
         found.append(AnswerShare(site=None, share_bp=entry.shed_bp, addresses=shed))
     return tuple(found)
+
+
+@lru_cache(maxsize=65_536)
+def packed(address: str) -> bytes:
+    """The address as it stands in a record."""
+    return ipaddress.ip_address(address).packed
 
 
 def nominal(service: Service, ttl_s: int) -> ServiceSteering:
