@@ -11,6 +11,7 @@ What follows from being asked
 * Servers ask one after another, so a server is told to give less only after all that give more were told (`rollout`).
 * A write is done when all that ask were told; a deadline before that is `AMBIGUOUS`: they will be told when they ask.
 * What HAProxy has is what it was *told*; its health checks are not seen here. Not asked lately is unknown.
+* Its ``maint`` for a resting standby overrules `HaproxyServerStandby`: start standbys by an HTTP or command hook here.
 * One enactor serves one HAProxy: two of them asking here would each hear only a part.
 """
 

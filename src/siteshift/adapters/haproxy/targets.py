@@ -30,12 +30,18 @@ FULL_PM = 1_000
 
 
 class Target(NamedTuple):
-    """What one server shall be. ``weight`` None: any weight above 0 (static algorithms, servers that do not serve)."""
+    """What one server shall be. ``weight`` None: any weight above 0 (static algorithms, servers that do not serve).
+
+    ``or_else`` is as good as ``admin`` where it is found: somebody else may choose between the two.
+    """
 
     admin: AdminState
     weight: int | None = None
+    or_else: AdminState | None = None
 
     def met_by(self, state: ServerState) -> bool:
+        if state.admin is self.or_else:
+            return True
         if self.admin is not state.admin:
             return False
         return self.admin is not AdminState.READY or state.weight == self.weight or self._any_weight(state)
@@ -159,7 +165,7 @@ def _targets(
     targets = {}
     for mapped in backend.servers:
         if mapped.server in states and mapped.server not in fractions:
-            targets[mapped.server] = Target(_resting(mapped, wanted, states[mapped.server]))
+            targets[mapped.server] = _resting(mapped, wanted)
     for server in backend.shed_servers:
         if server in states and server not in fractions:
             targets[server] = Target(AdminState.DRAIN)
@@ -169,13 +175,13 @@ def _targets(
     return targets | {server: Target(AdminState.READY, weight) for server, weight in weights.items()}
 
 
-def _resting(mapped: ServerMap, wanted: ServiceSteering, state: ServerState) -> AdminState:
+def _resting(mapped: ServerMap, wanted: ServiceSteering) -> Target:
     """How a server that gets nothing shall wait."""
     if mapped.member is None or mapped.member in wanted.members_pm:
-        return AdminState.DRAIN
-    if mapped.role is MemberRole.STANDBY and state.admin is AdminState.DRAIN:
-        return AdminState.DRAIN
-    return AdminState.MAINT
+        return Target(AdminState.DRAIN)
+    if mapped.role is MemberRole.STANDBY:
+        return Target(AdminState.MAINT, or_else=AdminState.DRAIN)
+    return Target(AdminState.MAINT)
 
 
 def site_groups(backend: BackendMap) -> list[list[str]]:
