@@ -314,6 +314,17 @@ async def test_signals_stop_and_reload() -> None:
         loop.remove_signal_handler(number)
 
 
+async def test_who_wants_to_know_hears_of_the_stop_at_once_and_once() -> None:
+    heard: list[str] = []
+    supervisor = Supervisor()
+    supervisor.when_stopping(heard.append)
+    supervisor.request_stop("SIGTERM")
+    assert heard == ["SIGTERM"]
+    supervisor.request_stop("SIGTERM")
+    await asyncio.wait_for(supervisor.run(), PATIENCE_S)
+    assert heard == ["SIGTERM"]
+
+
 async def test_cancelling_the_supervisor_still_stops_everything() -> None:
     told = Told()
     supervisor = Supervisor(told)

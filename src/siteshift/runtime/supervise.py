@@ -136,6 +136,7 @@ class Supervisor:
         self._stage_deadline_s = stage_deadline_ms / 1000
         self._tasks: dict[str, SupervisedTask] = {}
         self._closers: dict[StopStage, list[tuple[str, Closer]]] = {stage: [] for stage in StopStage}
+        self._on_stopping: list[Callable[[str], None]] = []
         self._asked = asyncio.Event()
         self._impatient = asyncio.Event()
         self._reason = ""
@@ -172,6 +173,10 @@ class Supervisor:
         """Run ``closer`` after the tasks of ``stage`` ended; within a stage the last one registered runs first."""
         self._closers[stage].append((name, closer))
 
+    def when_stopping(self, callback: Callable[[str], None]) -> None:
+        """Call ``callback`` with the reason the moment a stop is asked for (to tell systemd, to turn readiness off)."""
+        self._on_stopping.append(callback)
+
     def request_stop(self, reason: str) -> None:
         """Ask for an orderly stop. Asked again while stopping, the rest of the deadline is given up."""
         if self._asked.is_set():
@@ -179,6 +184,8 @@ class Supervisor:
             return
         self._reason = reason
         self._asked.set()
+        for callback in self._on_stopping:
+            callback(reason)
 
     def on_signal(self, number: signal.Signals, callback: Callable[[], None]) -> None:
         """Call ``callback`` on the loop when the signal comes (SIGHUP: reload)."""
@@ -197,8 +204,8 @@ class Supervisor:
         try:
             await self._asked.wait()
         except asyncio.CancelledError:
-            self._reason = self._reason or "cancelled"
-            self._asked.set()
+            if not self._asked.is_set():
+                self.request_stop("cancelled")
             await self._stop_all()
             raise
         await self._stop_all()

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 import aiohttp
-from yarl import URL
 
 from siteshift.adapters.notify.message import Message
 from siteshift.core.model.codes import Severity
@@ -34,13 +34,8 @@ class WebhookNotifier:
         headers: Mapping[str, str] | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        try:
-            self._url = URL(url)
-        except ValueError as error:
-            raise Permanent("the URL is not one", system="webhook", operation="configure") from error
-        if self._url.scheme not in ("http", "https") or not self._url.host:
-            raise Permanent("the URL is not of http or https", system="webhook", operation="configure")
-        self._shown = f"{self._url.scheme}://{self._url.host}"
+        self._url = url
+        self._shown = _shown(url)
         self._clock = clock
         self._node = node
         self._headers = dict(headers or {})
@@ -57,6 +52,8 @@ class WebhookNotifier:
             raise self._error(Ambiguous, f"no answer within {deadline_ms} ms") from None
         except (aiohttp.ClientConnectorError, aiohttp.ClientProxyConnectionError) as error:
             raise self._error(Retryable, f"cannot connect: {error.strerror or type(error).__name__}") from None
+        except aiohttp.InvalidURL:
+            raise self._error(Permanent, "the URL is not one") from None
         except aiohttp.ServerDisconnectedError:
             raise self._error(Ambiguous, "the connection ended before the answer") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -93,3 +90,15 @@ class WebhookNotifier:
 
     def _error(self, kind: type[AdapterError], detail: str) -> AdapterError:
         return kind(detail, system="webhook", operation="notify", target=self._shown)
+
+
+def _shown(url: str) -> str:
+    """Scheme and host: what may be shown of a URL. Raises `Permanent` when it is not one of http or https."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https"):
+        raise Permanent("the URL is not one of http or https", system="webhook", operation="configure")
+    return f"{parts.scheme}://{host}"
