@@ -76,9 +76,7 @@ async def closes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 @contextlib.asynccontextmanager
-async def web_peer(
-    *routes: web.RouteDef, address: str = "127.0.0.1", tls: ssl.SSLContext | None = None
-) -> AsyncIterator[int]:
+async def web_peer(*routes: web.RouteDef, address: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     """An aiohttp server; its port."""
     app = web.Application()
     app.add_routes(routes)
@@ -99,21 +97,18 @@ class UdpPeer(asyncio.DatagramProtocol):
         self._reply = reply
         self.sources: list[tuple[str, int]] = []
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
         self._transport = transport
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         self.sources.append(addr)
         answer = self._reply(data)
         if answer is not None:
-            assert isinstance(self._transport, asyncio.DatagramTransport)
             self._transport.sendto(answer, addr)
 
 
 @contextlib.asynccontextmanager
-async def udp_peer(
-    reply: Callable[[bytes], bytes | None], *, address: str = "127.0.0.1"
-) -> AsyncIterator[tuple[int, UdpPeer]]:
+async def udp_peer(reply: Callable[[bytes], bytes | None], *, address: str = "127.0.0.1") -> AsyncIterator[tuple[int, UdpPeer]]:
     """A UDP server; its port, and itself."""
     loop = asyncio.get_running_loop()
     transport, peer = await loop.create_datagram_endpoint(lambda: UdpPeer(reply), local_addr=(address, 0))

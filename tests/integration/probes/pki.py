@@ -59,9 +59,7 @@ class Authority:
         )
         return (
             cert.public_bytes(serialization.Encoding.PEM),
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            ),
+            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
         )
 
     def server(self, *names: str, days: int = 90, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:

@@ -39,8 +39,11 @@ class Probing:
     clock: SystemClock
     results: list[ProbeResult] = field(default_factory=list)
     news: asyncio.Event = field(default_factory=asyncio.Event)
+    raises_for: frozenset[str] = frozenset()
 
     def sink(self, result: ProbeResult) -> None:
+        if result.probe in self.raises_for:
+            raise RuntimeError("a sink must not raise, but this one does")
         self.results.append(result)
         self.news.set()
 

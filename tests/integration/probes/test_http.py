@@ -115,9 +115,7 @@ async def test_a_check_that_holds_passes(check: HttpCheck, keep_alive: bool) -> 
 
 @pytest.mark.parametrize("keep_alive", [False, True])
 @pytest.mark.parametrize(("check", "fault"), FAILS)
-async def test_a_check_that_does_not_hold_fails_with_its_fault(
-    check: HttpCheck, fault: Fault, keep_alive: bool
-) -> None:
+async def test_a_check_that_does_not_hold_fails_with_its_fault(check: HttpCheck, fault: Fault, keep_alive: bool) -> None:
     async with web_peer(*ROUTES) as port:
         result = await first_result(spec(ProbeKind.HTTP, port, http=check, keep_alive=keep_alive))
     assert (result.outcome, result.fault) == (Outcome.FAIL, fault), result.detail

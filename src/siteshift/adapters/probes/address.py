@@ -21,9 +21,7 @@ class SocketAddress(NamedTuple):
 def parse_address(address: str, port: int) -> SocketAddress:
     """Parse an IPv4 or IPv6 literal (with scope, if any). Raises ValueError."""
     try:
-        found = socket.getaddrinfo(
-            address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
-        )
+        found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV)
     except OSError as problem:
         raise ValueError(f"{address!r} port {port} is not an IP address and port: {problem}") from None
     family, _, _, _, where = found[0]

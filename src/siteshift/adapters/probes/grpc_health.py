@@ -26,6 +26,7 @@ _CONNECT_FAULTS = (
     ("no route to host", Fault.UNREACHABLE),
     ("network is unreachable", Fault.UNREACHABLE),
     ("certificate", Fault.BAD_CERTIFICATE),
+    ("verification", Fault.BAD_CERTIFICATE),
     ("handshake", Fault.PROTOCOL),
     ("ssl", Fault.PROTOCOL),
 )

@@ -87,9 +87,7 @@ def read_reply(data: bytes, *, method: str, peer: Peer) -> Reply | None:
     return _with_body(data, end + 4, head, head.lower(), status, method, peer)
 
 
-def _with_body(
-    data: bytes, start: int, head: bytes, lower: bytes, status: int, method: str, peer: Peer
-) -> Reply | None:
+def _with_body(data: bytes, start: int, head: bytes, lower: bytes, status: int, method: str, peer: Peer) -> Reply | None:
     reusable = data[7:8] == b"1" and b"\r\nconnection: close" not in lower and peer is Peer.OPEN
     if method == "HEAD" or status in (204, 304, 101):
         return Reply(status, head, b"", reusable and status != 101)

@@ -58,9 +58,7 @@ class JourneyVisit:
         self._spec = spec
         steps = spec.steps or (spec.http,)
         self._steps = [(step, compiled(step), _extractors(step)) for step in steps]
-        https = spec.kind is ProbeKind.HTTPS or (
-            spec.kind is ProbeKind.JOURNEY and (spec.tls != TlsCheck() or spec.port == 443)
-        )
+        https = spec.kind is ProbeKind.HTTPS or (spec.kind is ProbeKind.JOURNEY and (spec.tls != TlsCheck() or spec.port == 443))
         self._scheme = "https" if https else "http"
         self._ssl = context_for(spec.tls, ("http/1.1",))
         self._pinned = PinnedResolver(spec.address, parse_address(spec.address, spec.port).family)

@@ -67,9 +67,7 @@ def settle_heap() -> None:
 class SocketProber:
     """Probes real targets. `configure`, `hasten` and `set_stopwatch` may be called before and during `run`."""
 
-    def __init__(
-        self, clock: Clock, sink: ProbeSink, *, limits: ProberLimits | None = None, seed: int | None = None
-    ) -> None:
+    def __init__(self, clock: Clock, sink: ProbeSink, *, limits: ProberLimits | None = None, seed: int | None = None) -> None:
         self._clock = clock
         self._sink = sink
         self._limits = limits or ProberLimits()

@@ -25,8 +25,13 @@ MAX_HASTE_US = 120_000_000
 MIN_INTERVAL_US = 20_000
 """No probe starts more often than every 20 ms, whatever is asked."""
 
-_HASH_32 = 2_654_435_761
-"""Knuth's multiplicative constant: spreads lap numbers over 32 bits."""
+
+def _mixed(lap: int, seed: int) -> int:
+    """32 bits that depend on both and follow no pattern (the finalizer of MurmurHash3)."""
+    mixed = (lap * 0x9E3779B1 + seed) & 0xFFFFFFFF
+    mixed = ((mixed ^ mixed >> 16) * 0x85EBCA6B) & 0xFFFFFFFF
+    mixed = ((mixed ^ mixed >> 13) * 0xC2B2AE35) & 0xFFFFFFFF
+    return mixed ^ mixed >> 16
 
 
 class Entry:
@@ -72,7 +77,7 @@ class _Lane(Generic[EntryT]):
 
     def _start_lap(self, lap: int) -> None:
         span = self._interval_us // JITTER_PARTS
-        jitter = (((lap * _HASH_32 + self._seed) & 0xFFFFFFFF) * span) >> 32
+        jitter = (_mixed(lap, self._seed) * span) >> 32
         self._lap = lap
         self._cursor = 0
         self._base_us = self._origin_us + lap * self._interval_us + jitter

@@ -1,0 +1,114 @@
+"""The gRPC health protocol, against grpcio's own health service."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from siteshift.adapters.probes.grpc_health import decode_status, encode_service
+from siteshift.core.model.codes import Fault, Outcome
+from siteshift.core.model.probe import HttpCheck, ProbeKind, TlsCheck
+
+from .peers import closed_port, never, says, tcp_peer
+from .pki import Authority
+from .probing import first_result, probing, spec
+
+STATUS = health_pb2.HealthCheckResponse.ServingStatus
+
+
+@contextlib.asynccontextmanager
+async def grpc_peer(
+    *, address: str = "127.0.0.1", credentials: grpc.ServerCredentials | None = None, implements: bool = True
+) -> AsyncIterator[int]:
+    """A gRPC server whose ``shop`` serves and whose ``mail`` does not."""
+    server = grpc.aio.server()
+    if implements:
+        servicer = health.aio.HealthServicer()
+        await servicer.set("", STATUS.SERVING)
+        await servicer.set("shop", STATUS.SERVING)
+        await servicer.set("mail", STATUS.NOT_SERVING)
+        health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    where = f"[{address}]:0" if ":" in address else f"{address}:0"
+    port = server.add_secure_port(where, credentials) if credentials else server.add_insecure_port(where)
+    await server.start()
+    try:
+        yield port
+    finally:
+        await server.stop(None)
+
+
+@pytest.mark.parametrize("service", ["", "shop", "a-long-name" * 20])
+def test_the_messages_are_those_of_the_protocol(service: str) -> None:
+    assert encode_service(service) == health_pb2.HealthCheckRequest(service=service).SerializeToString()
+    for status in STATUS.values():
+        assert decode_status(health_pb2.HealthCheckResponse(status=status).SerializeToString()) == status
+
+
+@pytest.mark.parametrize("keep_alive", [False, True])
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("service", ["", "shop"])
+async def test_a_serving_service_passes(service: str, keep_alive: bool, address: str) -> None:
+    async with grpc_peer(address=address) as port:
+        one = spec(ProbeKind.GRPC, port, address=address, grpc_service=service, keep_alive=keep_alive)
+        async with probing(one) as seen:
+            result = await seen.until(lambda _: True, times=3)
+    assert (result.outcome, result.fault) == (Outcome.PASS, Fault.NONE), result.detail
+
+
+@pytest.mark.parametrize(("service", "word"), [("mail", "NOT_SERVING"), ("unknown", "NOT_FOUND")])
+async def test_a_service_that_does_not_serve_is_a_bad_status(service: str, word: str) -> None:
+    async with grpc_peer() as port:
+        result = await first_result(spec(ProbeKind.GRPC, port, grpc_service=service))
+    assert (result.outcome, result.fault) == (Outcome.FAIL, Fault.BAD_STATUS)
+    assert word in result.detail
+
+
+async def test_a_server_without_the_health_service_is_a_bad_status() -> None:
+    async with grpc_peer(implements=False) as port:
+        result = await first_result(spec(ProbeKind.GRPC, port))
+    assert (result.outcome, result.fault) == (Outcome.FAIL, Fault.BAD_STATUS)
+    assert "UNIMPLEMENTED" in result.detail
+
+
+async def test_a_closed_port_is_refused_and_seen_to_open() -> None:
+    with closed_port() as port:
+        result = await first_result(spec(ProbeKind.GRPC, port))
+    assert (result.outcome, result.fault) == (Outcome.FAIL, Fault.REFUSED), result.detail
+
+
+async def test_a_peer_that_hangs_times_out() -> None:
+    async with tcp_peer(never) as port:
+        result = await first_result(spec(ProbeKind.GRPC, port, timeout_ms=500))
+    assert (result.outcome, result.fault) == (Outcome.FAIL, Fault.TIMEOUT), result.detail
+
+
+async def test_a_peer_that_speaks_something_else_fails() -> None:
+    async with tcp_peer(says(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")) as port:
+        result = await first_result(spec(ProbeKind.GRPC, port))
+    assert result.outcome is Outcome.FAIL
+    assert result.fault in (Fault.RESET, Fault.PROTOCOL), result.detail
+
+
+async def test_over_tls_the_certificate_is_verified(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    cert, key = authority.leaf("shop.example")
+    credentials = grpc.ssl_server_credentials([(key, cert)])
+    async with grpc_peer(credentials=credentials) as port:
+        good = TlsCheck(server_name="shop.example", ca_file=authority.ca_file)
+        assert (await first_result(spec(ProbeKind.GRPC, port, tls=good))).outcome is Outcome.PASS
+        bad = TlsCheck(server_name="other.example", ca_file=authority.ca_file)
+        result = await first_result(spec(ProbeKind.GRPC, port, tls=bad))
+    assert (result.outcome, result.fault) == (Outcome.FAIL, Fault.BAD_CERTIFICATE), result.detail
+
+
+async def test_the_twin_asks_for_a_service_that_cannot_be() -> None:
+    async with grpc_peer() as port:
+        one = spec(ProbeKind.GRPC, port, grpc_service="shop", twin=HttpCheck(path="never"), interval_ms=20)
+        async with probing(one) as seen:
+            result = await seen.until(lambda result: result.must_fail)
+    assert (result.outcome, result.fault) == (Outcome.FAIL, Fault.BAD_STATUS)
