@@ -204,6 +204,8 @@ class _Builder:
         self._document = document
         self._open: set[int] = set()
         self._count = 0
+        self._entry: Place = (1, 1)
+        """The entry of the top mapping that is being built: an alias itself has no place in the composed tree."""
 
     def build(self, node: yaml.Node, path: Path) -> Value:
         place = _place(node)
@@ -211,7 +213,7 @@ class _Builder:
         self._count += 1
         if self._count > MAX_VALUES or len(path) > MAX_DEPTH:
             message = f"more than {MAX_VALUES:,} values once the aliases are expanded"
-            _refuse(self._document, ProblemCode.TOO_COMPLEX, place, message, "use fewer aliases")
+            _refuse(self._document, ProblemCode.TOO_COMPLEX, self._entry, message, "use fewer aliases")
         if node.tag not in _PLAIN_TAGS:
             self._note(ProblemCode.TAG, path, f"the tag {_shown_tag(node.tag)} is not allowed", "remove the tag")
             self._document.damaged.add(path)
@@ -253,6 +255,8 @@ class _Builder:
                 self._note(ProblemCode.DUPLICATE_KEY, (*path, key), message, "keep one", place=_place(key_node))
                 continue
             own[key] = _place(key_node)
+            if not path:
+                self._entry = own[key]
             if not path and key.startswith(_FREE_KEY):
                 self._look_only(value_node, (key,))
                 continue
@@ -268,7 +272,7 @@ class _Builder:
     def _look_only(self, node: yaml.Node, path: Path) -> None:
         """Check a free key's value for YAML problems; nothing of it is kept."""
         aside = _Builder(Document(file=self._document.file))
-        aside._count = self._count
+        aside._count, aside._entry = self._count, self._entry
         try:
             aside.build(node, path)
         finally:

@@ -25,6 +25,10 @@ WRONG_TYPE = "wrong_type"
 OUT_OF_RANGE = "out_of_range"
 
 
+SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "x-auth-token"})
+"""Headers that carry credentials; their values are given by reference."""
+
+
 class Strict(BaseModel):
     """Every mapping of the file: unknown keys refused, nothing coerced, immutable once read."""
 
@@ -165,6 +169,12 @@ def _header_name(text: str) -> str:
     return text
 
 
+def _plain_header_name(text: str) -> str:
+    if text.lower() in SECRET_HEADERS:
+        refuse(PLAIN_SECRET, f"`{text}` is a secret", "give it by reference: `token:`, or `secret_headers:` of a probe")
+    return _header_name(text)
+
+
 def _header_value(text: str) -> str:
     if any(char in text for char in "\r\n\0"):
         refuse(MALFORMED, "a header's value cannot hold line breaks", "write it in one line")
@@ -231,6 +241,8 @@ AbsolutePath = Annotated[str, AfterValidator(_absolute_path)]
 Url = Annotated[str, AfterValidator(_url)]
 Regex = Annotated[str, AfterValidator(_regex)]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
+PlainHeaderName = Annotated[str, AfterValidator(_plain_header_name)]
+"""Of a header whose value stands in the file."""
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
 RequestPath = Annotated[str, AfterValidator(_request_path)]
 Hex = Annotated[str, AfterValidator(_hex)]

@@ -61,7 +61,10 @@ class Resolved:
 
 
 def resolve(config: ConfigFile) -> Resolved:
-    """Make everything out. The file must have passed the checks without an error."""
+    """Make everything out. The file must have passed the checks without an error.
+
+    Reads the secrets that probes send as headers: raises `SecretUnavailable` when one has gone since the checks.
+    """
     topology = topology_of(config)
     planes = planes_of(config, topology)
     return Resolved(

@@ -10,6 +10,7 @@ from siteshift.config.model.enactors import (
     EmbeddedDnsEnactor,
     HaproxyBackendEntry,
     HaproxyEnactor,
+    HaproxyMapped,
     HaproxyMode,
     Rfc2136Enactor,
 )
@@ -81,19 +82,19 @@ def _plane(
                 tsig_algorithm=enactor.tsig.algorithm,
                 tsig_secret=enactor.tsig.secret,
                 addresses_max=enactor.addresses_max,
-                timeout_ms=enactor.timeout_ms,
+                transport=enactor.transport,
                 services=_services_in(enactor.zone, config),
             )
         case HaproxyEnactor():
-            return haproxy_setup(enactor, topology)
+            after_ms = enactor.shutdown_sessions_after_s
+            return _mapped(enactor, topology, address=enactor.address, shutdown_sessions_after_ms=after_ms)
         case AgentCheckEnactor():
             return AgentCheckSetup(
                 id=EnactorId(enactor.id),
+                plane=_mapped(enactor, topology, address="", shutdown_sessions_after_ms=None),
                 listen=split_listen(enactor.listen),
-                mode=enactor.mode,
-                beside=SiteId(enactor.beside) if enactor.beside else None,
-                services=tuple(ServiceId(name) for name in enactor.services)
-                or tuple(ServiceId(service.id) for service in config.services),
+                ports=tuple(enactor.ports.items()),
+                stale_after_ms=enactor.stale_after_ms,
             )
 
 
@@ -123,11 +124,11 @@ def _embedded_dns(enactor: EmbeddedDnsEnactor, config: ConfigFile) -> EmbeddedDn
 # HAProxy -----------------------------------------------------------------------------------------------------------
 
 
-def haproxy_setup(enactor: HaproxyEnactor, topology: Topology) -> HaproxySetup:
+def _mapped(enactor: HaproxyMapped, topology: Topology, *, address: str, shutdown_sessions_after_ms: int | None) -> HaproxySetup:
     """One HAProxy with its mapping made out."""
     return HaproxySetup(
         id=EnactorId(enactor.id),
-        address=enactor.address,
+        address=address,
         backends=tuple(
             BackendSetup(
                 service=ServiceId(entry.service),
@@ -141,11 +142,11 @@ def haproxy_setup(enactor: HaproxyEnactor, topology: Topology) -> HaproxySetup:
         beside=SiteId(enactor.beside) if enactor.beside else None,
         mode=enactor.mode,
         algorithm=enactor.algorithm,
-        shutdown_sessions_after_ms=enactor.shutdown_sessions_after_s,
+        shutdown_sessions_after_ms=shutdown_sessions_after_ms,
     )
 
 
-def _servers(enactor: HaproxyEnactor, entry: HaproxyBackendEntry, service: Service) -> Iterator[ServerSetup]:
+def _servers(enactor: HaproxyMapped, entry: HaproxyBackendEntry, service: Service) -> Iterator[ServerSetup]:
     if entry.servers != "auto":
         for listed in entry.servers:
             if listed.member is not None:
@@ -252,12 +253,12 @@ def evidence_of(config: ConfigFile, planes: tuple[PlaneSetup, ...]) -> tuple[Evi
 
 def _prometheus(entry: PrometheusEvidence, service: ServiceEntry) -> PrometheusSetup:
     own = entry.degraded_above_percent
+    sites = [SiteId(site) for site in entry.sites or (pool.site for pool in service.pools)]
     return PrometheusSetup(
         id=entry.id,
         url=entry.url,
         service=ServiceId(entry.service),
-        query=entry.query,
-        site_label=entry.site_label,
+        queries=tuple((site, filled(entry.query, {"site": site})) for site in sites),
         measures=entry.measures,
         degraded_above_pm=service.slo.error_percent if own is None else own,
         every_ms=entry.every_s,

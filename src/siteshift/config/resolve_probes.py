@@ -48,7 +48,10 @@ Twin = HttpTwin | SendTwin | TlsTwin | DnsTwin | GrpcTwin
 
 
 def probes_of(config: ConfigFile) -> tuple[ProbeSpec, ...]:
-    """Every probe of every member and VIP. Ids read ``web/pangyo/p1#health`` and ``web/pangyo#vip@192.0.2.10``."""
+    """Every probe of every member and VIP. Ids read ``web/pangyo/p1#health`` and ``web/pangyo#vip@192.0.2.10``.
+
+    Reads the secrets of headers: raises `SecretUnavailable`.
+    """
     judge = judge_policy(config)
     return tuple(
         spec
@@ -174,7 +177,7 @@ def _http(request: HttpRequest, host: str) -> HttpCheck:
         method=request.method,
         path=request.path,
         host=request.host or host,
-        headers=tuple(request.headers.items()),
+        headers=(*request.headers.items(), *((name, ref.resolve()) for name, ref in request.secret_headers.items())),
         body=request.body.encode(),
         statuses=request.statuses,
         header_match=tuple(request.header_match.items()),

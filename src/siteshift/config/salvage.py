@@ -106,13 +106,14 @@ class _Round:
         known = self._tainted(origin, kind)
         if not known:
             said = wording(error, spot)
-            if kind == "missing":
-                place = self._document.key_place_around(origin)
-            elif kind == "extra_forbidden" or said.code is ProblemCode.MISSING_KEY:
-                place = self._document.key_place(origin)
+            told = (*origin, "kind") if kind.startswith("union_tag") else origin
+            if said.code is ProblemCode.MISSING_KEY:
+                place = self._document.key_place_around(told)
+            elif kind == "extra_forbidden":
+                place = self._document.key_place(told)
             else:
-                place = self._document.place(origin)
-            problem = self._document.problem(said.code, origin, said.message, said.remedy, place=place)
+                place = self._document.place(told)
+            problem = self._document.problem(said.code, told, said.message, said.remedy, place=place)
             self._result.problems.append(problem)
         around = self._value(spot.path[:-1])
         last = spot.path[-1] if spot.path else None

@@ -58,8 +58,8 @@ class Rfc2136Setup:
     tsig_name: str
     tsig_algorithm: TsigAlgorithm
     tsig_secret: SecretRef
+    transport: str
     addresses_max: int
-    timeout_ms: int
     services: tuple[ServiceId, ...]
 
 
@@ -87,7 +87,7 @@ class BackendSetup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HaproxySetup:
-    """One HAProxy. ``address`` is ``unix:/path`` or ``host:port``."""
+    """One HAProxy. ``address`` is ``unix:/path`` or ``host:port``; empty when it asks us (agent check)."""
 
     id: EnactorId
     address: str
@@ -100,13 +100,13 @@ class HaproxySetup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentCheckSetup:
-    """The responder HAProxy's ``agent-check`` asks."""
+    """The responder HAProxy's ``agent-check`` asks. ``ports`` are those of single servers (``backend/server``)."""
 
     id: EnactorId
+    plane: HaproxySetup
     listen: HostPortPair
-    mode: HaproxyMode
-    beside: SiteId | None
-    services: tuple[ServiceId, ...]
+    ports: tuple[tuple[str, int], ...]
+    stale_after_ms: int
 
 
 PlaneSetup = EmbeddedDnsSetup | Rfc2136Setup | HaproxySetup | AgentCheckSetup
@@ -189,13 +189,12 @@ class HaproxyStatSetup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrometheusSetup:
-    """Passive evidence from an instant query with one sample per site."""
+    """Passive evidence from instant queries, one for each site, of one number each: ``error_ratio`` or ``latency_s``."""
 
     id: str
     url: str
     service: ServiceId
-    query: str
-    site_label: str
+    queries: tuple[tuple[SiteId, str], ...]
     measures: str
     degraded_above_pm: int
     every_ms: int

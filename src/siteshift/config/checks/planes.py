@@ -11,6 +11,7 @@ from siteshift.config.model.enactors import (
     EmbeddedDnsEnactor,
     HaproxyBackendEntry,
     HaproxyEnactor,
+    HaproxyMapped,
     HaproxyMode,
     Rfc2136Enactor,
 )
@@ -19,6 +20,8 @@ from siteshift.config.model.root import ConfigFile
 from siteshift.config.model.topology import ServiceEntry
 from siteshift.config.problem import Path, ProblemCode
 from siteshift.config.resolve_planes import in_zone
+from siteshift.config.resolve_policy import service_policy
+from siteshift.core.model.codes import Mode
 
 ENACTORS: Path = ("enactors",)
 
@@ -33,12 +36,8 @@ def check_planes(config: ConfigFile, findings: Findings) -> None:
         match enactor:
             case EmbeddedDnsEnactor():
                 _zone(config, enactor, path, findings)
-            case Rfc2136Enactor():
-                pass
-            case HaproxyEnactor():
+            case HaproxyEnactor() | AgentCheckEnactor():
                 _haproxy(config, enactor, path, findings)
-            case AgentCheckEnactor():
-                _beside(enactor.mode, enactor.beside, path, findings)
     _listeners(config, findings)
     _api(config, findings)
     for index, notifier in enumerate(config.notifiers):
@@ -57,17 +56,8 @@ def _zones(config: ConfigFile) -> dict[str, str]:
 def _coverage(config: ConfigFile, findings: Findings) -> None:
     """Every name of a service in some zone; every service on some plane; no name in zones of two depths."""
     zones = _zones(config)
-    others = {
-        name
-        for enactor in config.enactors
-        for name in (
-            [entry.service for entry in enactor.backends]
-            if isinstance(enactor, HaproxyEnactor)
-            else (enactor.services or [service.id for service in config.services])
-            if isinstance(enactor, AgentCheckEnactor)
-            else []
-        )
-    }
+    mapped = [enactor for enactor in config.enactors if isinstance(enactor, HaproxyMapped)]
+    others = {entry.service for enactor in mapped for entry in enactor.backends}
     for index, service in enumerate(config.services):
         for number, name in enumerate(service.names):
             path: Path = ("services", index, "names", number)
@@ -81,10 +71,11 @@ def _coverage(config: ConfigFile, findings: Findings) -> None:
                 message = f"'{name}' would be written to the zones {' and '.join(covering)}"
                 findings.note(ProblemCode.ZONES_OVERLAP, path, message, "keep one of them", below=[ENACTORS])
         named = bool(zones) and bool(service.names)
-        if not named and service.id not in others:
+        observed = service_policy(config, service).mode is Mode.OBSERVE
+        if not named and service.id not in others and not observed:
             message = f"no enactor carries '{service.id}': siteshift could not move it"
             place: Path = ("services", index, "id")
-            remedy = "add an enactor, or set `mode: observe` and expect no more"
+            remedy = "add an enactor, or set `mode: observe` in its policy"
             findings.note(ProblemCode.NAME_NOT_STEERED, place, message, remedy, below=[ENACTORS, ("services", index)])
 
 
@@ -158,9 +149,9 @@ def _record_address(kind: str, value: str, path: Path, findings: Findings) -> No
 # HAProxy -----------------------------------------------------------------------------------------------------------
 
 
-def _haproxy(config: ConfigFile, enactor: HaproxyEnactor, path: Path, findings: Findings) -> None:
+def _haproxy(config: ConfigFile, enactor: HaproxyMapped, path: Path, findings: Findings) -> None:
     _beside(enactor.mode, enactor.beside, path, findings)
-    if not enactor.address.startswith("unix:") and not _is_loopback(split_host_port(enactor.address)[0]):
+    if isinstance(enactor, HaproxyEnactor) and not _is_local(enactor.address):
         message = "the runtime API has no passwords: whoever reaches this address rules the load balancer"
         remedy = "use a Unix socket or a loopback address, or fence it off by firewall"
         findings.note(ProblemCode.OPEN_SOCKET, (*path, "address"), message, remedy)
@@ -182,7 +173,7 @@ def _beside(mode: HaproxyMode, beside: str | None, path: Path, findings: Finding
         findings.note(ProblemCode.CONTRADICTION, (*path, "mode"), message, "add `beside:`", depends=[(*path, "beside")])
 
 
-def _mapping(enactor: HaproxyEnactor, entry: HaproxyBackendEntry, service: ServiceEntry, path: Path, findings: Findings) -> None:
+def _mapping(enactor: HaproxyMapped, entry: HaproxyBackendEntry, service: ServiceEntry, path: Path, findings: Findings) -> None:
     below: list[Path] = [("services",), path]
     local = enactor.mode is HaproxyMode.LOCAL
     if entry.servers == "auto":
@@ -258,7 +249,10 @@ def _overlap(one: str, other: str) -> bool:
     return first == second or (wild and first.version == second.version)
 
 
-def _is_loopback(host: str) -> bool:
+def _is_local(endpoint: str) -> bool:
+    if endpoint.startswith("unix:"):
+        return True
+    host, _ = split_host_port(endpoint)
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -51,8 +51,10 @@ def _judging(config: ConfigFile, findings: Findings) -> None:
         message = "hard evidence would be doubted longer than silence"
         _order(findings, JUDGING, "confirm_hard_ms", "confirm_silent_ms", message)
     if judge.report_stale_ms <= judge.interval_ms:
+        place = _given(findings, JUDGING, "report_stale_ms", "interval_ms")
         message = "a report would be stale before the next one can come"
-        _order(findings, JUDGING, "interval_ms", "report_stale_ms", message)
+        depends = [(*JUDGING, "report_stale_ms"), (*JUDGING, "interval_ms")]
+        findings.note(ProblemCode.ORDER, place, message, "`report_stale_ms` must exceed `interval_ms`", depends=depends)
 
 
 def _policy(policy: ServicePolicy, section: ServicePolicySection, path: Path, findings: Findings) -> None:

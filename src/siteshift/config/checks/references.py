@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from siteshift.config.checks.findings import Findings, Names
-from siteshift.config.model.enactors import AgentCheckEnactor, HaproxyBackendEntry, HaproxyEnactor
+from siteshift.config.model.enactors import HaproxyBackendEntry, HaproxyEnactor, HaproxyMapped
 from siteshift.config.model.observation import HaproxyStatEvidence, PrometheusEvidence, WebhookNotifier
 from siteshift.config.model.root import ConfigFile
 from siteshift.config.model.topology import ServiceEntry
@@ -87,12 +87,9 @@ def _planes(config: ConfigFile, findings: Findings, known: _Known) -> None:
     services = {service.id: service for service in config.services}
     for index, enactor in enumerate(config.enactors):
         path: Path = ("enactors", index)
-        if isinstance(enactor, (HaproxyEnactor, AgentCheckEnactor)) and enactor.beside is not None:
-            known.sites.check(enactor.beside, (*path, "beside"))
-        if isinstance(enactor, AgentCheckEnactor):
-            for number, name in enumerate(enactor.services):
-                known.services.check(name, (*path, "services", number))
-        if isinstance(enactor, HaproxyEnactor):
+        if isinstance(enactor, HaproxyMapped):
+            if enactor.beside is not None:
+                known.sites.check(enactor.beside, (*path, "beside"))
             for number, entry in enumerate(enactor.backends):
                 here = (*path, "backends", number)
                 known.services.check(entry.service, (*here, "service"))
@@ -128,6 +125,8 @@ def _seeing(config: ConfigFile, known: _Known) -> None:
                 known.planes.check(entry.enactor, ("evidence", index, "enactor"))
             case PrometheusEvidence():
                 known.services.check(entry.service, ("evidence", index, "service"))
+                for number, site in enumerate(entry.sites):
+                    known.sites.check(site, ("evidence", index, "sites", number))
     for index, notifier in enumerate(config.notifiers):
         if isinstance(notifier, WebhookNotifier) and notifier.site is not None:
             known.sites.check(notifier.site, ("notifiers", index, "site"))

@@ -12,7 +12,7 @@ from siteshift.config.checks.findings import Findings
 from siteshift.config.errors import SecretUnavailable
 from siteshift.config.model.enactors import Rfc2136Enactor
 from siteshift.config.model.observation import PrometheusEvidence, WebhookNotifier
-from siteshift.config.model.probes import HttpsAnchor, HttpsProbe, JourneyProbe, TlsProbe, TlsSection
+from siteshift.config.model.probes import HttpRequest, HttpsAnchor, HttpsProbe, JourneyProbe, TlsProbe, TlsSection
 from siteshift.config.model.root import ConfigFile
 from siteshift.config.model.standby import HttpHookDriver
 from siteshift.config.problem import Path, ProblemCode
@@ -62,6 +62,22 @@ def _secrets(config: ConfigFile) -> Iterator[tuple[Path, SecretRef]]:
             for key, secret in (("token", notifier.token), ("url_secret", notifier.url_secret)):
                 if secret is not None:
                     yield ("notifiers", index, key), secret
+    yield from _header_secrets(config)
+
+
+def _header_secrets(config: ConfigFile) -> Iterator[tuple[Path, SecretRef]]:
+    requests: list[tuple[Path, object]] = []
+    for index, service in enumerate(config.services):
+        for number, probe in enumerate(service.probes):
+            path: Path = ("services", index, "probes", number)
+            requests.append((path, probe))
+            if isinstance(probe, JourneyProbe):
+                requests += [((*path, "steps", step), request) for step, request in enumerate(probe.steps)]
+    for listing, anchors in (("outside", config.anchors.outside), ("own_site", config.anchors.own_site)):
+        requests += [(("anchors", listing, index), anchor) for index, anchor in enumerate(anchors)]
+    for path, request in requests:
+        if isinstance(request, HttpRequest):
+            yield from (((*path, "secret_headers", name), ref) for name, ref in request.secret_headers.items())
 
 
 def _secret(secret: SecretRef, path: Path, findings: Findings) -> None:

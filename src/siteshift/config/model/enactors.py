@@ -13,6 +13,7 @@ from siteshift.config.fields import (
     HostPort,
     Identifier,
     ListenAddress,
+    Port,
     SecondsMs,
     Secret,
     Strict,
@@ -96,8 +97,8 @@ class Rfc2136Enactor(EnactorCommon):
     tsig: TsigSection = Field(examples=[{"name": "siteshift-key", "secret": "file:/etc/siteshift/tsig.key"}])
     addresses_max: Annotated[int, Field(ge=1, le=64)] = 16
     """How many addresses of a family a name may have to approximate shares; 16 fit into one datagram."""
-    timeout_ms: Annotated[int, Field(ge=100, le=60_000)] = 2_000
-    """How long one message may take."""
+    transport: Literal["tcp", "udp"] = "tcp"
+    """How updates travel; `udp` turns to TCP by itself for large ones."""
 
 
 class HaproxyMode(StrEnum):
@@ -152,33 +153,38 @@ class HaproxyBackendEntry(Strict):
     """Servers that answer "come back later"; they get what nobody can carry."""
 
 
-class HaproxyEnactor(EnactorCommon):
-    """One HAProxy, by its runtime API."""
+class HaproxyMapped(EnactorCommon):
+    """Which HAProxy servers stand for which members and sites."""
 
-    kind: Literal["haproxy"]
-    address: Endpoint = Field(examples=["unix:/run/haproxy/admin.sock"])
-    """Its `stats socket`, level `admin`: `unix:/path` or `address:port`."""
     mode: HaproxyMode = HaproxyMode.GLOBAL
     beside: str | None = None
     """The site it stands in; required with `local`."""
     algorithm: HaproxyAlgorithm = HaproxyAlgorithm.DYNAMIC
-    shutdown_sessions_after_s: SecondsMs | None = None
-    """Close connections still held by a member this long after it was drained; absent: they end by themselves."""
     backends: Annotated[tuple[HaproxyBackendEntry, ...], Field(min_length=1)] = Field(
         examples=[[{"service": "web", "backend": "be_web"}]]
     )
 
 
-class AgentCheckEnactor(EnactorCommon):
-    """Answers HAProxy's `agent-check`, for installations that prefer to be asked."""
+class HaproxyEnactor(HaproxyMapped):
+    """One HAProxy, by its runtime API."""
+
+    kind: Literal["haproxy"]
+    address: Endpoint = Field(examples=["unix:/run/haproxy/admin.sock"])
+    """Its `stats socket`, level `admin`: `unix:/path` or `address:port`."""
+    shutdown_sessions_after_s: SecondsMs | None = None
+    """Close connections still held by a member this long after it was drained; absent: they end by themselves."""
+
+
+class AgentCheckEnactor(HaproxyMapped):
+    """Answers one HAProxy's `agent-check`, for installations that prefer to be asked."""
 
     kind: Literal["agent_check"]
     listen: ListenAddress = Field(examples=["127.0.0.1:8009"])
-    mode: HaproxyMode = HaproxyMode.GLOBAL
-    beside: str | None = None
-    """The site the asking HAProxy stands in; required with `local`."""
-    services: tuple[str, ...] = ()
-    """Default: all."""
+    """HAProxy says with `agent-send "backend/server\\n"` which server it asks about."""
+    ports: dict[str, Port] = Field(default={})
+    """`backend/server` → a port of its own, for servers that are asked about without `agent-send`."""
+    stale_after_ms: Annotated[int, Field(ge=1_000, le=600_000)] = 10_000
+    """A server not asked about for this long is unknown; ten times `agent-inter`."""
 
 
 EnactorEntry = Annotated[EmbeddedDnsEnactor | Rfc2136Enactor | HaproxyEnactor | AgentCheckEnactor, Field(discriminator="kind")]

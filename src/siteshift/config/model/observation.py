@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from siteshift.config.fields import Identifier, PercentPm, SecondsMs, Secret, Strict, Text, Url
+from siteshift.config.fields import MALFORMED, Identifier, PercentPm, SecondsMs, Secret, Strict, Url, refuse
 from siteshift.config.model.probes import TlsSection
 from siteshift.core.model.codes import Severity
 
@@ -23,7 +23,7 @@ class HaproxyMeter(Strict):
     every_s: EveryS = 1_000
 
 
-MeterEntry = Annotated[HaproxyMeter, Field()]
+MeterEntry = HaproxyMeter
 
 
 class HaproxyStatEvidence(Strict):
@@ -36,17 +36,25 @@ class HaproxyStatEvidence(Strict):
     every_s: EveryS = 1_000
 
 
+def _query(text: str) -> str:
+    if "{site}" not in text:
+        refuse(MALFORMED, "the query must contain `{site}`", 'write it like `...{site="{site}"}...`')
+    return text
+
+
 class PrometheusEvidence(Strict):
-    """Error ratio or latency from a Prometheus query that gives one value per site."""
+    """Error ratio or latency from Prometheus: one instant query for each site, of one number."""
 
     id: Identifier = Field(examples=["errors-web"])
     kind: Literal["prometheus"]
     url: Url = Field(examples=["http://prometheus.example.com:9090"])
     service: str = Field(examples=["web"])
-    query: Text = Field(examples=["sum by (site) (rate(http_errors_total[1m]))"])
-    """PromQL; an instant vector with one sample per site."""
-    site_label: Text = "site"
-    """The label that holds the site's id."""
+    query: Annotated[str, AfterValidator(_query)] = Field(
+        examples=['sum(rate(errors_total{site="{site}"}[1m])) / sum(rate(requests_total{site="{site}"}[1m]))']
+    )
+    """PromQL; `{site}` is filled in. No result is no evidence."""
+    sites: tuple[str, ...] = ()
+    """Default: all sites of the service."""
     measures: Literal["error_ratio", "latency_s"] = "error_ratio"
     degraded_above_percent: PercentPm | None = None
     """For `error_ratio`: what counts as bad. Default: the service's `slo.error_percent`."""

@@ -15,10 +15,12 @@ from siteshift.config.fields import (
     Hex,
     Identifier,
     IpAddress,
+    PlainHeaderName,
     Port,
     ProbeMs,
     Regex,
     RequestPath,
+    Secret,
     StatusRange,
     Strict,
 )
@@ -41,7 +43,9 @@ class HttpRequest(Strict):
     path: RequestPath = "/"
     host: str = ""
     """The Host header; default: the service's first name, else the address."""
-    headers: dict[HeaderName, HeaderValue] = Field(default={})
+    headers: dict[PlainHeaderName, HeaderValue] = Field(default={})
+    secret_headers: dict[HeaderName, Secret] = Field(default={})
+    """Headers whose values are secrets (`Authorization`)."""
     body: str = ""
     statuses: tuple[StatusRange, ...] = ((200, 299),)
     """What passes: `200` or `200-299`."""
@@ -68,7 +72,7 @@ class HttpTwin(Strict):
     method: Method | None = None
     path: RequestPath | None = None
     host: str | None = None
-    headers: dict[HeaderName, HeaderValue] | None = None
+    headers: dict[PlainHeaderName, HeaderValue] | None = None
     body: str | None = None
 
 

@@ -8,9 +8,9 @@ from pydantic import Field
 
 from siteshift.config.fields import (
     Endpoint,
-    HeaderName,
     HeaderValue,
     Identifier,
+    PlainHeaderName,
     Secret,
     Strict,
     Text,
@@ -57,7 +57,7 @@ class HttpHookDriver(DriverCommon):
     """Asked by GET; answers `cold`, `starting`, `ready` or `failed`."""
     method: Literal["POST", "PUT", "GET"] = "POST"
     """Of activating and retiring."""
-    headers: dict[HeaderName, HeaderValue] = Field(default={})
+    headers: dict[PlainHeaderName, HeaderValue] = Field(default={})
     token: Secret | None = None
     """Sent as a bearer token."""
     tls: TlsSection = TlsSection()
