@@ -112,9 +112,7 @@ class Executor:
                     pass
         must_save = any(isinstance(command, Remember) for command in commands)
         durable = json.dumps(remember(state), separators=(",", ":")).encode() if must_save else None
-        self._batches.append(
-            Batch(commands=commands, durable=durable, rows=rows, generation=state.steering.generation)
-        )
+        self._batches.append(Batch(commands=commands, durable=durable, rows=rows, generation=state.steering.generation))
         self._news.set()
 
     def note(self, kind: str, data: Mapping[str, object]) -> None:
@@ -143,6 +141,12 @@ class Executor:
                 self._act(batch, is_durable=ok or batch.durable is None)
             if not ok:
                 await self._until_store_is_back()
+
+    async def flush(self) -> None:
+        """At a stop: write what is still owed. What cannot be written was never acted upon."""
+        self._shed_dry_batches()
+        if self._rows:
+            await self._make_durable(None)
 
     async def _make_durable(self, durable: bytes | None) -> bool:
         self._last_durable = durable or self._last_durable

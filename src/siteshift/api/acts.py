@@ -1,0 +1,117 @@
+"""``POST /v1/drain`` and its kin: who may, what exactly, once; then the core decides."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from siteshift.api.answers import respond
+from siteshift.api.approvals import Approvals
+from siteshift.api.bodies import ACTS, ApproveBody, Body
+from siteshift.api.idempotency import Keys, fingerprint_of
+from siteshift.api.identity import Identity, Rank
+from siteshift.api.problems import problem, reply
+from siteshift.core.model.codes import FindingCode, Severity
+from siteshift.core.requests import Asking
+from siteshift.runtime.node import Node
+
+NEEDED = {"approve": Rank.APPROVER}
+"""Acts that ask for more than an operator."""
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+
+@dataclass(slots=True, kw_only=True)
+class Acts:
+    """Handlers of everything that acts."""
+
+    node: Node
+    approvals: Approvals = field(default_factory=Approvals)
+    keys: Keys = field(default_factory=Keys)
+    _counter: itertools.count[int] = field(default_factory=itertools.count)
+
+    def handler(self, name: str) -> Handler:
+        """The handler of one act."""
+        body_type = ACTS[name]
+
+        async def handle(request: web.Request) -> web.Response:
+            return await self._handle(request, body_type)
+
+        return handle
+
+    async def _handle(self, request: web.Request, body_type: type[Body]) -> web.Response:
+        identity: Identity = request["identity"]
+        key = request.headers.get("Idempotency-Key", "")
+        raw = await request.read()
+        fingerprint = fingerprint_of(request.path, raw)
+        now_ms = self.node.clock.now_ms()
+        kept = self.keys.find(identity.person, key, now_ms) if key else None
+        if kept is not None:
+            if kept.fingerprint != fingerprint:
+                return problem(422, "KEY_REUSED", "idempotency key used for another request")
+            return kept.again()
+        try:
+            body = body_type.model_validate_json(raw or b"{}")
+        except ValidationError as error:
+            return _invalid(error)
+        if not key and not body.dry_run:
+            detail = "send an Idempotency-Key header (a UUID): a repeated request is then carried out once"
+            return problem(400, "KEY_MISSING", "idempotency key missing", detail)
+        response = await self._carry_out(identity, body)
+        if key and response.status < 500:
+            self.keys.keep(identity.person, key, fingerprint, response, now_ms)
+        return response
+
+    async def _carry_out(self, identity: Identity, body: Body) -> web.Response:
+        node, now_ms = self.node, self.node.clock.now_ms()
+        asking = Asking(
+            id=f"{uuid.uuid4().hex[:12]}-{next(self._counter)}",
+            person=identity.person,
+            request=body.request(),
+            reason=body.reason,
+            ticket=body.ticket,
+            expires_ms=now_ms + body.expires_in_s * 1000 if body.expires_in_s else None,
+            digest=body.digest,
+            approved_by=self.approvals.of(body.digest, now_ms),
+        )
+        if body.dry_run:
+            return respond(node.look(asking), now_ms, is_dry_run=True)
+        if isinstance(body, ApproveBody):
+            return await self._approve(identity, body, asking, now_ms)
+        try:
+            answer = await node.ask(asking)
+        except TimeoutError:
+            detail = "whether the request counts is not known; ask for the status, or repeat it with the same key"
+            return problem(504, "NO_ANSWER", "the controller did not answer in time", detail)
+        return respond(answer, now_ms, is_dry_run=False)
+
+    async def _approve(self, identity: Identity, body: Body, asking: Asking, now_ms: int) -> web.Response:
+        """Approve the plan that waits; if none has this digest, the approval waits for a request that has it."""
+        if body.digest is None:
+            return problem(400, "DIGEST_MISSING", "an approval names the digest of a plan")
+        self.approvals.give(body.digest, identity.person, now_ms)
+        asking = _with_colleagues(asking, self.approvals.of(body.digest, now_ms))
+        answer = await self.node.ask(asking)
+        waits = {FindingCode.NOTHING_TO_DO, FindingCode.STALE_DIGEST}
+        if answer.severity is Severity.REFUSED and {entry.code for entry in answer.findings} <= waits:
+            people = list(self.approvals.of(body.digest, now_ms))
+            return reply({"noted": True, "digest": body.digest, "approved_by": people, "holds_s": 900}, status=202)
+        return respond(answer, now_ms, is_dry_run=False)
+
+
+def _with_colleagues(asking: Asking, people: tuple[str, ...]) -> Asking:
+    return replace(asking, approved_by=people)
+
+
+def _invalid(error: ValidationError) -> web.Response:
+    errors = [
+        {"field": ".".join(str(part) for part in entry["loc"]) or "(body)", "message": entry["msg"]}
+        for entry in error.errors(include_url=False)
+    ]
+    text = "; ".join(f"{entry['field']}: {entry['message']}" for entry in errors)
+    return problem(400, "BAD_REQUEST", "the body does not fit", text, errors=errors)

@@ -1,0 +1,173 @@
+"""The bodies of requests that act, strict: an unknown field is refused. They become `core.requests`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from siteshift.core.model.codes import Mode
+from siteshift.core.model.units import MemberId, ServiceId, SiteId
+from siteshift.core.requests import (
+    AckRequest,
+    ApproveRequest,
+    DepoolRequest,
+    DrainRequest,
+    FreezeRequest,
+    LiftRequest,
+    ModeRequest,
+    PoolRequest,
+    Request,
+    SharesRequest,
+    SwitchOffRequest,
+    SwitchOnRequest,
+    UndrainRequest,
+)
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Body(BaseModel):
+    """What every act carries. ``dry_run`` shows the answer and changes nothing; ``digest`` is the plan looked at."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    reason: Annotated[str, Field(max_length=1_000, description="Why; goes on record.")] = ""
+    ticket: Annotated[str, Field(max_length=200, description="The ticket this belongs to.")] = ""
+    expires_in_s: Annotated[
+        int | None, Field(ge=1, le=366 * 86_400, description="Life of the override; none: the policy's default.")
+    ] = None
+    digest: Annotated[str | None, Field(pattern="^[0-9a-f]{16}$", description="The plan you looked at.")] = None
+    dry_run: Annotated[bool, Field(description="Show the answer, change nothing.")] = False
+
+    def request(self) -> Request:
+        raise TypeError("only the bodies of acts become requests")
+
+
+class DrainBody(Body):
+    """Move a site's traffic away."""
+
+    site: Name
+    service: Name | None = None
+
+    def request(self) -> Request:
+        return DrainRequest(site=SiteId(self.site), service=_service(self.service))
+
+
+class UndrainBody(Body):
+    """Let a site's traffic come back."""
+
+    site: Name
+    service: Name | None = None
+
+    def request(self) -> Request:
+        return UndrainRequest(site=SiteId(self.site), service=_service(self.service))
+
+
+class DepoolBody(Body):
+    """Take one member (``service/site/name``) out."""
+
+    member: Name
+
+    def request(self) -> Request:
+        return DepoolRequest(member=MemberId(self.member))
+
+
+class PoolBody(Body):
+    """Put one member back."""
+
+    member: Name
+
+    def request(self) -> Request:
+        return PoolRequest(member=MemberId(self.member))
+
+
+class SharesBody(Body):
+    """Force the shares of a service, in basis points; they sum to 10,000."""
+
+    service: Name
+    shares_bp: dict[Name, Annotated[int, Field(ge=0, le=10_000)]]
+
+    def request(self) -> Request:
+        shares = {SiteId(site): share for site, share in self.shares_bp.items()}
+        return SharesRequest(service=ServiceId(self.service), shares_bp=shares)
+
+
+class FreezeBody(Body):
+    """No changes that are not protective; of one service, or of all."""
+
+    service: Name | None = None
+
+    def request(self) -> Request:
+        return FreezeRequest(service=_service(self.service))
+
+
+class ModeBody(Body):
+    """Force the mode of a service for a while."""
+
+    service: Name
+    mode: Annotated[str, Field(pattern="^(observe|recommend|auto)$")]
+
+    def request(self) -> Request:
+        return ModeRequest(service=ServiceId(self.service), mode=Mode(self.mode))
+
+
+class LiftBody(Body):
+    """Lift an override."""
+
+    override: Name
+
+    def request(self) -> Request:
+        return LiftRequest(override=self.override)
+
+
+class ApproveBody(Body):
+    """Approve the plan with this ``digest``: the one that waits, or the one a colleague is about to ask for."""
+
+    def request(self) -> Request:
+        return ApproveRequest(digest=self.digest or "")
+
+
+class AckBody(Body):
+    """Acknowledge what happened at a site."""
+
+    site: Name
+    service: Name | None = None
+
+    def request(self) -> Request:
+        return AckRequest(site=SiteId(self.site), service=_service(self.service))
+
+
+class SwitchOffBody(Body):
+    """Stop all automatic action."""
+
+    def request(self) -> Request:
+        return SwitchOffRequest()
+
+
+class SwitchOnBody(Body):
+    """Automatic action again."""
+
+    def request(self) -> Request:
+        return SwitchOnRequest()
+
+
+ACTS: dict[str, type[Body]] = {
+    "drain": DrainBody,
+    "undrain": UndrainBody,
+    "depool": DepoolBody,
+    "pool": PoolBody,
+    "shares": SharesBody,
+    "freeze": FreezeBody,
+    "mode": ModeBody,
+    "lift": LiftBody,
+    "approve": ApproveBody,
+    "ack": AckBody,
+    "switch-off": SwitchOffBody,
+    "switch-on": SwitchOnBody,
+}
+"""Path under ``/v1`` → body."""
+
+
+def _service(name: str | None) -> ServiceId | None:
+    return ServiceId(name) if name is not None else None

@@ -1,0 +1,134 @@
+"""Who asks: by peer credentials on the Unix socket, by bearer token or client certificate over TLS.
+
+A person is a name that goes on record; a role says what he may do. Each role may do what the one before it may.
+"""
+
+from __future__ import annotations
+
+import grp
+import hmac
+import os
+import pwd
+import socket
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+
+from aiohttp import web
+
+from siteshift.config.setups import ApiSetup, UnixGrantSetup
+
+
+class Rank(IntEnum):
+    """What one may do: look, act, approve, everything."""
+
+    VIEWER = 1
+    OPERATOR = 2
+    APPROVER = 3
+    ADMIN = 4
+
+
+RANKS = {"viewer": Rank.VIEWER, "operator": Rank.OPERATOR, "approver": Rank.APPROVER, "admin": Rank.ADMIN}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """A person and his rank. ``via`` tells how he was recognised."""
+
+    person: str
+    rank: Rank
+    via: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """A bearer token in plain text, in memory only."""
+
+    owner: str
+    rank: Rank
+    secret: str
+
+
+class Doorkeeper:
+    """Recognises who asks. Raises `SecretUnavailable` when a token's secret cannot be read."""
+
+    def __init__(self, setup: ApiSetup) -> None:
+        self._grants = setup.unix_grants
+        self._tokens = [
+            Token(owner=entry.owner, rank=RANKS[entry.role.value], secret=entry.secret.resolve())
+            for entry in setup.tokens
+        ]
+        self._by_owner = {token.owner: token.rank for token in self._tokens}
+
+    def recognise(self, request: web.Request) -> Identity | None:
+        """The person behind a request, or None. A token, where one is given, decides alone."""
+        header = request.headers.get("Authorization", "")
+        if header:
+            return self._by_token(header)
+        transport = request.transport
+        peer = transport.get_extra_info("socket") if transport is not None else None
+        if peer is not None and peer.family == socket.AF_UNIX:
+            return self._by_peer(peer)
+        certificate = transport.get_extra_info("peercert") if transport is not None else None
+        return self._by_certificate(certificate) if certificate else None
+
+    def _by_token(self, header: str) -> Identity | None:
+        kind, _, given = header.partition(" ")
+        if kind.lower() != "bearer":
+            return None
+        found: Identity | None = None
+        for token in self._tokens:
+            if hmac.compare_digest(token.secret.encode(), given.strip().encode()):
+                found = Identity(person=token.owner, rank=token.rank, via="token")
+        return found
+
+    def _by_peer(self, peer: socket.socket) -> Identity | None:
+        """SO_PEERCRED (unix(7)): root and the node's own user are admin, others as granted."""
+        size = struct.calcsize("3i")
+        _, uid, gid = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+        name = _user_name(uid)
+        if uid in (0, _own_uid()):
+            return Identity(person=name, rank=Rank.ADMIN, via="unix socket")
+        rank = max((RANKS[g.role.value] for g in self._grants if _is_granted(g, uid, gid, name)), default=None)
+        return Identity(person=name, rank=rank, via="unix socket") if rank is not None else None
+
+    def _by_certificate(self, certificate: dict[str, object]) -> Identity | None:
+        """The common name of a client certificate that our CA signed; its rank is that of the token owner so named."""
+        for name in _common_names(certificate.get("subject", ())):
+            if name in self._by_owner:
+                return Identity(person=name, rank=self._by_owner[name], via="certificate")
+        return None
+
+
+def _common_names(subject: object) -> Iterable[str]:
+    for entry in subject if isinstance(subject, tuple) else ():
+        for key, value in entry:
+            if key == "commonName":
+                yield str(value)
+
+
+def _own_uid() -> int:
+    return os.getuid()
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+def _is_granted(grant: UnixGrantSetup, uid: int, gid: int, name: str) -> bool:
+    if grant.user:
+        return grant.user in (name, str(uid))
+    return grant.group in _group_names(name, gid) or grant.group == str(gid)
+
+
+def _group_names(user: str, gid: int) -> set[str]:
+    names = {entry.gr_name for entry in grp.getgrall() if user in entry.gr_mem}
+    try:
+        names.add(grp.getgrgid(gid).gr_name)
+    except KeyError:
+        names.add(str(gid))
+    return names

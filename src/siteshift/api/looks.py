@@ -1,0 +1,179 @@
+"""``GET``: status, why, plan, overrides, journal, health and metrics. Nothing here changes anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from siteshift.api.answers import plan_document
+from siteshift.api.problems import problem, reply
+from siteshift.core.explain import override_document
+from siteshift.core.invariants import lonely_parts
+from siteshift.core.model.units import SiteId
+from siteshift.errors import JournalBroken
+from siteshift.ports import Journal, JournalEntry
+from siteshift.runtime.node import Node
+
+JOURNAL_PAGE = 1_000
+WHY_WINDOW_MS = 366 * 24 * 3_600_000
+
+
+@dataclass(slots=True, kw_only=True)
+class Looks:
+    """Handlers of everything that only looks."""
+
+    node: Node
+    journal: Journal
+    version: str
+
+    async def health(self, request: web.Request) -> web.Response:
+        """Alive: the loop answers."""
+        del request
+        return reply({"status": "ok", "version": self.version})
+
+    async def ready(self, request: web.Request) -> web.Response:
+        """Ready to do the job: fresh evidence, a usable store."""
+        del request
+        state = self.node.loop.state
+        document = {"ready": self.node.is_ready, "fresh": state.is_fresh, "store_usable": state.is_store_usable}
+        return reply(document, status=200 if self.node.is_ready else 503)
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        del request
+        body = self.node.gauges.metrics.render()
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def status(self, request: web.Request) -> web.Response:
+        del request
+        return reply(self.node.status())
+
+    async def plan(self, request: web.Request) -> web.Response:
+        """What is under way or waits for a person; null when nothing would change."""
+        del request
+        plan = self.node.plan()
+        return reply({"plan": plan_document(plan) if plan is not None else None})
+
+    async def overrides(self, request: web.Request) -> web.Response:
+        del request
+        now_ms = self.node.clock.now_ms()
+        return reply({"overrides": [override_document(entry, now_ms) for entry in self.node.loop.state.overrides]})
+
+    async def fate(self, request: web.Request) -> web.Response:
+        """What stands in one site only although leaving that site needs it (law 17)."""
+        del request
+        return reply({"lonely": list(lonely_parts(self.node.loop.setup))})
+
+    async def why(self, request: web.Request) -> web.Response:
+        """Why a site gets what it gets: now, or from the record at a past instant (``at_ms``)."""
+        site = request.match_info["site"]
+        known = self.node.loop.setup.topology.site_ids
+        if site not in known:
+            return problem(404, "UNKNOWN_NAME", "no such site", f"there is no site {site!r}; known: {', '.join(known)}")
+        at_ms = _number(request, "at_ms")
+        if at_ms is None:
+            return reply(self.node.why(SiteId(site)))
+        return reply(await self._why_at(site, at_ms))
+
+    async def _why_at(self, site: str, at_ms: int) -> dict[str, Any]:
+        """The newest word of the record on each service at a site, at or before an instant."""
+        found: dict[str, JournalEntry] = {}
+        belief: JournalEntry | None = None
+        async for entry in self.journal.read(since_ms=max(0, at_ms - WHY_WINDOW_MS), until_ms=at_ms):
+            if entry.kind == "why" and entry.data.get("site") == site:
+                found[str(entry.data["service"])] = entry
+            elif entry.kind == "belief":
+                belief = entry
+        return {
+            "site": site,
+            "at_ms": at_ms,
+            "belief": {"at_ms": belief.at_ms, **belief.data} if belief else None,
+            "services": {
+                service: {
+                    "since_ms": entry.at_ms,
+                    "sequence": entry.sequence,
+                    "generation": entry.data["generation"],
+                    "lines": entry.data["lines"],
+                }
+                for service, entry in found.items()
+            },
+        }
+
+    async def read_journal(self, request: web.Request) -> web.Response:
+        """Entries in order, at most a thousand a page; ``next_since_ms`` and ``after`` go on."""
+        since_ms, until_ms = _number(request, "since_ms") or 0, _number(request, "until_ms")
+        after = _number(request, "after") or 0
+        limit = min(_number(request, "limit") or JOURNAL_PAGE, JOURNAL_PAGE)
+        kinds = set(request.query.getall("kind", []))
+        rows: list[dict[str, Any]] = []
+        async for entry in self.journal.read(since_ms=since_ms, until_ms=until_ms):
+            if entry.sequence <= after or (kinds and entry.kind not in kinds):
+                continue
+            rows.append(entry_document(entry))
+            if len(rows) >= limit:
+                break
+        return reply({"entries": rows, "after": rows[-1]["sequence"] if rows else after})
+
+    async def verify_journal(self, request: web.Request) -> web.Response:
+        """Walk the hash chain."""
+        del request
+        try:
+            return reply({"holds": True, "entries": await self.journal.verify()})
+        except JournalBroken as error:
+            return reply({"holds": False, "sequence": error.sequence, "detail": str(error)})
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """Server-sent events: everything that is recorded, as it happens."""
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+        await response.prepare(request)
+        await response.write(b"retry: 2000\n\n")
+        messages = self.node.subscribe()
+        try:
+            async for message in messages:
+                await response.write(_sse(message))
+        except (ConnectionResetError, ConnectionError):
+            pass
+        finally:
+            await _close(messages)
+        return response
+
+
+async def _close(messages: AsyncIterator[dict[str, Any]]) -> None:
+    close = getattr(messages, "aclose", None)
+    if close is not None:
+        await close()
+
+
+def _sse(message: dict[str, Any]) -> bytes:
+    data = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+    return f"id: {message['sequence']}\nevent: {message['kind']}\ndata: {data}\n\n".encode()
+
+
+def entry_document(entry: JournalEntry) -> dict[str, Any]:
+    """A journal entry as a document."""
+    return {
+        "sequence": entry.sequence,
+        "at_ms": entry.at_ms,
+        "kind": entry.kind,
+        "data": entry.data,
+        "previous": entry.previous,
+        "digest": entry.digest,
+    }
+
+
+class BadNumber(web.HTTPBadRequest):
+    """A query parameter that is no number."""
+
+
+def _number(request: web.Request, name: str) -> int | None:
+    text = request.query.get(name)
+    if text is None:
+        return None
+    try:
+        return int(text)
+    except ValueError as error:
+        raise BadNumber(text=f"{name} must be a whole number, not {text!r}") from error

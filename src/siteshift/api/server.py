@@ -1,0 +1,180 @@
+"""The API server: one application over a Unix socket and, where configured, over TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from siteshift.api import openapi
+from siteshift.api.acts import NEEDED, Acts
+from siteshift.api.bodies import ACTS
+from siteshift.api.identity import Doorkeeper, Identity, Rank
+from siteshift.api.looks import Looks
+from siteshift.api.problems import problem, reply
+from siteshift.config.setups import ApiSetup, TlsListenerSetup
+from siteshift.errors import Permanent
+from siteshift.ports import Journal
+from siteshift.runtime.node import Node
+
+BODY_LIMIT = 64 * 1024
+STOP_DEADLINE_S = 1.0
+
+log = structlog.get_logger("siteshift.api")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+OPEN = frozenset({"/healthz", "/readyz"})
+"""Answered to anybody: load balancers and systemd ask these."""
+
+
+class ApiServer:
+    """Serves one node."""
+
+    def __init__(self, *, node: Node, setup: ApiSetup, version: str, journal: Journal) -> None:
+        self._setup = setup
+        self._doorkeeper = Doorkeeper(setup)
+        self._looks = Looks(node=node, journal=journal, version=version)
+        self._acts = Acts(node=node)
+        self._runner: web.AppRunner | None = None
+        self._version = version
+
+    @property
+    def where(self) -> str:
+        """Where it is reached, for the log."""
+        tls = self._setup.tls
+        return self._setup.unix_path + (f", https://{tls.listen[0]}:{tls.listen[1]}" if tls else "")
+
+    def application(self) -> web.Application:
+        """The aiohttp application."""
+        application = web.Application(middlewares=[self._guard], client_max_size=BODY_LIMIT)
+        for path, (handler, _) in self._look_routes().items():
+            application.router.add_get(path, handler)
+        for name in ACTS:
+            application.router.add_post(f"/v1/{name}", self._acts.handler(name))
+        application.router.add_get("/v1/openapi.json", self._openapi)
+        return application
+
+    def _look_routes(self) -> dict[str, tuple[Handler, str]]:
+        looks = self._looks
+        return {
+            "/healthz": (looks.health, "Alive"),
+            "/readyz": (looks.ready, "Ready to do the job"),
+            "/metrics": (looks.metrics, "Prometheus metrics"),
+            "/v1/status": (looks.status, "Everything on one page"),
+            "/v1/plan": (looks.plan, "What is under way or waits for a person"),
+            "/v1/overrides": (looks.overrides, "What people forced"),
+            "/v1/fate": (looks.fate, "What would be lost together with a site"),
+            "/v1/why/{site}": (looks.why, "Why a site gets what it gets, now or at a past instant"),
+            "/v1/journal": (looks.read_journal, "The record"),
+            "/v1/journal/verify": (looks.verify_journal, "Whether the record's hash chain holds"),
+            "/v1/events": (looks.events, "Everything that happens, as it happens"),
+        }
+
+    async def _openapi(self, request: web.Request) -> web.Response:
+        del request
+        summaries = {path: summary for path, (_, summary) in self._look_routes().items()}
+        return reply(openapi.document(self._version, summaries))
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Who asks, may he, and no exception leaves as anything but a problem document."""
+        try:
+            if request.path not in OPEN:
+                refusal = self._admit(request)
+                if refusal is not None:
+                    return refusal
+            return await handler(request)
+        except web.HTTPException as error:
+            return problem(error.status, f"HTTP_{error.status}", error.reason, error.text or "")
+        except asyncio.CancelledError:
+            raise
+        except ConnectionResetError:
+            raise
+        except Exception as error:
+            log.error("request failed", path=request.path, error=repr(error), exc_info=error)
+            return problem(500, "INTERNAL", "siteshift made a mistake", "it is in the log")
+
+    def _admit(self, request: web.Request) -> web.Response | None:
+        identity = self._doorkeeper.recognise(request)
+        if identity is None:
+            answer = problem(401, "UNKNOWN_PERSON", "who are you?", "send a bearer token, or use the Unix socket")
+            answer.headers["WWW-Authenticate"] = "Bearer"
+            return answer
+        needed = Rank.VIEWER
+        if request.method == "POST":
+            needed = NEEDED.get(request.path.rpartition("/")[2], Rank.OPERATOR)
+        if identity.rank < needed:
+            detail = f"{identity.person} is {identity.rank.name.lower()}; this needs {needed.name.lower()}"
+            return problem(403, "NOT_ALLOWED", "not allowed", detail)
+        request["identity"] = identity
+        self._log_act(request, identity)
+        return None
+
+    def _log_act(self, request: web.Request, identity: Identity) -> None:
+        if request.method == "POST":
+            log.info("asked", person=identity.person, via=identity.via, path=request.path)
+
+    async def start(self) -> None:
+        """Listen. Raises `Permanent` when an address or a certificate cannot be had."""
+        self._runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=STOP_DEADLINE_S)
+        await self._runner.setup()
+        try:
+            path = await asyncio.to_thread(_free_path, Path(self._setup.unix_path))
+            await web.UnixSite(self._runner, str(path)).start()
+            path.chmod(self._setup.unix_mode)
+            if self._setup.tls is not None:
+                host, port = self._setup.tls.listen
+                await web.TCPSite(self._runner, host, port, ssl_context=_tls(self._setup.tls)).start()
+        except (OSError, ssl.SSLError) as error:
+            await self.close()
+            raise Permanent(str(error), system="api", operation="listen", target=self.where) from error
+
+    async def close(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+
+def _free_path(path: Path) -> Path:
+    """The socket's path, made free: a socket nobody listens on any more is removed. Raises OSError when one does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_socket():
+        if _somebody_listens(path):
+            raise OSError(f"{path}: another node listens there already")
+        path.unlink()
+    return path
+
+
+def _somebody_listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def _tls(setup: TlsListenerSetup) -> ssl.SSLContext:
+    """TLS 1.2 or later; with a client CA, certificates are asked for and checked (mTLS), tokens still serve."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    key_path = setup.key.path()
+    if key_path is not None:
+        context.load_cert_chain(setup.certificate_file, key_path)
+    else:
+        with tempfile.NamedTemporaryFile("wb", prefix="siteshift-key-") as copy:
+            copy.write(setup.key.resolve_bytes())
+            copy.flush()
+            context.load_cert_chain(setup.certificate_file, copy.name)
+    if setup.client_ca_file:
+        context.load_verify_locations(setup.client_ca_file)
+        context.verify_mode = ssl.CERT_OPTIONAL
+    return context

@@ -1,0 +1,202 @@
+"""One node as a process: read the configuration, remember, equip, start, serve, reload, stop in order."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import signal
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from siteshift.adapters.probes.prober import SocketProber
+from siteshift.adapters.store.database import SqliteDatabase
+from siteshift.adapters.store.sqlite import SqliteStore
+from siteshift.adapters.store.sqlite_journal import SqliteJournal
+from siteshift.api.server import ApiServer
+from siteshift.app.equip import Workshop, secrets_of
+from siteshift.config import ConfigError, LoadedConfig, Resolved, describe_changes, load_config, resolve
+from siteshift.core.controller import initial_state
+from siteshift.core.durable import restore
+from siteshift.core.state import ControllerState
+from siteshift.errors import SiteshiftError
+from siteshift.ports import Clock, Prober, ProbeSink, Store
+from siteshift.runtime.clock import SystemClock
+from siteshift.runtime.lag import watch_loop_lag
+from siteshift.runtime.logs import LogForm, configure_logs
+from siteshift.runtime.measure import Gauges
+from siteshift.runtime.metrics import Done, Metrics
+from siteshift.runtime.node import Node, assemble
+from siteshift.runtime.supervise import ONCE, StopReport, StopStage, Supervisor, TaskChange, TaskEvent
+from siteshift.runtime.systemd import SystemdNotifier, feed_watchdog
+
+log = structlog.get_logger("siteshift.daemon")
+
+LONGEST_QUIET_MS = 5_000
+"""The loop steps at least once a second; silent for longer, the watchdog is not fed."""
+
+
+async def serve(path: Path, *, version: str) -> StopReport:
+    """Run a node until it is told to stop. Raises `ConfigError` or `AdapterError` when it cannot start."""
+    loaded = await asyncio.to_thread(load_config, path)
+    resolved = resolve(loaded.config)
+    _set_up_logs(resolved)
+    for warning in loaded.warnings:
+        log.warning("configuration", problem=str(warning))
+    daemon = Daemon(path=path, version=version, loaded=loaded, resolved=resolved)
+    return await daemon.run()
+
+
+def _set_up_logs(resolved: Resolved) -> None:
+    configure_logs(
+        level=resolved.log.level.value,
+        form=LogForm(resolved.log.format.value),
+        secrets=tuple(secrets_of(resolved).values()),
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class Daemon:
+    """The process around a node."""
+
+    path: Path
+    version: str
+    loaded: LoadedConfig
+    resolved: Resolved
+    clock: Clock = field(default_factory=SystemClock)
+    _reloading: bool = False
+
+    async def run(self) -> StopReport:
+        systemd = SystemdNotifier.from_environment()
+        metrics = Metrics(version=self.version, node=self.resolved.node.id)
+        supervisor = Supervisor(listener=lambda event: _on_task(event, metrics))
+        supervisor.stop_on_signals()
+        database = await SqliteDatabase.open(Path(self.resolved.store.path))
+        store, journal = SqliteStore(database), SqliteJournal(database)
+        state = await load_state(store, self.clock)
+        workshop = Workshop(clock=self.clock)
+        try:
+            equipment = await workshop.equip(self.resolved, state.steering)
+            node = assemble(
+                clock=self.clock,
+                supervisor=supervisor,
+                equipment=equipment,
+                store=store,
+                journal=journal,
+                gauges=Gauges(metrics=metrics),
+                state=state,
+                make_prober=self._prober,
+            )
+            api = ApiServer(node=node, setup=self.resolved.api, version=self.version, journal=journal)
+            await api.start()
+        except BaseException:
+            await workshop.close()
+            await store.close()
+            await journal.close()
+            raise
+        supervisor.at_stop(StopStage.INTAKE, "api", api.close)
+        supervisor.at_stop(StopStage.ACTING, "data planes", workshop.close)
+        supervisor.at_stop(StopStage.REMEMBERING, "store", store.close)
+        supervisor.at_stop(StopStage.REMEMBERING, "journal", journal.close)
+        supervisor.at_stop(StopStage.REMEMBERING, "rows", node.executor.flush)
+        node.start()
+        self._start_watching(supervisor, systemd, metrics, node)
+        supervisor.on_signal(
+            signal.SIGHUP, lambda: self._ask_reload(supervisor, systemd, metrics, node, workshop)
+        )
+        gc.freeze()
+        systemd.ready(f"generation {state.steering.generation}")
+        log.info("ready", node=self.resolved.node.id, generation=state.steering.generation, api=api.where)
+        report = await supervisor.run()
+        systemd.stopping(report.reason)
+        log.info("stopped", reason=report.reason, failed=report.failed)
+        return report
+
+    def _prober(self, sink: ProbeSink) -> Prober:
+        return SocketProber(self.clock, sink)
+
+    def _start_watching(
+        self, supervisor: Supervisor, systemd: SystemdNotifier, metrics: Metrics, node: Node
+    ) -> None:
+        supervisor.start("loop lag", lambda: watch_loop_lag(metrics.loop_lag), stage=StopStage.WATCHING)
+
+        def healthy() -> bool:
+            return self.clock.now_ms() - node.loop.last_step_ms < LONGEST_QUIET_MS
+
+        supervisor.start("watchdog", lambda: feed_watchdog(systemd, healthy), stage=StopStage.WATCHING)
+
+    # -- reload -----------------------------------------------------------------------------------------------------
+
+    def _ask_reload(
+        self, supervisor: Supervisor, systemd: SystemdNotifier, metrics: Metrics, node: Node, workshop: Workshop
+    ) -> None:
+        if self._reloading:
+            return
+        self._reloading = True
+
+        async def run() -> None:
+            try:
+                await self._reload(systemd, metrics, node, workshop)
+            finally:
+                self._reloading = False
+
+        supervisor.start("reload", run, restart=ONCE, stage=StopStage.INTAKE)
+
+    async def _reload(
+        self, systemd: SystemdNotifier, metrics: Metrics, node: Node, workshop: Workshop
+    ) -> None:
+        """All or nothing: a file with an error changes nothing and is told with every problem (law 15)."""
+        systemd.reloading()
+        try:
+            loaded = await asyncio.to_thread(load_config, self.path)
+            resolved = resolve(loaded.config)
+            _must_stay(self.resolved, resolved)
+            equipment = await workshop.equip(resolved, node.loop.state.steering)
+        except (ConfigError, SiteshiftError) as error:
+            log.error("reload refused, the last good configuration stays", error=str(error))
+            metrics.reloaded(Done.FAILED, at_ms=self.clock.now_ms())
+            node.executor.note("reload_refused", {"error": str(error)})
+            systemd.ready("reload refused; the last good configuration stays")
+            return
+        changes = describe_changes(self.resolved, resolved)
+        self.loaded, self.resolved = loaded, resolved
+        metrics.topology_changed()
+        node.refit(equipment)
+        node.executor.note("reload", {"digest": resolved.digest, "changes": list(changes)})
+        metrics.reloaded(Done.OK, at_ms=self.clock.now_ms())
+        log.info("reloaded", digest=resolved.digest, changes=len(changes))
+        systemd.ready(f"configuration {resolved.digest}")
+
+
+class CannotReload(SiteshiftError):
+    """A change that needs a restart."""
+
+
+def _must_stay(before: Resolved, after: Resolved) -> None:
+    """What a running node cannot change."""
+    for name in ("node", "store", "api"):
+        if getattr(before, name) != getattr(after, name):
+            raise CannotReload(f"'{name}' changed: that needs a restart; nothing was reloaded")
+
+
+async def load_state(store: Store, clock: Clock) -> ControllerState:
+    """What was remembered, or a fresh state. Raises `SiteshiftError` when it is there and cannot be read."""
+    found = (await store.load()).get("controller")
+    if found is None:
+        return initial_state(now_ms=clock.now_ms())
+    try:
+        return restore(json.loads(found), now_ms=clock.now_ms())
+    except ValueError as error:
+        raise SiteshiftError(f"the remembered state cannot be read: {error}") from error
+
+
+def _on_task(event: TaskEvent, metrics: Metrics) -> None:
+    if event.change is TaskChange.FAILED:
+        metrics.task_failed(event.task)
+        log.error("task failed", task=event.task, error=repr(event.error), exc_info=event.error)
+    elif event.change is TaskChange.RESTARTED:
+        metrics.task_restarted(event.task)
+    elif event.change is TaskChange.STUCK:
+        log.error("task did not stop", task=event.task)
