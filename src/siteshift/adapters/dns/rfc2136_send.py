@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import dns.exception
+import dns.flags
 import dns.message
 import dns.rcode
 import dns.tsig
@@ -76,8 +77,27 @@ def judge_reply(message: dns.update.UpdateMessage, wire: bytes, server: Server) 
     except dns.tsig.PeerError as error:
         return Sent(Fate.REFUSED, f"{server}: {error}")
     except (dns.exception.DNSException, ValueError) as error:
-        return Sent(Fate.UNKNOWN, f"{server}: a reply that cannot be trusted: {error or type(error).__name__}")
-    if reply.opcode() != message.opcode() or reply.id != message.id:
+        return _judge_unsigned(message, wire, server, str(error) or type(error).__name__)
+    return _judge_rcode(message, reply, server, "")
+
+
+def _judge_unsigned(message: dns.update.UpdateMessage, wire: bytes, server: Server, doubt: str) -> Sent:
+    """A reply whose signature is missing or wrong. PowerDNS refuses without signing: a bare refusal is believed, for
+    the fence is read again before the next write; a confirmation is not."""
+    unknown = Sent(Fate.UNKNOWN, f"{server}: a reply that cannot be trusted: {doubt}")
+    try:
+        reply = dns.message.from_wire(wire, ignore_trailing=True)
+    except (dns.exception.DNSException, ValueError):
+        return unknown
+    if reply.had_tsig or reply.rcode() == dns.rcode.NOERROR:
+        return unknown
+    return _judge_rcode(message, reply, server, " (unsigned)")
+
+
+def _judge_rcode(
+    message: dns.update.UpdateMessage, reply: dns.message.Message, server: Server, manner: str
+) -> Sent:
+    if reply.opcode() != message.opcode() or reply.id != message.id or not reply.flags & dns.flags.QR:
         return Sent(Fate.UNKNOWN, f"{server}: a reply to something else")
     rcode = reply.rcode()
     if rcode == dns.rcode.NOERROR:
@@ -85,7 +105,7 @@ def judge_reply(message: dns.update.UpdateMessage, wire: bytes, server: Server) 
             return Sent(Fate.UNKNOWN, f"{server}: NOERROR without a signature")
         return Sent(Fate.DONE)
     if rcode in _OVERTAKEN:
-        return Sent(Fate.OVERTAKEN, f"{server}: {dns.rcode.to_text(rcode)}")
+        return Sent(Fate.OVERTAKEN, f"{server}: {dns.rcode.to_text(rcode)}{manner}")
     if rcode in _WORDS:
-        return Sent(Fate.REFUSED, f"{server}: {_WORDS[rcode]}")
-    return Sent(Fate.FAILED, f"{server}: {dns.rcode.to_text(rcode)}")
+        return Sent(Fate.REFUSED, f"{server}: {_WORDS[rcode]}{manner}")
+    return Sent(Fate.FAILED, f"{server}: {dns.rcode.to_text(rcode)}{manner}")
