@@ -15,24 +15,31 @@ def water_fill(amount: int, weights: Sequence[int], limits: Sequence[int]) -> li
     A site of weight 0 gets nothing here.
     """
     given = [0] * len(weights)
-    open_sites = [i for i, weight in enumerate(weights) if weight > 0 and limits[i] > 0]
-    while open_sites:
-        whole = 0
-        for i in open_sites:
-            whole += weights[i]
+    still_open = []
+    whole = 0
+    for i, weight in enumerate(weights):
+        if weight > 0 and limits[i] > 0:
+            still_open.append(i)
+            whole += weight
+    while still_open:
         # A site that is full at this level stays full at every higher one, so all of them may be closed in one pass.
-        full = [i for i in open_sites if amount * weights[i] >= limits[i] * whole]
-        if not full:
+        rest, rest_whole, taken = [], 0, 0
+        for i in still_open:
+            if amount * weights[i] >= limits[i] * whole:
+                given[i] = limits[i]
+                taken += limits[i]
+            else:
+                rest.append(i)
+                rest_whole += weights[i]
+        if not taken:
             running = done = 0
-            for i in open_sites:
+            for i in still_open:
                 running += amount * weights[i]
-                given[i] = running // whole - done
-                done += given[i]
+                given[i] = part = running // whole - done
+                done += part
             break
-        for i in full:
-            given[i] = limits[i]
-            amount -= limits[i]
-        open_sites = [i for i in open_sites if not given[i]]
+        amount -= taken
+        still_open, whole = rest, rest_whole
     return given
 
 
