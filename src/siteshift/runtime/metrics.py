@@ -1,8 +1,8 @@
 """Every metric siteshift exposes, named by the Prometheus conventions (base units, ``_total``, ``_seconds``).
 
 One `Metrics` a process, in a registry of its own. Callers use the typed methods and siteshift's units (ms, µs, basis
-points); names and labels are in `runtime.metric_families`. The alert rules and the dashboard in ``config/`` use these names, and a
-test holds them to it.
+points); names and labels are in `runtime.metric_families`. The alert rules and the dashboard in ``config/`` use these
+names, and a test holds them to it.
 """
 
 from __future__ import annotations
