@@ -58,11 +58,15 @@ async def test_a_certificate_that_ended_is_a_bad_certificate(authority: Authorit
 
 
 @pytest.mark.parametrize("verify", [True, False])
-async def test_a_certificate_about_to_end_is_a_bad_certificate(authority: Authority, verify: bool) -> None:
-    async with tcp_peer(never, tls=authority.server("web.example", days=10)) as port:
+@pytest.mark.parametrize("kind", [ProbeKind.TLS, ProbeKind.HTTPS])
+async def test_a_certificate_about_to_end_passes_with_a_warning(
+    authority: Authority, verify: bool, kind: ProbeKind
+) -> None:
+    async with tcp_peer(keeps_saying(OK), tls=authority.server("web.example", days=10)) as port:
         tls = TlsCheck(server_name="web.example", ca_file=authority.ca_file, verify=verify, min_days_left=14)
-        result = await first_result(spec(ProbeKind.TLS, port, tls=tls))
-    assert (result.outcome, result.fault) == (Outcome.FAIL, Fault.BAD_CERTIFICATE)
+        async with probing(spec(kind, port, tls=tls, keep_alive=True)) as seen:
+            result = await seen.until(lambda _: True, times=3)
+    assert (result.outcome, result.fault) == (Outcome.PASS, Fault.NONE)
     assert "in 10 days" in result.detail
 
 

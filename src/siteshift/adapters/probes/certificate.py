@@ -10,7 +10,7 @@ from pathlib import Path
 from cryptography import x509
 
 from siteshift.adapters.probes.slot import PASSED, Verdict, failed
-from siteshift.core.model.codes import Fault
+from siteshift.core.model.codes import Fault, Outcome
 from siteshift.core.model.probe import TlsCheck
 
 
@@ -32,16 +32,18 @@ def _context(ca_file: str, changed_ns: int, verify: bool, alpn: tuple[str, ...])
 
 
 def verdict_on(der: bytes | None, check: TlsCheck, now: datetime.datetime) -> Verdict:
-    """Whether the leaf certificate lives long enough. Its chain and name were verified in the handshake."""
-    if not check.min_days_left:
+    """A pass, with a warning in its detail when fewer than ``min_days_left`` days are left.
+
+    Its chain, name and present validity were verified in the handshake. A certificate about to end is work for
+    somebody's calendar, no reason to move traffic: therefore a warning and not a failure.
+    """
+    if not check.min_days_left or der is None:
         return PASSED
-    if der is None:
-        return failed(Fault.BAD_CERTIFICATE, "the server showed no certificate")
     ends = _ends(der)
     days = (ends - now).days
     if days >= check.min_days_left:
         return PASSED
-    return failed(Fault.BAD_CERTIFICATE, f"the certificate ends {ends:%Y-%m-%d}, in {days} days")
+    return (Outcome.PASS, Fault.NONE, f"the certificate ends {ends:%Y-%m-%d}, in {days} days")
 
 
 @lru_cache(maxsize=1024)

@@ -8,7 +8,7 @@ Rules:
   after all comes as `Stage.LATE`, unless it gave way. Early counts, late does not: each run is counted once.
 - Unknown is not down: when our own loop stood still for longer than `ProberLimits.stall_ms`, time-outs of the runs
   that lived through it are `lost`, and passes have the standstill taken off their latency.
-- A pass slower than `ProbeSpec.slo_latency_ms` is a pass with `Fault.SLOW`.
+- A pass slower than `ProbeSpec.slo_latency_ms` is a pass with `Fault.SLOW`; the detail of a pass is a warning.
 """
 
 from __future__ import annotations
@@ -39,9 +39,6 @@ LEAST_SLEEP_US = 1_000
 
 HEARTBEAT_US = 50_000
 """The timer fires at least this often, so that a standstill of the loop is noticed."""
-
-_GRANTED = (Outcome.PASS, Fault.SLOW, "")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProberFigures:
@@ -321,7 +318,7 @@ class SocketProber:
             latency_us = max(latency_us - self._stall_us, 0)
         outcome, fault, detail = verdict
         if outcome is Outcome.PASS and latency_us > slot.spec.slo_latency_ms * 1_000:
-            outcome, fault, detail = _GRANTED
+            fault = Fault.SLOW
         self._sink(
             ProbeResult(
                 slot.spec.id,

@@ -49,6 +49,7 @@ class StreamCarrier:
         "_descriptor",
         "_handler",
         "_keep",
+        "_passed",
         "_phase",
         "_reused",
         "_runs",
@@ -71,6 +72,7 @@ class StreamCarrier:
         self._buffer = b""
         self._unsent = b""
         self._reused = False
+        self._passed = PASSED
         # Staggered, so that connections made together are not renewed together.
         self._runs = crc32(slot.spec.id.encode()) % max(bench.limits.renew_after, 1)
 
@@ -174,7 +176,7 @@ class StreamCarrier:
             self._unsent = self._talk.request
             self._push()
         elif not self._talk.listens:
-            self._settle(PASSED)
+            self._settle(self._passed)
 
     def _push(self) -> None:
         """Send what is unsent."""
@@ -222,6 +224,8 @@ class StreamCarrier:
     """A short read from a socket means that it is empty; TLS may still hold decrypted bytes."""
 
     def _kept_or_closed(self, verdict: Verdict, *, reusable: bool) -> None:
+        if verdict is PASSED:
+            verdict = self._passed
         if reusable:
             self._phase = Phase.IDLE
             self._bench.finish(self.slot, verdict)

@@ -12,7 +12,7 @@ import ssl
 from siteshift.adapters.probes.address import SocketAddress
 from siteshift.adapters.probes.certificate import context_for, verdict_of_tls, verdict_on
 from siteshift.adapters.probes.poller import BROKEN
-from siteshift.adapters.probes.slot import PASSED, Slot, failed
+from siteshift.adapters.probes.slot import Slot, failed
 from siteshift.adapters.probes.stream import READ_BYTES, Phase, StreamCarrier
 from siteshift.adapters.probes.talk import Talk
 from siteshift.adapters.probes.workbench import Workbench
@@ -74,13 +74,12 @@ class TlsCarrier(StreamCarrier):
             return
         if not self._flush_or_break():
             return
-        verdict = verdict_on(self._tls.getpeercert(binary_form=True), self._check, datetime.datetime.now(datetime.UTC))
         chosen = self._tls.selected_alpn_protocol()
-        if verdict is PASSED and self.slot.spec.tls.alpn and chosen not in self.slot.spec.tls.alpn:
-            verdict = failed(Fault.PROTOCOL, f"the server chose ALPN {chosen}")
-        if verdict is not PASSED:
-            self._settle(verdict)
+        if self._check.alpn and chosen not in self._check.alpn:
+            self._settle(failed(Fault.PROTOCOL, f"the server chose ALPN {chosen}"))
             return
+        now = datetime.datetime.now(datetime.UTC)
+        self._passed = verdict_on(self._tls.getpeercert(binary_form=True), self._check, now)
         self._begin()
         if self._phase is Phase.AWAITING:
             self._receive(0)
