@@ -48,7 +48,7 @@ def _plane(setup: HaproxyServerDriverSetup, address: str) -> HaproxyPlane:
     """The HAProxy at one address, as far as the standbys go: only names count here."""
     backends: dict[str, list[ServerMap]] = {}
     for entry in setup.servers:
-        service, site, _ = entry.member.split("/", 2)
+        _, site, _ = entry.member.split("/", 2)
         backends.setdefault(entry.backend, []).append(
             ServerMap(server=entry.server, site=SiteId(site), member=entry.member)
         )

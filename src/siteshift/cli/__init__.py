@@ -1,0 +1,5 @@
+"""The command line ``siteshift``."""
+
+from siteshift.cli.program import main
+
+__all__ = ["main"]

@@ -8,12 +8,13 @@ from siteshift.core.decide.life import AWAY, Signal, advance, may_return
 from siteshift.core.decide.override import Forced, forced_view
 from siteshift.core.draft import Draft
 from siteshift.core.judge.diagnosis import diagnose
-from siteshift.core.model.codes import Hardness, Severity, SiteLife, Standing
+from siteshift.core.model.codes import Hardness, MemberRole, Severity, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.evidence import Diagnosis, Picture
 from siteshift.core.model.policy import ServicePolicy
 from siteshift.core.model.topology import Service
-from siteshift.core.model.units import WHOLE_BP, ServiceId, SiteId
+from siteshift.core.model.units import WHOLE_BP, MemberId, ServiceId, SiteId
 from siteshift.core.planes import in_step
+from siteshift.core.setup import Setup
 from siteshift.core.state import ControllerState, LeftBecause, SiteTrack
 from siteshift.core.traffic import seen_bp
 
@@ -28,6 +29,7 @@ def refresh_picture(draft: Draft) -> None:
     state, setup = draft.state, draft.setup
     judge = setup.policy.judge
     picture = diagnose(setup.topology, setup.policy, state.reports, draft.now_ms, previous=state.picture)
+    picture = _without_closed_standbys(picture, state, setup)
     for report in state.reports.values():
         draft.due(report.at_ms + judge.report_stale_ms + 1)
     if picture != state.picture:
@@ -37,6 +39,18 @@ def refresh_picture(draft: Draft) -> None:
     if not state.is_fresh and not picture.blind and draft.due(watched_ms):
         draft.set(is_fresh=True)
         draft.record("fresh", {"after_ms": draft.now_ms - state.started_ms})
+
+
+def _without_closed_standbys(picture: Picture, state: ControllerState, setup: Setup) -> Picture:
+    """A standby that is not open answers nothing, and nothing is wrong with that."""
+    kept = tuple(e for e in picture.diagnoses if e.member is None or not _is_closed(e.member, state, setup))
+    return picture if len(kept) == len(picture.diagnoses) else replace(picture, diagnoses=kept)
+
+
+def _is_closed(name: MemberId, state: ControllerState, setup: Setup) -> bool:
+    member = setup.topology.members.get(name)
+    is_open = state.standby(name).phase in (StandbyPhase.READY, StandbyPhase.PROVEN)
+    return member is not None and member.role is MemberRole.STANDBY and not is_open
 
 
 def _say_what_changed(draft: Draft, before: Picture, after: Picture) -> None:

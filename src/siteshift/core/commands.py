@@ -59,7 +59,7 @@ class AskStandby:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """Probe these targets at the fast interval until then: standbys under proof, sites on their way back."""
+    """Look at these standbys afresh, at the fast interval, until then: what they were while closed does not count."""
 
     targets: tuple[TargetId, ...]
     until_ms: int

@@ -14,7 +14,7 @@ from siteshift.core.draft import Draft
 from siteshift.core.events import StandbyReported
 from siteshift.core.model.codes import MemberRole, Severity, StandbyPhase, Standing
 from siteshift.core.model.topology import Member
-from siteshift.core.model.units import MemberId, SiteId
+from siteshift.core.model.units import MemberId, SiteId, member_target
 from siteshift.core.planes import in_step
 from siteshift.core.state import StandbyTrack
 
@@ -31,6 +31,7 @@ def absorb_report(draft: Draft, event: StandbyReported) -> bool:
     track = draft.state.standby(event.member)
     if track.phase is _P.STARTING and event.phase in (_P.READY, _P.PROVEN):
         draft.set_standby(event.member, phase=_P.READY, since_ms=draft.now_ms, proof_since_ms=0, detail=event.detail)
+        draft.commands.append(Watch(targets=(member_target(event.member),), until_ms=track.deadline_ms))
         return True
     if event.phase is _P.FAILED and track.phase in (_P.STARTING, _P.READY, _P.PROVEN):
         _fail(draft, event.member, event.detail)
@@ -95,7 +96,6 @@ def _start(draft: Draft, situation: Situation, member: Member) -> None:
     draft.remembers = True
     draft.record("standby", {"member": member.id, "phase": _P.STARTING.value, "deadline_ms": deadline_ms})
     draft.commands.append(ActivateStandby(member=member.id, deadline_ms=deadline_ms))
-    draft.commands.append(Watch(targets=(member.target,), until_ms=deadline_ms))
     draft.due(draft.now_ms + ASK_EVERY_MS)
 
 

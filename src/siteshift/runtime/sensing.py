@@ -92,8 +92,9 @@ class Sensing:
                 self._changed.set()
 
     def watch(self, watch: Watch) -> None:
-        """The core wants these looked at often for a while."""
+        """The core wants these looked at afresh, and often for a while."""
         for target in watch.targets:
+            self.observer.renew(target)
             self._watched[target] = max(watch.until_ms, self._watched.get(target, 0))
         self._hot_seen = -1
         self._changed.set()

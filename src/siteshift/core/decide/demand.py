@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -125,18 +126,18 @@ class ServiceAllocation(NamedTuple):
         return explain(self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Allocation:
     """The answer for all demands, in the order they were put."""
 
     services: tuple[ServiceAllocation, ...]
 
-    def of(self, service: ServiceId) -> ServiceAllocation | None:
-        return next((entry for entry in self.services if entry.demand.service == service), None)
-
-    @property
+    @cached_property
     def by_service(self) -> dict[ServiceId, ServiceAllocation]:
         return {entry.demand.service: entry for entry in self.services}
+
+    def of(self, service: ServiceId) -> ServiceAllocation | None:
+        return self.by_service.get(service)
 
 
 def load_pm(load_bp_rps: int, capacity_rps: int) -> int:

@@ -75,14 +75,18 @@ class Proposal:
         return self.after.shed_bp - self.before.shed_bp
 
     @property
-    def leaves_only_dead(self) -> bool:
-        """Whether this only takes traffic off sites that lose every request already (law 2's exemption)."""
-        return (
-            self.cause is Cause.DEAD
-            and bool(self.dead_sites)
-            and all(site in self.dead_sites for site in self.losing)
-            and not any(site in self.dead_sites for site in self.gaining)
-        )
+    def evacuates(self) -> bool:
+        """Whether this relieves sites that lose every request already (law 2's exemption), and hardly anything else.
+
+        Room is found anew for everybody when a site dies, so a survivor may have to give up a little to another. That
+        is still an evacuation when none of them is left, and together they give up at most half of what is relieved.
+        """
+        if self.cause is not Cause.DEAD or not self.dead_sites or any(s in self.dead_sites for s in self.gaining):
+            return False
+        relieved_bp = max(0, -self.shed_grows_bp) - sum(self.change_bp(s) for s in self.losing if s in self.dead_sites)
+        living = [site for site in self.losing if site not in self.dead_sites]
+        given_up_bp = -sum(self.change_bp(site) for site in living)
+        return 2 * given_up_bp <= relieved_bp and not any(site in self.removed for site in living)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,9 +63,7 @@ def store_lost(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
     if context.store_ok:
         return
     agreed = context.nodes_agreeing * 2 > context.nodes_total
-    evacuates = (
-        context.policy.when_store_lost is WhenStoreLost.EVACUATE_DEAD_SITE and proposal.leaves_only_dead and agreed
-    )
+    evacuates = context.policy.when_store_lost is WhenStoreLost.EVACUATE_DEAD_SITE and proposal.evacuates and agreed
     yield weigh(
         proposal,
         FindingCode.STORE_LOST,

@@ -1,6 +1,6 @@
 """How heavy each finding weighs, by who wants the move: the table of the gate, in one place.
 
-``dead``: the move only takes traffic off a site that loses every request already. Waiting is certain harm, so
+``dead``: the move evacuates a site that loses every request already (`Proposal.evacuates`). Waiting is certain harm, so
 everything passes that does not make others worse. What remains in force is law 1, the survivors' capacity, standby that
 is not ready, data roles, a refuge that is down, and whether we may act and can see at all. A change freeze does not
 stop a protective drain.
@@ -61,9 +61,7 @@ WEIGHTS: Mapping[FindingCode, Weight] = MappingProxyType(
 )
 
 
-def weigh(
-    proposal: Proposal, code: FindingCode, text: str, *, instead: Severity | None = None, **numbers: int | str
-) -> Finding:
+def weigh(proposal: Proposal, code: FindingCode, text: str, *, instead: Severity | None = None, **numbers: int | str) -> Finding:
     """The finding with the severity it has for this proposal; approved by enough persons, it is lifted.
 
     ``instead`` replaces the table's severity where a rule knows better (and says so in its docstring).
@@ -83,6 +81,6 @@ def weigh(
 
 
 def _column(weight: Weight, proposal: Proposal) -> Severity:
-    if proposal.leaves_only_dead:
+    if proposal.evacuates:
         return weight.dead
     return weight.person if proposal.cause is Cause.PERSON else weight.automatic

@@ -33,7 +33,7 @@ class Part:
 
     def worth(self, test: int, epoch: int) -> float:
         """Nats still standing in the pooled sum."""
-        return self.nats[test] if self.epoch[test] == epoch else 0.0
+        return max(0.0, self.nats[test]) if self.epoch[test] == epoch else 0.0
 
 
 class Bank:
@@ -112,10 +112,13 @@ class Bank:
             self.last_bad_ms = at_ms
             self.recovery = 0.0
             self._track(1.0)
-        self.passed(Hardness.SLOW)
+        self.passed(part, Hardness.SLOW)
 
-    def passed(self, kind: Hardness = Hardness.NONE) -> None:
-        """One passing sample of a stream that is not calm. ``kind`` SLOW: it passed, but says nothing for speed."""
+    def passed(self, part: Part | None, kind: Hardness = Hardness.NONE) -> None:
+        """One passing sample of a stream that is not calm. ``kind`` SLOW: it passed, but says nothing for speed.
+
+        It wears off the member's own part too, so that a member that still fails now and then keeps counting.
+        """
         self.seen += 1
         sums, down = self.sums, self.tuning.down
         live = 0.0
@@ -127,6 +130,8 @@ class Bank:
                     value = 0.0
                     self.epoch[test] += 1
                     self.t0[test] = NEVER
+                elif part is not None and part.nats[test] > 0.0:
+                    part.nats[test] -= down[test]
                 sums[test] = value
             live += value
         alarm = self.alarm
@@ -208,8 +213,21 @@ class Bank:
     @property
     def suspect(self) -> bool:
         """More evidence than one failure brings."""
-        sums, up = self.sums, self.tuning.up
-        return any(sums[test] > SUSPECT_STEPS * min(up[test], self.tuning.cap[test]) for test in (ERRORS, GREY, SLOW))
+        _, errors, grey, slow = self.sums
+        if errors <= 0.0 and grey <= 0.0 and slow <= 0.0:
+            return False
+        up, cap = self.tuning.up, self.tuning.cap
+        return (
+            errors > SUSPECT_STEPS * min(up[ERRORS], cap[ERRORS])
+            or grey > SUSPECT_STEPS * min(up[GREY], cap[GREY])
+            or slow > SUSPECT_STEPS * min(up[SLOW], cap[SLOW])
+        )
+
+    @property
+    def ripe(self) -> bool:
+        """Whether some test has reached its level, confirmed or not."""
+        sums, level = self.sums, self.tuning.level
+        return sums[0] >= level[0] or sums[1] >= level[1] or sums[2] >= level[2] or sums[3] >= level[3]
 
     def raise_alarm(self, test: int, at_ms: int) -> None:
         """Latch the verdict. A verdict soon after the last one doubles the way back."""

@@ -108,7 +108,7 @@ class Pooled:
     def candidate(self, at_ms: int) -> int:
         """The test whose evidence is complete (level, age, spread over members), or NO_ALARM."""
         bank = self.bank
-        if bank.calm:
+        if not (bank.ripe or bank.sums[CRASH] > bank.tuning.up[CRASH]):
             return NO_ALARM
         for test in (CRASH, ERRORS, GREY, SLOW):
             if 0 <= bank.alarm <= test:
@@ -183,16 +183,22 @@ class Pooled:
         return True
 
     def _standing(self) -> Standing:
-        known = [one for one in self.members if one.standing is not Standing.UNKNOWN]
+        bank = self.bank
+        known = 0
+        down = 0
+        for one in self.members:
+            standing = one.standing
+            if standing is not Standing.UNKNOWN:
+                known += 1
+                if one.excluded and standing is Standing.DOWN:
+                    down += 1
         if not known:
             return Standing.UNKNOWN
-        bank = self.bank
         if bank.alarm >= 0:
             if bank.alarm in (CRASH, ERRORS) and bank.estimate >= DOWN_FROM_RATE and not self._any_steady():
                 return Standing.DOWN
             return Standing.DEGRADED
-        down = sum(1 for one in known if one.excluded and one.standing is Standing.DOWN)
-        if down == len(known):
+        if down == known:
             return Standing.DOWN
         if 2 * down > len(self.members):
             return Standing.DEGRADED

@@ -120,7 +120,7 @@ class Stream:
         if self.bank.calm:
             self.quiet += 1
         else:
-            self.bank.passed()
+            self.bank.passed(None)
         return Sample.PASSED
 
     def judge(self, at_ms: int) -> bool:
@@ -128,10 +128,11 @@ class Stream:
         bank = self.bank
         if bank.alarm >= 0 and bank.may_clear(at_ms, self.policy):
             bank.clear(at_ms)
-        for test in (CRASH, ERRORS, GREY, SLOW):
-            if (bank.alarm < 0 or test < bank.alarm) and bank.due_ms(test, self.policy) <= at_ms:
-                bank.raise_alarm(test, at_ms)
-                break
+        if bank.ripe:
+            for test in (CRASH, ERRORS, GREY, SLOW):
+                if (bank.alarm < 0 or test < bank.alarm) and bank.due_ms(test, self.policy) <= at_ms:
+                    bank.raise_alarm(test, at_ms)
+                    break
         standing = self._standing()
         if standing is self.standing:
             return False
@@ -147,13 +148,6 @@ class Stream:
         if self.last_at_ms == 0:
             return Standing.UNKNOWN
         return Standing.SUSPECT if self.failing or not bank.calm else Standing.UP
-
-    def next_due_ms(self) -> int:
-        """When `judge` could change its mind by time alone."""
-        bank = self.bank
-        if bank.calm:
-            return NEVER
-        return min(bank.due_ms(test, self.policy) for test in (*FAILURE_TESTS, SLOW) if bank.alarm < 0 or test < bank.alarm)
 
     # -- learning -------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from siteshift.core.judge.bank import NO_ALARM
+from siteshift.core.judge.bank import NO_ALARM, SUSPECT_STEPS
 from siteshift.core.judge.cusum import CRASH, ERRORS, GREY, NEVER, SLOW
 from siteshift.core.judge.evidence import hardness_of
 from siteshift.core.judge.hotset import HotSet
@@ -244,7 +244,7 @@ class Observer:
         bank = pool.bank
         for test in (CRASH, ERRORS, GREY, SLOW):
             rest = bank.sums[test] - sum(one.pool_part.worth(test, bank.epoch[test]) for one in sick)
-            if rest >= 0.5 * bank.tuning.level[test]:
+            if rest > SUSPECT_STEPS * bank.tuning.up[test]:
                 return
         for one in sick:
             one.excluded = True
@@ -265,7 +265,7 @@ class Observer:
         self._at_ms = max(self._at_ms, at_ms)
         changed = False
         for stream in list(self._uneasy.values()):
-            if stream.standing is not Standing.UNKNOWN:
+            if stream.bank.alarm >= 0 or stream.bank.ripe:
                 _, pool, site = self._entries.get(stream.target, (stream, None, None))
                 changed |= self._judge_stream(stream, pool, site, at_ms)
         for group in list(self._stirred.values()):
@@ -282,9 +282,34 @@ class Observer:
         """When `tick` should be called next; at least once a second."""
         if any(group.near_since_ms != NEVER or group.bank.suspect for group in self._stirred.values()):
             return self._at_ms + NEAR_MS
-        if self._stirred or self._uneasy:
+        if self._stirred or any(one.bank.ripe for one in self._uneasy.values()):
             return self._at_ms + UNEASY_MS
         return self._second_ms + SECOND_MS
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether passes alone would change nothing but counts: no pool is under suspicion, nothing failed just now."""
+        if self._stirred or self._hot.targets:
+            return False
+        return all(one.bank.alarm < 0 and one.streak <= -2 for one in self._uneasy.values())
+
+    def fast_forward(self, elapsed_ms: int, at_ms: int) -> None:
+        """Credit ``elapsed_ms`` of nothing but passes, for drivers in virtual time. Only while `at_rest`."""
+        passes = elapsed_ms // self._policy.interval_ms
+        for stream in list(self._uneasy.values()):
+            while passes and not stream.bank.calm:
+                stream.bank.passed(None)
+                passes -= 1
+            passes = elapsed_ms // self._policy.interval_ms
+            if stream.judge(at_ms):
+                self._dirty.add(stream.target)
+                self._uneasy.pop(stream.target)
+        for stream, _, _ in self._entries.values():
+            stream.quiet += passes
+            stream.last_at_ms = stream.last_start_ms = stream.last_pass_ms = at_ms
+        for group in self._group_of.values():
+            group.last_pass_ms = at_ms
+        self._at_ms = self._second_ms = at_ms
 
     def _expire(self, at_ms: int) -> bool:
         """Unknown is what has not been heard of for long (law 3). A latched verdict shows again with the next result."""
@@ -323,6 +348,16 @@ class Observer:
             return False
         lone = [one for one in self._direct.values() if one.bank.alarm < 0 and not one.bank.calm]
         return self._hot.update(at_ms, (g for g in self._stirred.values() if g in self._pools), lone)
+
+    def renew(self, target: TargetId) -> None:
+        """Look at a standby afresh: what it was while it was closed says nothing about it now that it is open."""
+        entry = self._entries.get(target)
+        if entry is None or entry[1] is not None:
+            return
+        stream = Stream(target, self._policy, entry[0].slo_us)
+        self._entries[target] = (stream, None, None)
+        self._uneasy.pop(target, None)
+        self._dirty.add(target)
 
     # -- other evidence -------------------------------------------------------------------------------------------
 
@@ -415,6 +450,6 @@ def _feed(
     if sample is Sample.SLOWED:
         bank.slowed(started_ms, at_ms, part)
     elif not bank.calm:
-        bank.passed()
+        bank.passed(part)
     for watcher in group.watchers:
         watcher.passed(group.index, started_ms, slow=1 if sample is Sample.SLOWED else 0)
