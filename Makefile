@@ -1,0 +1,56 @@
+# The only front door. `make help` explains it.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+FAULT ?= crash
+SEED ?= 1
+RUNS ?= 2000
+
+.PHONY: help setup servers demo lab test lint types layers docs ci clean
+.PHONY: bench-probe bench-judge bench-core bench-plan bench-haproxy bench-dns bench-detect bench-loss
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+setup: $(STAMP) ## the virtual environment with everything pinned in constraints.txt
+
+$(STAMP): pyproject.toml constraints.txt scripts/python-env
+	@scripts/python-env $(PYTHON) $(VENV)
+	@touch $@
+
+servers: ## the real servers and tools the tests and the lab use (apt when root)
+	@scripts/servers
+
+demo: setup ## kill Pangyo under load and watch; FAULT=crash|hang|errors|latency; report in build/demo
+	@$(BIN)/siteshift lab demo --fault $(FAULT) --out build/demo
+
+lab: setup ## three sites, load and a node that stay up; prints how to reach them
+	@$(BIN)/siteshift lab up
+
+test: setup servers ## every test, against real servers
+	@$(BIN)/pytest tests
+
+lint: setup ## ruff
+	@$(BIN)/ruff check src tests benchmarks
+
+types: setup ## mypy --strict
+	@$(BIN)/mypy
+
+layers: setup ## the layers of docs/ARCHITECTURE.md, kept by import-linter
+	@$(BIN)/lint-imports
+
+docs: setup ## the documents are true: links, commands, generated parts
+	@$(BIN)/python scripts/check-docs
+
+ci: ## what CI runs
+	@.ci/run
+
+bench-%: setup ## a benchmark: probe judge core plan haproxy dns detect loss; ends with a line of JSON
+	@case "$*" in dns|haproxy|probe|detect|loss) scripts/servers;; esac
+	@$(BIN)/python benchmarks/bench_$*.py $(ARGS)
+
+clean: ## remove what was built
+	@rm -rf build $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
