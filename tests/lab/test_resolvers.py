@@ -112,9 +112,7 @@ async def test_a_resolver_that_never_had_an_answer_has_none(dns: tuple[ScriptedD
     await until(lambda: fleet.failures == 1, "the failure is counted")
 
 
-@pytest.mark.parametrize(
-    "message", [b"", b"\0" * 11, encode_query(1, SERVICE_NAME), answer_with(ttl_s=1)[:-3] + b"\xc0"]
-)
+@pytest.mark.parametrize("message", [b"", b"\0" * 11, encode_query(1, SERVICE_NAME), answer_with(ttl_s=1)[:-3] + b"\xc0"])
 def test_what_is_no_answer_is_refused(message: bytes) -> None:
     with pytest.raises(ValueError, match=r"answer|early"):
         decode_answer(message)

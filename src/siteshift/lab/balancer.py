@@ -1,7 +1,8 @@
 """The HAProxy between clients and members, and the ways to configure it that are compared.
 
-One backend holds the members of all sites; weights make the shares. In every form the request line, the time-outs and
-the weights are the same; what differs is who notices a fault and who opens the standby.
+At the edge one HAProxy holds the members of all sites, and weights make the shares; all users reach it. In the sites
+each site has its own, on the addresses DNS gives for the site, with its members and tunnels to the other sites. The
+time-outs and the weights are the same everywhere; what differs is who notices a fault and who opens the standby.
 """
 
 from __future__ import annotations
@@ -47,6 +48,13 @@ class Retry(StrEnum):
     BOUNDED = "bounded"
 
 
+class Place(StrEnum):
+    """Where HAProxy stands."""
+
+    EDGE = "edge"
+    SITES = "sites"
+
+
 CHECKS = {
     Watcher.NODE: "",
     Watcher.NOBODY: "",
@@ -75,33 +83,50 @@ class Balancer:
 
     watcher: Watcher = Watcher.NODE
     retry: Retry | None = None
+    place: Place = Place.EDGE
 
-    def write(self, spec: LabSpec) -> Path:
-        """Write ``haproxy.cfg`` into the lab's folder and return its path."""
-        path = spec.path / "haproxy.cfg"
-        path.write_text(self.config(spec))
-        return path
+    def write(self, spec: LabSpec) -> dict[str, Path]:
+        """Write the configuration files into the lab's folder: by the site HAProxy stands in, or by ``""``."""
+        texts = {"": self.edge_config(spec)}
+        if self.place is Place.SITES:
+            texts = {site.id: self.site_config(spec, site) for site in spec.sites}
+        paths = {where: spec.path / f"haproxy{f'-{where}' if where else ''}.cfg" for where in texts}
+        for where, text in texts.items():
+            paths[where].write_text(text)
+        return paths
 
-    def config(self, spec: LabSpec) -> str:
-        """The configuration file's text."""
-        retry = self.retry or DEFAULT_RETRY[self.watcher]
-        lines = ["global", f"    stats socket {admin_socket(spec)} mode 600 level admin", "    maxconn 8000"]
-        lines += ["    nbthread 1", "defaults", "    mode http", "    option http-keep-alive", "    http-reuse safe"]
-        lines += [f"    {line}" for line in (*TIMEOUTS, *RETRIES[retry])]
+    def edge_config(self, spec: LabSpec) -> str:
+        """One HAProxy for the members of all sites."""
+        lines = self._head(spec, "")
         lines += ["frontend users", f"    bind {spec.balancer}:{spec.port}"]
         if self.watcher is Watcher.TUNED_WIDE:
             full = sum(member.role is MemberRole.ACTIVE for site in spec.sites for member in site.members)
             lines.append(f"    use_backend {WIDE_BACKEND} if {{ nbsrv({BACKEND}) lt {full - 2} }}")
-        lines += [f"    default_backend {BACKEND}", *self._backend(spec)]
+        lines += [f"    default_backend {BACKEND}", *self._backend(spec.sites)]
         if self.watcher is Watcher.TUNED_WIDE:
             lines += self._wide_backend(spec)
         return "\n".join(lines) + "\n"
 
-    def _backend(self, spec: LabSpec) -> list[str]:
+    def site_config(self, spec: LabSpec, site: SiteSpec) -> str:
+        """A site's own HAProxy: its members, and closed tunnels to the other sites."""
+        lines = self._head(spec, site.id)
+        lines += ["frontend users", *(f"    bind {address}:{spec.port}" for address in site.answers)]
+        lines += [f"    default_backend {BACKEND}", *self._backend((site,))]
+        others = [other for other in spec.sites if other is not site]
+        lines += [f"    server to-{other.id} {other.front}:{spec.port} weight 1 disabled" for other in others]
+        return "\n".join(lines) + "\n"
+
+    def _head(self, spec: LabSpec, where: str) -> list[str]:
+        retry = self.retry or DEFAULT_RETRY[self.watcher]
+        lines = ["global", f"    stats socket {admin_socket(spec, where)} mode 600 level admin", "    maxconn 8000"]
+        lines += ["    nbthread 1", "defaults", "    mode http", "    option http-keep-alive", "    http-reuse safe"]
+        return [*lines, *(f"    {line}" for line in (*TIMEOUTS, *RETRIES[retry]))]
+
+    def _backend(self, sites: tuple[SiteSpec, ...]) -> list[str]:
         lines = [f"backend {BACKEND}", "    balance roundrobin"]
         if check := CHECKS[self.watcher]:
             lines.append("    option httpchk GET /healthz")
-        for site in spec.sites:
+        for site in sites:
             for member in site.members:
                 if member.role is MemberRole.ACTIVE:
                     lines.append(f"    {_server(site, member)} {check}".rstrip())
@@ -127,20 +152,38 @@ class Balancer:
         standby = [member for site in spec.sites for member in site.members if member.role is MemberRole.STANDBY]
         return [(member.site, member.name) for member in standby]
 
-    def sections(self, spec: LabSpec) -> dict[str, object]:
-        """The sections of the node's configuration that this form replaces."""
-        backend = {"service": SERVICE, "backend": BACKEND}
-        enactor = {"id": "lb", "kind": "haproxy", "address": f"unix:{admin_socket(spec)}", "backends": [backend]}
-        return {
-            "enactors": [enactor],
-            "traffic": [{"id": "traffic-lb", "kind": "haproxy", "enactor": "lb", "every_s": 1}],
-            "evidence": [{"id": "stat-lb", "kind": "haproxy_stat", "enactor": "lb", "every_s": 1}],
-        }
+    def enactors(self, spec: LabSpec) -> list[dict[str, object]]:
+        """The node's enactors for these HAProxies."""
+        backend: dict[str, object] = {"service": SERVICE, "backend": BACKEND}
+        if self.place is Place.EDGE:
+            return [{"id": "lb", "kind": "haproxy", "address": f"unix:{admin_socket(spec)}", "backends": [backend]}]
+        backend["tunnel_pattern"] = "to-{site}"
+        return [
+            {
+                "id": f"lb-{site.id}",
+                "kind": "haproxy",
+                "address": f"unix:{admin_socket(spec, site.id)}",
+                "mode": "local",
+                "beside": site.id,
+                "backends": [backend],
+            }
+            for site in spec.sites
+        ]
+
+    def meters(self, spec: LabSpec) -> list[dict[str, object]]:
+        """How the node measures traffic through them."""
+        return [{"id": f"traffic-{lb['id']}", "kind": "haproxy", "enactor": lb["id"], "every_s": 1} for lb in self.enactors(spec)]
+
+    def evidence(self, spec: LabSpec) -> list[dict[str, object]]:
+        """What real traffic through them says."""
+        return [
+            {"id": f"stat-{lb['id']}", "kind": "haproxy_stat", "enactor": lb["id"], "every_s": 1} for lb in self.enactors(spec)
+        ]
 
 
-def admin_socket(spec: LabSpec) -> str:
-    """The runtime API."""
-    return str(spec.path / "haproxy.sock")
+def admin_socket(spec: LabSpec, where: str = "") -> str:
+    """The runtime API of the HAProxy at the edge, or of a site's."""
+    return str(spec.path / f"haproxy{f'-{where}' if where else ''}.admin")
 
 
 def server_name(member: MemberSpec) -> str:

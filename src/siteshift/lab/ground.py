@@ -11,13 +11,17 @@ import asyncio
 import os
 import subprocess
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
-from siteshift.lab.addresses import claim_slot, free_port
+from siteshift.lab.addresses import DNS_PORTS, claim_slot, free_port
 from siteshift.lab.children import ChildFailed, Children
 from siteshift.lab.faults import FaultImpossible
 
+DNS_HOST = "0.53"
+BIND_PORTS = range(15_300, 19_300)
+"""Twenty for each slot, on 127.0.0.1."""
 EDGE = "edge"
 """The place of everything that belongs to no site."""
 TOOL_S = 10.0
@@ -29,11 +33,21 @@ DROP_ALL = """table inet hole {
 """
 
 
+class DnsListener(Enum):
+    """Who serves DNS: the node binds any address; BIND listens only where an interface has the address."""
+
+    NODE = "node"
+    BIND = "bind"
+
+
 class Ground(Protocol):
     """Addresses and places. ``prefix`` are the first two numbers of every address."""
 
     @property
     def prefix(self) -> str: ...
+
+    def dns_at(self, *, listener: DnsListener) -> tuple[str, int]:
+        """Address and port for the authoritative server."""
 
     def port(self, addresses: Sequence[str], candidates: tuple[int, ...]) -> int:
         """A port that is free on all of the addresses."""
@@ -64,6 +78,13 @@ class Loopback:
     def prefix(self) -> str:
         return self._slot.prefix
 
+    def dns_at(self, *, listener: DnsListener) -> tuple[str, int]:
+        if listener is DnsListener.NODE:
+            address = f"{self.prefix}.{DNS_HOST}"
+            return address, self.port([address], DNS_PORTS)
+        first = BIND_PORTS.start + self._slot.number * 20
+        return "127.0.0.1", self.port(["127.0.0.1"], tuple(range(first, first + 20)))
+
     def port(self, addresses: Sequence[str], candidates: tuple[int, ...]) -> int:
         return free_port(addresses, candidates=candidates)
 
@@ -90,6 +111,9 @@ class Namespaces:
 
     def __init__(self) -> None:
         self._holders: dict[str, int] = {}
+
+    def dns_at(self, *, listener: DnsListener) -> tuple[str, int]:  # noqa: ARG002 (all addresses are real here)
+        return f"{self.prefix}.{DNS_HOST}", DNS_PORTS[0]
 
     def port(self, addresses: Sequence[str], candidates: tuple[int, ...]) -> int:  # noqa: ARG002 (all are ours)
         return candidates[0]

@@ -63,7 +63,7 @@ def config_of(spec: LabSpec, options: NodeOptions) -> Yaml:
             ]
         },
         "standby_drivers": [_driver(spec, site) for site in spec.sites if site.capacity_rps(MemberRole.STANDBY)],
-        "enactors": [_embedded_dns(spec)],
+        "enactors": [embedded_dns(spec)],
         "services": [_service(spec)],
         **options.sections,
     }
@@ -100,7 +100,7 @@ def _pool(site: SiteSpec) -> Yaml:
     return {
         "site": site.id,
         "nominal_percent": site.nominal_bp // 100,
-        "answers": [site.front],
+        "answers": list(site.answers),
         "members": [_member(site, member) for member in site.members],
     }
 
@@ -129,7 +129,8 @@ def _driver(spec: LabSpec, site: SiteSpec) -> Yaml:
     }
 
 
-def _embedded_dns(spec: LabSpec) -> Yaml:
+def embedded_dns(spec: LabSpec) -> Yaml:
+    """The node's own authoritative server."""
     return {
         "id": "dns",
         "kind": "embedded_dns",

@@ -19,7 +19,7 @@ import uvloop
 from siteshift.core.model.codes import MemberRole
 from siteshift.lab.control import Message, die_with_parent, parent_is_gone, serve_control
 from siteshift.lab.member import Condition, Member
-from siteshift.lab.spec import LabSpec, MemberSpec, SiteSpec, load_spec
+from siteshift.lab.spec import FrontBy, LabSpec, MemberSpec, SiteSpec, load_spec
 from siteshift.lab.wire import ServerConnection
 
 BACKLOG = 4_096
@@ -86,7 +86,7 @@ class SiteServer:
     def __init__(self, spec: LabSpec, site: SiteSpec) -> None:
         self._spec = spec
         self._site = site
-        self._front: asyncio.Server | None = None
+        self._fronts: list[asyncio.Server] = []
         self._front_connections: set[ServerConnection] = set()
         self._turn = 0
         self.members = {member.name: Listening(self._member(member)) for member in site.members}
@@ -95,17 +95,20 @@ class SiteServer:
         return Member(member, queue_ms=self._spec.queue_ms, noise=self._spec.noise, seed=self._spec.seed)
 
     async def start(self) -> None:
-        """Listen on the front and on the active members' addresses."""
+        """Listen on the fronts and on the active members' addresses."""
         for listening in self.members.values():
             if listening.member.spec.role is MemberRole.ACTIVE:
                 await listening.open()
-        self._front = await asyncio.get_running_loop().create_server(
-            lambda: ServerConnection(self._pick, self._front_connections),
-            self._site.front,
-            self._spec.port,
-            backlog=BACKLOG,
-            reuse_address=True,
-        )
+        for address in self._site.answers if self._spec.front_by is FrontBy.SITE else ():
+            self._fronts.append(
+                await asyncio.get_running_loop().create_server(
+                    lambda: ServerConnection(self._pick, self._front_connections),
+                    address,
+                    self._spec.port,
+                    backlog=BACKLOG,
+                    reuse_address=True,
+                )
+            )
 
     def _pick(self) -> Member | None:
         """Round robin over the open members: the front retries a refused connection elsewhere, as balancers do."""

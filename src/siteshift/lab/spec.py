@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 from siteshift.core.model.codes import MemberRole
@@ -15,6 +16,8 @@ from siteshift.core.model.codes import MemberRole
 SERVICE = "shop"
 SERVICE_NAME = "www.shop.lab.example"
 ZONE = "shop.lab.example"
+FRONTS_FOR_MULTIPLICITY = 5
+"""Addresses a site needs where DNS has no weights and a share follows the number of addresses (ten in all)."""
 ACTIVE_MEMBERS = 4
 STANDBY_MEMBERS = 2
 
@@ -55,7 +58,7 @@ class MemberSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteSpec:
-    """One site as it runs. ``front`` is the address users are given; the site's own balancer listens there."""
+    """One site as it runs. ``answers`` are the addresses users are given; the site's own balancer listens there."""
 
     id: str
     label: str
@@ -63,11 +66,17 @@ class SiteSpec:
     front: str
     hook: str
     members: tuple[MemberSpec, ...]
+    more_fronts: tuple[str, ...] = ()
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The addresses that DNS gives to users of this site."""
+        return (self.front, *self.more_fronts)
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """What lives in the site: its front and its members. The hook stands outside."""
-        return (self.front, *(member.address for member in self.members))
+        """What lives in the site: its fronts and its members. The hook stands outside."""
+        return (*self.answers, *(member.address for member in self.members))
 
     def capacity_rps(self, role: MemberRole) -> int:
         return sum(member.capacity_rps for member in self.members if member.role is role)
@@ -108,6 +117,13 @@ class NoiseSpec:
     spike_ms: int = 300
 
 
+class FrontBy(StrEnum):
+    """Who listens on a site's fronts: the site's own process, or a HAProxy in the site."""
+
+    SITE = "site"
+    HAPROXY = "haproxy"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabSpec:
     """One lab. ``queue_ms`` is how much work a member lets wait before it answers 503.
@@ -122,6 +138,7 @@ class LabSpec:
     dns_port: int
     anchors: tuple[str, ...] = ()
     balancer: str = ""
+    front_by: FrontBy = FrontBy.SITE
     clients: ClientSpec = field(default_factory=ClientSpec)
     noise: NoiseSpec = field(default_factory=NoiseSpec)
     start_ms: int = 1_500
@@ -153,11 +170,8 @@ class LabSpec:
 
     @property
     def front_of(self) -> dict[str, str]:
-        """Site by front address and by member address."""
-        found = {site.front: site.id for site in self.sites}
-        for site in self.sites:
-            found.update({member.address: site.id for member in site.members})
-        return found
+        """Site by the addresses that live in it."""
+        return {address: site.id for site in self.sites for address in site.addresses}
 
     def save(self) -> None:
         """Write the file the children read."""
@@ -170,7 +184,8 @@ def load_spec(path: Path) -> LabSpec:
     sites = tuple(SiteSpec(**{**site, "members": tuple(_member(member) for member in site["members"])}) for site in raw["sites"])
     clients = ClientSpec(**{**raw["clients"], "direct": tuple(raw["clients"]["direct"])})
     noise = NoiseSpec(**raw["noise"])
-    return LabSpec(**{**raw, "sites": sites, "clients": clients, "noise": noise, "anchors": tuple(raw["anchors"])})
+    plain = {**raw, "anchors": tuple(raw["anchors"]), "front_by": FrontBy(raw["front_by"])}
+    return LabSpec(**{**plain, "sites": sites, "clients": clients, "noise": noise})
 
 
 def _member(raw: dict[str, str | int]) -> MemberSpec:
@@ -184,15 +199,16 @@ def _member(raw: dict[str, str | int]) -> MemberSpec:
     )
 
 
-def build_sites(shapes: tuple[SiteShape, ...], *, prefix: str, port: int, load_rps: int) -> tuple[SiteSpec, ...]:
+def build_sites(shapes: tuple[SiteShape, ...], *, prefix: str, port: int, load_rps: int, fronts: int = 1) -> tuple[SiteSpec, ...]:
     """Lay the shapes out on addresses ``<prefix>.<site number>.<host>``.
 
-    Host 1 is the front, 5 the standby hook, 11 and up the active members, 31 and up the standby members.
+    Host 1 is the front (101 and up are more of them), 5 the standby hook, 11 and up the active members, 31 and up the
+    standby members.
     """
-    return tuple(_site(shape, f"{prefix}.{number}", port, load_rps) for number, shape in enumerate(shapes, start=1))
+    return tuple(_site(shape, f"{prefix}.{number}", port, load_rps, fronts) for number, shape in enumerate(shapes, start=1))
 
 
-def _site(shape: SiteShape, net: str, port: int, load_rps: int) -> SiteSpec:
+def _site(shape: SiteShape, net: str, port: int, load_rps: int, fronts: int) -> SiteSpec:
     letter = shape.id[0]
     active = [
         MemberSpec(
@@ -223,4 +239,5 @@ def _site(shape: SiteShape, net: str, port: int, load_rps: int) -> SiteSpec:
         front=f"{net}.1",
         hook=f"{net}.5",
         members=(*active, *standby),
+        more_fronts=tuple(f"{net}.{100 + number}" for number in range(1, fronts)),
     )

@@ -19,43 +19,25 @@ import socket
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import cast
 
 from siteshift.core.model.codes import MemberRole
-from siteshift.lab import faults
-from siteshift.lab.addresses import DNS_PORTS, PORTS
-from siteshift.lab.balancer import Balancer
+from siteshift.lab import bind, faults
 from siteshift.lab.children import Children
 from siteshift.lab.control import ControlError, Message, ask
 from siteshift.lab.faults import Fault
 from siteshift.lab.ground import EDGE, Ground, Loopback, listens
-from siteshift.lab.setup import NodeOptions, write_config
-from siteshift.lab.spec import THREE_SITES, ClientSpec, LabSpec, NoiseSpec, SiteShape, build_sites
+from siteshift.lab.setup import write_config
+from siteshift.lab.shape import LabShape, NamesBy, lay_out, node_options
+from siteshift.lab.spec import FrontBy
 from siteshift.lab.timeline import Timeline
 
+__all__ = ["Lab", "LabShape", "NamesBy"]
+
 HOOK = "siteshift.lab.hook"
-DNS_HOST = "0.53"
 EDGE_HOST = "0.1"
-BALANCER_HOST = "0.10"
-ANCHOR_HOSTS = ("250.1", "250.2", "251.1")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabShape:
-    """What to build. ``folder`` None: a temporary one, removed at the end. ``balancer`` None: users reach site fronts."""
-
-    sites: tuple[SiteShape, ...] = THREE_SITES
-    clients: ClientSpec = field(default_factory=ClientSpec)
-    noise: NoiseSpec = field(default_factory=NoiseSpec)
-    node: NodeOptions = field(default_factory=NodeOptions)
-    balancer: Balancer | None = None
-    start_ms: int = 1_500
-    queue_ms: int = 800
-    seed: int = 1
-    folder: Path | None = None
 
 
 class Lab:
@@ -70,33 +52,10 @@ class Lab:
         self._made_folder = shape.folder is None
         folder = shape.folder or Path(tempfile.mkdtemp(prefix="siteshift-lab-"))
         folder.mkdir(parents=True, exist_ok=True)
-        self.spec = self._lay_out(folder.resolve())
+        self.spec = lay_out(shape, self._ground, folder.resolve())
         self.children = Children(self.spec.path)
         self.timeline = Timeline(self.spec.timeline)
         self._closed = False
-
-    def _lay_out(self, folder: Path) -> LabSpec:
-        shape, prefix = self.shape, self._ground.prefix
-        anchors = tuple(f"{prefix}.{host}" for host in ANCHOR_HOSTS)
-        dns, balancer = f"{prefix}.{DNS_HOST}", f"{prefix}.{BALANCER_HOST}"
-        sites = build_sites(shape.sites, prefix=prefix, port=0, load_rps=shape.clients.load_rps)
-        inside = [address for site in sites for address in site.addresses]
-        port = self._ground.port([dns, balancer, *anchors, *inside], PORTS)
-        direct = (balancer,) if shape.balancer else shape.clients.direct
-        return LabSpec(
-            sites=build_sites(shape.sites, prefix=prefix, port=port, load_rps=shape.clients.load_rps),
-            folder=str(folder),
-            port=port,
-            dns=dns,
-            dns_port=self._ground.port([dns], DNS_PORTS),
-            anchors=anchors,
-            balancer=balancer if shape.balancer else "",
-            clients=replace(shape.clients, seed=shape.seed, direct=direct),
-            noise=shape.noise,
-            start_ms=shape.start_ms,
-            queue_ms=shape.queue_ms,
-            seed=shape.seed,
-        )
 
     async def __aenter__(self) -> Lab:
         atexit.register(self.close)
@@ -153,19 +112,24 @@ class Lab:
         await self._until_listens("anchors", spec.anchors[-1])
         for name, site in hooks.items():
             await self._until_listens(name, site.hook)
-        if self.shape.balancer is not None:
-            await self._start_balancer(self.shape.balancer)
+        if self.shape.names_by is NamesBy.BIND:
+            self.children.start("bind", bind.start_command(spec), prefix=self._ground.enter(EDGE))
+            await self._until_listens("bind", spec.dns, spec.dns_port)
+        if spec.balancer:
+            await self._start_balancer()
 
-    async def _start_balancer(self, balancer: Balancer) -> None:
-        for site, member in balancer.warm_standbys(self.spec):
+    async def _start_balancer(self) -> None:
+        """Start the HAProxy at the edge."""
+        assert self.shape.balancer is not None
+        for site, member in self.shape.balancer.warm_standbys(self.spec):
             await self.tell(site, {"do": "open", "member": member})
-        path = balancer.write(self.spec)
+        path = self.shape.balancer.write(self.spec)[""]
         self.children.start("haproxy", ["haproxy", "-db", "-f", str(path)], prefix=self._ground.enter(EDGE))
         await self._until_listens("haproxy", self.spec.balancer)
 
-    async def _until_listens(self, name: str, address: str) -> None:
-        pid = self.children[name].pid
-        await self.children.until_ready(name, lambda: listens(pid, address, self.spec.port))
+    async def _until_listens(self, name: str, address: str, port: int | None = None) -> None:
+        pid, at_port = self.children[name].pid, port or self.spec.port
+        await self.children.until_ready(name, lambda: listens(pid, address, at_port))
 
     def _start_python(self, name: str, module: str, *options: str, place: str = EDGE) -> None:
         self.children.start_python(name, module, *self._spec_option, *options, prefix=self._ground.enter(place))
@@ -184,6 +148,11 @@ class Lab:
             return
         self._start_python(site, "siteshift.lab.site", "--site", site, place=site)
         await self._until_answers(site)
+        if self.shape.balancer is not None and self.spec.front_by is FrontBy.HAPROXY:
+            path = self.shape.balancer.write(self.spec)[site]
+            name = f"haproxy-{site}"
+            self.children.start(name, ["haproxy", "-db", "-f", str(path)], prefix=self._ground.enter(site))
+            await self._until_listens(name, self.spec.site(site).front)
 
     async def _until_answers(self, name: str) -> None:
         """Wait until the process answers its control socket with its own pid (not its predecessor's)."""
@@ -204,11 +173,14 @@ class Lab:
         return await ask(self.spec.control(site), message)
 
     def signal_site(self, site: str, number: signal.Signals) -> None:
-        """Signal the site's process; SIGKILL is waited for, so that its sockets are gone."""
-        if number is signal.SIGKILL:
-            self.children.kill(site)
-        else:
-            self.children[site].send(number)
+        """Signal the site's processes; SIGKILL is waited for, so that their sockets are gone."""
+        for name in (site, f"haproxy-{site}"):
+            if name not in self.children:
+                continue
+            if number is signal.SIGKILL:
+                self.children.kill(name)
+            else:
+                self.children[name].send(number)
 
     def cut_site(self, site: str) -> None:
         """Make packets to and from the site vanish. Raises `FaultImpossible` on loopback."""
@@ -246,10 +218,7 @@ class Lab:
 
     def write_config(self) -> Path:
         """Write the node's configuration for this form of the lab."""
-        options, balancer = self.shape.node, self.shape.balancer
-        if balancer is not None:
-            options = replace(options, sections={**balancer.sections(self.spec), **options.sections})
-        return write_config(self.spec, options)
+        return write_config(self.spec, node_options(self.spec, self.shape))
 
     @property
     def api_socket(self) -> Path:
