@@ -13,15 +13,14 @@ import pytest
 from servers.haproxy_server import haproxy, until
 from servers.hook_server import hook_server
 from servers.web_members import web_members
-from siteshift.adapters.haproxy.plane import BackendMap, HaproxyPlane, ServerMap
 from siteshift.adapters.memory.clock import ManualClock
 from siteshift.adapters.memory.standby import MemoryStandby
 from siteshift.adapters.standby.command_hook import CommandHook, CommandHookStandby
-from siteshift.adapters.standby.haproxy_server import HaproxyServerStandby
+from siteshift.adapters.standby.haproxy_server import HaproxyServerStandby, HaproxyStandby, StandbyPlace
 from siteshift.adapters.standby.http_hook import HttpHook, HttpHookStandby
 from siteshift.core.model.codes import MemberRole, StandbyPhase
 from siteshift.core.model.topology import Member
-from siteshift.core.model.units import DriverId, EnactorId, MemberId, ServiceId, SiteId
+from siteshift.core.model.units import DriverId, MemberId, ServiceId, SiteId
 from siteshift.errors import AdapterError
 from siteshift.ports import StandbyDriver
 
@@ -85,8 +84,6 @@ async def haproxy_server(stack: AsyncExitStack, folder: Path) -> Starter:
         f"  server g9 127.0.0.1:{members['g9'].port} {check} disabled\n"
     )
     lb = await stack.enter_async_context(haproxy(folder, sections))
-    web = BackendMap(service=ServiceId("web"), backend="web", servers=(ServerMap(server="g9", site=GASAN, member=MEMBER.id),))
-    plane = HaproxyPlane(id=EnactorId("lb"), address=lb.address, backends=(web,))
 
     async def start_up() -> None:
         members["g9"].healthy = True
@@ -97,7 +94,8 @@ async def haproxy_server(stack: AsyncExitStack, folder: Path) -> Starter:
     async def go_silent() -> None:
         lb.signal(signal.SIGSTOP)
 
-    driver = HaproxyServerStandby(DRIVER, plane)
+    place = StandbyPlace(member=MEMBER.id, backend="web", server="g9")
+    driver = HaproxyServerStandby(HaproxyStandby(id=DRIVER, addresses=(lb.address,), places=(place,)))
     return Starter(driver=driver, start_up=start_up, break_down=break_down, go_silent=go_silent)
 
 

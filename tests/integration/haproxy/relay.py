@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 
 @asynccontextmanager
-async def relay(path: Path, towards: Path, *, on: str, act: Callable[[], None]) -> AsyncIterator[None]:
+async def relay(path: Path, towards: Path, *, on: str, act: Callable[[], Awaitable[None] | None]) -> AsyncIterator[None]:
     """Forward every line; just before forwarding the first that contains ``on``, call ``act``."""
     acted = False
 
@@ -18,7 +18,8 @@ async def relay(path: Path, towards: Path, *, on: str, act: Callable[[], None]) 
         line = await reader.readline()
         if on.encode() in line and not acted:
             acted = True
-            act()
+            if (waited := act()) is not None:
+                await waited
         try:
             inner_reader, inner_writer = await asyncio.open_unix_connection(str(towards))
             inner_writer.write(line)

@@ -87,6 +87,24 @@ async def test_an_overtaken_writer_learns_of_it(lb: HaproxyServer, clock: WallCl
     assert (result.outcome, result.found_generation) == (EnactOutcome.STALE, 9)
 
 
+async def test_a_restart_between_looking_and_writing_is_noticed(lb: HaproxyServer, clock: WallClock, tmp_path: Path) -> None:
+    """What we looked at was another process: nothing is written by the old view, or it is ambiguous; never applied."""
+    front = tmp_path / "relay.sock"
+    direct = HaproxyEnactor(global_plane(lb.address), clock)
+    nominal = {PANGYO: 5000, GASAN: 3000, ANYANG: 2000}
+    for on in ("_claim,iflt int(2)", "set server"):
+        assert (await direct.enact(steering(1, nominal), deadline_ms=DEADLINE_MS)).outcome is EnactOutcome.APPLIED
+        async with relay(front, lb.socket, on=on, act=lb.restart):
+            enactor = HaproxyEnactor(global_plane(f"unix:{front}"), clock)
+            result = await enactor.enact(steering(2, DRAINED), deadline_ms=DEADLINE_MS)
+            assert result.outcome in (EnactOutcome.FAILED, EnactOutcome.AMBIGUOUS), result
+            assert (await enactor.read_back(deadline_ms=DEADLINE_MS)).generation is None
+            assert (await enactor.enact(steering(2, DRAINED), deadline_ms=DEADLINE_MS)).outcome is EnactOutcome.APPLIED
+            assert (await enactor.read_back(deadline_ms=DEADLINE_MS)).shares_bp[WEB] == DRAINED
+        front.unlink()
+        await lb.restart()
+
+
 async def test_a_socket_without_admin_level_is_a_permanent_failure(lb: HaproxyServer, clock: WallClock, tmp_path: Path) -> None:
     folder = tmp_path / "operator"
     folder.mkdir()

@@ -13,7 +13,7 @@ from servers.web_members import WebMember, tally, web_members
 from siteshift.adapters.haproxy.enactor import HaproxyEnactor
 from siteshift.adapters.haproxy.plane import BackendMap, HaproxyPlane, ServerMap
 from siteshift.adapters.memory.clock import ManualClock
-from siteshift.adapters.standby.haproxy_server import HaproxyServerStandby
+from siteshift.adapters.standby.haproxy_server import HaproxyServerStandby, HaproxyStandby, StandbyPlace
 from siteshift.core.model.codes import EnactOutcome, MemberRole, StandbyPhase
 from siteshift.core.model.steering import ServiceSteering, Steering
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId
@@ -53,13 +53,18 @@ def plane(lb: HaproxyServer) -> HaproxyPlane:
     return HaproxyPlane(id=EnactorId("lb"), address=lb.address, backends=(web,))
 
 
+def standby(*addresses: str) -> HaproxyServerStandby:
+    place = StandbyPlace(member=MEMBER.id, backend="web", server="g9")
+    return HaproxyServerStandby(HaproxyStandby(id=DRIVER, addresses=addresses, places=(place,)))
+
+
 def steering(generation: int, *members: MemberId) -> Steering:
     entry = ServiceSteering(service=WEB, shares_bp={GASAN: 10_000}, members_pm=dict.fromkeys(members, 1000), ttl_s=30)
     return Steering(generation=generation, term=1, decided_at_ms=0, services=(entry,))
 
 
 async def test_from_cold_to_serving_and_back(lb: HaproxyServer, members: dict[str, WebMember]) -> None:
-    enactor, driver = HaproxyEnactor(plane(lb), ManualClock()), HaproxyServerStandby(DRIVER, plane(lb))
+    enactor, driver = HaproxyEnactor(plane(lb), ManualClock()), standby(lb.address)
 
     async def write(wanted: Steering) -> None:
         result = await enactor.enact(wanted, deadline_ms=DEADLINE_MS)
@@ -89,7 +94,7 @@ async def test_from_cold_to_serving_and_back(lb: HaproxyServer, members: dict[st
 
 async def test_a_sick_standby_stays_starting_and_gets_no_traffic(lb: HaproxyServer, members: dict[str, WebMember]) -> None:
     members["g9"].healthy = False
-    driver = HaproxyServerStandby(DRIVER, plane(lb))
+    driver = standby(lb.address)
     await driver.activate(MEMBER, deadline_ms=DEADLINE_MS)
 
     async def checked_thrice() -> bool:
@@ -101,7 +106,7 @@ async def test_a_sick_standby_stays_starting_and_gets_no_traffic(lb: HaproxyServ
 
 
 async def test_the_last_usable_server_is_not_retired(lb: HaproxyServer, members: dict[str, WebMember]) -> None:
-    driver = HaproxyServerStandby(DRIVER, plane(lb))
+    driver = standby(lb.address)
     await lb.cli("set server web/g9 state ready;set server web/g1 state maint")
     with pytest.raises(Permanent, match="last usable"):
         await driver.retire(MEMBER, deadline_ms=DEADLINE_MS)
@@ -111,18 +116,28 @@ async def test_the_last_usable_server_is_not_retired(lb: HaproxyServer, members:
 async def test_a_server_without_a_health_check_can_prove_nothing(members: dict[str, WebMember], tmp_path: Path) -> None:
     async with haproxy(tmp_path, backend(members, "")) as lb:
         with pytest.raises(Permanent, match="no health check"):
-            await HaproxyServerStandby(DRIVER, plane(lb)).activate(MEMBER, deadline_ms=DEADLINE_MS)
+            await standby(lb.address).activate(MEMBER, deadline_ms=DEADLINE_MS)
 
 
 async def test_a_member_nobody_mapped_is_a_permanent_failure(lb: HaproxyServer) -> None:
     stranger = replace(MEMBER, id=MemberId("web/gasan/nobody"))
     with pytest.raises(Permanent, match="mapped"):
-        await HaproxyServerStandby(DRIVER, plane(lb)).phase(stranger, deadline_ms=DEADLINE_MS)
+        await standby(lb.address).phase(stranger, deadline_ms=DEADLINE_MS)
 
 
 async def test_haproxy_gone_is_unknown(lb: HaproxyServer) -> None:
     await lb.stop()
-    driver = HaproxyServerStandby(DRIVER, plane(lb))
+    driver = standby(lb.address)
     for call in (driver.activate, driver.retire, driver.phase):
         with pytest.raises(Retryable):
             await call(MEMBER, deadline_ms=DEADLINE_MS)
+
+
+async def test_one_haproxy_that_burns_does_not_keep_the_standby_cold(lb: HaproxyServer) -> None:
+    driver = standby("unix:/nonexistent/burnt.sock", lb.address)
+    await driver.activate(MEMBER, deadline_ms=DEADLINE_MS)
+
+    async def ready() -> bool:
+        return await driver.phase(MEMBER, deadline_ms=DEADLINE_MS) is StandbyPhase.READY
+
+    await until(ready, "the standby passes the checks of the HAProxy that is left")

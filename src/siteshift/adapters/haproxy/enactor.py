@@ -20,7 +20,7 @@ from siteshift.adapters.haproxy import server_state
 from siteshift.adapters.haproxy.changes import Changes, changes
 from siteshift.adapters.haproxy.deadline import Deadline
 from siteshift.adapters.haproxy.drift import drifts
-from siteshift.adapters.haproxy.generation import BesideFence, GenerationFence, VariableFence
+from siteshift.adapters.haproxy.generation import BesideFence, Carried, GenerationFence, VariableFence
 from siteshift.adapters.haproxy.pace import Pace
 from siteshift.adapters.haproxy.plane import Fence, HaproxyPlane
 from siteshift.adapters.haproxy.runtime_api import Refused, RuntimeApi
@@ -80,13 +80,15 @@ class HaproxyEnactor:
 
     async def read_back(self, *, deadline_ms: int) -> ReadBack:
         async with self._turn(deadline_ms) as deadline:
-            carried = await self._fence.read(deadline_ms=deadline.left_ms)
+            before = await self._fence.read(deadline_ms=deadline.left_ms)
             states = await self._states(deadline)
-            written = self._written if carried.claimed == self._written_generation else {}
+            carried = await self._fence.read(deadline_ms=deadline.left_ms)
+            still = carried == before
+            written = self._written if still and carried.claimed == self._written_generation else {}
             return ReadBack(
                 enactor=self.id,
                 at_ms=self._clock.now_ms(),
-                generation=carried.generation,
+                generation=carried.generation if still else None,
                 shares_bp=await actual_shares_bp(self._plane, states),
                 drifts=await drifts(self._plane, written, states),
             )
@@ -121,10 +123,12 @@ class HaproxyEnactor:
         todo = await changes(plans, states)
         if carried.claimed != steering.generation:
             claimed = await self._fence.claim(steering.generation, deadline_ms=deadline.left_ms)
-            if claimed > steering.generation:
-                return self._stale(steering, claimed)
+            if claimed.claimed != steering.generation:
+                return self._stale(steering, claimed.claimed)
+            if claimed.done != carried.done:
+                raise Retryable("it was restarted just now", system=self._system, operation="claim")
         refused = await self._write(todo, deadline)
-        self._written = {plan.backend.backend: plan.targets for plan in plans}
+        self._written = {plan.backend.backend: plan.targets for plan in plans if not _concerns(refused, plan)}
         self._written_generation = steering.generation
         troubles = [(p.problem.outcome, f"{p.backend.backend}: {p.problem.detail}") for p in plans if p.problem]
         troubles += [(EnactOutcome.FAILED, str(entry)) for entry in refused]
@@ -133,9 +137,11 @@ class HaproxyEnactor:
             outcome = EnactOutcome.FAILED if failed else EnactOutcome.REFUSED
             return self._result(steering, outcome, "; ".join(detail for _, detail in troubles))
         if carried.generation != steering.generation:
-            claimed = await self._complete(steering.generation, deadline)
-            if claimed > steering.generation:
-                return self._stale(steering, claimed)
+            carried = await self._complete(steering.generation, deadline)
+            if carried.claimed is None:
+                raise Ambiguous("it was restarted in the middle", system=self._system, operation="write")
+            if carried.claimed != steering.generation:
+                return self._stale(steering, carried.claimed)
         sessions = await self._end_sessions(states, deadline)
         missing = [f"{plan.backend.backend}/{server}" for plan in plans for server in plan.missing]
         detail = f"{len(todo)} changes" + (f"; not in HAProxy: {', '.join(missing)}" if missing else "") + sessions
@@ -170,7 +176,7 @@ class HaproxyEnactor:
                 raise
             raise self._half_done(error) from error
 
-    async def _complete(self, generation: int, deadline: Deadline) -> int:
+    async def _complete(self, generation: int, deadline: Deadline) -> Carried:
         try:
             return await self._fence.complete(generation, deadline_ms=deadline.left_ms)
         except Retryable as error:
@@ -197,7 +203,7 @@ class HaproxyEnactor:
         """It is not known what was written: whatever is there now, nobody is accused of it."""
         self._written, self._written_generation = {}, None
 
-    def _stale(self, steering: Steering, found: int) -> EnactResult:
+    def _stale(self, steering: Steering, found: int | None) -> EnactResult:
         detail = f"generation {found} is there"
         return self._result(steering, EnactOutcome.STALE, detail, found_generation=found)
 
@@ -210,3 +216,8 @@ class HaproxyEnactor:
             detail=detail,
             found_generation=found_generation,
         )
+
+
+def _concerns(refused: Sequence[Refused], plan: BackendPlan) -> bool:
+    """Whether a change of this backend was refused: then it is not known to be as planned."""
+    return any(entry.command.startswith(f"set server {plan.backend.backend}/") for entry in refused)

@@ -17,6 +17,7 @@ remembers the generation itself, tied to the process by pid and start time. It f
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,19 +41,19 @@ class Carried:
 
 
 class GenerationFence(Protocol):
-    """Where the generation is kept."""
+    """Where the generation is kept. Every answer is what the process carries then."""
 
     async def read(self, *, deadline_ms: int) -> Carried: ...
 
-    async def claim(self, generation: int, *, deadline_ms: int) -> int:
-        """Raise the claim to ``generation`` unless it is higher already; the answer is the claim that stands."""
+    async def claim(self, generation: int, *, deadline_ms: int) -> Carried:
+        """Raise the claim to ``generation`` unless it is higher already."""
 
-    async def complete(self, generation: int, *, deadline_ms: int) -> int:
-        """Say that this generation is written whole; the answer is the claim that stands now."""
+    async def complete(self, generation: int, *, deadline_ms: int) -> Carried:
+        """Say that this generation is written whole, if its claim still stands."""
 
 
 class VariableFence:
-    """The generation in HAProxy's own process-wide variables."""
+    """The generation in HAProxy's own process-wide variables. All calls may be repeated safely."""
 
     def __init__(self, api: RuntimeApi, plane: HaproxyPlane) -> None:
         self._api = api
@@ -62,24 +63,27 @@ class VariableFence:
         self._done = f"proc.siteshift_{name}_done"
 
     async def read(self, *, deadline_ms: int) -> Carried:
-        claim, done = await self._api.ask([f"get var {self._claim}", f"get var {self._done}"], deadline_ms=deadline_ms)
+        return await self._after((), deadline_ms=deadline_ms)
+
+    async def claim(self, generation: int, *, deadline_ms: int) -> Carried:
+        found = await self._after([f"set var {self._claim},iflt int({generation})"], deadline_ms=deadline_ms)
+        if found.claimed is None:
+            detail = f"keeps no process-wide variable; set the plane's fence to {Fence.BESIDE}"
+            raise Permanent(detail, system=self._system, operation="set var", target=self._claim)
+        return found
+
+    async def complete(self, generation: int, *, deadline_ms: int) -> Carried:
+        before = await self.read(deadline_ms=deadline_ms)
+        if before.claimed != generation:
+            return before
+        return await self._after([f"set var {self._done},iflt int({generation})"], deadline_ms=deadline_ms)
+
+    async def _after(self, changes: Sequence[str], *, deadline_ms: int) -> Carried:
+        commands = [*changes, f"get var {self._claim}", f"get var {self._done}"]
+        if changes:
+            commands.insert(0, "experimental-mode on")
+        *_, claim, done = await self._api.ask(commands, deadline_ms=deadline_ms)
         return Carried(claimed=answers.variable(claim), done=answers.variable(done))
-
-    async def claim(self, generation: int, *, deadline_ms: int) -> int:
-        return await self._raise(self._claim, generation, deadline_ms=deadline_ms)
-
-    async def complete(self, generation: int, *, deadline_ms: int) -> int:
-        return await self._raise(self._done, generation, deadline_ms=deadline_ms)
-
-    async def _raise(self, name: str, generation: int, *, deadline_ms: int) -> int:
-        """May be repeated safely, so losing its answer is no ambiguity."""
-        commands = ["experimental-mode on", f"set var {name},iflt int({generation})", f"get var {self._claim}"]
-        *_, found = await self._api.ask(commands, deadline_ms=deadline_ms)
-        claimed = answers.variable(found)
-        if claimed is None:
-            detail = f"keeps no process-wide variable ({found.strip()}); set the plane's fence to {Fence.BESIDE}"
-            raise Permanent(detail, system=self._system, operation="set var", target=name)
-        return claimed
 
 
 class BesideFence:
@@ -88,23 +92,22 @@ class BesideFence:
     def __init__(self, api: RuntimeApi) -> None:
         self._api = api
         self._process = ""
-        self._claimed: int | None = None
-        self._done: int | None = None
+        self._carried = Carried()
 
     async def read(self, *, deadline_ms: int) -> Carried:
         (info,) = await self._api.ask(["show info"], deadline_ms=deadline_ms)
         process = " ".join(re.findall(r"^(?:Pid|Start_time_sec): \d+$", info, re.MULTILINE))
         if process != self._process:
-            self._process, self._claimed, self._done = process, None, None
-        return Carried(claimed=self._claimed, done=self._done)
+            self._process, self._carried = process, Carried()
+        return self._carried
 
-    async def claim(self, generation: int, *, deadline_ms: int) -> int:
+    async def claim(self, generation: int, *, deadline_ms: int) -> Carried:
         carried = await self.read(deadline_ms=deadline_ms)
-        self._claimed = max(carried.claimed or 0, generation)
-        return self._claimed
+        self._carried = Carried(claimed=max(carried.claimed or 0, generation), done=carried.done)
+        return self._carried
 
-    async def complete(self, generation: int, *, deadline_ms: int) -> int:
+    async def complete(self, generation: int, *, deadline_ms: int) -> Carried:
         carried = await self.read(deadline_ms=deadline_ms)
-        if carried.claimed is not None:
-            self._done = generation
-        return self._claimed or generation
+        if carried.claimed == generation:
+            self._carried = Carried(claimed=generation, done=generation)
+        return self._carried
