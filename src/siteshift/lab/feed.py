@@ -17,6 +17,8 @@ import aiohttp
 from siteshift.lab.measure import DIAGNOSIS, HIGHLIGHT, NOTE, SUSPICION, WRITE, NodeEvent, SharesAt
 
 Message = Mapping[str, Any]
+LINE_BYTES = 1 << 20
+"""The longest message; a decision about a thousand services stays below it."""
 
 
 async def node_messages(socket: Path) -> AsyncIterator[Message]:
@@ -26,7 +28,7 @@ async def node_messages(socket: Path) -> AsyncIterator[Message]:
     headers = {"Accept": "text/event-stream"}
     async with (
         aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
-        session.get("http://node/v1/events", headers=headers) as answer,
+        session.get("http://node/v1/events", headers=headers, read_bufsize=LINE_BYTES) as answer,
     ):
         answer.raise_for_status()
         async for line in answer.content:
