@@ -30,6 +30,7 @@ from siteshift.core.decide.remedy import REMEDIES
 from siteshift.core.decide.weight import WEIGHTS
 from siteshift.core.model.codes import DataKind, FindingCode, Mode, Severity, StandbyPhase, Standing, WhenStoreLost
 from siteshift.core.model.policy import HOUR_MS, MINUTE_MS, ServicePolicy
+from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.units import MemberId
 
 GO, ASK, NO = Severity.ALLOWED, Severity.NEEDS_APPROVAL, Severity.REFUSED
@@ -253,10 +254,28 @@ def test_a_dead_site_is_left_through_everything_that_is_only_caution() -> None:
     assert len(found) >= 6
 
 
-def test_a_move_that_also_takes_from_a_living_site_is_not_exempt() -> None:
-    mixed = proposal(**DEAD, after=steering(shares(0, 2_000, 8_000)))
-    assert not mixed.leaves_only_dead
-    assert verdict(examine(mixed, context(**PANGYO_DOWN, is_frozen=True, blind=True))) is NO
+@pytest.mark.parametrize(
+    ("after", "exempt"),
+    [
+        (steering(LEFT), True),
+        (steering(shares(0, 3_000, 2_000), shed_bp=5_000), True),
+        (steering(shares(0, 2_000, 8_000)), True),
+        (steering(shares(0, 400, 9_600)), False),
+        (steering(shares(0, 0, 10_000)), False),
+        (steering(shares(6_000, 2_000, 2_000)), False),
+    ],
+    ids=["all", "to nobody", "a little between survivors", "much between survivors", "two sites", "back into it"],
+)
+def test_an_evacuation_is_off_the_dead_and_of_hardly_anything_else(after: ServiceSteering, exempt: bool) -> None:
+    assert proposal(**DEAD, after=after).evacuates is exempt
+    frozen = context(**PANGYO_DOWN, hold_until_ms={GASAN: NOW_MS + 1, ANYANG: NOW_MS + 1})
+    assert verdict(examine(proposal(**DEAD, after=after), frozen)) is (GO if exempt else NO)
+
+
+def test_standby_that_comes_up_relieves_what_is_shed() -> None:
+    shed = steering(shares(0, 5_000, 3_000), shed_bp=2_000)
+    assert proposal(**DEAD, before=shed, after=steering(shares(0, 7_500, 2_500))).evacuates
+    assert not proposal(**DEAD, before=shed, after=steering(shares(0, 8_500, 1_500))).evacuates
 
 
 def test_the_approval_of_this_very_plan_lifts_what_a_person_may_lift() -> None:

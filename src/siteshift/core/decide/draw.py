@@ -235,9 +235,9 @@ class _Pen:
     def leave_dead(self) -> None:
         """At once, to what survivors carry now; what they cannot is lost already and is shed until standby is up."""
         change = self.change
-        gone_bp = sum(self.at[site] for site in change.dead_sites if site in self.at)
-        to_bp = {site: 0 if site in change.dead_sites else share for site, share in self.at.items()}
-        gains = [max(0, change.end_bp[site] - to_bp[site]) for site in change.sites]
+        to_bp = {site: min(share, change.end_bp[site]) if site in change.dead_sites else share for site, share in self.at.items()}
+        gone_bp = sum(self.at.values()) - sum(to_bp.values())
+        gains = [0 if site in change.dead_sites else max(0, change.end_bp[site] - to_bp[site]) for site in change.sites]
         rooms = [
             max(0, min(change.limit_bp(change.capacity_now_rps.get(site, 0)), change.end_bp[site]) - to_bp[site])
             for site in change.sites
