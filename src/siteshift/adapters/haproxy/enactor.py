@@ -36,6 +36,8 @@ from siteshift.errors import AdapterError, Ambiguous, Retryable
 from siteshift.ports import Clock
 
 STATE = "show servers state"
+UNTRIED = 2**63
+"""Above every generation: an enactor that has not written yet cannot say who is ahead."""
 
 
 class HaproxyEnactor:
@@ -52,6 +54,7 @@ class HaproxyEnactor:
         self._busy = asyncio.Lock()
         self._written: Mapping[str, Mapping[str, Target]] = {}
         self._written_generation: int | None = None
+        self._attempted = UNTRIED
         self._sessions = LingeringSessions(plane)
 
     @property
@@ -85,10 +88,11 @@ class HaproxyEnactor:
             carried = await self._fence.read(deadline_ms=deadline.left_ms)
             still = carried == before
             written = self._written if still and carried.claimed == self._written_generation else {}
+            await self._end_sessions(states, written, deadline)
             return ReadBack(
                 enactor=self.id,
                 at_ms=self._clock.now_ms(),
-                generation=carried.generation if still else None,
+                generation=self._found(carried) if still else None,
                 shares_bp=await actual_shares_bp(self._plane, states),
                 drifts=await drifts(self._plane, written, states),
             )
@@ -110,11 +114,18 @@ class HaproxyEnactor:
         finally:
             self._busy.release()
 
+    def _found(self, carried: Carried) -> int | None:
+        """None when nothing whole is there; but what is ahead of us is told even half-written, to be numbered past."""
+        if carried.generation is None and carried.claimed is not None and carried.claimed > self._attempted:
+            return carried.claimed
+        return carried.generation
+
     async def _states(self, deadline: Deadline) -> ServersState:
         (text,) = await self._api.ask([STATE], deadline_ms=deadline.left_ms)
         return await server_state.parse(text, system=self._system)
 
     async def _enact(self, steering: Steering, deadline: Deadline) -> EnactResult:
+        self._attempted = steering.generation
         carried = await self._fence.read(deadline_ms=deadline.left_ms)
         if carried.claimed is not None and carried.claimed > steering.generation:
             return self._stale(steering, carried.claimed)
@@ -142,9 +153,8 @@ class HaproxyEnactor:
                 raise Ambiguous("it was restarted in the middle", system=self._system, operation="write")
             if carried.claimed != steering.generation:
                 return self._stale(steering, carried.claimed)
-        sessions = await self._end_sessions(states, deadline)
         missing = [f"{plan.backend.backend}/{server}" for plan in plans for server in plan.missing]
-        detail = f"{len(todo)} changes" + (f"; not in HAProxy: {', '.join(missing)}" if missing else "") + sessions
+        detail = f"{len(todo)} changes" + (f"; not in HAProxy: {', '.join(missing)}" if missing else "")
         return self._result(steering, EnactOutcome.APPLIED, detail)
 
     async def _plans(self, steering: Steering, states: ServersState) -> list[BackendPlan]:
@@ -186,18 +196,19 @@ class HaproxyEnactor:
         detail = f"a part was written before: {error.detail}"
         return Ambiguous(detail, system=self._system, operation=error.operation)
 
-    async def _end_sessions(self, states: ServersState, deadline: Deadline) -> str:
-        """Close what was held too long. The steering stands either way, so trouble here is only told."""
-        due = self._sessions.due(states, self._written)
+    async def _end_sessions(self, states: ServersState, written: Mapping[str, Mapping[str, Target]], deadline: Deadline) -> None:
+        """The last part of a write, due only a while after it: close what members at rest still hold.
+
+        It is done when the plane is read, for that is when it is known to be due. A failure is tried again at the next
+        reading; what the reading says does not depend on it.
+        """
+        due = self._sessions.due(states, written)
         commands = [f"shutdown sessions server {backend}/{server}" for backend, server in due]
         try:
-            refused = await self._api.change(commands, deadline_ms=deadline.left_ms)
-        except AdapterError as error:
-            return f"; sessions not closed: {error.detail}"
-        if refused:
-            return f"; sessions not closed: {refused[0]}"
-        self._sessions.closed(due)
-        return f"; sessions closed on {len(due)} servers" if due else ""
+            refused = {entry.command for entry in await self._api.change(commands, deadline_ms=deadline.left_ms)}
+        except AdapterError:
+            return
+        self._sessions.closed([name for name, command in zip(due, commands, strict=True) if command not in refused])
 
     def _forget(self) -> None:
         """It is not known what was written: whatever is there now, nobody is accused of it."""

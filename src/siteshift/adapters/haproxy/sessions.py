@@ -1,7 +1,7 @@
 """Connections that members still hold a while after they were drained or taken out (`shutdown_sessions_after_ms`).
 
-HAProxy tells how long a server has been in its state; nothing is timed here, so a restart of siteshift forgets nothing.
-Tunnels and shed servers are left alone: what they hold is served well.
+HAProxy tells how long a server has been in its state; nothing is timed here. Only what this enactor itself put to
+rest is touched. Tunnels and shed servers are left alone: what they hold is served well.
 """
 
 from __future__ import annotations
