@@ -1,4 +1,4 @@
-"""The contract of `ports.Enactor`, for the DNS planes and the in-memory twin."""
+"""The contract of `ports.Enactor`, for the DNS planes."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -14,15 +14,7 @@ from siteshift.adapters.dns.rfc2136 import Rfc2136Enactor
 from siteshift.adapters.dns.rfc2136_records import Rfc2136Config, UpdateKey
 from siteshift.adapters.dns.zone import ZoneConfig
 from siteshift.adapters.memory.clock import ManualClock
-from siteshift.adapters.memory.enactor import MemoryEnactor, MemoryPlane
 from siteshift.core.model.units import EnactorId
-
-
-class TestMemoryEnactor(EnactorContract):
-    @pytest.fixture
-    def plane(self) -> EnactorPlane:
-        topology, clock, shared = suite_topology(), ManualClock(), MemoryPlane()
-        return EnactorPlane(writer=lambda: MemoryEnactor(EnactorId("memory"), topology, clock, shared))
 
 
 class TestEmbeddedDns(EnactorContract):

@@ -101,7 +101,7 @@ class Rfc2136Enactor:
         self._fences: Fences | None = None
         self._writing = asyncio.Lock()
         if initial is not None:
-            self._remember(initial, self._wanted(initial))
+            self._remember(fence_of(initial), self._wanted(initial))
 
     @property
     def id(self) -> EnactorId:
@@ -161,6 +161,7 @@ class Rfc2136Enactor:
         )
 
     async def _enact(self, steering: Steering, deadline: _Deadline) -> _Verdict:
+        whole = await asyncio.to_thread(fence_of, steering)
         sent = Sent(Fate.OVERTAKEN)
         for _ in range(ROUNDS_MAX):
             remembered = self._fences is not None
@@ -168,20 +169,20 @@ class Rfc2136Enactor:
                 self._fences = await read_fences(
                     self._config.primary, self._config.fence_name, deadline_ms=max(1, deadline.left_ms() // 2)
                 )
-            verdict = await self._admit(steering, self._fences)
+            verdict = await self._admit(steering, whole, self._fences)
             if verdict is not None and remembered:
                 self._fences = None  # good enough to write by, for the zone checks it; not to answer from
                 continue
             if verdict is not None:
                 return verdict
-            sent = await self._write(steering, self._fences, deadline)
+            sent = await self._write(steering, whole, self._fences, deadline)
             if sent.fate is Fate.DONE:
                 return _Verdict(EnactOutcome.APPLIED, "", steering.generation)
             if sent.fate is not Fate.OVERTAKEN:
                 return _Verdict(_OUTCOMES[sent.fate], sent.detail)
         return _Verdict(EnactOutcome.FAILED, f"overtaken {ROUNDS_MAX} times by other writers: {sent.detail}")
 
-    async def _admit(self, steering: Steering, found: Fences) -> _Verdict | None:
+    async def _admit(self, steering: Steering, whole: Fence, found: Fences) -> _Verdict | None:
         """Whether the zone may be written at all; None: yes."""
         if found.foreign:
             detail = f"the fence {self._config.fence_name} reads {found}: changed by hand; delete it to let us write"
@@ -192,22 +193,21 @@ class Rfc2136Enactor:
             return None
         if fence.generation > steering.generation:
             return _Verdict(EnactOutcome.STALE, f"the zone reads {fence.text()}", fence.generation)
-        if fence.digest != steering.digest():
+        if fence.digest != whole.digest:
             detail = f"the zone reads {fence.text()}: the same generation with other steering"
             return _Verdict(EnactOutcome.STALE, detail, fence.generation)
         if not fence.complete:
             return None
         if fence.text() not in self._known:
-            self._remember(steering, await asyncio.to_thread(self._wanted, steering))
+            self._remember(whole, await asyncio.to_thread(self._wanted, steering))
         return _Verdict(EnactOutcome.APPLIED, "already there", fence.generation)
 
-    async def _write(self, steering: Steering, found: Fences, deadline: _Deadline) -> Sent:
+    async def _write(self, steering: Steering, whole: Fence, found: Fences, deadline: _Deadline) -> Sent:
         """Send the generation, part by part. The fence is known again only when the last part was confirmed."""
         wanted = await asyncio.to_thread(self._wanted, steering)
         parts = list(batches(tuple(wanted.values()), self._config.rrsets_per_message))
-        whole = fence_of(steering)
         expect = found.texts[0] if found.texts else None
-        self._remember(steering, wanted)
+        self._remember(whole, wanted)
         self._fences = None
         for number, batch in enumerate(parts, start=1):
             fence = Fence(
@@ -228,9 +228,9 @@ class Rfc2136Enactor:
         """What the zone should hold. Thousands of names take long: called in a thread, touches nothing that changes."""
         return wanted_names(steering, self._services, self._names, self._config.addresses_max)
 
-    def _remember(self, steering: Steering, wanted: dict[dns.name.Name, WantedName]) -> None:
-        """Know what a zone with this steering's fence should hold."""
-        text = fence_of(steering).text()
+    def _remember(self, whole: Fence, wanted: dict[dns.name.Name, WantedName]) -> None:
+        """Know what a zone with this fence should hold."""
+        text = whole.text()
         self._known.pop(text, None)
         self._known[text] = wanted
         while len(self._known) > KNOWN_MAX:

@@ -65,25 +65,31 @@ async def view_server(
     """Ask one server for everything of ours. Raises `Retryable`: a server is seen whole or not at all."""
     loop = asyncio.get_running_loop()
     end = loop.time() + deadline_ms / 1000
-    limit = asyncio.Semaphore(ABREAST)
     soa = await _ask(server, zone, "SOA", max(1, deadline_ms // 2))
     if not soa.values:
         raise Retryable("no SOA", system=f"dns {server.name}", operation="read back", target=str(zone))
 
-    async def ask(name: dns.name.Name, kind: str) -> Answer:
-        async with limit:
-            return await _ask(server, name, kind, max(1, int((end - loop.time()) * 1000)))
+    def left_ms() -> int:
+        return max(1, int((end - loop.time()) * 1000))
 
-    keys = [(name, family) for name in names for family in Family]
+    fences = await read_fences(server, fence_name, deadline_ms=left_ms())
+    keys = iter([(name, family) for name in names for family in Family])
+    answers: dict[Key, Answer] = {}
+
+    async def ask_on() -> None:
+        for name, family in keys:
+            answers[name, family] = await _ask(server, name, family.record_type, left_ms())
+
     try:
         async with asyncio.TaskGroup() as group:
-            fence_task = group.create_task(ask(fence_name, "TXT"))
-            tasks = [group.create_task(ask(name, family.record_type)) for name, family in keys]
-    except* Retryable as errors:
-        raise errors.exceptions[0] from None
-    answers = {key: task.result() for key, task in zip(keys, tasks, strict=True)}
-    serial = int(soa.values[0].split()[2])
-    return ServerView(server=server, serial=serial, fences=Fences(texts=fence_task.result().values), answers=answers)
+            for _ in range(ABREAST):
+                group.create_task(ask_on())
+    except ExceptionGroup as errors:
+        unread, other = errors.split(Retryable)
+        if unread is None or other is not None:
+            raise
+        raise unread.exceptions[0] from None
+    return ServerView(server=server, serial=int(soa.values[0].split()[2]), fences=fences, answers=answers)
 
 
 async def _ask(server: Server, name: dns.name.Name, kind: str, deadline_ms: int) -> Answer:
