@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -92,7 +91,7 @@ async def haproxy_server(stack: AsyncExitStack, folder: Path) -> Starter:
         members["g9"].healthy = False
 
     async def go_silent() -> None:
-        lb.signal(signal.SIGSTOP)
+        lb.freeze()
 
     place = StandbyPlace(member=MEMBER.id, backend="web", server="g9")
     driver = HaproxyServerStandby(HaproxyStandby(id=DRIVER, addresses=(lb.address,), places=(place,)))

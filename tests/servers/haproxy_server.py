@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -109,6 +110,17 @@ frontend front
         assert self._process is not None
         self._process.send_signal(number)
 
+    def freeze(self) -> None:
+        """Stopped, and not before every thread has: it answers nothing, though connections are still accepted."""
+        self.signal(signal.SIGSTOP)
+        ends = time.monotonic() + GENEROUS_S
+        while any(_state(task) != "T" for task in Path(f"/proc/{self.pid}/task").iterdir()):
+            if time.monotonic() > ends:
+                raise AssertionError("haproxy does not stop")
+
+    def thaw(self) -> None:
+        self.signal(signal.SIGCONT)
+
     async def stop(self) -> None:
         if self._process is None or self._process.returncode is not None:
             return
@@ -120,6 +132,10 @@ frontend front
         """Killed and started again: it forgets weights, states and variables."""
         await self.stop()
         await self.start(self._sections)
+
+
+def _state(task: Path) -> str:
+    return (task / "stat").read_text().rpartition(")")[2].split()[0]
 
 
 @asynccontextmanager

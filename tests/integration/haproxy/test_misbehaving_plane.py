@@ -35,12 +35,12 @@ async def test_a_socket_that_is_gone_is_failed_and_unknown(lb: HaproxyServer, cl
 async def test_a_stopped_haproxy_has_not_been_written_to(lb: HaproxyServer, clock: WallClock) -> None:
     """It hangs at the first question: nothing was sent that changes anything."""
     enactor = HaproxyEnactor(global_plane(lb.address), clock)
-    lb.signal(signal.SIGSTOP)
+    lb.freeze()
     result = await enactor.enact(steering(1, DRAINED), deadline_ms=SHORT_MS)
     assert result.outcome is EnactOutcome.FAILED
     with pytest.raises(Retryable):
         await enactor.read_back(deadline_ms=SHORT_MS)
-    lb.signal(signal.SIGCONT)
+    lb.thaw()
     assert (await enactor.enact(steering(1, DRAINED), deadline_ms=DEADLINE_MS)).outcome is EnactOutcome.APPLIED
 
 
@@ -48,11 +48,11 @@ async def test_a_haproxy_stopped_after_the_changes_were_sent_is_ambiguous(
     lb: HaproxyServer, clock: WallClock, tmp_path: Path
 ) -> None:
     front = tmp_path / "relay.sock"
-    async with relay(front, lb.socket, on="set server", act=lambda: lb.signal(signal.SIGSTOP)):
+    async with relay(front, lb.socket, on="set server", act=lb.freeze):
         enactor = HaproxyEnactor(global_plane(f"unix:{front}"), clock)
         result = await enactor.enact(steering(1, DRAINED), deadline_ms=1000)
         assert result.outcome is EnactOutcome.AMBIGUOUS
-        lb.signal(signal.SIGCONT)
+        lb.thaw()
         back = await enactor.read_back(deadline_ms=DEADLINE_MS)
         assert back.generation is None, "claimed but never said to be done"
         assert back.drifts == (), "we do not know what we wrote, so nobody is accused"
@@ -144,9 +144,9 @@ async def test_nothing_listening_is_retryable_and_silence_after_sending_is_ambig
     with pytest.raises(Retryable):
         await nobody.change(["set server web/p1 weight 1"], deadline_ms=DEADLINE_MS)
     api = RuntimeApi(lb.address, system="haproxy lb-1")
-    lb.signal(signal.SIGSTOP)
+    lb.freeze()
     with pytest.raises(Ambiguous) as caught:
         await api.change(["set server web/p1 weight 1"], deadline_ms=SHORT_MS)
-    lb.signal(signal.SIGCONT)
+    lb.thaw()
     assert caught.value.system == "haproxy lb-1"
     assert caught.value.operation == "set server web/p1 weight 1"

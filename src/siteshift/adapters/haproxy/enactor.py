@@ -36,8 +36,6 @@ from siteshift.errors import AdapterError, Ambiguous, Retryable
 from siteshift.ports import Clock
 
 STATE = "show servers state"
-UNTRIED = 2**63
-"""Above every generation: an enactor that has not written yet cannot say who is ahead."""
 
 
 class HaproxyEnactor:
@@ -54,7 +52,7 @@ class HaproxyEnactor:
         self._busy = asyncio.Lock()
         self._written: Mapping[str, Mapping[str, Target]] = {}
         self._written_generation: int | None = None
-        self._attempted = UNTRIED
+        self._overtaken_by: int | None = None
         self._sessions = LingeringSessions(plane)
 
     @property
@@ -115,8 +113,8 @@ class HaproxyEnactor:
             self._busy.release()
 
     def _found(self, carried: Carried) -> int | None:
-        """None when nothing whole is there; but what is ahead of us is told even half-written, to be numbered past."""
-        if carried.generation is None and carried.claimed is not None and carried.claimed > self._attempted:
+        """None when nothing whole is there; but a claim that refused us is told, half-written or not, to be passed."""
+        if carried.generation is None and carried.claimed == self._overtaken_by:
             return carried.claimed
         return carried.generation
 
@@ -125,7 +123,7 @@ class HaproxyEnactor:
         return await server_state.parse(text, system=self._system)
 
     async def _enact(self, steering: Steering, deadline: Deadline) -> EnactResult:
-        self._attempted = steering.generation
+        self._overtaken_by = None
         carried = await self._fence.read(deadline_ms=deadline.left_ms)
         if carried.claimed is not None and carried.claimed > steering.generation:
             return self._stale(steering, carried.claimed)
@@ -215,6 +213,7 @@ class HaproxyEnactor:
         self._written, self._written_generation = {}, None
 
     def _stale(self, steering: Steering, found: int | None) -> EnactResult:
+        self._overtaken_by = found
         detail = f"generation {found} is there"
         return self._result(steering, EnactOutcome.STALE, detail, found_generation=found)
 
