@@ -108,6 +108,9 @@ class Daemon:
         supervisor.on_signal(
             signal.SIGHUP, lambda: self._ask_reload(supervisor, systemd, metrics, node, workshop)
         )
+        for broken in database.set_aside:
+            log.error("a broken store was set aside; overrides in it do not hold", file=str(broken))
+            node.executor.note("store_set_aside", {"file": str(broken)})
         gc.freeze()
         systemd.ready(f"generation {state.steering.generation}")
         log.info("ready", node=self.resolved.node.id, generation=state.steering.generation, api=api.where)

@@ -52,6 +52,7 @@ SAVE_DEADLINE_S = 2.0
 STANDBY_DEADLINE_MS = 2_000
 NOTIFY_DEADLINE_MS = 5_000
 STORE_RETRY_S = 1.0
+ROWS_AT_ONCE = 100
 TELL_LIMIT = 256
 """Notices waiting at most; beyond it the oldest is dropped and counted: the newest says most."""
 
@@ -154,17 +155,22 @@ class Executor:
             async with asyncio.timeout(SAVE_DEADLINE_S):
                 if durable is not None:
                     await self.store.save({"controller": durable})
-                rows, self._rows = self._rows, []
-                try:
-                    await self.journal.append(rows)
-                except BaseException:
-                    self._rows = rows + self._rows
-                    raise
-                self.recorded += len(rows)
+                await self._write_rows()
         except (SiteshiftError, TimeoutError) as error:
             self._store_failed(error)
             return False
         return True
+
+    async def _write_rows(self) -> None:
+        """In portions: encoding 500 rows at once would hold the loop for more than 10 ms."""
+        while self._rows:
+            rows, self._rows = self._rows[:ROWS_AT_ONCE], self._rows[ROWS_AT_ONCE:]
+            try:
+                await self.journal.append(rows)
+            except BaseException:
+                self._rows = rows + self._rows
+                raise
+            self.recorded += len(rows)
 
     def _store_failed(self, error: BaseException) -> None:
         if self.is_store_usable:
