@@ -71,11 +71,20 @@ def test_a_write_that_moves_nothing_or_failed_is_only_noted() -> None:
 
 
 def test_desired_shares_follow_the_decisions() -> None:
-    assert [dict(entry.shares_bp) for entry in interpret(A_CRASH).desired] == [NOMINAL, MOVED]
+    assert [dict(entry.shares_bp) for entry in interpret(A_CRASH).desired] == [MOVED]
+
+
+def test_the_first_decision_has_no_before_and_moves_nothing() -> None:
+    first = message(1, "decision", generation=1, digest="d", services=[{"service": "shop", "after_bp": NOMINAL}])
+    found = interpret([first, message(2, "enacted", enactor="dns", generation=1, outcome="applied")])
+    assert kinds(found, WRITE) == []
+    assert dict(found.desired[0].shares_bp) == NOMINAL
 
 
 def test_standbys_and_notices_are_told_with_their_site() -> None:
     found = interpret(A_CRASH)
+    again = message(2_650, "standby_report", member="shop/gasan/gs1", phase="ready")
+    found.take(again)
     assert [event.site for event in found.events if "standby" in event.text] == ["gasan", "gasan"]
     assert any(event.text.startswith("SITE_DOWN: refused") for event in found.events)
 

@@ -44,6 +44,7 @@ class Interpreter:
     desired: list[SharesAt] = field(default_factory=list)
     _moving: set[int] = field(default_factory=set)
     _diagnosed: set[tuple[str, str, str]] = field(default_factory=set)
+    _phases: dict[str, str] = field(default_factory=dict)
 
     def take(self, message: Message) -> None:
         """Read one message; kinds that say nothing about a run are left out."""
@@ -58,7 +59,7 @@ class Interpreter:
             case "enacted":
                 self._enacted(at_ms, data)
             case "standby_report":
-                self._add(at_ms, NOTE, f"standby {data['member']} is {data['phase']}", _site_of(data["member"]))
+                self._standby(at_ms, str(data["member"]), str(data["phase"]))
             case "standby_activate":
                 self._add(at_ms, NOTE, f"standby {data['member']} is started", _site_of(data["member"]))
             case "notice":
@@ -77,6 +78,12 @@ class Interpreter:
             because = f" ({data['because']})" if data.get("because") else ""
             self._add(at_ms, HIGHLIGHT, f"{site}: {life}{because}", site)
 
+    def _standby(self, at_ms: int, member: str, phase: str) -> None:
+        """Drivers are asked again and again; only what is new is said."""
+        if self._phases.get(member) != phase:
+            self._phases[member] = phase
+            self._add(at_ms, NOTE, f"standby {member} is {phase}", _site_of(member))
+
     def _belief(self, at_ms: int, data: Message) -> None:
         named = {(str(d["code"]), str(d["site"] or ""), str(d["member"] or "")): str(d["reason"]) for d in data["diagnoses"]}
         for key in named.keys() - self._diagnosed:
@@ -87,10 +94,13 @@ class Interpreter:
 
     def _decision(self, at_ms: int, data: Message) -> None:
         for service in data["services"]:
-            before, after = service["before_bp"], service["after_bp"]
-            self.desired.append(SharesAt(at_ms=at_ms, shares_bp={str(site): int(bp) for site, bp in after.items()}))
+            after = service["after_bp"]
+            before = service.get("before_bp", after)
             if before != after:
                 self._moving.add(int(data["generation"]))
+            if before == after and "before_bp" in service:
+                continue
+            self.desired.append(SharesAt(at_ms=at_ms, shares_bp={str(site): int(bp) for site, bp in after.items()}))
             shares = ", ".join(f"{site} {bp / 100:g} %" for site, bp in after.items())
             self._add(at_ms, NOTE, f"decides generation {data['generation']}: {shares}")
 

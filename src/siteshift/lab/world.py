@@ -210,11 +210,17 @@ class Lab:
         await ask(self.spec.control("clients"), {"do": "rate", "rps": rps})
 
     async def start_node(self) -> None:
-        """Write the configuration and start ``siteshift run``; returns when its API socket answers."""
-        config = self.write_config()
-        command = [*_node_command(), "run", "--config", str(config)]
+        """Write the configuration and start ``siteshift run``; returns when the node says that it is ready.
+
+        Ready is more than listening: until its first decision the embedded DNS answers with the product's TTLs.
+        """
+        command = [*_node_command(), "run", "--config", str(self.write_config())]
         self.children.start("node", command, prefix=self._ground.enter(EDGE))
-        await self.children.until_ready("node", lambda: _unix_listens(self.api_socket), deadline_s=30)
+        await self.children.until_ready("node", lambda: _node_is_ready(self.api_socket), deadline_s=60)
+
+    def stop_node(self) -> int | None:
+        """Stop the node as systemd does; returns its exit code."""
+        return self.children.stop("node")
 
     def write_config(self) -> Path:
         """Write the node's configuration for this form of the lab."""
@@ -244,7 +250,13 @@ def _node_command() -> list[str]:
     return [str(script)] if script.exists() else [sys.executable, "-m", "siteshift"]
 
 
-def _unix_listens(path: Path) -> bool:
+def _node_is_ready(path: Path) -> bool:
+    """Whether ``GET /readyz`` on the API's socket is answered 200."""
     with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(0.5)
-        return probe.connect_ex(str(path)) == 0
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+            probe.sendall(b"GET /readyz HTTP/1.0\r\nHost: node\r\n\r\n")
+            return probe.recv(64).split(b" ")[1:2] == [b"200"]
+        except OSError:
+            return False
