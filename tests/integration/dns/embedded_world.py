@@ -32,13 +32,13 @@ def _service(service: ServiceId, answers: dict[SiteId, tuple[str, ...]], **more:
     )
     names = (f"{service}.{ORIGIN}",)
     if service == WEB:
-        names = (*names, f"deep.below.{ORIGIN}")
+        names = (*names, f"deep.below.{ORIGIN}", f"*.edge.{ORIGIN}")
     return Service(id=service, names=names, tier=1, demand_rps=100, pools=pools, **more)  # type: ignore[arg-type]
 
 
 def world() -> Topology:
-    """web: one IPv4 address a site, two names. dual: several addresses, IPv6 at two sites only. many: too much for 512
-    bytes. shed: with a shed answer."""
+    """web: one IPv4 address a site, three names (one a wildcard). dual: several addresses, IPv6 at two sites only.
+    many: too much for 512 bytes. shed: with a shed answer."""
     return Topology(
         sites=tuple(Site(id=site) for site in SITES),
         services=(

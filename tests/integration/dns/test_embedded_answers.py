@@ -59,6 +59,7 @@ async def test_the_case_of_the_question_is_kept(server: EmbeddedDns, way: str) -
 
 async def test_all_names_of_a_service_are_steered(server: EmbeddedDns) -> None:
     assert values(await ask(server, "deep.below.example.test"))
+    assert values(await ask(server, "anything.edge.example.test"))
 
 
 async def test_all_addresses_of_a_site_are_returned_and_rotated(server: EmbeddedDns, way: str) -> None:

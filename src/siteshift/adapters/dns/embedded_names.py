@@ -1,17 +1,46 @@
-"""Which names exist in a zone, and which of them are steered."""
+"""Which names exist in a zone, and which of them are steered: what follows from the configuration alone."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import dns.name
 
 from siteshift.adapters.dns.embedded_query import Kind
 from siteshift.adapters.dns.embedded_records import FixedNodes, fixed_nodes, wire_of
+from siteshift.adapters.dns.embedded_slots import VARIANTS_MAX
 from siteshift.adapters.dns.fence import FENCE_LABEL
 from siteshift.adapters.dns.zone import ZoneConfig
-from siteshift.core.model.topology import Topology
+from siteshift.core.model.topology import Service, Topology
 from siteshift.core.model.units import ServiceId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """A zone as configured. ``names`` are the wire names of each service carried here; ``fixed`` every name there is."""
+
+    config: ZoneConfig
+    origin: bytes
+    services: Mapping[ServiceId, Service]
+    names: Mapping[ServiceId, tuple[bytes, ...]]
+    fixed: FixedNodes
+
+
+def layout_of(topology: Topology, config: ZoneConfig) -> Layout:
+    """Raises ValueError when the zone cannot be served as configured."""
+    names = service_names(topology, config)
+    services = {service.id: service for service in topology.services if service.id in names}
+    for service in services.values():
+        if len(service.pools) >= VARIANTS_MAX:
+            raise ValueError(f"{service.id} has {len(service.pools)} sites; a table holds {VARIANTS_MAX - 1}")
+    return Layout(
+        config=config,
+        origin=wire_of(config.origin_name),
+        services=services,
+        names=names,
+        fixed=skeleton(config, names),
+    )
 
 
 def service_names(topology: Topology, zone: ZoneConfig) -> dict[ServiceId, tuple[bytes, ...]]:

@@ -1,0 +1,85 @@
+"""The addresses an embedded server answers on: bound together, changed without a gap, let go together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from siteshift.adapters.dns.embedded_tcp import TcpServer
+from siteshift.adapters.dns.embedded_udp import BatchServer, DatagramServer, serve_datagrams, udp_socket
+
+Address = tuple[str, int]
+Respond = Callable[[bytes], bytes | None]
+
+PORT_TRIES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """One address served over both transports, under the port really bound."""
+
+    udp: BatchServer | DatagramServer
+    tcp: TcpServer
+    port: int
+
+    async def close(self) -> None:
+        await self.udp.close()
+        await self.tcp.close()
+
+
+class Listeners:
+    """All addresses of one server."""
+
+    def __init__(self, respond: Respond, respond_stream: Respond) -> None:
+        self._respond = respond
+        self._respond_stream = respond_stream
+        self._bound: dict[Address, _Bound] = {}
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """(address, port) really bound, in the order asked for."""
+        return tuple((host, bound.port) for (host, _), bound in self._bound.items())
+
+    @property
+    def dropped(self) -> int:
+        """Replies the sockets would not take."""
+        return sum(bound.udp.dropped for bound in self._bound.values())
+
+    async def listen(self, wanted: tuple[Address, ...]) -> None:
+        """Serve these addresses from now on: new ones are bound first, then those no longer wanted are let go.
+
+        Raises OSError when one cannot be had; then everything is as before.
+        """
+        fresh: dict[Address, _Bound] = {}
+        try:
+            for address in dict.fromkeys(wanted):
+                if address not in self._bound:
+                    fresh[address] = await self._bind(*address)
+        except OSError:
+            for bound in fresh.values():
+                await bound.close()
+            raise
+        old = self._bound
+        self._bound = {address: fresh.get(address) or old[address] for address in dict.fromkeys(wanted)}
+        for address, bound in old.items():
+            if address not in self._bound:
+                await bound.close()
+
+    async def close(self) -> None:
+        await self.listen(())
+
+    async def _bind(self, host: str, port: int) -> _Bound:
+        """Bind UDP and TCP to one port. A free one is looked for until both agree."""
+        for tries_left in reversed(range(PORT_TRIES)):
+            sock = udp_socket(host, port)
+            chosen: int = sock.getsockname()[1]
+            stream = TcpServer(self._respond_stream)
+            try:
+                await stream.start(host, chosen)
+            except OSError:
+                sock.close()
+                if port or not tries_left:
+                    raise
+                continue
+            return _Bound(await serve_datagrams(sock, self._respond), stream, chosen)
+        raise OSError("no port is free for both UDP and TCP")
