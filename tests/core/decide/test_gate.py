@@ -125,6 +125,8 @@ CASES = [
     Case("a person's moves do not count", C.VELOCITY, None, {}, {"moved": (replace(MOVED[0], cause=Cause.PERSON),)}),
     Case("a person is exempt", C.VELOCITY, GO, PERSON, {"moved": MOVED}),
     Case("a dead site does not count", C.VELOCITY, None, DEAD, {**PANGYO_DOWN, "moved": MOVED}),
+    Case("the way back is paced by its ramp", C.VELOCITY, GO, BACK, {"policy": ServicePolicy(velocity_bp=100)}),
+    Case("the way back does not use it up", C.VELOCITY, None, {}, {"moved": (replace(MOVED[0], cause=Cause.FAILBACK),)}),
     Case("the sixth removal", C.REMOVALS_PER_HOUR, None, {}, {"removals_ms": (NOW_MS - 1,) * 5}),
     Case("the seventh removal", C.REMOVALS_PER_HOUR, ASK, {}, {"removals_ms": (NOW_MS - 1,) * 6}),
     Case("an hour later", C.REMOVALS_PER_HOUR, None, {}, {"removals_ms": (NOW_MS - HOUR_MS,) * 6}),

@@ -15,31 +15,28 @@ def water_fill(amount: int, weights: Sequence[int], limits: Sequence[int]) -> li
     A site of weight 0 gets nothing here.
     """
     given = [0] * len(weights)
-    still_open = []
-    whole = 0
-    for i, weight in enumerate(weights):
-        if weight > 0 and limits[i] > 0:
-            still_open.append(i)
-            whole += weight
-    while still_open:
+    still_open: Sequence[int] = range(len(weights))
+    whole = sum(weights)
+    while whole:
         # A site that is full at this level stays full at every higher one, so all of them may be closed in one pass.
-        rest, rest_whole, taken = [], 0, 0
+        rest: list[int] = []
+        left, left_whole = amount, 0
         for i in still_open:
-            if amount * weights[i] >= limits[i] * whole:
-                given[i] = limits[i]
-                taken += limits[i]
+            weight, limit = weights[i], limits[i]
+            if amount * weight >= limit * whole:
+                given[i] = limit
+                left -= limit
             else:
                 rest.append(i)
-                rest_whole += weights[i]
-        if not taken:
+                left_whole += weight
+        if len(rest) == len(still_open):
             running = done = 0
-            for i in still_open:
+            for i in rest:
                 running += amount * weights[i]
                 given[i] = part = running // whole - done
                 done += part
             break
-        amount -= taken
-        still_open, whole = rest, rest_whole
+        amount, still_open, whole = left, rest, left_whole
     return given
 
 
