@@ -25,15 +25,20 @@ SUSPECT_STEPS = 1.2
 class Part:
     """What one member has brought into one pooled stream, per test; valid while the test's epoch lasts."""
 
-    __slots__ = ("epoch", "nats")
+    __slots__ = ("epoch", "fails", "nats")
 
     def __init__(self) -> None:
+        self.fails = 0
         self.epoch = [0, 0, 0, 0]
         self.nats = [0.0, 0.0, 0.0, 0.0]
 
     def worth(self, test: int, epoch: int) -> float:
         """Nats still standing in the pooled sum."""
         return max(0.0, self.nats[test]) if self.epoch[test] == epoch else 0.0
+
+    def fails_since(self, epoch: int) -> int:
+        """Failing samples since the grey test left zero."""
+        return self.fails if self.epoch[GREY] == epoch else 0
 
 
 class Bank:
@@ -141,6 +146,7 @@ class Bank:
                 self._track(0.0)
         elif live == 0.0:
             self.calm = True
+            self.kinds = [0.0, 0.0, 0.0]
 
     def echoed(self, *, failing: int) -> None:
         """A result that belongs to a sample already counted: it tells how much fails, not that something fails."""
@@ -159,7 +165,9 @@ class Bank:
             self.t0[test] = started_ms
         if part is not None:
             had = part.worth(test, self.epoch[test])
-            step = min(step, self.tuning.cap[test] - had)
+            step = max(0.0, min(step, self.tuning.cap[test] - had))
+            if test == GREY:
+                part.fails = part.fails_since(self.epoch[GREY]) + 1
             part.epoch[test] = self.epoch[test]
             part.nats[test] = had + step
         self.sums[test] += step

@@ -6,9 +6,9 @@ judged alone, and evidence that rests on a few members that fail solidly is left
 
 from __future__ import annotations
 
-from siteshift.core.judge.bank import NO_ALARM, Bank
+from siteshift.core.judge.bank import NO_ALARM, Bank, Part
 from siteshift.core.judge.baseline import learned_rates
-from siteshift.core.judge.cusum import CRASH, ERRORS, GREY, NEVER, SLOW, tune
+from siteshift.core.judge.cusum import CRASH, ERRORS, GREY, NEVER, SLOW, rest_part, tune
 from siteshift.core.judge.siblings import Sibling, Suspicion
 from siteshift.core.judge.stream import DOWN_FROM_RATE, Stream
 from siteshift.core.model.codes import Hardness, Standing
@@ -96,7 +96,7 @@ class Pooled:
             self.suspicion = Suspicion()
             for sibling in self.siblings:
                 sibling.watchers.append(self.suspicion)
-        self.suspicion.follow(bank.sums, bank.epoch, bank.t0)
+        self.suspicion.follow(bank.sums, bank.epoch, bank.t0, self.siblings)
 
     def stop_watching(self) -> None:
         """End the watch."""
@@ -130,11 +130,17 @@ class Pooled:
         steady = [one for one in included if one.streak <= -SOLID_FAILS and one.last_pass_ms > self.bank.t0[test]]
         if test == CRASH and steady:
             return False
-        if not solid or 2 * len(solid) > len(included):
+        if 2 * len(solid) > len(included):
             return True
-        epoch = self.bank.epoch[test]
-        rest = self.bank.sums[test] - sum(getattr(one, self.part_of).worth(test, epoch) for one in solid)
-        return bool(rest >= self.bank.tuning.level[test])
+        bank = self.bank
+        epoch, level = bank.epoch[test], bank.tuning.level[test]
+        parts = {one.target: self._part(one).worth(test, epoch) for one in included}
+        if bank.sums[test] - max(parts.values()) < rest_part(len(included)) * level:
+            return False
+        return bank.sums[test] - sum(parts[one.target] for one in solid) >= level if solid else True
+
+    def _part(self, member: Stream) -> Part:
+        return member.site_part if self.part_of == "site_part" else member.pool_part
 
     def _silence_complete(self, at_ms: int) -> bool:
         """The stopwatch. Two members failed silently, nobody passed since, and the checks that should have answered did not.
@@ -152,7 +158,7 @@ class Pooled:
         for one in self.included:
             if one.last_pass_ms >= t0:
                 return False
-            if one.failing and getattr(one, self.part_of).worth(CRASH, epoch) > 0.0:
+            if one.failing and self._part(one).worth(CRASH, epoch) > 0.0:
                 failed += 1
             elif one.last_start_ms <= overdue_before:
                 total += min(bank.tuning.up[CRASH], bank.tuning.cap[CRASH])
@@ -167,9 +173,11 @@ class Pooled:
         """Siblings seen to be better, see `siblings`."""
         if self.suspicion is None:
             return []
-        self.suspicion.follow(self.bank.sums, self.bank.epoch, self.bank.t0)
-        siblings: list[Sibling] = list(self.siblings)
-        return self.suspicion.reassured_by(test, self.bank.failing_rate(test), self.bank.tuning.base_rate, siblings, at_ms)
+        bank = self.bank
+        self.suspicion.follow(bank.sums, bank.epoch, bank.t0, self.siblings)
+        return self.suspicion.reassured_by(
+            test, bank.failing_rate(test), bank.tuning.base_rate, self.siblings, at_ms
+        )
 
     # -- standing -------------------------------------------------------------------------------------------------
 
@@ -217,7 +225,7 @@ class Pooled:
             return 0 if bank.alarm < 0 else round(1_000 * (1.0 - bank.estimate))
         if bank.alarm >= 0:
             solid = sum(1 for one in self.members if one.streak >= SOLID_FAILS)
-            if bank.alarm in (CRASH, ERRORS) and solid and self._any_steady():
+            if bank.alarm in (CRASH, ERRORS) and 2 * solid > len(self.members) and self._any_steady():
                 rest = [one.score_pm for one in self.members if one.streak < SOLID_FAILS]
                 return sum(rest) // len(rest)
             return round(1_000 * (1.0 - bank.estimate))

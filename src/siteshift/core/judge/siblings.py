@@ -8,6 +8,7 @@ vantage's own line never gives that reassurance, so nothing is drained however u
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import log
 from typing import Protocol
 
@@ -54,15 +55,21 @@ class Suspicion:
     def __init__(self) -> None:
         self.windows: dict[int, Window] = {}
 
-    def follow(self, sums: list[float], epoch: list[int], t0: list[int]) -> None:
-        """Open a window for each test that left zero, drop those of tests that came back."""
+    def follow(self, sums: list[float], epoch: list[int], t0: list[int], siblings: Sequence[Sibling]) -> None:
+        """Open a window for each test that left zero, drop those of tests that came back.
+
+        A sibling's last pass counts at once when it was late enough: a silent fault is seen long after it began.
+        """
         for test in (CRASH, ERRORS, GREY, SLOW):
             if sums[test] <= 0.0:
                 self.windows.pop(test, None)
                 continue
             window = self.windows.get(test)
             if window is None or window.epoch != epoch[test]:
-                self.windows[test] = Window(epoch[test], t0[test] + LAG_MS)
+                window = self.windows[test] = Window(epoch[test], t0[test] + LAG_MS)
+                for one in siblings:
+                    if one.last_pass_ms >= window.from_ms:
+                        window.good[one.index] = 1
 
     def passed(self, sibling: int, started_ms: int, *, slow: int) -> None:
         """A sibling answered; ``slow`` 1 when over the SLO, which reassures nobody about slowness."""
@@ -77,12 +84,14 @@ class Suspicion:
             if test != SLOW and started_ms >= window.from_ms - LAG_MS:
                 window.bad[sibling] = window.bad.get(sibling, 0) + 1
 
-    def reassured_by(self, test: int, rate: float, base_rate: float, siblings: list[Sibling], at_ms: int) -> list[Sibling]:
+    def reassured_by(
+        self, test: int, rate: float, base_rate: float, siblings: Sequence[Sibling], at_ms: int
+    ) -> list[Sibling]:
         """The siblings that are certainly better than ``rate``; empty when none is."""
         window = self.windows.get(test)
         if window is None:
             return []
-        rate = min(0.95, max(rate, fault_rate(test, base_rate)))
+        rate = min(0.98, max(rate, fault_rate(test, base_rate)))
         gain = log((1.0 - base_rate) / (1.0 - rate))
         loss = log(rate / base_rate)
         alive = [one for one in siblings if _fresh(one, at_ms)]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from siteshift.core.judge.bank import NO_ALARM, SUSPECT_STEPS
-from siteshift.core.judge.cusum import CRASH, ERRORS, GREY, NEVER, SLOW
+from siteshift.core.judge.bank import NO_ALARM
+from siteshift.core.judge.cusum import GREY, NEVER
 from siteshift.core.judge.evidence import hardness_of
 from siteshift.core.judge.hotset import HotSet
 from siteshift.core.judge.passive import Traffic
@@ -241,11 +241,8 @@ class Observer:
         sick = [one for one in included if one.bank.alarm >= 0]
         if pool.bank.alarm >= 0 or len(sick) == len(included):
             return
-        bank = pool.bank
-        for test in (CRASH, ERRORS, GREY, SLOW):
-            rest = bank.sums[test] - sum(one.pool_part.worth(test, bank.epoch[test]) for one in sick)
-            if rest > SUSPECT_STEPS * bank.tuning.up[test]:
-                return
+        if not _stand_out(sick, included, pool.bank.epoch[GREY]):
+            return
         for one in sick:
             one.excluded = True
             pool.bank.withdraw(one.pool_part)
@@ -427,6 +424,14 @@ class Observer:
 def _make_siblings(family: list[Pooled]) -> None:
     for one in family:
         one.siblings = [other for other in family if other is not one]
+
+
+def _stand_out(sick: list[Stream], included: list[Stream], epoch: int) -> bool:
+    """Whether the sick members fail far more often than the others since the trouble began; else it may be everybody's."""
+    theirs = sum(one.pool_part.fails_since(epoch) for one in sick)
+    others = sum(one.pool_part.fails_since(epoch) for one in included if one not in sick)
+    fair = (len(included) - len(sick)) * theirs / len(sick)
+    return others <= max(1.0, fair / 5)
 
 
 def _feed(

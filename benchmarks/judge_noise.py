@@ -1,0 +1,364 @@
+"""The world of `bench_judge`: probers in virtual time, a stated noise model, faults, and the real `Observer` and `diagnose`.
+
+Noise model (all the time, every vantage and member unless said otherwise)
+    independent failures   0.1 % of checks: half resets, half time-outs
+    pauses                 each member stops for 1 s every 30 min (exponential); answers wait for its end or time out (800 ms)
+    latency                10 ms; 0.1 % of checks 600 ms (SLO 500 ms); each member has a bout of 0.5-3 s at 300-700 ms every 20 min
+    flapping member        one member refuses connections, 10 s down and 20 s up, for 3 min every 2 h
+    noisy path             vantage 1 to site 2 loses 1 % of checks, and everything for 0.5 s once an hour (in worlds with `path`)
+
+Probers start checks on a fixed phase, spread evenly over a pool; hot targets are checked at phases of the fast interval.
+While everything is calm the world jumps to the next noise and credits the passes in between to the baselines.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from siteshift.core.judge.diagnosis import diagnose
+from siteshift.core.judge.vantage import Observer
+from siteshift.core.model.codes import Fault, Outcome, Standing
+from siteshift.core.model.evidence import Picture, VantageReport
+from siteshift.core.model.policy import JudgePolicy, Policy
+from siteshift.core.model.topology import Member, Pool, Service, Site, Topology
+from siteshift.core.model.units import MemberId, ServiceId, SiteId, TargetId, VantageId
+
+SITES = (SiteId("pangyo"), SiteId("gasan"), SiteId("anyang"))
+SERVICE = ServiceId("web")
+BAD = (Standing.DOWN, Standing.DEGRADED)
+NORMAL_US, SLOW_US, TIMEOUT_MS = 10_000, 600_000, 800
+MOVE_BELOW_PM = 970
+
+FaultModel = Callable[[random.Random], tuple[Outcome, Fault, int]]
+"""Draws outcome, fault and latency (ms) of one check of a faulty member."""
+
+
+def topology(members: int, vantages: int) -> Topology:
+    """Three sites, one service, ``members`` each."""
+    pools = tuple(
+        Pool(
+            service=SERVICE,
+            site=site,
+            nominal_bp=3_333,
+            members=tuple(
+                Member(
+                    id=MemberId(f"{SERVICE}/{site}/m{i}"),
+                    service=SERVICE,
+                    site=site,
+                    name=f"m{i}",
+                    address="127.0.0.1",
+                    port=8_000 + i,
+                    capacity_rps=100,
+                )
+                for i in range(members)
+            ),
+        )
+        for site in SITES
+    )
+    service = Service(id=SERVICE, names=("web.example",), tier=1, demand_rps=100, pools=pools)
+    names = tuple((VantageId(f"v{i}"), SITES[i]) for i in range(vantages)) if vantages > 1 else ()
+    return Topology(sites=tuple(Site(id=site) for site in SITES), services=(service,), vantages=names)
+
+
+def errors(rate: float) -> FaultModel:
+    """A share of checks answers 503."""
+
+    def draw(rng: random.Random) -> tuple[Outcome, Fault, int]:
+        return (Outcome.FAIL, Fault.BAD_STATUS, 10) if rng.random() < rate else (Outcome.PASS, Fault.NONE, 10)
+
+    return draw
+
+
+FAULTS: dict[str, FaultModel] = {
+    "crash": lambda rng: (Outcome.FAIL, Fault.REFUSED, 1),
+    "hang": lambda rng: (Outcome.FAIL, Fault.TIMEOUT, TIMEOUT_MS),
+    "errors30": errors(0.30),
+    "errors10": errors(0.10),
+    "errors5": errors(0.05),
+    "errors2": errors(0.02),
+    "latency": lambda rng: (Outcome.PASS, Fault.NONE, 600),
+}
+FAILING_RATE = {"crash": 1.0, "hang": 1.0, "errors30": 0.3, "errors10": 0.1, "errors5": 0.05, "errors2": 0.02}
+
+
+@dataclass
+class Checked:
+    """One member as one vantage checks it."""
+
+    target: TargetId
+    site: int
+    phase: int
+    generation: int = 0
+    next_ms: int = 0
+    hot: bool = False
+
+
+@dataclass
+class Node:
+    """One vantage: observer, its checks and its latest report."""
+
+    observer: Observer
+    checks: dict[TargetId, Checked]
+    index: int
+    hot_version: int = 0
+    report: VantageReport | None = None
+    tick_ms: int = 0
+
+
+@dataclass
+class Tally:
+    """What was seen."""
+
+    virtual_ms: int = 0
+    false_moves: int = 0
+    false_views: int = 0
+    moves_at: list[tuple[int, str]] = field(default_factory=list)
+    probes: int = 0
+
+
+class World:
+    """Sites, vantages and noise, with one seed."""
+
+    def __init__(self, *, members: int, vantages: int, seed: int, judge: JudgePolicy | None = None, path: bool = False) -> None:
+        self.rng = random.Random(seed)
+        self.policy = Policy(judge=judge or JudgePolicy())
+        self.topology = topology(members, vantages)
+        self.members = members
+        self.path = path
+        self.now = 1_000_000 + self.rng.randrange(1_000)
+        self.heap: list[tuple[int, int, int, Checked | None, int, tuple[int, Outcome, Fault, int] | None]] = []
+        self.count = 0
+        self.tally = Tally()
+        self.picture: Picture | None = None
+        self.paused: dict[TargetId, tuple[int, int]] = {}
+        self.bout: dict[TargetId, tuple[int, int, int]] = {}
+        self.path_dead = (0, 0)
+        self.flaps: tuple[int, int] = (0, 0)
+        self.faulty: dict[int, tuple[int, FaultModel]] = {}
+        self.nodes = [self._node(i, vantages) for i in range(vantages)]
+        self.flapper = self.topology.pools[(SERVICE, SITES[0])].members[-1].target
+        self.noise: list[tuple[int, int, str, TargetId | None]] = []
+        for member in self.topology.members.values():
+            self._plan("pause", member.target, 1_800_000)
+            self._plan("bout", member.target, 1_200_000)
+        self._plan("flap", None, 7_200_000)
+        if path:
+            self._plan("cut", None, 3_600_000)
+        self.force_fail_at: int | None = None
+        self.force_path = False
+
+    def _node(self, index: int, vantages: int) -> Node:
+        site = SITES[index] if vantages > 1 else None
+        observer = Observer(self.topology, self.policy.judge, VantageId(f"v{index}"), site)
+        checks: dict[TargetId, Checked] = {}
+        interval = self.policy.judge.interval_ms
+        for where, site_id in enumerate(SITES):
+            start = self.rng.randrange(interval)
+            for i, member in enumerate(self.topology.pools[(SERVICE, site_id)].members):
+                phase = (start + i * interval // self.members) % interval
+                checks[member.target] = Checked(member.target, where, phase)
+        node = Node(observer, checks, index)
+        for check in checks.values():
+            self._schedule(node, check, self.now)
+        return node
+
+    def _plan(self, kind: str, target: TargetId | None, mean_ms: int) -> None:
+        self.count += 1
+        heapq.heappush(self.noise, (self.now + int(self.rng.expovariate(1 / mean_ms)), self.count, kind, target))
+
+    def _schedule(self, node: Node, check: Checked, after: int) -> None:
+        step = self.policy.judge.fast_interval_ms if check.hot else self.policy.judge.interval_ms
+        check.generation += 1
+        check.next_ms = after + 1 + (check.phase - after - 1) % step
+        self.count += 1
+        heapq.heappush(self.heap, (check.next_ms, self.count, node.index, check, check.generation, None))
+
+    # -- running --------------------------------------------------------------------------------------------------
+
+    def inject(self, fault: str, sites: tuple[int, ...], *, at_ms: int) -> None:
+        """From ``at_ms`` on, all members of these sites have the fault."""
+        for site in sites:
+            self.faulty[site] = (at_ms, FAULTS[fault])
+
+    def run(self, until: int, *, stop: Callable[[World], bool] | None = None, jump: bool = True) -> bool:
+        """Run to an instant, or until ``stop`` says so (then True)."""
+        while self.now < until:
+            if jump and self._calm():
+                self._jump(until)
+            self._advance_noise()
+            due, _, index, check, generation, finished = heapq.heappop(self.heap)
+            self._ticks(due)
+            self.now = max(self.now, due)
+            node = self.nodes[index]
+            assert check is not None
+            if finished is not None:
+                self._deliver(node, check, due, finished)
+            elif generation == check.generation:
+                self._start(node, check)
+                self._schedule(node, check, due)
+            if stop is not None and stop(self):
+                return True
+        self.tally.virtual_ms = self.now - 1_000_000
+        return False
+
+    def _ticks(self, due: int) -> None:
+        for node in self.nodes:
+            while node.tick_ms <= due:
+                at = max(node.tick_ms, self.now)
+                if node.observer.tick(at):
+                    self._changed(node, at)
+                node.tick_ms = max(node.observer.next_timer_ms() or 0, at + 1)
+                if node.tick_ms <= due - 2_000:
+                    node.tick_ms = due
+
+    def _start(self, node: Node, check: Checked) -> None:
+        start = self.now
+        self.tally.probes += 1
+        outcome, fault, latency = self._answer(node, check, start)
+        if outcome is Outcome.PASS and latency <= 10:
+            self._deliver(node, check, start + latency, (start, outcome, fault, latency))
+            return
+        self.count += 1
+        heapq.heappush(
+            self.heap, (start + latency, self.count, node.index, check, -1, (start, outcome, fault, latency))
+        )
+
+    def _answer(self, node: Node, check: Checked, start: int) -> tuple[Outcome, Fault, int]:
+        injected = self.faulty.get(check.site)
+        if injected is not None and start >= injected[0]:
+            outcome = injected[1](self.rng)
+            if outcome[0] is Outcome.FAIL or outcome[2] > 10:
+                return outcome
+        if self.force_fail_at is not None and start >= self.force_fail_at:
+            if not self.force_path:
+                self.force_fail_at = None
+                return self._noise_failure()
+            if node.index == 0 and check.site == 1:
+                self.force_fail_at = None
+                return Outcome.FAIL, Fault.TIMEOUT, TIMEOUT_MS
+        if self.rng.random() < 0.001:
+            return self._noise_failure()
+        if self.path and node.index == 0 and check.site == 1:
+            if self.path_dead[0] <= start < self.path_dead[1] or self.rng.random() < 0.01:
+                return Outcome.FAIL, Fault.TIMEOUT, TIMEOUT_MS
+        if check.target == self.flapper and self.flaps[0] <= start < self.flaps[1]:
+            if (start - self.flaps[0]) % 30_000 < 10_000:
+                return Outcome.FAIL, Fault.REFUSED, 1
+        paused = self.paused.get(check.target)
+        if paused is not None and paused[0] <= start < paused[1]:
+            wait = paused[1] - start + 10
+            return (Outcome.FAIL, Fault.TIMEOUT, TIMEOUT_MS) if wait > TIMEOUT_MS else (Outcome.PASS, Fault.NONE, wait)
+        bout = self.bout.get(check.target)
+        if bout is not None and bout[0] <= start < bout[1]:
+            return Outcome.PASS, Fault.NONE, bout[2]
+        return Outcome.PASS, Fault.NONE, 600 if self.rng.random() < 0.001 else 10
+
+    def _noise_failure(self) -> tuple[Outcome, Fault, int]:
+        if self.rng.random() < 0.5:
+            return Outcome.FAIL, Fault.RESET, 5
+        return Outcome.FAIL, Fault.TIMEOUT, TIMEOUT_MS
+
+    def _deliver(self, node: Node, check: Checked, at: int, result: tuple[int, Outcome, Fault, int]) -> None:
+        start, outcome, fault, latency = result
+        if node.observer.result(check.target, outcome, fault, latency * 1_000, at, start):
+            self._changed(node, at)
+
+    def _changed(self, node: Node, at: int) -> None:
+        if node.observer.hot_version != node.hot_version:
+            node.hot_version = node.observer.hot_version
+            hot = node.observer.hot_targets()
+            for check in node.checks.values():
+                if (check.target in hot) != check.hot:
+                    check.hot = not check.hot
+                    self._schedule(node, check, at)
+        node.report = node.observer.report(at)
+        if self._worth_a_diagnosis():
+            self._diagnose(at)
+
+    def _worth_a_diagnosis(self) -> bool:
+        if self.picture is not None and self._moves(self.picture):
+            return True
+        return any(
+            node.report is not None and node.report.views[pool.target].standing in BAD
+            for node in self.nodes
+            for pool in self.topology.pools.values()
+        )
+
+    def _diagnose(self, at: int) -> None:
+        reports = {}
+        for node in self.nodes:
+            last = node.report or node.observer.report(at)
+            node.report = last
+            reports[last.vantage] = VantageReport(
+                vantage=last.vantage,
+                site=last.site,
+                at_ms=at,
+                sequence=last.sequence,
+                self_check=last.self_check,
+                views=last.views,
+            )
+        before = self._moves(self.picture) if self.picture is not None else set()
+        self.picture = diagnose(self.topology, self.policy, reports, at, self.picture)
+        for site in self._moves(self.picture) - before:
+            self.tally.false_moves += 1
+            self.tally.moves_at.append((at, site))
+
+    def _moves(self, picture: Picture) -> set[str]:
+        """Sites a decider would move traffic away from."""
+        if picture.blind:
+            return set()
+        moved = set()
+        for (service, site), pool in picture.pools.items():
+            if service in picture.global_fault:
+                continue
+            if pool.standing is Standing.DOWN or (pool.standing is Standing.DEGRADED and pool.score_pm < MOVE_BELOW_PM):
+                moved.add(str(site))
+        return moved
+
+    # -- noise and jumps ------------------------------------------------------------------------------------------
+
+    def _advance_noise(self) -> None:
+        while self.noise and self.noise[0][0] <= self.now + 1_100:
+            at, _, kind, target = heapq.heappop(self.noise)
+            if kind == "pause" and target is not None:
+                self.paused[target] = (at, at + 1_000)
+                self._plan(kind, target, 1_800_000)
+            elif kind == "bout" and target is not None:
+                self.bout[target] = (at, at + self.rng.randrange(500, 3_000), self.rng.randrange(300, 700))
+                self._plan(kind, target, 1_200_000)
+            elif kind == "flap":
+                self.flaps = (at, at + 180_000)
+                self._plan(kind, None, 7_200_000)
+            elif kind == "cut":
+                self.path_dead = (at, at + 500)
+                self._plan(kind, None, 3_600_000)
+
+    def _calm(self) -> bool:
+        if self.now < self.flaps[1] + 2_000 or self.now < self.path_dead[1] + 2_000:
+            return False
+        if self.force_fail_at is not None:
+            return False
+        return all(node.observer.at_rest for node in self.nodes)
+
+    def _jump(self, until: int) -> None:
+        """To shortly before the next noise; the next random failure is drawn from the rate of all checks."""
+        everywhere = 3 * self.members * len(self.nodes) * 0.001
+        path = self.members * 0.01 if self.path else 0.0
+        a_second = everywhere + path
+        self.force_path = self.rng.random() * a_second < path
+        failure = self.now + int(1_000 * self.rng.expovariate(a_second))
+        self.force_fail_at = failure
+        target = min(failure, self.noise[0][0], until) - 1_300
+        if target <= self.now:
+            return
+        for node in self.nodes:
+            node.observer.fast_forward(target - self.now, target)
+        self.heap.clear()
+        self.now = target
+        for node in self.nodes:
+            node.tick_ms = target
+            for check in node.checks.values():
+                self._schedule(node, check, target)
