@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from siteshift.config.resolve import Resolved
@@ -105,35 +105,41 @@ def _pool(old: Pool, new: Pool) -> Iterator[str]:
 
 
 def _policies(old: Resolved, new: Resolved) -> Iterator[str]:
+    """A service's change is told where it is not that of the default."""
     yield from _plain("judging", old.policy.judge, new.policy.judge)
-    yield from _plain("policy", old.policy.default, new.policy.default)
+    general = tuple(_fields(old.policy.default, new.policy.default))
+    yield from (f"policy: {change}" for change in general)
     for field in fields(old.policy):
         if field.name not in ("judge", "default", "services"):
             before, after = getattr(old.policy, field.name), getattr(new.policy, field.name)
             if before != after:
                 yield f"policy: {_change(field.name, before, after)}"
-    default = next(_plain("", old.policy.default, new.policy.default), None)
     for service in new.topology.service_by_id:
         if service in old.topology.service_by_id:
-            before, after = old.policy.of(service), new.policy.of(service)
-            follows = default and service not in old.policy.services and service not in new.policy.services
-            if before != after and not follows:
-                yield from _plain(f"policy of {service}", before, after)
+            own = _fields(old.policy.of(service), new.policy.of(service))
+            yield from (f"policy of {service}: {change}" for change in own if change not in general)
 
 
 def _probes(kind: str, old: tuple[ProbeSpec, ...], new: tuple[ProbeSpec, ...]) -> Iterator[str]:
-    """Counted by template: a service with 50 members changes 50 probes at once."""
+    """Counted by template: a service with 50 members changes 50 probes at once. Phases follow from the rest."""
     before, after = _templates(old), _templates(new)
     for name in before:
         if name not in after:
-            yield f"{kind} {name} removed ({_count(before[name])})"
+            yield f"{kind} {name} removed ({_count(len(before[name]))})"
     for name, specs in after.items():
         if name not in before:
-            yield f"{kind} {name} added ({_count(specs)})"
+            yield f"{kind} {name} added ({_count(len(specs))})"
         elif before[name] != specs:
-            changed = sum(before[name].get(key) != spec for key, spec in specs.items())
-            gone = len(before[name].keys() - specs.keys())
-            yield f"{kind} {name} changed ({changed} of {len(specs)} differ, {gone} gone)"
+            yield f"{kind} {name}: {_difference(before[name], specs)}"
+
+
+def _difference(old: Mapping[str, ProbeSpec], new: Mapping[str, ProbeSpec]) -> str:
+    counts = {
+        "added": len(new.keys() - old.keys()),
+        "changed": sum(old[key] != spec for key, spec in new.items() if key in old),
+        "removed": len(old.keys() - new.keys()),
+    }
+    return ", ".join(f"{_count(number)} {what}" for what, number in counts.items() if number)
 
 
 def _templates(specs: tuple[ProbeSpec, ...]) -> dict[str, dict[str, ProbeSpec]]:
@@ -142,9 +148,9 @@ def _templates(specs: tuple[ProbeSpec, ...]) -> dict[str, dict[str, ProbeSpec]]:
     for spec in specs:
         target, _, template = spec.id.partition("#")
         name = f"{target.partition('/')[0]}/{template.partition('@')[0]}" if template else target
-        found.setdefault(name, {})[spec.id] = spec
+        found.setdefault(name, {})[spec.id] = replace(spec, phase_ms=0)
     return found
 
 
-def _count(specs: Mapping[str, ProbeSpec]) -> str:
-    return "1 probe" if len(specs) == 1 else f"{len(specs)} probes"
+def _count(number: int) -> str:
+    return "1 probe" if number == 1 else f"{number} probes"

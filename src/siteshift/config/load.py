@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from siteshift.config.checks.drivers import check_drivers
 from siteshift.config.checks.findings import Findings
 from siteshift.config.checks.identities import check_identities
 from siteshift.config.checks.planes import check_planes
@@ -30,6 +31,7 @@ CHECKS: tuple[Check, ...] = (
     check_services,
     check_probing,
     check_planes,
+    check_drivers,
 )
 
 
@@ -67,7 +69,12 @@ def check_config(path: Path, surroundings: Surroundings = Surroundings.CHECKED) 
 
 def check_text(text: str, *, file: str = "<text>") -> tuple[Problem, ...]:
     """Like `check_config`, of a text at hand; nothing around it is looked at."""
-    return _judge(parse_document(text.encode(), file=file), None, Surroundings.IGNORED)[1]
+    return judge(parse_document(text.encode(), file=file))[1]
+
+
+def judge(document: Document) -> tuple[ConfigFile | None, tuple[Problem, ...]]:
+    """The model (with broken values replaced) and the problems of a document; nothing around it is looked at."""
+    return _judge(document, None, Surroundings.IGNORED)
 
 
 def _judge(document: Document, path: Path | None, surroundings: Surroundings) -> tuple[ConfigFile | None, tuple[Problem, ...]]:

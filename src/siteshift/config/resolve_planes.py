@@ -24,7 +24,7 @@ from siteshift.config.model.observation import (
 from siteshift.config.model.root import ConfigFile
 from siteshift.config.model.standby import CommandHookDriver, HaproxyServerDriver, HttpHookDriver
 from siteshift.config.model.topology import ServiceEntry
-from siteshift.config.resolve_probes import filled, tls_check
+from siteshift.config.resolve_probes import filled
 from siteshift.config.setups import (
     AgentCheckSetup,
     BackendSetup,
@@ -200,10 +200,8 @@ def drivers_of(config: ConfigFile, topology: Topology) -> tuple[DriverSetup, ...
                     activate_url=driver.activate_url,
                     retire_url=driver.retire_url,
                     phase_url=driver.phase_url,
-                    method=driver.method,
                     headers=tuple(driver.headers.items()),
                     token=driver.token,
-                    tls=tls_check(driver.tls, ""),
                     timeout_ms=driver.timeout_ms,
                 )
                 found.append(hook)
@@ -264,7 +262,6 @@ def _prometheus(entry: PrometheusEvidence, service: ServiceEntry) -> PrometheusS
         every_ms=entry.every_s,
         timeout_ms=entry.timeout_ms,
         token=entry.token,
-        tls=tls_check(entry.tls, ""),
     )
 
 
@@ -280,11 +277,10 @@ def notifiers_of(config: ConfigFile) -> tuple[NotifierSetup, ...]:
                     url=entry.url or "",
                     url_secret=entry.url_secret,
                     token=entry.token,
-                    timeout_ms=entry.timeout_ms,
                 )
                 found.append(webhook)
             case CommandNotifier():
-                command = CommandNotifierSetup(id=entry.id, least=entry.least, argv=entry.argv, timeout_ms=entry.timeout_ms)
+                command = CommandNotifierSetup(id=entry.id, least=entry.least, argv=entry.argv)
                 found.append(command)
             case LogNotifier():
                 found.append(LogNotifierSetup(id=entry.id, least=entry.least))

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
 from siteshift.config.model.enactors import BY_PATTERN, LISTED
 from siteshift.config.model.root import ConfigFile
 from siteshift.config.problem import Path
@@ -16,10 +19,21 @@ Schema = Mapping[str, Any]
 SCHEMA_ID = "https://siteshift.dev/schema/config-1.json"
 
 
+class _InPeoplesUnits(GenerateJsonSchema):
+    """Defaults as the file would say them, not as the core keeps them."""
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        made = super().default_schema(schema)
+        match schema:
+            case {"schema": {"serialization": {"type": "function-plain", "function": back}}, "default": int(value)}:
+                made["default"] = back(value)
+        return made
+
+
 @cache
 def config_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of a configuration; the same object each time."""
-    schema = ConfigFile.model_json_schema(mode="validation")
+    schema = ConfigFile.model_json_schema(mode="validation", schema_generator=_InPeoplesUnits)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["$id"] = SCHEMA_ID
     schema["title"] = "siteshift configuration"
@@ -38,12 +52,12 @@ class Spot:
 
 def locate(loc: tuple[str | int, ...]) -> Spot:
     """Follow a pydantic location through the schema. Tags of unions stand in a location but not in the document."""
-    here: Schema = _resolved(config_schema())
+    here: Schema = resolved(config_schema())
     around: Schema = here
     path: Path = ()
     for part in loc:
         if isinstance(part, str) and part in here.get("discriminator", {}).get("mapping", {}):
-            here = _resolved({"$ref": here["discriminator"]["mapping"][part]})
+            here = resolved({"$ref": here["discriminator"]["mapping"][part]})
             continue
         if part in (BY_PATTERN, LISTED) and "oneOf" in here:
             here = next(option for option in here["oneOf"] if ("items" in option) is (part == LISTED))
@@ -52,9 +66,9 @@ def locate(loc: tuple[str | int, ...]) -> Spot:
             continue
         path, around = (*path, part), here
         if isinstance(part, int):
-            here = _resolved(here.get("items", {}))
+            here = resolved(here.get("items", {}))
         else:
-            here = _resolved(here.get("properties", {}).get(part) or here.get("additionalProperties") or {})
+            here = resolved(here.get("properties", {}).get(part) or here.get("additionalProperties") or {})
     return Spot(path=path, schema=here, around=around)
 
 
@@ -73,7 +87,7 @@ def keys_of(schema: Schema) -> tuple[str, ...]:
 def home_of(key: str, schema: Schema) -> str:
     """The sub-mapping of ``schema`` that knows ``key``, as `policy` knows `mode`; empty when none does."""
     for name, inner in schema.get("properties", {}).items():
-        if key in _resolved(inner).get("properties", {}):
+        if key in resolved(inner).get("properties", {}):
             return str(name)
     return ""
 
@@ -86,7 +100,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return lowered[found[0]] if found else ""
 
 
-def _resolved(schema: Any) -> Schema:
+def resolved(schema: Any) -> Schema:
     """Without references and without the "or null" of optional values; sibling keys of a reference are kept."""
     while isinstance(schema, Mapping):
         if "$ref" in schema:

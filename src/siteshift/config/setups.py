@@ -12,7 +12,6 @@ from siteshift.config.model.enactors import HaproxyAlgorithm, HaproxyMode, TsigA
 from siteshift.config.model.node import LogFormat, LogLevel, Role
 from siteshift.config.secret import SecretRef
 from siteshift.core.model.codes import MemberRole, Severity
-from siteshift.core.model.probe import TlsCheck
 from siteshift.core.model.units import DriverId, EnactorId, MemberId, ServiceId, SiteId, VantageId
 
 HostPortPair = tuple[str, int]
@@ -142,10 +141,8 @@ class HttpHookSetup:
     activate_url: str
     retire_url: str
     phase_url: str
-    method: str
     headers: tuple[tuple[str, str], ...]
     token: SecretRef | None
-    tls: TlsCheck
     timeout_ms: int
 
 
@@ -200,7 +197,6 @@ class PrometheusSetup:
     every_ms: int
     timeout_ms: int
     token: SecretRef | None
-    tls: TlsCheck
 
 
 EvidenceSetup = HaproxyStatSetup | PrometheusSetup
@@ -218,7 +214,6 @@ class WebhookSetup:
     url: str
     url_secret: SecretRef | None
     token: SecretRef | None
-    timeout_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,7 +223,6 @@ class CommandNotifierSetup:
     id: str
     least: Severity
     argv: tuple[str, ...]
-    timeout_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

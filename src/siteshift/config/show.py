@@ -26,7 +26,7 @@ Section = TypeVar("Section", bound=BaseModel)
 def effective_values(config: ConfigFile) -> dict[str, Any]:
     """Plain values that are themselves a valid configuration, with the same meaning."""
     policy = policy_of(config)
-    overrides = _section(OverridesSection, OVERRIDE_FIELDS, policy)
+    overrides = section_of(OverridesSection, OVERRIDE_FIELDS, policy)
     general = {
         **_fields(SERVICE_POLICY_FIELDS, policy.default),
         **_fields(DEPLOYMENT_FIELDS, policy),
@@ -35,14 +35,14 @@ def effective_values(config: ConfigFile) -> dict[str, Any]:
     services = tuple(
         service.model_copy(
             update={
-                "policy": _section(ServicePolicySection, SERVICE_POLICY_FIELDS, service_policy(config, service)),
+                "policy": section_of(ServicePolicySection, SERVICE_POLICY_FIELDS, service_policy(config, service)),
             }
         )
         for service in config.services
     )
     effective = config.model_copy(
         update={
-            "judging": _section(JudgingSection, JUDGE_FIELDS, judge_policy(config)),
+            "judging": section_of(JudgingSection, JUDGE_FIELDS, judge_policy(config)),
             "policy": PolicySection.model_construct(**general),
             "services": services,
         }
@@ -60,5 +60,6 @@ def _fields(names: dict[str, str], source: object) -> dict[str, Any]:
     return {key: getattr(source, field) for key, field in names.items()}
 
 
-def _section(kind: type[Section], names: dict[str, str], source: object) -> Section:
+def section_of(kind: type[Section], names: dict[str, str], source: object) -> Section:
+    """A section of the file that says what ``source`` (a policy of the core) holds; ``names`` are key → field."""
     return kind.model_construct(**_fields(names, source))

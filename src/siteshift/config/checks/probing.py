@@ -7,6 +7,7 @@ import re
 from siteshift.config.checks.findings import At, Findings
 from siteshift.config.model.probes import (
     CommandProbe,
+    HttpProbe,
     HttpsAnchor,
     HttpsProbe,
     JourneyProbe,
@@ -20,9 +21,8 @@ from siteshift.config.model.root import ConfigFile
 from siteshift.config.model.topology import ServiceEntry
 from siteshift.config.problem import Path, ProblemCode
 from siteshift.config.resolve_policy import judge_policy
-from siteshift.config.resolve_probes import anchors_of, probes_of
 from siteshift.core.model.policy import JudgePolicy
-from siteshift.core.model.probe import ProbeKind, ProbeSpec
+from siteshift.core.model.probe import ProbeKind
 
 CPU_US: dict[ProbeKind, int] = {
     ProbeKind.HTTP: 150,
@@ -170,16 +170,24 @@ def _anchors(config: ConfigFile, judge: JudgePolicy, findings: Findings) -> None
 
 
 def _load(config: ConfigFile, findings: Findings) -> None:
-    specs = (*probes_of(config), *anchors_of(config, config.anchors.outside, "anchor"))
-    used_us = sum(_cost_us(spec) * 1_000 // spec.interval_ms for spec in specs)
+    judge = judge_policy(config)
+    used_us = count = 0
+    for service in config.services:
+        vips = sum(len(pool.answers) for pool in service.pools)
+        members = sum(len(pool.members) for pool in service.pools)
+        for template in service.probes:
+            targets = vips if template.target is ProbeTarget.VIPS else members
+            count += targets
+            used_us += targets * _cost_us(template) * 1_000 // (template.interval_ms or judge.interval_ms)
     if used_us > CPU_LIMIT_US:
-        message = f"{len(specs)} probes need about {used_us / 10_000:.0f} % of a core; beyond 70 % they start late"
+        message = f"{count} probes need about {used_us / 10_000:.0f} % of a core; beyond 70 % they start late"
         remedy = "set `keep_alive: true`, or a longer interval"
         below: list[Path] = [("services",), ("judging",)]
         findings.note(ProblemCode.PROBE_LOAD, ("services",), message, remedy, below=below, at=At.KEY)
 
 
-def _cost_us(spec: ProbeSpec) -> int:
-    if spec.keep_alive:
+def _cost_us(template: ProbeEntry) -> int:
+    if isinstance(template, (HttpProbe, HttpsProbe)) and template.keep_alive:
         return CPU_US_KEPT
-    return CPU_US[spec.kind] * max(1, len(spec.steps))
+    steps = len(template.steps) if isinstance(template, JourneyProbe) else 1
+    return CPU_US[ProbeKind(template.kind)] * steps

@@ -28,23 +28,7 @@ def check_services(config: ConfigFile, findings: Findings) -> None:
             message = f"`failback: {failback.value}` lets writable data come back without a person"
             place = (*path, "policy", "failback") if service.policy.failback else (*path, "data")
             findings.note(ProblemCode.UNATTENDED_WRITE, place, message, "use `manual`", depends=[(*path, "data")])
-    _drivers(config, findings)
     _sites(config, findings)
-
-
-def _drivers(config: ConfigFile, findings: Findings) -> None:
-    """Law 17: what starts a standby must not be lost with the site the standby replaces."""
-    homes = {driver.id: driver.site for driver in config.standby_drivers if driver.site is not None}
-    for index, service in enumerate(config.services):
-        for number, pool in enumerate(service.pools):
-            for position, member in enumerate(pool.members):
-                home = homes.get(member.standby_driver or "")
-                if home is not None and home != pool.site:
-                    path: Path = ("services", index, "pools", number, "members", position, "standby_driver")
-                    message = f"'{member.standby_driver}' lives in '{home}': lost with it, when '{member.name}' is needed"
-                    remedy = f"use a driver in '{pool.site}' or outside all sites"
-                    below: list[Path] = [("standby_drivers",), ("services", index, "pools", number)]
-                    findings.note(ProblemCode.DRIVER_INSIDE, path, message, remedy, below=below)
 
 
 def _shares(service: ServiceEntry, path: Path, findings: Findings) -> None:

@@ -128,12 +128,6 @@ def _tls_sections(config: ConfigFile) -> Iterator[tuple[Path, TlsSection]]:
         for index, anchor in enumerate(anchors):
             if isinstance(anchor, HttpsAnchor):
                 yield ("anchors", listing, index, "tls"), anchor.tls
-    for index, driver in enumerate(config.standby_drivers):
-        if isinstance(driver, HttpHookDriver):
-            yield ("standby_drivers", index, "tls"), driver.tls
-    for index, entry in enumerate(config.evidence):
-        if isinstance(entry, PrometheusEvidence):
-            yield ("evidence", index, "tls"), entry.tls
 
 
 def _file(name: str, path: Path, findings: Findings) -> None:

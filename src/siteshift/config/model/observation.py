@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from siteshift.config.fields import MALFORMED, Identifier, PercentPm, SecondsMs, Secret, Strict, Url, refuse
-from siteshift.config.model.probes import TlsSection
 from siteshift.core.model.codes import Severity
 
 EveryS = SecondsMs
@@ -20,7 +19,8 @@ class HaproxyMeter(Strict):
     kind: Literal["haproxy"]
     enactor: str = Field(examples=["lb1"])
     """The HAProxy enactor whose mapping and address are used."""
-    every_s: EveryS = 1_000
+    every_s: EveryS = 500
+    """How often it is asked."""
 
 
 MeterEntry = HaproxyMeter
@@ -61,7 +61,6 @@ class PrometheusEvidence(Strict):
     every_s: EveryS = 15_000
     timeout_ms: Annotated[int, Field(ge=100, le=60_000)] = 2_000
     token: Secret | None = None
-    tls: TlsSection = TlsSection()
 
 
 EvidenceEntry = Annotated[HaproxyStatEvidence | PrometheusEvidence, Field(discriminator="kind")]
@@ -73,7 +72,6 @@ class NotifierCommon(Strict):
     id: Identifier = Field(examples=["oncall"])
     least: Severity = Severity.ALLOWED
     """The least severity that is told."""
-    timeout_ms: Annotated[int, Field(ge=100, le=600_000)] = 5_000
 
 
 class WebhookNotifier(NotifierCommon):

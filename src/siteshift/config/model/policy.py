@@ -49,6 +49,7 @@ class ServicePolicySection(Strict):
     velocity_percent: PercentBp | None = None
     """Share moved per window without a person; a crashed site is exempt."""
     velocity_window_s: SecondsMs | None = None
+    """The window of `velocity_percent`."""
     removals_per_hour: Annotated[int, Field(ge=0, le=1_000)] | None = None
     """Automatic removals of sites and members."""
     refuge_same_fate: bool | None = None
@@ -56,6 +57,7 @@ class ServicePolicySection(Strict):
     hold_down_s: SecondsMs | None = None
     """The least time before a move is reversed; doubles with each flap."""
     hold_down_max_s: SecondsMs | None = None
+    """Where the doubling ends."""
     failback: Failback | None = None
     """How traffic returns: `ramp`, `manual` or `stay`. Default: `ramp`, for writable data `manual`."""
     ramp_percent: tuple[PercentBp, ...] | None = None
@@ -67,11 +69,13 @@ class ServicePolicySection(Strict):
     proof_percent: PercentBp | None = None
     """The first real traffic a standby gets."""
     proof_s: SecondsMs | None = None
+    """How long that is watched."""
     standby_deadline_s: SecondsMs | None = None
     """A standby that is not ready by then counts as failed."""
     warm_on_suspicion: bool | None = None
     """Start standbys as soon as a site is suspected."""
     ttl_normal_s: Ttl | None = None
+    """The TTL of DNS answers when all is well."""
     ttl_suspect_s: Ttl | None = None
     """The TTL of DNS answers once a site is suspected."""
     residual_done_percent: PercentBp | None = None

@@ -47,7 +47,7 @@ class HttpRequest(Strict):
     secret_headers: dict[HeaderName, Secret] = Field(default={})
     """Headers whose values are secrets (`Authorization`)."""
     body: str = ""
-    statuses: tuple[StatusRange, ...] = ((200, 299),)
+    statuses: tuple[StatusRange, ...] = Field(default=((200, 299),), json_schema_extra={"default": ["200-299"]})
     """What passes: `200` or `200-299`."""
     header_match: dict[HeaderName, Regex] = Field(default={})
     """Headers the answer must have, with a regular expression each."""

@@ -16,9 +16,7 @@ from siteshift.config.fields import (
     Text,
     Url,
 )
-from siteshift.config.model.probes import TlsSection
 
-Deadline = Annotated[int, Field(ge=100, le=3_600_000)]
 Argv = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
@@ -26,7 +24,7 @@ class DriverCommon(Strict):
     """What all drivers have."""
 
     id: Identifier = Field(examples=["lb-standby"])
-    timeout_ms: Deadline = 10_000
+    timeout_ms: Annotated[int, Field(ge=100, le=3_600_000)] = 10_000
     """How long one call may take; the deadline of readiness is `policy.standby_deadline_s`."""
     site: str | None = None
     """The site the driver depends on, if it lives in one (law 17)."""
@@ -54,13 +52,10 @@ class HttpHookDriver(DriverCommon):
     activate_url: Url = Field(examples=["https://standby.example.com/start?member={member}"])
     retire_url: Url = Field(examples=["https://standby.example.com/stop?member={member}"])
     phase_url: Url = Field(examples=["https://standby.example.com/phase?member={member}"])
-    """Asked by GET; answers `cold`, `starting`, `ready` or `failed`."""
-    method: Literal["POST", "PUT", "GET"] = "POST"
-    """Of activating and retiring."""
+    """Asked by GET; answers `cold`, `starting`, `ready` or `failed` (the others are asked by POST)."""
     headers: dict[PlainHeaderName, HeaderValue] = Field(default={})
     token: Secret | None = None
     """Sent as a bearer token."""
-    tls: TlsSection = TlsSection()
 
 
 class CommandHookDriver(DriverCommon):
@@ -70,7 +65,7 @@ class CommandHookDriver(DriverCommon):
     activate: Argv = Field(examples=[["/usr/local/bin/standby", "start", "{member}"]])
     retire: Argv = Field(examples=[["/usr/local/bin/standby", "stop", "{member}"]])
     phase: Argv = Field(examples=[["/usr/local/bin/standby", "phase", "{member}"]])
-    """Prints `cold`, `starting`, `ready` or `failed`."""
+    """Ends with 0 when the member is ready, 3 when it is cold, 75 while it starts; anything else: it failed."""
 
 
 DriverEntry = Annotated[HaproxyServerDriver | HttpHookDriver | CommandHookDriver, Field(discriminator="kind")]

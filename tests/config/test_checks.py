@@ -1,0 +1,181 @@
+"""What the checks say in words, and what they keep to themselves because something else is wrong already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from siteshift.config import Problem, check_text
+
+EXAMPLES = Path(__file__).parents[2] / "config"
+Values = dict[str, Any]
+Change = Callable[[Values], object]
+
+
+def problems_of(change: Change, example: str = "one-node-embedded-dns") -> list[Problem]:
+    values: Values = yaml.safe_load((EXAMPLES / f"{example}.yaml").read_text())
+    change(values)
+    return list(check_text(yaml.safe_dump(values), file="c.yaml"))
+
+
+def said(change: Change, example: str = "one-node-embedded-dns") -> list[str]:
+    return [f"{problem.id} {problem.path}" for problem in problems_of(change, example)]
+
+
+def web(values: Values) -> Values:
+    found: Values = values["services"][0]
+    return found
+
+
+def test_losing_the_largest_site_is_told_with_numbers() -> None:
+    (problem,) = problems_of(lambda values: web(values).update(demand_rps=4321))
+    assert problem.id == "CFG-502"
+    assert problem.message == (
+        "without 'pangyo' the other sites carry 4320 rps, all standby included, at 90 % utilisation;"
+        " the demand is 4321: 1 rps would be shed"
+    )
+
+
+def test_a_sites_own_capacity_counts_for_all_services_together() -> None:
+    def change(values: Values) -> None:
+        for site in values["sites"]:
+            site["capacity_rps"] = 1_600
+
+    (problem,) = problems_of(change)
+    assert (problem.id, problem.path) == ("CFG-502", "sites")
+    assert "carry 2880 rps for all services together; their demand is 3000" in problem.message
+
+
+def test_more_probing_than_a_core_carries_is_told() -> None:
+    def change(values: Values) -> None:
+        web(values)["probes"][0]["kind"] = "https"
+        web(values)["pools"][0]["members"] = [
+            {"name": f"m{n}", "address": f"10.0.{n // 250}.{n % 250 + 1}", "port": 443, "capacity_rps": 5000} for n in range(600)
+        ]
+
+    assert said(change) == ["CFG-509 services"]
+
+    def kept(values: Values) -> None:
+        change(values)
+        web(values)["probes"][0]["keep_alive"] = True
+
+    assert said(kept) == []
+
+
+def test_a_key_at_the_wrong_place_is_sent_home() -> None:
+    (problem,) = problems_of(lambda values: web(values).update(hold_down_s=3))
+    assert (problem.id, problem.remedy) == ("CFG-101", "write it under `policy:`")
+
+
+def test_yaml_1_1_truth_values_are_explained() -> None:
+    text = (EXAMPLES / "one-node-embedded-dns.yaml").read_text() + "policy: {warm_on_suspicion: yes}\n"
+    (problem,) = check_text(text)
+    assert problem.id == "CFG-103"
+    assert "YAML 1.2" in problem.remedy
+
+
+SILENT: list[tuple[str, Change, list[str]]] = [
+    (
+        "a share that is no number says nothing about the sum",
+        lambda values: web(values)["pools"][0].update(nominal_percent="half"),
+        ["CFG-103 services[0].pools[0].nominal_percent"],
+    ),
+    (
+        "a site without an id leaves references alone",
+        lambda values: values["sites"][0].pop("id"),
+        ["CFG-102 sites[0].id"],
+    ),
+    (
+        "a site with a bad id leaves references alone",
+        lambda values: values["sites"][0].update(id="Pan Gyo"),
+        ["CFG-106 sites[0].id"],
+    ),
+    (
+        "a driver of an unknown kind is still a driver",
+        lambda values: (
+            values.update(standby_drivers=[{"id": "d", "kind": "magic"}]),
+            web(values)["pools"][0]["members"][0].update(role="standby", standby_driver="d"),
+        ),
+        ["CFG-104 standby_drivers[0].kind"],
+    ),
+    (
+        "an enactor of an unknown kind does not leave the service uncarried",
+        lambda values: values["enactors"][0].update(kind="dnsmagic"),
+        ["CFG-104 enactors[0].kind"],
+    ),
+    (
+        "services that are no list are one problem",
+        lambda values: values.update(services="web"),
+        ["CFG-103 services"],
+    ),
+    (
+        "a bad answer address is no missing family",
+        lambda values: web(values)["pools"][0].update(answers=["192.0.2.1", "2001:db8::g"]),
+        ["CFG-106 services[0].pools[0].answers[1]"],
+    ),
+    (
+        "a bad member does not make the pool empty, nor the capacity short",
+        lambda values: web(values)["pools"][0].update(members=["p1"]),
+        ["CFG-103 services[0].pools[0].members[0]"],
+    ),
+    (
+        "a bad ramp step says nothing about the ramp",
+        lambda values: values.update(policy={"ramp_percent": [1, "x", 100]}),
+        ["CFG-103 policy.ramp_percent[1]"],
+    ),
+    (
+        "bad anchors are not too few",
+        lambda values: values["anchors"].update(outside=[{"id": "a", "kind": "ping"}, 5]),
+        ["CFG-104 anchors.outside[0].kind", "CFG-103 anchors.outside[1]"],
+    ),
+    (
+        "a bad pool says nothing about shares and sites",
+        lambda values: web(values)["pools"].__setitem__(0, "pangyo"),
+        ["CFG-103 services[0].pools[0]"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "expected"), [case[1:] for case in SILENT], ids=[case[0] for case in SILENT])
+def test_one_mistake_is_one_problem(change: Change, expected: list[str]) -> None:
+    assert said(change) == expected
+
+
+def test_indices_stay_those_of_the_file_when_an_item_is_unusable() -> None:
+    def change(values: Values) -> None:
+        web(values)["pools"].insert(0, "nonsense")
+        web(values)["pools"][2]["site"] = "gasn"
+
+    assert said(change) == ["CFG-103 services[0].pools[0]", "CFG-204 services[0].pools[2].site"]
+
+
+def test_a_driver_in_the_site_it_saves_is_fine_and_elsewhere_it_is_not() -> None:
+    def change(site: str) -> Change:
+        def apply(values: Values) -> None:
+            driver = {"id": "d", "kind": "command_hook", "site": site}
+            driver |= {key: ["/bin/true", "{member}"] for key in ("activate", "retire", "phase")}
+            values["standby_drivers"] = [driver]
+            extra = {"name": "s", "address": "10.9.9.9", "port": 1, "capacity_rps": 9, "role": "standby"}
+            web(values)["pools"][1]["members"].append({**extra, "standby_driver": "d"})
+
+        return apply
+
+    assert said(change("gasan")) == []
+    assert said(change("pangyo")) == ["CFG-517 services[0].pools[1].members[2].standby_driver"]
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [("{member}", []), ("{membre}", ["CFG-106"]), ("{", ["CFG-106"]), ("{{json}}", []), ("{name!r}", ["CFG-106"])],
+)
+def test_placeholders_of_hooks_must_exist(word: str, expected: list[str]) -> None:
+    def change(values: Values) -> None:
+        driver = values["standby_drivers"][2]
+        driver["activate"] = ["/usr/local/bin/standby", word]
+
+    found = [problem.id for problem in problems_of(change, "three-sites") if problem.id != "CFG-407"]
+    assert found == expected

@@ -1,0 +1,146 @@
+"""Secrets by reference, and what is looked at around a configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from siteshift.config import SecretRef, SecretUnavailable, check_config, load_config, resolve
+from siteshift.config.secret import MAX_SECRET_BYTES
+
+BASE = (Path(__file__).parents[2] / "config" / "one-node-embedded-dns.yaml").read_text()
+
+
+def ref(text: str) -> SecretRef:
+    found = SecretRef.parse(text)
+    assert found is not None
+    return found
+
+
+def secret_file(folder: Path, content: bytes, mode: int = 0o600) -> Path:
+    path = folder / "secret"
+    path.write_bytes(content)
+    path.chmod(mode)
+    return path
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["hunter2", "file:relative", "file:", "env:1X", "env:", "credential:../x", "credential:", "vault:x", "file:/a\0b", ""],
+)
+def test_what_is_no_reference_is_none(text: str) -> None:
+    assert SecretRef.parse(text) is None
+
+
+def test_one_line_break_at_the_end_is_not_part_of_a_secret(tmp_path: Path) -> None:
+    for content, secret in ((b"s3cret", "s3cret"), (b"s3cret\n", "s3cret"), (b"s3cret\r\n", "s3cret"), (b" a \n\n", " a \n")):
+        assert ref(f"file:{secret_file(tmp_path, content)}").resolve() == secret
+
+
+def test_the_environment_and_systemd_credentials_hold_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SITESHIFT_TEST", "from-env")
+    assert ref("env:SITESHIFT_TEST").resolve() == "from-env"
+    secret_file(tmp_path, b"from-systemd\n")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert ref("credential:secret").resolve() == "from-systemd"
+    assert ref("credential:secret").path() == tmp_path / "secret"
+
+
+def test_a_secret_that_cannot_be_had_says_why_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    monkeypatch.delenv("SITESHIFT_TEST", raising=False)
+    cases = {
+        f"file:{tmp_path}/missing": "No such file",
+        f"file:{tmp_path}": "not a regular file",
+        "env:SITESHIFT_TEST": "not set",
+        "credential:secret": "CREDENTIALS_DIRECTORY",
+    }
+    for text, words in cases.items():
+        with pytest.raises(SecretUnavailable, match=words):
+            ref(text).resolve()
+    for content, words in ((b"", "empty"), (b"\n", "empty"), (b"\xff\xfe", "UTF-8"), (b"x" * (MAX_SECRET_BYTES + 1), "larger")):
+        with pytest.raises(SecretUnavailable, match=words):
+            ref(f"file:{secret_file(tmp_path, content)}").resolve()
+
+
+def test_printing_a_reference_shows_the_reference(tmp_path: Path) -> None:
+    path = secret_file(tmp_path, b"s3cret")
+    assert str(ref(f"file:{path}")) == f"file:{path}"
+    assert "s3cret" not in repr(ref(f"file:{path}"))
+
+
+def with_token(folder: Path, text: str) -> Path:
+    path = folder / "config.yaml"
+    path.write_text(f"{BASE}\napi:\n  tokens:\n    - {{owner: alice, role: viewer, secret: '{text}'}}\n")
+    path.chmod(0o640)
+    return path
+
+
+def ids(path: Path) -> list[str]:
+    return [problem.id for problem in check_config(path)]
+
+
+def test_secrets_are_read_while_checking(tmp_path: Path) -> None:
+    good = secret_file(tmp_path, b"0123456789abcdef\n")
+    assert ids(with_token(tmp_path, f"file:{good}")) == []
+    assert ids(with_token(tmp_path, f"file:{tmp_path}/missing")) == ["CFG-601"]
+    assert ids(with_token(tmp_path, "env:SITESHIFT_NO_SUCH_VARIABLE")) == ["CFG-601"]
+    good.write_bytes(b"short\n")
+    assert ids(with_token(tmp_path, f"file:{good}")) == ["CFG-605"]
+
+
+def test_a_secret_that_everybody_may_read_is_a_warning(tmp_path: Path) -> None:
+    path = with_token(tmp_path, f"file:{secret_file(tmp_path, b'0123456789abcdef', 0o644)}")
+    (problem,) = load_config(path).warnings
+    assert problem.id == "CFG-602"
+    assert "0644" in problem.message
+    assert "chmod" in problem.remedy
+
+
+def test_a_configuration_that_everybody_may_write_is_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(BASE)
+    path.chmod(0o666)
+    assert ids(path) == ["CFG-604"]
+
+
+def test_files_that_are_named_must_exist(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    good = secret_file(tmp_path, b"0123456789abcdef")
+    tls = f"{{listen: '127.0.0.1:8443', certificate_file: {tmp_path}/no.crt, key: 'file:{good}', client_ca_file: {good}}}"
+    path.write_text(f"{BASE}\napi:\n  tls: {tls}\n")
+    (problem,) = check_config(path)
+    assert (problem.id, problem.path) == ("CFG-603", "api.tls.certificate_file")
+
+
+def test_a_tls_key_is_no_environment_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SITESHIFT_TEST", "key")
+    path = tmp_path / "config.yaml"
+    good = secret_file(tmp_path, b"0123456789abcdef")
+    tls = f"{{listen: '127.0.0.1:8443', certificate_file: {good}, key: 'env:SITESHIFT_TEST', client_ca_file: {good}}}"
+    path.write_text(f"{BASE}\napi:\n  tls: {tls}\n")
+    assert ids(path) == ["CFG-601"]
+
+
+def test_a_tsig_secret_is_base64(tmp_path: Path) -> None:
+    good = secret_file(tmp_path, b"not base64!")
+    path = tmp_path / "config.yaml"
+    bind = (
+        f"{{id: bind, kind: rfc2136, zone: gslb.example.com, primary: '192.0.2.53:53', tsig: {{name: k, secret: 'file:{good}'}}}}"
+    )
+    path.write_text(BASE.replace("enactors:\n", f"enactors:\n  - {bind}\n"))
+    assert ids(path) == ["CFG-605"]
+    good.write_bytes(b"c2VjcmV0Cg==\n")
+    assert ids(path) == []
+
+
+def test_headers_with_secrets_are_read_when_probes_are_made_out(tmp_path: Path) -> None:
+    good = secret_file(tmp_path, b"Bearer 0123456789abcdef\n")
+    path = tmp_path / "config.yaml"
+    text = BASE.replace("path: /healthz\n", f"path: /healthz\n        secret_headers: {{Authorization: 'file:{good}'}}\n")
+    path.write_text(text)
+    resolved = resolve(load_config(path).config)
+    assert resolved.probes[0].http.headers == (("Authorization", "Bearer 0123456789abcdef"),)
+    good.unlink()
+    assert ids(path) == ["CFG-601"]
