@@ -193,6 +193,27 @@ async def test_an_edited_fence_is_refused_until_it_is_gone(server: DnsServer) ->
     assert (await writer.enact(steer(2), deadline_ms=DEADLINE_MS)).outcome is EnactOutcome.APPLIED
 
 
+async def test_a_fence_that_was_deleted_does_not_let_an_older_generation_in(bind: DnsServer) -> None:
+    """The zone has forgotten; the node beside it has not. Writing the present generation again puts the fence back."""
+    writer = enactor(bind)
+    assert (await writer.enact(steer(5, DRAINED), deadline_ms=DEADLINE_MS)).outcome is EnactOutcome.APPLIED
+
+    def clear(message: dns.update.UpdateMessage) -> None:
+        message.delete("_siteshift", "TXT")
+
+    by_hand(bind, clear)
+    read = await writer.read_back(deadline_ms=DEADLINE_MS)
+    assert read.generation is None
+    (drift,) = read.drifts
+    assert (drift.what, drift.found) == ("fence at bind", "nothing")
+    for node in (writer, enactor(bind, initial=steer(5, DRAINED))):
+        older = await node.enact(steer(4), deadline_ms=DEADLINE_MS)
+        assert (older.outcome, older.found_generation) == (EnactOutcome.STALE, 5)
+    assert (await writer.enact(steer(5, DRAINED), deadline_ms=DEADLINE_MS)).outcome is EnactOutcome.APPLIED
+    read = await writer.read_back(deadline_ms=DEADLINE_MS)
+    assert (read.generation, read.drifts) == (5, ())
+
+
 async def test_what_is_not_ours_is_never_touched(server: DnsServer) -> None:
     """Other names, and other types at our own names."""
 

@@ -99,9 +99,11 @@ class Rfc2136Enactor:
         self._names = names_in_zone(topology.services, config.zone_name)
         self._known: dict[str, dict[dns.name.Name, WantedName]] = {}
         self._fences: Fences | None = None
+        self._written: Fence | None = None
         self._writing = asyncio.Lock()
         if initial is not None:
-            self._remember(fence_of(initial), self._wanted(initial))
+            self._written = fence_of(initial)
+            self._remember(self._written, self._wanted(initial))
 
     @property
     def id(self) -> EnactorId:
@@ -162,6 +164,9 @@ class Rfc2136Enactor:
 
     async def _enact(self, steering: Steering, deadline: _Deadline) -> _Verdict:
         whole = await asyncio.to_thread(fence_of, steering)
+        if self._written is not None and whole.generation < self._written.generation:
+            detail = f"this node has written {self._written.text()}, whatever the zone reads now"
+            return _Verdict(EnactOutcome.STALE, detail, self._written.generation)
         sent = Sent(Fate.OVERTAKEN)
         for _ in range(ROUNDS_MAX):
             remembered = self._fences is not None
@@ -222,6 +227,7 @@ class Rfc2136Enactor:
                 return sent
             expect = fence
         self._fences = Fences(texts=(whole.text(),))
+        self._written = whole
         return Sent(Fate.DONE)
 
     def _wanted(self, steering: Steering) -> dict[dns.name.Name, WantedName]:
@@ -242,6 +248,7 @@ class Rfc2136Enactor:
         return Reference(
             enactor=self._id,
             wanted=dict(self._known),
+            written=self._written,
             ours=frozenset(canonical(address) for addresses in (*ours, *shed) for address in addresses),
         )
 

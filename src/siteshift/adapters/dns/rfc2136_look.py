@@ -141,10 +141,15 @@ def sites_by_address(services: Iterable[Service]) -> dict[ServiceId, dict[str, S
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """What views are compared with: the steerings we know, by the text of their fence, and every address of ours."""
+    """What views are compared with.
+
+    ``wanted`` are the steerings we know by the text of their fence, ``written`` is the fence of our last confirmed
+    write, ``ours`` every address of the configuration.
+    """
 
     enactor: EnactorId
     wanted: Mapping[str, Mapping[dns.name.Name, WantedName]]
+    written: Fence | None
     ours: frozenset[str]
 
 
@@ -152,7 +157,7 @@ def drifts_of(views: Sequence[ServerView], silent: Mapping[Server, str], referen
     """Everything that is not as it should be, server by server."""
     found = [*_silent_drifts(silent, reference.enactor), *_lag_drifts(views, reference.enactor)]
     for view in views:
-        found += _fence_drifts(view, reference.enactor)
+        found += _fence_drifts(view, reference)
         found += _record_drifts(view, reference)
     return tuple(found)
 
@@ -175,15 +180,18 @@ def _lag_drifts(views: Sequence[ServerView], enactor: EnactorId) -> Iterator[Dri
         yield Drift(enactor=enactor, what=f"{what} at {view.server.name}", wanted=wanted, found=found, ours=True)
 
 
-def _fence_drifts(view: ServerView, enactor: EnactorId) -> Iterator[Drift]:
+def _fence_drifts(view: ServerView, reference: Reference) -> Iterator[Drift]:
     fence = view.fences.fence
-    if view.fences.foreign:
+    if not view.fences.texts and reference.written is not None:
+        wanted = reference.written.text()
+    elif view.fences.foreign:
         wanted = "one fence written by siteshift, or none"
     elif fence is not None and not fence.complete:
         wanted = "a completely written generation"
     else:
         return
-    yield Drift(enactor=enactor, what=f"fence at {view.server.name}", wanted=wanted, found=str(view.fences), ours=True)
+    what = f"fence at {view.server.name}"
+    yield Drift(enactor=reference.enactor, what=what, wanted=wanted, found=str(view.fences), ours=True)
 
 
 def _record_drifts(view: ServerView, reference: Reference) -> Iterator[Drift]:
