@@ -148,6 +148,28 @@ async def test_a_server_edited_by_hand_is_drift(lb: HaproxyServer, clock: WallCl
     assert back.shares_bp[WEB][PANGYO] < 5000
 
 
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+async def test_what_was_edited_while_siteshift_was_away_is_drift(
+    members: dict[str, WebMember], tmp_path: Path, clock: WallClock, algorithm: Algorithm
+) -> None:
+    """A node that starts anew has no memory of what it wrote; HAProxy keeps a fingerprint of it."""
+    balance = "balance static-rr" if algorithm is Algorithm.STATIC else "balance roundrobin"
+    servers = tuple(mapped(n, role=MemberRole.STANDBY if n == "g2" else MemberRole.ACTIVE) for n in ALL)
+    async with haproxy(tmp_path, backend(members, "web", balance)) as lb:
+        plane = global_plane(lb.address, servers, algorithm=algorithm)
+        await apply(HaproxyEnactor(plane, clock), steering(4, PANGYO_DRAINED, ("p1", "g1", "a1", "a2")))
+        anew = HaproxyEnactor(plane, clock)
+        back = await anew.read_back(deadline_ms=DEADLINE_MS)
+        assert (back.generation, back.drifts) == (4, ())
+        await lb.cli("set server web/g2 state drain")
+        assert (await anew.read_back(deadline_ms=DEADLINE_MS)).drifts == (), "its driver warms a standby"
+        await lb.cli("set server web/p1 state ready")
+        (drift,) = (await anew.read_back(deadline_ms=DEADLINE_MS)).drifts
+        assert (drift.what, drift.ours) == ("web", True)
+        await apply(anew, steering(5, PANGYO_DRAINED, ("p1", "g1", "a1", "a2")))
+        assert (await HaproxyEnactor(plane, clock).read_back(deadline_ms=DEADLINE_MS)).drifts == ()
+
+
 async def test_unmapped_servers_are_nobodys_business(lb: HaproxyServer, clock: WallClock) -> None:
     enactor = HaproxyEnactor(global_plane(lb.address, tuple(map(mapped, ("p1", "g1")))), clock)
     await apply(enactor, steering(1, {PANGYO: 5000, GASAN: 5000}))

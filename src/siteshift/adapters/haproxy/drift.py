@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from siteshift.adapters.haproxy.fingerprint import of_states
 from siteshift.adapters.haproxy.pace import Pace
 from siteshift.adapters.haproxy.plane import BackendMap, HaproxyPlane
 from siteshift.adapters.haproxy.server_state import AdminState, ServersState, ServerState
@@ -17,6 +18,19 @@ async def drifts(plane: HaproxyPlane, written: Mapping[str, Mapping[str, Target]
     found: list[Drift] = []
     for backend in plane.backends:
         found += _of_backend(plane, backend, written.get(backend.backend, {}), states.get(backend.backend, {}))
+        await pace.after(len(backend.servers))
+    return tuple(found)
+
+
+async def drifts_since(plane: HaproxyPlane, left: Mapping[str, int], states: ServersState, generation: int) -> tuple[Drift, ...]:
+    """The same for what another siteshift wrote, or this one before its restart: it is seen where, not what it was."""
+    pace = Pace()
+    found: list[Drift] = []
+    for backend in plane.backends:
+        present = states.get(backend.backend, {})
+        if left.get(backend.backend, of_states(plane, backend, present)) != of_states(plane, backend, present):
+            wanted = f"as generation {generation} left it"
+            found.append(Drift(enactor=plane.id, what=backend.backend, wanted=wanted, found="changed by somebody", ours=True))
         await pace.after(len(backend.servers))
     return tuple(found)
 

@@ -19,7 +19,8 @@ from contextlib import asynccontextmanager
 from siteshift.adapters.haproxy import server_state
 from siteshift.adapters.haproxy.changes import Changes, changes
 from siteshift.adapters.haproxy.deadline import Deadline
-from siteshift.adapters.haproxy.drift import drifts
+from siteshift.adapters.haproxy.drift import drifts, drifts_since
+from siteshift.adapters.haproxy.fingerprint import of_targets
 from siteshift.adapters.haproxy.generation import BesideFence, Carried, GenerationFence, VariableFence
 from siteshift.adapters.haproxy.pace import Pace
 from siteshift.adapters.haproxy.plane import Fence, HaproxyPlane
@@ -49,6 +50,7 @@ class HaproxyEnactor:
         self._fence: GenerationFence = (
             VariableFence(self._api, plane) if plane.fence is Fence.VARIABLE else BesideFence(self._api)
         )
+        self._backend_names = [backend.backend for backend in plane.backends]
         self._busy = asyncio.Lock()
         self._written: Mapping[str, Mapping[str, Target]] = {}
         self._written_generation: int | None = None
@@ -85,14 +87,19 @@ class HaproxyEnactor:
             states = await self._states(deadline)
             carried = await self._fence.read(deadline_ms=deadline.left_ms)
             still = carried == before
-            written = self._written if still and carried.claimed == self._written_generation else {}
+            remembered = still and carried.claimed == self._written_generation
+            written = self._written if remembered else {}
             await self._end_sessions(states, written, deadline)
+            found = await drifts(self._plane, written, states)
+            if still and not remembered and carried.generation is not None:
+                left = await self._fence.left(self._backend_names, deadline_ms=deadline.left_ms)
+                found += await drifts_since(self._plane, left, states, carried.generation)
             return ReadBack(
                 enactor=self.id,
                 at_ms=self._clock.now_ms(),
                 generation=self._found(carried) if still else None,
                 shares_bp=await actual_shares_bp(self._plane, states),
-                drifts=await drifts(self._plane, written, states),
+                drifts=found,
             )
 
     async def close(self) -> None:
@@ -146,7 +153,7 @@ class HaproxyEnactor:
             outcome = EnactOutcome.FAILED if failed else EnactOutcome.REFUSED
             return self._result(steering, outcome, "; ".join(detail for _, detail in troubles))
         if carried.generation != steering.generation:
-            carried = await self._complete(steering.generation, deadline)
+            carried = await self._complete(steering.generation, plans, deadline)
             if carried.claimed is None:
                 raise Ambiguous("it was restarted in the middle", system=self._system, operation="write")
             if carried.claimed != steering.generation:
@@ -184,8 +191,10 @@ class HaproxyEnactor:
                 raise
             raise self._half_done(error) from error
 
-    async def _complete(self, generation: int, deadline: Deadline) -> Carried:
+    async def _complete(self, generation: int, plans: Sequence[BackendPlan], deadline: Deadline) -> Carried:
+        prints = {plan.backend.backend: of_targets(self._plane, plan.backend, plan.targets) for plan in plans}
         try:
+            await self._fence.leave(prints, deadline_ms=deadline.left_ms)
             return await self._fence.complete(generation, deadline_ms=deadline.left_ms)
         except Retryable as error:
             raise self._half_done(error) from error

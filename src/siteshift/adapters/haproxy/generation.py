@@ -17,14 +17,19 @@ remembers the generation itself, tied to the process by pid and start time. It f
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from siteshift.adapters.haproxy import answers
+from siteshift.adapters.haproxy.deadline import Deadline
 from siteshift.adapters.haproxy.plane import Fence, HaproxyPlane
 from siteshift.adapters.haproxy.runtime_api import RuntimeApi
 from siteshift.errors import Permanent
+
+EXPERIMENTAL = "experimental-mode on"
+"""Lasts as long as a connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +56,12 @@ class GenerationFence(Protocol):
     async def complete(self, generation: int, *, deadline_ms: int) -> Carried:
         """Say that this generation is written whole, if its claim still stands."""
 
+    async def leave(self, fingerprints: Mapping[str, int], *, deadline_ms: int) -> None:
+        """Leave word of what these backends were left like, for whoever comes later; where there is no place, do nothing."""
+
+    async def left(self, backends: Sequence[str], *, deadline_ms: int) -> Mapping[str, int]:
+        """What `leave` was told last, for those it was told of."""
+
 
 class VariableFence:
     """The generation in HAProxy's own process-wide variables. All calls may be repeated safely."""
@@ -58,9 +69,9 @@ class VariableFence:
     def __init__(self, api: RuntimeApi, plane: HaproxyPlane) -> None:
         self._api = api
         self._system = f"haproxy {plane.id}"
-        name = re.sub(r"[^A-Za-z0-9_]", "_", plane.id)
-        self._claim = f"proc.siteshift_{name}_claim"
-        self._done = f"proc.siteshift_{name}_done"
+        self._stem = "proc.siteshift_" + re.sub(r"[^A-Za-z0-9_]", "_", plane.id)
+        self._claim = f"{self._stem}_claim"
+        self._done = f"{self._stem}_done"
 
     async def read(self, *, deadline_ms: int) -> Carried:
         return await self._after((), deadline_ms=deadline_ms)
@@ -78,10 +89,26 @@ class VariableFence:
             return before
         return await self._after([f"set var {self._done},iflt int({generation})"], deadline_ms=deadline_ms)
 
+    async def leave(self, fingerprints: Mapping[str, int], *, deadline_ms: int) -> None:
+        commands = [f"set var {self._print_of(backend)} int({value})" for backend, value in fingerprints.items()]
+        await self._api.change(commands, before=[EXPERIMENTAL], deadline_ms=deadline_ms)
+
+    async def left(self, backends: Sequence[str], *, deadline_ms: int) -> Mapping[str, int]:
+        found: dict[str, int] = {}
+        deadline = Deadline(deadline_ms)
+        for group in answers.pack([f"get var {self._print_of(backend)}" for backend in backends]):
+            names = backends[len(found) : len(found) + len(group)]
+            values = map(answers.variable, await self._api.ask(group, deadline_ms=deadline.left_ms))
+            found |= {name: -1 if value is None else value for name, value in zip(names, values, strict=True)}
+        return {name: value for name, value in found.items() if value >= 0}
+
+    def _print_of(self, backend: str) -> str:
+        return f"{self._stem}_{zlib.crc32(backend.encode()):08x}"
+
     async def _after(self, changes: Sequence[str], *, deadline_ms: int) -> Carried:
         commands = [*changes, f"get var {self._claim}", f"get var {self._done}"]
         if changes:
-            commands.insert(0, "experimental-mode on")
+            commands.insert(0, EXPERIMENTAL)
         *_, claim, done = await self._api.ask(commands, deadline_ms=deadline_ms)
         return Carried(claimed=answers.variable(claim), done=answers.variable(done))
 
@@ -111,3 +138,9 @@ class BesideFence:
         if carried.claimed == generation:
             self._carried = Carried(claimed=generation, done=generation)
         return self._carried
+
+    async def leave(self, fingerprints: Mapping[str, int], *, deadline_ms: int) -> None:
+        """There is no place: who comes later has another memory."""
+
+    async def left(self, backends: Sequence[str], *, deadline_ms: int) -> Mapping[str, int]:  # noqa: ARG002
+        return {}

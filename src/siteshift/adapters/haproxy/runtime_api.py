@@ -70,8 +70,10 @@ class RuntimeApi:
                 raise Permanent(answer.strip().splitlines()[0], system=self._system, operation=operation)
         return found
 
-    async def change(self, commands: Sequence[str], *, deadline_ms: int) -> tuple[Refused, ...]:
+    async def change(self, commands: Sequence[str], *, deadline_ms: int, before: Sequence[str] = ()) -> tuple[Refused, ...]:
         """Carry out the commands, in order, in as few round trips as fit; the answer holds those HAProxy refused.
+
+        ``before`` is said first on every line (a mode that lasts as long as a connection).
 
         Raises `Retryable` when nothing can have been sent, `Ambiguous` when it is not known which were done.
         """
@@ -83,12 +85,13 @@ class RuntimeApi:
                 for group in answers.pack(commands):
                     stream = await self._connect()
                     sending = group
-                    found = answers.split(group, await self._talk(*stream, ";".join(group)))
-                    if len(found) != len(group):
-                        raise ConnectionResetError(f"{len(found)} of {len(group)} answers came")
+                    line = [*before, *group]
+                    found = answers.split(line, await self._talk(*stream, ";".join(line)))
+                    if len(found) != len(line):
+                        raise ConnectionResetError(f"{len(found)} of {len(line)} answers came")
                     sending = ()
                     done += len(group)
-                    refused += [Refused(command=c, message=m) for c, m in zip(group, found, strict=True) if m]
+                    refused += [Refused(command=c, message=m) for c, m in zip(line, found, strict=True) if m]
         except OSError as error:
             words = f"no answer within {deadline_ms} ms" if isinstance(error, TimeoutError) else str(error)
             operation = commands[done]
