@@ -192,7 +192,9 @@ def _tls(template: ProbeEntry, host: str) -> TlsCheck:
     match template:
         case HttpsProbe():
             return tls_check(template.tls, template.host or host)
-        case JourneyProbe() | TlsProbe():
+        case JourneyProbe() if template.scheme == "https":
+            return tls_check(template.tls, host)
+        case TlsProbe():
             return tls_check(template.tls, host)
     return TlsCheck()
 

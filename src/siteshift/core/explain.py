@@ -114,6 +114,7 @@ def service_document(state: ControllerState, setup: Setup, service: Service, now
         "tier": service.tier,
         "mode": mode.value,
         "demand_rps": situation.demand_rps,
+        "max_utilisation_pm": situation.policy.max_utilisation_pm,
         "ttl_s": situation.current.ttl_s,
         "shed_bp": situation.current.shed_bp,
         "in_step": in_step(state, setup.planes_of(service.id)),
@@ -131,6 +132,7 @@ def service_document(state: ControllerState, setup: Setup, service: Service, now
                 "nominal_bp": pool.nominal_bp,
                 "utilisation_pm": utilisation.get(site, 0),
                 "limit_bp": situation.limit_bp(site),
+                "capacity_rps": situation.open_rps(pool),
                 "hold_until_ms": situation.tracks[site].hold_until_ms,
                 "members": {
                     m.name: {

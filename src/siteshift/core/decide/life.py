@@ -147,6 +147,6 @@ def _worsened(track: SiteTrack, signal: Signal, policy: ServicePolicy, now_ms: i
     if track.left_because is LeftBecause.PERSON:
         hold_until_ms = max(track.hold_until_ms, now_ms + policy.hold_down_ms)
         return replace(track, left_because=why, hold_until_ms=hold_until_ms, is_return_asked=False)
-    if track.left_because is not why or track.is_return_asked:
+    if signal is Signal.DEAD and (track.left_because is not why or track.is_return_asked):
         return replace(track, left_because=why, is_return_asked=False)
-    return track
+    return replace(track, is_return_asked=False) if track.is_return_asked else track

@@ -23,6 +23,9 @@ SETTLED_BP = 100
 NO_ROOM_NEEDED: dict[SiteId, int] = {}
 """What limits an idle service at the sites: nothing."""
 
+Taker = tuple[SiteId, int, int]
+"""A site that may take some: its nominal share, and what its pool bears in bp x rps."""
+
 SLICE = 100
 """Services placed between two yields of `allocate_sliced`: about half a millisecond; the loop must not be held for 10."""
 
@@ -103,52 +106,71 @@ class Placement:
         return fits
 
     def _spread(self, i: int) -> None:
-        """Fixed shares first, then the rest by nominal within the limits, then what is left by headroom."""
+        """Fixed shares first, then the rest by nominal within the limits; `_squeeze` when a pool or a site is full."""
         demand = self.demands[i]
-        rps = demand.demand_rps
+        rps = demand.demand_rps or 1
+        room = self.room if demand.demand_rps else NO_ROOM_NEEDED
         per_rps = demand.max_utilisation_pm * 10
-        weights: list[int] = []
-        limits: list[int] = []
+        takers: list[Taker] = []
+        shares: dict[SiteId, int] = {}
         left_bp, whole, has_fixed, leaves = WHOLE_BP, 0, False, False
-        for _, nominal, current, active, _, opened, may_receive, fixed, away, _, _ in demand.candidates:
+        for site, nominal, current, active, _, opened, may_receive, fixed, away, _, _ in demand.candidates:
+            shares[site] = 0
             if away or fixed is not None:
-                weights.append(0)
-                limits.append(0)
                 if fixed is not None:
                     left_bp = max(0, left_bp - fixed)
                     has_fixed = True
                 elif current:
                     leaves = True
                 continue
-            limit = (active + opened) * per_rps // (rps or 1)
-            weights.append(nominal)
-            limits.append(limit if may_receive or limit < current else current)
+            bears = (active + opened) * per_rps
+            takers.append((site, nominal, bears if may_receive or bears < current * rps else current * rps))
             whole += nominal
-        parts, missing_bp = _divide(left_bp, whole, weights, limits)
-        shares = {entry[0]: part for entry, part in zip(demand.candidates, parts)}  # noqa: B905 - equal; hot
-        if rps and self.room and not self._book(shares, rps):
-            shares, missing_bp = self._squeeze(i, left_bp, weights, limits)
-        if missing_bp:
-            self.missing[i] = missing_bp
+        running = done = 0
+        if whole:
+            for site, nominal, bears in takers:
+                running += left_bp * nominal
+                part = running // whole - done
+                load = part * rps
+                if load > bears:
+                    break
+                done += part
+                shares[site] = part
+                if site in room:
+                    room[site] = spare = room[site] - load
+                    if spare < 0:
+                        done = -1
+                        break
+        if done != left_bp:
+            self._squeeze(i, left_bp, takers, shares)
         if has_fixed:
             self._add_fixed(demand, shares)
         self.shares[i] = shares
         if not leaves:
             self.changed.append(i)
 
-    def _squeeze(self, i: int, left_bp: int, weights: list[int], limits: list[int]) -> tuple[dict[SiteId, int], int]:
-        """The same once more, within the room the sites have left, which proved too small."""
-        demand = self.demands[i]
-        rps, room = demand.demand_rps, self.room
-        narrow = [
-            min(limit, max(0, room[entry.site] // rps)) if entry.site in room else limit
-            for entry, limit in zip(demand.candidates, limits, strict=True)
-        ]
-        parts, missing_bp = _fill_up(left_bp, weights, narrow)
-        shares = {entry.site: part for entry, part in zip(demand.candidates, parts, strict=True)}
-        self._book(shares, rps)
-        self.crowded.add(i)
-        return shares, missing_bp
+    def _squeeze(self, i: int, left_bp: int, takers: list[Taker], shares: dict[SiteId, int]) -> None:
+        """Start over: what full pools cannot take goes to the others; once more when a site is full. Notes what is missing."""
+        rps = self.demands[i].demand_rps or 1
+        room = self.room if self.demands[i].demand_rps else NO_ROOM_NEEDED
+        for site, _, _ in takers:
+            if shares[site] and site in room:
+                room[site] += shares[site] * rps
+        weights = [nominal for _, nominal, _ in takers]
+        limits = [bears // rps for _, _, bears in takers]
+        parts, missing_bp = _fill_up(left_bp, weights, limits)
+        if any(part and site in room and room[site] < part * rps for (site, _, _), part in zip(takers, parts, strict=True)):
+            for at, (site, _, _) in enumerate(takers):
+                if site in room:
+                    limits[at] = min(limits[at], max(0, room[site] // rps))
+            parts, missing_bp = _fill_up(left_bp, weights, limits)
+            self.crowded.add(i)
+        for (site, _, _), part in zip(takers, parts, strict=True):
+            shares[site] = part
+            if part and site in room:
+                room[site] -= part * rps
+        if missing_bp:
+            self.missing[i] = missing_bp
 
     @staticmethod
     def _add_fixed(demand: Demand, shares: dict[SiteId, int]) -> None:
@@ -279,23 +301,6 @@ def _worth_keeping(demand: Demand, shares: dict[SiteId, int]) -> dict[SiteId, in
     if not most_bp or difference:
         return None
     return {entry.site: entry.current_bp for entry in demand.candidates}
-
-
-def _divide(amount: int, whole: int, weights: list[int], limits: list[int]) -> tuple[list[int], int]:
-    """By nominal where that fits (``whole`` is the sum of the weights); else `_fill_up`."""
-    if not whole:
-        return _fill_up(amount, weights, limits)
-    parts: list[int] = []
-    running = done = 0
-    for weight, limit in zip(weights, limits):  # noqa: B905 - equal by construction; hot
-        part_whole = amount * weight
-        if part_whole > limit * whole:
-            return _fill_up(amount, weights, limits)
-        running += part_whole
-        part = running // whole - done
-        done += part
-        parts.append(part)
-    return parts, 0
 
 
 def _fill_up(amount: int, nominal: list[int], limits: list[int]) -> tuple[list[int], int]:

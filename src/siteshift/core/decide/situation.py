@@ -82,6 +82,10 @@ class Situation:
             and (self.phase(member) is not StandbyPhase.PROVEN or self.is_usable(member))
         )
 
+    def open_rps(self, pool: Pool) -> int:
+        """What may serve now: the active members and the proven standby."""
+        return self.active_rps(pool) + self.standby_rps(pool, frozenset({StandbyPhase.PROVEN}))
+
     def standby_members(self, pool: Pool) -> tuple[Member, ...]:
         return tuple(m for m in pool.members if m.role is MemberRole.STANDBY and m.id not in self.forced.depooled)
 
@@ -94,8 +98,7 @@ class Situation:
         pool = self.service.pool_at(site)
         if pool is None or self.demand_rps <= 0:
             return WHOLE_BP
-        capacity = self.active_rps(pool) + self.standby_rps(pool, frozenset({StandbyPhase.PROVEN}))
-        return capacity * self.policy.max_utilisation_pm * WHOLE_BP // (WHOLE_PM * self.demand_rps)
+        return self.open_rps(pool) * self.policy.max_utilisation_pm * WHOLE_BP // (WHOLE_PM * self.demand_rps)
 
     def returning_bp(self, site: SiteId) -> int:
         """The share a returning site has on its present step of the ramp."""

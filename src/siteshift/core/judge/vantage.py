@@ -140,6 +140,7 @@ class Observer:
             pool.last_result_failed = site.last_result_failed = False
             return False
         if outcome is Outcome.LOST:
+            stream.failing_checks.discard(check)
             return False
         if must_fail:
             return self._own.twin(target, outcome)
