@@ -192,7 +192,11 @@ class HaproxyEnactor:
             raise self._half_done(error) from error
 
     async def _complete(self, generation: int, plans: Sequence[BackendPlan], deadline: Deadline) -> Carried:
-        prints = {plan.backend.backend: of_targets(self._plane, plan.backend, plan.targets) for plan in plans}
+        prints = {}
+        pace = Pace()
+        for plan in plans:
+            prints[plan.backend.backend] = of_targets(self._plane, plan.backend, plan.targets)
+            await pace.after(len(plan.targets))
         try:
             await self._fence.leave(prints, deadline_ms=deadline.left_ms)
             return await self._fence.complete(generation, deadline_ms=deadline.left_ms)
