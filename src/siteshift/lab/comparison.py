@@ -19,6 +19,8 @@ from siteshift.lab.world import Lab, LabShape
 
 SETTLE_S = 4.0
 """Load before the fault, so that caches and queues are as in every day's work."""
+MEASURE_S = 12.0
+"""More of it where a node watches: it has to have measured the demand it will move."""
 TAIL_S = 2.0
 """Watched after the fault ends: the last requests meet their fate."""
 
@@ -50,9 +52,10 @@ async def lose(
     shape = LabShape(clients=clients or ClientSpec(), node=node or NodeOptions(), balancer=balancer)
     now_ms = wall_clock()
     async with Lab(shape, ground()) as lab:
+        await lab.start_clients()
         if balancer.watcher is Watcher.NODE:
             await lab.start_node()
-        await lab.start_clients()
+            await asyncio.sleep(MEASURE_S - SETTLE_S)
         await asyncio.sleep(SETTLE_S)
         fault_ms = now_ms()
         await lab.apply(fault)

@@ -1,0 +1,51 @@
+"""Faults are values with a name, a default size and a place."""
+
+from __future__ import annotations
+
+import pytest
+
+from siteshift.lab.faults import (
+    FAULTS,
+    BlackHole,
+    Crash,
+    Errors,
+    Fault,
+    FaultImpossible,
+    HealthPageBroken,
+    Latency,
+    MemberFlap,
+    SlowMember,
+    name_of,
+    parse_fault,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("crash", Crash(site="pangyo")),
+        ("crash@gasan", Crash(site="gasan")),
+        ("black_hole", BlackHole(site="pangyo")),
+        ("errors", Errors(site="pangyo", rate_pm=300)),
+        ("errors:50@anyang", Errors(site="anyang", rate_pm=50)),
+        ("errors:0", Errors(site="pangyo", rate_pm=0)),
+        ("latency:1500", Latency(site="pangyo", added_ms=1_500)),
+        ("slow_member", SlowMember(site="pangyo", member="p1", slowdown_pm=10_000)),
+        ("member_flap", MemberFlap(site="pangyo", member="p1")),
+        ("health_page_broken", HealthPageBroken(site="pangyo")),
+        ("health_page_broken@everywhere", HealthPageBroken(site="")),
+    ],
+)
+def test_a_fault_is_read_from_the_words_of_the_command_line(text: str, fault: Fault) -> None:
+    assert parse_fault(text, site="pangyo", member="p1") == fault
+
+
+@pytest.mark.parametrize("text", ["flood", "errors:many", "", "crash:-1"])
+def test_words_without_sense_are_refused(text: str) -> None:
+    with pytest.raises(FaultImpossible):
+        parse_fault(text, site="pangyo", member="p1")
+
+
+@pytest.mark.parametrize("name", list(FAULTS))
+def test_every_fault_has_a_name_that_leads_back_to_it(name: str) -> None:
+    assert name_of(parse_fault(name, site="pangyo", member="p1")) == name
