@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -59,10 +60,10 @@ async def _headers(reader: asyncio.StreamReader) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def hook_server() -> AsyncIterator[HookServer]:
+async def hook_server(tls: ssl.SSLContext | None = None) -> AsyncIterator[HookServer]:
     """Running on a free port of 127.0.0.1."""
     hook = HookServer()
-    server = await asyncio.start_server(hook.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(hook.serve, "127.0.0.1", 0, ssl=tls)
     hook.port = server.sockets[0].getsockname()[1]
     try:
         yield hook

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from servers.hook_server import HookServer
+from integration.probes.pki import Authority
+from servers.hook_server import HookServer, hook_server
 from siteshift.adapters.standby.http_hook import HttpHook, HttpHookStandby
 from siteshift.core.model.codes import StandbyPhase
+from siteshift.core.model.probe import TlsCheck
 from siteshift.errors import AdapterError, Ambiguous, Permanent, Retryable
 
 from .standbys import DEADLINE_MS, DRIVER, MEMBER, SHORT_MS
@@ -102,6 +106,38 @@ async def test_nobody_listening_is_retryable() -> None:
     with pytest.raises(Retryable):
         await driver.activate(MEMBER, deadline_ms=DEADLINE_MS)
     await driver.close()
+
+
+async def test_over_tls_the_certificate_is_verified(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    async with hook_server(authority.server("hook.test")) as running:
+        plain = hook_at(running.port)
+        urls = (plain.activate_url, plain.retire_url, plain.phase_url)
+        activate, retire, phase = (url.replace("http:", "https:") for url in urls)
+        secure = replace(plain, activate_url=activate, retire_url=retire, phase_url=phase)
+        for tls, good in (
+            (TlsCheck(ca_file=authority.ca_file, server_name="hook.test"), True),
+            (TlsCheck(ca_file=authority.ca_file, server_name="another.test"), False),
+            (TlsCheck(server_name="hook.test"), False),
+            (TlsCheck(verify=False), True),
+        ):
+            driver = HttpHookStandby(replace(secure, tls=tls))
+            if good:
+                await driver.activate(MEMBER, deadline_ms=DEADLINE_MS)
+            else:
+                with pytest.raises(Permanent):
+                    await driver.activate(MEMBER, deadline_ms=DEADLINE_MS)
+            await driver.close()
+        assert len(running.seen) == 2
+
+
+@pytest.mark.parametrize("method", ["PUT", "GET"])
+async def test_another_method_may_be_chosen(hook: HookServer, method: Literal["PUT", "GET"]) -> None:
+    driver = HttpHookStandby(replace(hook_at(hook.port), method=method))
+    await driver.activate(MEMBER, deadline_ms=DEADLINE_MS)
+    await driver.close()
+    assert hook.seen[0][0] == method
+    assert len(hook.bodies) == (method == "PUT")
 
 
 def test_an_unknown_field_is_refused_at_once() -> None:

@@ -4,8 +4,9 @@
 URL answers ``{"phase": "ready"}``, ``"ready"`` or just ``ready``; the words are those of `StandbyPhase`. Redirects
 are not followed.
 
-A connection that could not be made is `Retryable`; a 4xx is `Permanent` (408, 425 and 429 are `Retryable`), a 503 is
-`Retryable`; other failures after the request was sent are `Ambiguous`, and `Retryable` when only the phase was asked.
+A connection that could not be made is `Retryable`, a certificate that is not trusted `Permanent`; a 4xx is
+`Permanent` (408, 425 and 429 are `Retryable`), a 503 is `Retryable`; other failures after the request was sent are
+`Ambiguous`, and `Retryable` when only the phase was asked.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ class HttpHookStandby:
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             words = f"no answer within {deadline_ms} ms" if isinstance(error, TimeoutError) else repr(error)
             kind: type[AdapterError] = Ambiguous if operation != "phase" and sent.headers else Retryable
-            if isinstance(error, aiohttp.InvalidURL):
+            if isinstance(error, aiohttp.InvalidURL | aiohttp.ClientConnectorCertificateError):
                 kind = Permanent
             raise kind(words, system=self._system, operation=operation, target=member.id) from error
         if response.status // 100 != 2:
