@@ -109,7 +109,7 @@ def test_a_stranger_cannot_fill_memory_with_ways_of_asking() -> None:
         assert reply is not None and reply[3] & 0xF == 0
     for number in range(2_000):
         server.respond(dns.message.make_query(f"x{number}.example.test", "A").to_wire())
-    assert len(server._zone._known) <= 64
+    assert len(server._desk.zone._known) <= 64
 
 
 def test_this_kernel_serves_in_batches() -> None:
@@ -160,7 +160,7 @@ async def test_the_portable_datagram_server_answers_alike() -> None:
     sock = udp_socket("127.0.0.1", 0)
     host, port = sock.getsockname()
     loop = asyncio.get_running_loop()
-    _, protocol = await loop.create_datagram_endpoint(lambda: DatagramServer(SERVER.respond), sock=sock)
+    _, protocol = await loop.create_datagram_endpoint(lambda: DatagramServer(SERVER._desk), sock=sock)
     client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         client.setblocking(False)

@@ -13,10 +13,10 @@ from collections.abc import Mapping
 
 from siteshift.adapters.dns.embedded_listen import Listeners
 from siteshift.adapters.dns.embedded_names import Layout, fence_name, layout_of
-from siteshift.adapters.dns.embedded_query import Kind, Rcode, refuse_bytes
+from siteshift.adapters.dns.embedded_query import Kind
 from siteshift.adapters.dns.embedded_records import FixedSet, SteeredName, SteeredSet, steered_set, wire_of
 from siteshift.adapters.dns.embedded_slots import SLOTS
-from siteshift.adapters.dns.embedded_zone import ServedZone
+from siteshift.adapters.dns.embedded_zone import Desk, ServedZone
 from siteshift.adapters.dns.fence import FENCE_TTL_S, Fence, fence_of
 from siteshift.adapters.dns.targets import Family, answer_shares, nominal
 from siteshift.adapters.dns.zone import ZoneConfig
@@ -61,13 +61,12 @@ class EmbeddedDns:
         self._stranded: frozenset[ServiceId] = frozenset()
         self._counted: dict[ServiceId, dict[SiteId, int]] = {}
         self._writing = asyncio.Lock()
-        self._listeners = Listeners(self.respond, self.respond_stream)
-        self.internal_errors = 0
+        self._past_errors = 0
         for service in self._layout.services.values():
             self._compiled[service.id] = self._compile(service, nominal(service, NOMINAL_TTL_S))
-        if initial is None:
-            self._zone = self._served(self._layout)
-        else:
+        self._desk = Desk(zone=self._served(self._layout))
+        self._listeners = Listeners(self._desk)
+        if initial is not None:
             entries = {entry.service: entry for entry in initial.services}
             plan = {s.id: self._renew(s, entries.get(s.id)) for s in self._layout.services.values()}
             self._swap(initial, fence_of(initial), plan)
@@ -80,6 +79,11 @@ class EmbeddedDns:
     def addresses(self) -> tuple[tuple[str, int], ...]:
         """Where it answers: (address, port) really bound, in the order of the configuration."""
         return self._listeners.addresses
+
+    @property
+    def internal_errors(self) -> int:
+        """Queries that met a bug of ours and were answered SERVFAIL."""
+        return self._past_errors + self._desk.zone.internal_errors
 
     @property
     def dropped(self) -> int:
@@ -149,8 +153,8 @@ class EmbeddedDns:
                     _count(self._counted.setdefault(service_id, {}), old)
             self._compiled = compiled
             self._stranded = frozenset(self._stranded & compiled.keys())
-            self._zone = self._served(layout)
             self._layout = layout
+            self._serve(layout)
 
     def answers_given(self) -> Mapping[ServiceId, Mapping[SiteId, int]]:
         """Answers given since the start, per service and site; `SHED` stands for shed answers."""
@@ -161,19 +165,11 @@ class EmbeddedDns:
 
     def respond(self, data: bytes) -> bytes | None:
         """The reply to one datagram; None for silence. Never raises."""
-        try:
-            return self._zone.respond(data)
-        except Exception:
-            self.internal_errors += 1
-            return refuse_bytes(data, Rcode.SERVFAIL)
+        return self._desk.zone.respond(data)
 
     def respond_stream(self, data: bytes) -> bytes | None:
         """The reply to one message by TCP; None closes the connection. Never raises."""
-        try:
-            return self._zone.respond_stream(data)
-        except Exception:
-            self.internal_errors += 1
-            return refuse_bytes(data, Rcode.SERVFAIL)
+        return self._desk.zone.respond_stream(data)
 
     async def _listen(self, zone: ZoneConfig) -> None:
         try:
@@ -230,10 +226,15 @@ class EmbeddedDns:
                 self._compiled[service] = new
         self._stranded = frozenset(service for service, new in plan.items() if new is None)
         self._steering, self._fence = steering, fence
-        self._zone = self._served(self._layout)
+        self._serve(self._layout)
+
+    def _serve(self, layout: Layout) -> None:
+        """Put the zone as it now is before the sockets: the next query is answered by it."""
+        self._past_errors += self._desk.zone.internal_errors
+        self._desk.zone = self._served(layout)
 
     def _served(self, layout: Layout) -> ServedZone:
-        """The zone as it now is: fixed records, the SOA with the generation as serial, the fence, and the services."""
+        """Fixed records, the SOA with the generation as serial, the fence, and the services."""
         config, origin = layout.config, layout.origin
         serial = (self._fence.generation if self._fence else 0) % 2**32 or 1
         mname = config.soa_mname or (config.ns_names[0] if config.ns_names else "@")

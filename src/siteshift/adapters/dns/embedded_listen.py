@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from siteshift.adapters.dns.embedded_tcp import TcpServer
 from siteshift.adapters.dns.embedded_udp import BatchServer, DatagramServer, serve_datagrams, udp_socket
+from siteshift.adapters.dns.embedded_zone import Desk
 
 Address = tuple[str, int]
-Respond = Callable[[bytes], bytes | None]
 
 PORT_TRIES = 20
 
@@ -30,9 +29,8 @@ class _Bound:
 class Listeners:
     """All addresses of one server."""
 
-    def __init__(self, respond: Respond, respond_stream: Respond) -> None:
-        self._respond = respond
-        self._respond_stream = respond_stream
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
         self._bound: dict[Address, _Bound] = {}
 
     @property
@@ -73,7 +71,7 @@ class Listeners:
         for tries_left in reversed(range(PORT_TRIES)):
             sock = udp_socket(host, port)
             chosen: int = sock.getsockname()[1]
-            stream = TcpServer(self._respond_stream)
+            stream = TcpServer(self._desk)
             try:
                 await stream.start(host, chosen)
             except OSError:
@@ -81,5 +79,5 @@ class Listeners:
                 if port or not tries_left:
                     raise
                 continue
-            return _Bound(await serve_datagrams(sock, self._respond), stream, chosen)
+            return _Bound(await serve_datagrams(sock, self._desk), stream, chosen)
         raise OSError("no port is free for both UDP and TCP")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
-Respond = Callable[[bytes], bytes | None]
+from siteshift.adapters.dns.embedded_zone import Desk
 
 CONNECTIONS_MAX = 512
 IDLE_S = 10.0
@@ -15,8 +14,8 @@ IDLE_S = 10.0
 class TcpServer:
     """The connections of one listening address."""
 
-    def __init__(self, respond: Respond) -> None:
-        self.respond = respond
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
         self.connections: set[_Connection] = set()
         self._server: asyncio.Server | None = None
 
@@ -94,7 +93,7 @@ class _Connection(asyncio.Protocol):
             if len(buffer) < end:
                 break
             self._rearm()
-            reply = self._server.respond(bytes(buffer[at + 2 : end]))
+            reply = self._server.desk.zone.respond_stream(bytes(buffer[at + 2 : end]))
             at = end
             if reply is None:
                 transport.close()

@@ -1,9 +1,10 @@
 """One generation of the zone, ready to answer: a fast path for what was asked before, a careful one for the rest.
 
 A steering is answered by building a new `ServedZone` and swapping it in, so weights live on the very next query and no
-query ever sees half of two generations. Answers to questions about steered names are kept pre-encoded: the key is the
-query without its id, in lower case up to the end of the name (lengths and header fields never look like capitals in a
-query that got into the table, so lowering them cannot make a strange query pass for a known one).
+query ever sees half of two generations. Answers to questions about steered names are kept pre-encoded, twice. By the
+whole query without its id, for names in lower case: the reply is the id and one piece. By the query's *shape*, for names
+in mixed case and for EDNS options: lower case up to the end of the name (lengths and header fields never look like
+capitals in a query that got into the table, so lowering them cannot make a strange query pass for a known one).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from siteshift.adapters.dns.embedded_query import (
     Query,
     Rcode,
     read_query,
+    refuse_bytes,
 )
 from siteshift.adapters.dns.embedded_records import (
     OWNER_IS_QUESTION,
@@ -47,6 +49,8 @@ Section = tuple[int, bytes]
 """Number of records, and their wire form."""
 Packed = tuple[bytes, bytes]
 """A reply but for id and question: the ten header bytes after the id, and what follows the question."""
+Replies = tuple[Walk, tuple[Packed, ...]]
+"""All replies to one way of asking, and the walk that picks among them."""
 EMPTY: Section = (0, b"")
 
 
@@ -78,28 +82,46 @@ class ServedZone:
         self._steered = steered
         self._soa = FixedSet(kind=soa.kind, ttl_s=min(soa.ttl_s, negative_ttl_s), rdatas=soa.rdatas)
         self._cuts = frozenset(name for name, sets in fixed.items() if Kind.NS in sets and name != origin)
-        self._known: dict[bytes, tuple[Walk, tuple[Packed, ...]]] = {}
+        self._whole: dict[bytes, tuple[Walk, tuple[bytes, ...]]] = {}
+        self._known: dict[bytes, Replies] = {}
         self._shapes: dict[bytes, int] = {}
+        self.internal_errors = 0
 
     def respond(self, data: bytes) -> bytes | None:
         """The reply to one datagram; None for silence. Never raises."""
-        end = data.find(0, HEADER_BYTES)
-        known = self._known.get(data[2:end].lower() + data[end:])
+        known = self._whole.get(data[2:])
         if known is None:
-            return self._respond_slowly(data)
-        walk, packed = known
+            return self._respond_otherwise(data)
+        walk, replies = known
         at = walk.at = (walk.at + STEP) % SLOTS  # `Walk.step`, written out: a call is a hundredth of a query
         variant = walk.table[at]
         walk.counts[variant] += 1
-        head, tail = packed[variant]
-        return data[:2] + head + data[HEADER_BYTES : end + 5] + tail
+        return data[:2] + replies[variant]
 
     def respond_stream(self, data: bytes) -> bytes | None:
-        """The reply to one message of a TCP stream: never truncated."""
-        query = read_query(data)
-        if not isinstance(query, Query):
-            return query
-        return _message(data, query, _pack(self._draft(query), query, STREAM_BYTES_MAX))
+        """The reply to one message of a TCP stream: never truncated. Never raises."""
+        try:
+            query = read_query(data)
+            if not isinstance(query, Query):
+                return query
+            return _message(data, query, _pack(self._draft(query), query, STREAM_BYTES_MAX))
+        except Exception:
+            self.internal_errors += 1
+            return refuse_bytes(data, Rcode.SERVFAIL)
+
+    def _respond_otherwise(self, data: bytes) -> bytes | None:
+        """By shape, and if that is unknown too, from the beginning. A bug in there must not stop the server."""
+        end = data.find(0, HEADER_BYTES)
+        known = self._known.get(data[2:end].lower() + data[end:])
+        if known is not None:
+            walk, packed = known
+            head, tail = packed[walk.step()]
+            return data[:2] + head + data[HEADER_BYTES : end + 5] + tail
+        try:
+            return self._respond_slowly(data)
+        except Exception:
+            self.internal_errors += 1
+            return refuse_bytes(data, Rcode.SERVFAIL)
 
     def _respond_slowly(self, data: bytes) -> bytes | None:
         query = read_query(data)
@@ -112,7 +134,7 @@ class ServedZone:
                 return _message(data, query, packed[walk.step()])
         return _message(data, query, _pack(self._draft(query), query, query.payload))
 
-    def _learn(self, query: Query, shape: bytes) -> tuple[Walk, tuple[Packed, ...]] | None:
+    def _learn(self, query: Query, shape: bytes) -> Replies | None:
         """Keep the replies to this way of asking for a steered name pre-encoded; None: it is not worth it."""
         steered = self._steered.get(query.name)
         shapes = self._shapes.get(query.name, 0)
@@ -120,9 +142,12 @@ class ServedZone:
             return None
         self._shapes[query.name] = shapes + 1
         known = self._known[shape] = self._replies(query, steered)
+        walk, packed = known
+        question = query.name + query.question[len(query.name) :]
+        self._whole[shape] = walk, tuple(head + question + tail for head, tail in packed)
         return known
 
-    def _replies(self, query: Query, steered: SteeredName) -> tuple[Walk, tuple[Packed, ...]]:
+    def _replies(self, query: Query, steered: SteeredName) -> Replies:
         chosen = None if query.edns and query.edns.version else steered.sets.get(query.qtype)
         if chosen is None or self._cut_above(query.name) is not None:
             return Walk(FIXED, 1, 0), (_pack(self._draft(query), query, query.payload),)
@@ -225,6 +250,13 @@ class ServedZone:
             return None
         above = [name[at:] for at in _label_starts(name) if name[at:] in self._cuts]
         return above[-1] if above else None
+
+
+@dataclass(slots=True)
+class Desk:
+    """What the sockets answer from. Mutable: a new generation is put into service by replacing ``zone``."""
+
+    zone: ServedZone
 
 
 def _label_starts(name: bytes) -> list[int]:
