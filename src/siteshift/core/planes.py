@@ -62,9 +62,10 @@ def absorb_reading(draft: Draft, reading: ReadBack) -> bool:
     wanted = draft.state.steering.generation
     before = track.read_back
     found = reading.generation
+    standing = _standing_of(track, found, wanted)
     draft.set_plane(
         reading.enactor,
-        standing=_standing_of(track, found, wanted),
+        standing=standing,
         confirmed_generation=found,
         reading_since_ms=None,
         unread_since_ms=None,
@@ -81,7 +82,7 @@ def absorb_reading(draft: Draft, reading: ReadBack) -> bool:
     return (
         before is None
         or (found, reading.shares_bp, reading.drifts) != (before.generation, before.shares_bp, before.drifts)
-        or track.standing is not PlaneStanding.IN_STEP
+        or standing is not track.standing
     )
 
 
