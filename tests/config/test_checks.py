@@ -179,3 +179,40 @@ def test_placeholders_of_hooks_must_exist(word: str, expected: list[str]) -> Non
 
     found = [problem.id for problem in problems_of(change, "three-sites") if problem.id != "CFG-407"]
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("body_match", "(?P<x"), ("body_match", "(?u)ok"), ("body_not_match", "["), ("header_match", {"X-Health": "*"})],
+)
+def test_patterns_must_compile_as_the_prober_compiles_them(key: str, value: object) -> None:
+    where = f"services[0].probes[0].{key}" + (".X-Health" if key == "header_match" else "")
+    assert said(lambda values: web(values)["probes"][0].update({key: value})) == [f"CFG-106 {where}"]
+
+
+def test_expected_dns_answers_are_values_of_their_type() -> None:
+    def change(values: Values) -> None:
+        probe = {"id": "d", "kind": "dns", "name": "x.example.com", "expect": ["192.0.2.1", "2001:db8::1"]}
+        web(values)["probes"].append({**probe, "twin": {"name": "must-fail.invalid"}})
+
+    assert said(change) == ["CFG-106 services[0].probes[1].expect[1]"]
+
+
+def test_records_of_the_zone_are_read_as_the_server_reads_them() -> None:
+    def change(values: Values) -> None:
+        values["enactors"][0]["records"] += [
+            {"name": "@", "type": "MX", "value": "10 mail"},
+            {"name": "@", "type": "MX", "value": "mail"},
+            {"name": "t", "type": "TXT", "value": '"open'},
+        ]
+
+    assert said(change) == ["CFG-106 enactors[0].records[2].value", "CFG-106 enactors[0].records[3].value"]
+
+
+def test_a_problem_can_be_told_to_programs() -> None:
+    (problem,) = problems_of(lambda values: values.update(nodes=[]))
+    values = problem.as_values()
+    assert values["id"] == "CFG-101"
+    assert values["severity"] == "error"
+    assert (values["file"], values["path"]) == ("c.yaml", "nodes")
+    assert values["remedy"] == "did you mean `node`?"

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from siteshift.config import SecretRef, SecretUnavailable, check_config, load_config, resolve
 from siteshift.config.secret import MAX_SECRET_BYTES
@@ -23,6 +28,25 @@ def secret_file(folder: Path, content: bytes, mode: int = 0o600) -> Path:
     path.write_bytes(content)
     path.chmod(mode)
     return path
+
+
+def self_signed(folder: Path, name: str) -> tuple[Path, Path]:
+    """A certificate and its key, as PEM files."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / f"{name}.crt", folder / f"{name}.key"
+    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    form = serialization.PrivateFormat.PKCS8
+    paths[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
+    paths[1].chmod(0o600)
+    return paths
 
 
 @pytest.mark.parametrize(
@@ -109,17 +133,42 @@ def test_files_that_are_named_must_exist(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     good = secret_file(tmp_path, b"0123456789abcdef")
     tls = f"{{listen: '127.0.0.1:8443', certificate_file: {tmp_path}/no.crt, key: 'file:{good}', client_ca_file: {good}}}"
-    path.write_text(f"{BASE}\napi:\n  tls: {tls}\n")
+    token = f"[{{owner: alice, role: viewer, secret: 'file:{good}'}}]"
+    path.write_text(f"{BASE}\napi:\n  tls: {tls}\n  tokens: {token}\n")
+    missing, unusable = check_config(path)
+    assert (missing.id, missing.path) == ("CFG-603", "api.tls.certificate_file")
+    assert (unusable.id, unusable.path) == ("CFG-603", "api.tls.client_ca_file")
+    assert "No such file" in missing.message
+    assert "not usable as PEM" in unusable.message
+
+
+def test_a_certificate_and_its_key_belong_together(tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path, "one")
+    _, other_key = self_signed(tmp_path, "two")
+    path = tmp_path / "config.yaml"
+    token = f"[{{owner: alice, role: viewer, secret: 'file:{secret_file(tmp_path, b'0123456789abcdef')}'}}]"
+    for used, expected in ((key, []), (other_key, ["CFG-603"])):
+        tls = f"{{listen: '127.0.0.1:8443', certificate_file: {certificate}, key: 'file:{used}', client_ca_file: {certificate}}}"
+        path.write_text(f"{BASE}\napi:\n  tls: {tls}\n  tokens: {token}\n")
+        assert ids(path) == expected
+
+
+def test_accounts_must_exist_on_this_machine(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    grants = "[{user: root, role: admin}, {user: '12345', role: viewer}, {group: no-such-group, role: viewer}]"
+    path.write_text(f"{BASE}\napi: {{unix: {{grants: {grants}}}}}\n")
     (problem,) = check_config(path)
-    assert (problem.id, problem.path) == ("CFG-603", "api.tls.certificate_file")
+    assert (problem.id, problem.path) == ("CFG-606", "api.unix.grants[2].group")
 
 
 def test_a_tls_key_is_no_environment_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SITESHIFT_TEST", "key")
     path = tmp_path / "config.yaml"
     good = secret_file(tmp_path, b"0123456789abcdef")
-    tls = f"{{listen: '127.0.0.1:8443', certificate_file: {good}, key: 'env:SITESHIFT_TEST', client_ca_file: {good}}}"
-    path.write_text(f"{BASE}\napi:\n  tls: {tls}\n")
+    certificate, _ = self_signed(tmp_path, "one")
+    tls = f"{{listen: '127.0.0.1:8443', certificate_file: {certificate}, key: 'env:SITESHIFT_TEST'}}"
+    token = f"[{{owner: alice, role: viewer, secret: 'file:{good}'}}]"
+    path.write_text(f"{BASE}\napi:\n  tls: {tls}\n  tokens: {token}\n")
     assert ids(path) == ["CFG-601"]
 
 

@@ -158,7 +158,8 @@ def _url(text: str) -> str:
 def _regex(text: str) -> str:
     try:
         re.compile(text)
-    except re.error as error:
+        re.compile(text.encode())  # bodies are matched as bytes
+    except (re.error, UnicodeError, ValueError) as error:
         refuse(MALFORMED, f"not a regular expression: {error}", "escape special characters with `\\`")
     return text
 

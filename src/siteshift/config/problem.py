@@ -102,6 +102,7 @@ class ProblemCode(Enum):
     SECRET_EXPOSED = ("CFG-602", WARNING, "a secret can be read by everybody")
     FILE_MISSING = ("CFG-603", ERROR, "a file that is named does not exist or cannot be used")
     CONFIG_WRITABLE = ("CFG-604", WARNING, "everybody may change the configuration")
+    NO_SUCH_ACCOUNT = ("CFG-606", WARNING, "a user or group does not exist on this machine")
     SECRET_MALFORMED = ("CFG-605", ERROR, "a secret has not the form it must have")
 
     def __init__(self, id: str, severity: ProblemSeverity, meaning: str) -> None:
@@ -129,6 +130,19 @@ class Problem:
     @property
     def severity(self) -> ProblemSeverity:
         return self.code.severity
+
+    def as_values(self) -> dict[str, str | int]:
+        """For JSON."""
+        return {
+            "id": self.id,
+            "severity": self.severity.value,
+            "file": self.file,
+            "line": self.line,
+            "column": self.column,
+            "path": self.path,
+            "message": self.message,
+            "remedy": self.remedy,
+        }
 
     def __str__(self) -> str:
         warning = "warning: " if self.severity is WARNING else ""

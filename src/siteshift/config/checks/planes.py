@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
+from siteshift.config.checks.dns_values import record_fault
 from siteshift.config.checks.findings import At, Findings
 from siteshift.config.fields import split_host_port, split_listen
 from siteshift.config.model.enactors import (
@@ -121,7 +122,10 @@ def _zone(config: ConfigFile, enactor: EmbeddedDnsEnactor, path: Path, findings:
             findings.note(ProblemCode.DUPLICATE_NAME, place, message, "remove the record", below=[("services",)])
         if record.type in ("A", "AAAA"):
             fixed.add(name)
-            _record_address(record.type, record.value, (*path, "records", index, "value"), findings)
+        if wrong := record_fault(record.type, record.value):
+            value = (*path, "records", index, "value")
+            remedy = "write it as in a zone file (RFC 1035 §5)"
+            findings.note(ProblemCode.MALFORMED, value, wrong, remedy, depends=[(*path, "records", index, "type")])
     for index, name in enumerate(enactor.nameservers):
         if in_zone(name, enactor.zone) and name not in fixed | steered:
             message = f"the name server '{name}' lies in the zone, but has no address there"
@@ -134,16 +138,6 @@ def _absolute(name: str, zone: str) -> str:
     if name == "@":
         return zone
     return name.rstrip(".").lower() if name.endswith(".") else f"{name.lower()}.{zone}"
-
-
-def _record_address(kind: str, value: str, path: Path, findings: Findings) -> None:
-    try:
-        version: int = ipaddress.ip_address(value).version
-    except ValueError:
-        version = 0
-    if version != (4 if kind == "A" else 6):
-        message = f"`{value}` is not the value of an {kind} record"
-        findings.note(ProblemCode.MALFORMED, path, message, "write an address of that family")
 
 
 # HAProxy -----------------------------------------------------------------------------------------------------------
@@ -265,10 +259,10 @@ def _api(config: ConfigFile, findings: Findings) -> None:
         if (grant.user is None) == (grant.group is None):
             findings.note(ProblemCode.CONTRADICTION, here, "give `user` or `group`, and only one", below=[here])
     tls = config.api.tls
-    if tls is not None and tls.client_ca_file is None and not config.api.tokens:
-        message = "nobody could use the TLS listener: no client authority and no token"
+    if tls is not None and not config.api.tokens:
+        message = "nobody could use the TLS listener: a client certificate, too, has the role of the token owner it names"
         below: list[Path] = [("api",)]
-        remedy = "set `client_ca_file`, or add `tokens`"
+        remedy = "add `tokens`"
         findings.note(ProblemCode.CONTRADICTION, ("api", "tls"), message, remedy, below=below, at=At.KEY)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
+from siteshift.config.checks.dns_values import record_fault
 from siteshift.config.checks.findings import At, Findings
 from siteshift.config.model.probes import (
     CommandProbe,
+    DnsProbe,
     HttpProbe,
     HttpsAnchor,
     HttpsProbe,
@@ -74,6 +76,11 @@ def _template(service: ServiceEntry, template: ProbeEntry, path: Path, judge: Ju
             _payload(template, path, findings)
         case HttpsProbe() | JourneyProbe() | TlsProbe():
             _certificate(template.tls.verify, path, findings)
+        case DnsProbe():
+            for number, value in enumerate(template.expect):
+                if wrong := record_fault(template.type, value):
+                    remedy = "write it as in a zone file"
+                    findings.note(ProblemCode.MALFORMED, (*path, "expect", number), wrong, remedy, depends=[(*path, "type")])
     if isinstance(template, JourneyProbe):
         _variables(template, path, findings)
     if isinstance(template, CommandProbe):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import grp
+import pwd
+import ssl
 import stat
 from collections.abc import Iterator
 from pathlib import Path as FilePath
@@ -30,7 +33,9 @@ def check_surroundings(config: ConfigFile, findings: Findings, path: FilePath) -
             _secret(secret, place, findings)
     for place, name in _files(config):
         if not findings.tainted(place):
-            _file(name, place, findings)
+            _authorities(name, place, findings)
+    _server_certificate(config, findings)
+    _accounts(config, findings)
 
 
 def _own_file(path: FilePath, findings: Findings) -> None:
@@ -109,11 +114,10 @@ def _is_base64(raw: bytes) -> bool:
 
 
 def _files(config: ConfigFile) -> Iterator[tuple[Path, str]]:
+    """Files of authorities."""
     tls = config.api.tls
-    if tls is not None:
-        yield ("api", "tls", "certificate_file"), tls.certificate_file
-        if tls.client_ca_file is not None:
-            yield ("api", "tls", "client_ca_file"), tls.client_ca_file
+    if tls is not None and tls.client_ca_file is not None:
+        yield ("api", "tls", "client_ca_file"), tls.client_ca_file
     for path, section in _tls_sections(config):
         if section.ca_file is not None:
             yield (*path, "ca_file"), section.ca_file
@@ -130,11 +134,51 @@ def _tls_sections(config: ConfigFile) -> Iterator[tuple[Path, TlsSection]]:
                 yield ("anchors", listing, index, "tls"), anchor.tls
 
 
-def _file(name: str, path: Path, findings: Findings) -> None:
+def _authorities(name: str, path: Path, findings: Findings) -> None:
+    """A file of PEM certificates that OpenSSL takes."""
     try:
-        with FilePath(name).open("rb") as stream:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(name)
+    except OSError as error:  # ssl.SSLError is one
+        _unusable(name, error, path, findings)
+
+
+def _server_certificate(config: ConfigFile, findings: Findings) -> None:
+    """The certificate and its key belong together."""
+    tls, path = config.api.tls, ("api", "tls", "certificate_file")
+    if tls is None or findings.tainted(path) or findings.tainted(("api", "tls", "key")):
+        return
+    try:
+        with FilePath(tls.certificate_file).open("rb") as stream:
             stream.read(1)
+        key = tls.key.path()
+        if key is not None and key.is_file():
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.certificate_file, key, password=_no_password)
+    except SecretUnavailable:
+        return  # told beside the key
     except OSError as error:
+        _unusable(tls.certificate_file, error, path, findings)
+
+
+def _no_password() -> str:
+    """A node starts by itself: nobody is there to type."""
+    return ""
+
+
+def _unusable(name: str, error: OSError, path: Path, findings: Findings) -> None:
+    if isinstance(error, ssl.SSLError):
+        message, remedy = f"{name}: not usable as PEM ({error.reason or 'no certificate in it'})", "check its content"
+    else:
         message = f"{name}: {error.strerror or type(error).__name__}"
         remedy = "create it, or give the user of siteshift the right to read it"
-        findings.note(ProblemCode.FILE_MISSING, path, message, remedy)
+    findings.note(ProblemCode.FILE_MISSING, path, message, remedy)
+
+
+def _accounts(config: ConfigFile, findings: Findings) -> None:
+    users = {entry.pw_name for entry in pwd.getpwall()}
+    groups = {entry.gr_name for entry in grp.getgrall()}
+    for index, grant in enumerate(config.api.unix.grants):
+        for key, name, known in (("user", grant.user, users), ("group", grant.group, groups)):
+            if name is not None and not name.isdigit() and name not in known:
+                message = f"no {key} '{name}' on this machine"
+                place = ("api", "unix", "grants", index, key)
+                findings.note(ProblemCode.NO_SUCH_ACCOUNT, place, message, "create it, or correct the name")

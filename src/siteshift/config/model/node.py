@@ -72,7 +72,7 @@ class TlsApi(Strict):
     key: Secret = Field(examples=["file:/etc/siteshift/tls.key"])
     """The key, PEM; a file or a systemd credential."""
     client_ca_file: AbsolutePath | None = None
-    """Whose client certificates are accepted (mTLS); without it only tokens count."""
+    """Authority of client certificates (mTLS); a certificate has the role of the token owner its common name says."""
 
 
 class Token(Strict):

@@ -201,7 +201,7 @@ class DnsProbe(ProbeCommon):
     name: DnsName = Field(examples=["www.example.com"])
     type: ANSWER_TYPES = "A"
     expect: tuple[str, ...] = ()
-    """Values the answer must contain; empty: any answer."""
+    """No other value may be in the answer; empty: any answer passes."""
     twin: DnsTwin | None = None
 
 
