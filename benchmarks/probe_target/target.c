@@ -1,7 +1,8 @@
 /* A target for prober benchmarks: one epoll loop that answers every HTTP request with a small 200.
  *
  * Listens on 0.0.0.0:PORT, so every address of 127.0.0.0/8 is an endpoint. Keeps the connection for HTTP/1.1
- * unless the request says "Connection: close". Usage: target PORT; prints "ready" once it listens.
+ * unless the request says "Connection: close". "GET /served" answers with the number of requests so far.
+ * Usage: target PORT; prints "ready" once it listens.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -11,12 +12,27 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
-static const char keep[] = "HTTP/1.1 200 OK\r\nServer: target\r\nContent-Type: text/plain\r\n"
-                           "Content-Length: 3\r\nConnection: keep-alive\r\n\r\nok\n";
-static const char last[] = "HTTP/1.1 200 OK\r\nServer: target\r\nContent-Type: text/plain\r\n"
-                           "Content-Length: 3\r\nConnection: close\r\n\r\nok\n";
+static char keep[256], last[256];
+static int keep_size, last_size;
+
+/* Both replies with the present second in their Date header, as real servers have it. */
+static void refresh(void) {
+    static time_t shown;
+    time_t now = time(NULL);
+    if (now == shown)
+        return;
+    shown = now;
+    char date[64];
+    struct tm parts;
+    strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &parts));
+    const char *form = "HTTP/1.1 200 OK\r\nServer: target\r\nDate: %s\r\nContent-Type: text/plain\r\n"
+                       "Content-Length: 3\r\nConnection: %s\r\n\r\nok\n";
+    keep_size = snprintf(keep, sizeof keep, form, date, "keep-alive");
+    last_size = snprintf(last, sizeof last, form, date, "close");
+}
 
 int main(int argc, char **argv) {
     int port = argc > 1 ? atoi(argv[1]) : 0, one = 1;
@@ -32,9 +48,11 @@ int main(int argc, char **argv) {
     epoll_ctl(poll, EPOLL_CTL_ADD, listener, &wish);
     puts("ready");
     fflush(stdout);
-    char text[4096];
+    char text[4096], number[200];
+    long served = 0;
     for (;;) {
         int count = epoll_wait(poll, ready, 256, -1);
+        refresh();
         for (int i = 0; i < count; i++) {
             int peer = ready[i].data.fd;
             if (peer == listener) {
@@ -51,8 +69,20 @@ int main(int argc, char **argv) {
                 continue;
             }
             text[size] = 0;
+            served++;
+            if (!strncmp(text, "GET /served", 11)) {
+                char digits[32];
+                int digits_size = snprintf(digits, sizeof digits, "%ld", served);
+                int number_size = snprintf(number, sizeof number,
+                                           "HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
+                                           digits_size, digits);
+                if (send(peer, number, number_size, MSG_NOSIGNAL) != number_size)
+                    perror("send");
+                close(peer);
+                continue;
+            }
             int stay = strstr(text, "HTTP/1.1\r\n") && !strstr(text, "Connection: close");
-            if (send(peer, stay ? keep : last, stay ? sizeof keep - 1 : sizeof last - 1, MSG_NOSIGNAL) < 0 || !stay)
+            if (send(peer, stay ? keep : last, stay ? keep_size : last_size, MSG_NOSIGNAL) < 0 || !stay)
                 close(peer);
         }
     }

@@ -6,7 +6,6 @@ A run that finished leaves its deadline behind; it is dropped when its time come
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 
 from siteshift.adapters.probes.slot import Slot
 
@@ -30,13 +29,15 @@ class Deadlines:
         """The earliest deadline, of a finished run perhaps."""
         return min((line[0][0] for line in self._lines.values() if line), default=None)
 
-    def expired(self, now_us: int) -> Iterator[Slot]:
-        """The slots whose run is still pending at its deadline, each once."""
+    def expired(self, now_us: int) -> list[tuple[Slot, int]]:
+        """The slots whose run (given with it) is still pending at its deadline, each once."""
+        found: list[tuple[Slot, int]] = []
         for line in self._lines.values():
             while line and line[0][0] <= now_us:
                 _, slot, run = line.popleft()
                 if slot.pending and slot.run == run:
-                    yield slot
+                    found.append((slot, run))
+        return found
 
     def tidy(self) -> None:
         """Forget lengths that nothing uses any more."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import select
 from collections.abc import Callable
+from enum import Enum
 
 EDGE_IN_OUT = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 EDGE_IN = select.EPOLLIN | select.EPOLLET
@@ -25,16 +26,34 @@ BATCH_EVENTS = 128
 Handler = Callable[[int], None]
 
 
+class Attention(Enum):
+    """When answers are heard."""
+
+    AT_ONCE = "at once"
+    WHEN_ASKED = "when asked"
+
+
 class Poller:
     """Calls a handler with the epoll events of its descriptor. An exception of a handler stays with that handler."""
 
-    __slots__ = ("_epoll", "_handlers", "_loop")
+    __slots__ = ("_attention", "_epoll", "_handlers", "_loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._epoll = select.epoll()
         self._handlers: dict[int, Handler] = {}
-        loop.add_reader(self._epoll.fileno(), self.drain)
+        self._attention = Attention.WHEN_ASKED
+        self.attend(Attention.AT_ONCE)
+
+    def attend(self, how: Attention) -> None:
+        """Be woken by each answer, or leave it to the owner to call `drain_all`."""
+        if how is self._attention:
+            return
+        self._attention = how
+        if how is Attention.AT_ONCE:
+            self._loop.add_reader(self._epoll.fileno(), self.drain)
+        else:
+            self._loop.remove_reader(self._epoll.fileno())
 
     def watch(self, descriptor: int, events: int, handler: Handler) -> None:
         """Call ``handler`` on ``events`` until `forget`. Raises OSError."""
@@ -45,10 +64,16 @@ class Poller:
         """The descriptor is about to be closed (which takes it out of the kernel's set)."""
         self._handlers.pop(descriptor, None)
 
-    def drain(self) -> None:
-        """Handle what is ready now, at most one batch."""
+    def drain_all(self) -> None:
+        """Handle everything that is ready by now."""
+        while self.drain() == BATCH_EVENTS:
+            pass
+
+    def drain(self) -> int:
+        """Handle what is ready now, at most one batch; how many events that were."""
         handlers = self._handlers
-        for descriptor, events in self._epoll.poll(0, BATCH_EVENTS):
+        ready = self._epoll.poll(0, BATCH_EVENTS)
+        for descriptor, events in ready:
             handler = handlers.get(descriptor)
             if handler is None:
                 continue
@@ -56,8 +81,9 @@ class Poller:
                 handler(events)
             except Exception as problem:  # an edge is reported once: the others of the batch must still be handled
                 self._loop.call_exception_handler({"message": "a probe's handler failed", "exception": problem})
+        return len(ready)
 
     def close(self) -> None:
-        self._loop.remove_reader(self._epoll.fileno())
+        self.attend(Attention.WHEN_ASKED)
         self._epoll.close()
         self._handlers.clear()

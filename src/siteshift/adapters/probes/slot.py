@@ -40,6 +40,7 @@ class Carrier(Protocol):
 
 class Slot(Entry):
     """One probe. At most one run is pending. ``spoken``: the present run has had its early verdict.
+    ``watched``: its stopwatch still runs.
     ``must_fail``: this is the twin of a probe."""
 
     __slots__ = (
@@ -47,12 +48,14 @@ class Slot(Entry):
         "must_fail",
         "pending",
         "run",
+        "slo_us",
         "spec",
         "spoken",
         "started_ms",
         "started_us",
         "stopwatch_us",
         "timeout_us",
+        "watched",
     )
 
     def __init__(self, spec: ProbeSpec) -> None:
@@ -66,8 +69,10 @@ class Slot(Entry):
         self.must_fail = False
         self.timeout_us = spec.timeout_ms * 1_000
         self.stopwatch_us = spec.stopwatch_ms * 1_000
+        self.slo_us = spec.slo_latency_ms * 1_000
         self.pending = False
         self.spoken = False
+        self.watched = False
         self.run = 0
         self.started_us = 0
         self.started_ms = 0
