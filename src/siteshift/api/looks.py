@@ -104,14 +104,14 @@ class Looks:
         }
 
     async def read_journal(self, request: web.Request) -> web.Response:
-        """Entries in order, at most a thousand a page; ``next_since_ms`` and ``after`` go on."""
+        """Entries in order, at most a thousand a page; ``after`` goes on. ``kind`` chooses, ``without`` leaves out."""
         since_ms, until_ms = _number(request, "since_ms") or 0, _number(request, "until_ms")
         after = _number(request, "after") or 0
         limit = min(_number(request, "limit") or JOURNAL_PAGE, JOURNAL_PAGE)
-        kinds = set(request.query.getall("kind", []))
+        kinds, without = set(request.query.getall("kind", [])), set(request.query.getall("without", []))
         rows: list[dict[str, Any]] = []
         async for entry in self.journal.read(since_ms=since_ms, until_ms=until_ms):
-            if entry.sequence <= after or (kinds and entry.kind not in kinds):
+            if entry.sequence <= after or (kinds and entry.kind not in kinds) or entry.kind in without:
                 continue
             rows.append(entry_document(entry))
             if len(rows) >= limit:

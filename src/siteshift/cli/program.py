@@ -2,18 +2,61 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from siteshift.cli import lab, run
+from siteshift.cli import approvals, config, journal, looks, moves, overrides, run, top
+from siteshift.cli.reach import Wish
+from siteshift.cli.session import Ca, Json, Session, Socket, TokenFile, Url
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Keep services up when a datacentre fails.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Keep services up when a datacentre fails.",
+)
 app.command("run")(run.run)
-app.add_typer(lab.app, name="lab")
+app.add_typer(config.app, name="config")
+app.command("status")(looks.status)
+app.command("top")(top.top)
+app.command("why")(looks.why)
+app.command("plan")(looks.plan)
+app.command("drain")(moves.drain)
+app.command("undrain")(moves.undrain)
+app.command("depool")(moves.depool)
+app.command("pool")(moves.pool)
+app.add_typer(overrides.app, name="override")
+app.command("freeze")(overrides.freeze)
+app.command("unfreeze")(overrides.unfreeze)
+app.command("approve")(approvals.approve)
+app.command("ack")(approvals.ack)
+app.add_typer(approvals.switch, name="switch")
+app.command("fate")(looks.fate)
+app.add_typer(journal.app, name="journal")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(version("siteshift"))
+        raise typer.Exit
 
 
 @app.callback()
-def _root() -> None:
+def _root(
+    ctx: typer.Context,
+    socket: Socket = None,
+    url: Url = None,
+    token_file: TokenFile = None,
+    ca: Ca = None,
+    json: Json = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
     """Keep services up when a datacentre fails."""
+    del version
+    ctx.obj = Session(wish=Wish(socket=socket, url=url, token_file=token_file, ca=ca), is_json=json)
 
 
 def main() -> None:

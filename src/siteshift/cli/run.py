@@ -7,20 +7,28 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import uvloop
-from rich.console import Console
 
-from siteshift.app.daemon import serve
-from siteshift.errors import SiteshiftError
+from siteshift.cli.exits import ExitCode, unusable_configuration
+from siteshift.cli.reach import CONFIG
+from siteshift.cli.session import Session, command
 
-CONFIG = Path("/etc/siteshift/siteshift.yaml")
+File = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
 
 
-def run(config: Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")] = CONFIG) -> None:
-    """Run a node until it is told to stop."""
+@command
+def run(session: Session, config: File = CONFIG) -> None:
+    """Run a node until it is told to stop.
+
+    A configuration with errors ends with exit code 2 and every problem: a service manager need not try again.
+    """
+    import uvloop
+
+    from siteshift.app.daemon import serve
+    from siteshift.config import ConfigError
+
+    del session
     try:
         report = uvloop.run(serve(config, version=version("siteshift")))
-    except SiteshiftError as error:
-        Console(stderr=True, highlight=False).print(str(error), markup=False)
-        raise typer.Exit(1) from error
-    raise typer.Exit(1 if report.failed else 0)
+    except ConfigError as error:
+        raise unusable_configuration(str(error)) from error
+    raise typer.Exit(ExitCode.FAILED if report.failed else ExitCode.DONE)

@@ -1,0 +1,190 @@
+"""Asking for something to be done: look first, show what it means, let the person decide, then ask.
+
+A digest binds an approval to the plan that was on the screen (law 13). So it is sent only by somebody who approves:
+given with ``--digest``, or after a yes to a plan that needs approval. ``--yes`` spares the question, never the approval.
+"""
+
+from __future__ import annotations
+
+import shlex
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import typer
+from rich.console import RenderableType
+from rich.text import Text
+
+from siteshift.cli.exits import Document, ExitCode, Failure, exit_code_of, usage
+from siteshift.cli.figures import GOOD
+from siteshift.cli.session import Session
+from siteshift.cli.show_findings import finding_lines, override_line
+from siteshift.cli.show_plan import plan_renderables
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """One request. ``words`` are the command line that makes it, to tell how to repeat it; ``done`` is said when granted."""
+
+    path: str
+    body: Document
+    words: tuple[str, ...]
+    done: str
+    moves: bool = False
+    """Whether traffic moves, so that a person should see the plan and say yes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How to go about it: only look, without questions, with which approval."""
+
+    dry_run: bool = False
+    yes: bool = False
+    digest: str | None = None
+
+
+def carry_out(session: Session, act: Act, manner: Manner) -> Document:
+    """Do it, or raise the `Failure` that says why not. The granted answer is shown and returned."""
+    body = {**act.body, **({"digest": manner.digest} if manner.digest else {})}
+    if manner.dry_run:
+        return _only_look(session, act, body)
+    if act.moves:
+        looked = session.client.post(act.path, {**body, "dry_run": True})
+        _stop_unless_granted(session, act, looked, manner)
+        digest = _decide(session, act, looked, manner)
+        body |= {"digest": digest} if digest else {}
+    key = str(uuid.uuid4())
+    try:
+        answer = session.client.post(act.path, body, key=key)
+    except Failure as failure:
+        raise _explained(session, act, failure) from failure
+    session.show(answer, list(_granted(act, answer)))
+    return answer
+
+
+def _only_look(session: Session, act: Act, body: Document) -> Document:
+    """``--dry-run``: what it would mean, with the exit code it would have."""
+    looked = session.client.post(act.path, {**body, "dry_run": True})
+    if session.is_json:
+        session.print_json(looked)
+    else:
+        for entry in _plan_and_findings(looked):
+            session.out.print(entry)
+    code = _code_of(looked)
+    if code is not ExitCode.DONE:
+        session.say(f"dry run: nothing was changed; it would be {_verdict(code)}")
+        raise typer.Exit(code)
+    session.say("dry run: nothing was changed; it would be granted")
+    return looked
+
+
+def _code_of(answer: Document) -> ExitCode:
+    status = {"allowed": 200, "needs_approval": 409, "refused": 422}[answer["severity"]]
+    grave = [entry["code"] for entry in answer["findings"] if entry["severity"] == answer["severity"]]
+    return ExitCode.DONE if status == 200 else exit_code_of(status, grave[0] if grave else "")
+
+
+def _verdict(code: ExitCode) -> str:
+    return "held until it is approved" if code is ExitCode.NEEDS_APPROVAL else "refused"
+
+
+def _plan_and_findings(answer: Document) -> Iterator[RenderableType]:
+    """The plans with their findings as they count for this request; an answer without a plan has findings alone."""
+    for plan in answer["plans"]:
+        yield from plan_renderables({**plan, "findings": answer["findings"] or plan["findings"]})
+    if not answer["plans"]:
+        yield from finding_lines(answer["findings"])
+
+
+def _stop_unless_granted(session: Session, act: Act, looked: Document, manner: Manner) -> None:
+    """Show the plan. Raises `Failure` when it is refused, or needs an approval that cannot be given here."""
+    if not session.is_json:
+        for entry in _plan_and_findings(looked):
+            session.out.print(entry)
+    code = _code_of(looked)
+    if code is ExitCode.NEEDS_APPROVAL and not (session.can_ask and not manner.digest and _approvers(looked) == 1):
+        raise _needs_approval(act, looked, manner.digest)
+    if code not in (ExitCode.DONE, ExitCode.NEEDS_APPROVAL):
+        raise _refused(looked)
+
+
+def _decide(session: Session, act: Act, looked: Document, manner: Manner) -> str | None:
+    """Ask the person; the digest when he approves by his yes. Raises `Failure` when there is nobody to ask."""
+    if _code_of(looked) is ExitCode.NEEDS_APPROVAL:
+        digest: str = looked["plans"][0]["digest"]
+        if typer.confirm(f"This needs approval. Approve plan {digest} and go on?", err=True):
+            return digest
+        raise Failure(ExitCode.FAILED, "nothing was changed")
+    if manner.yes or manner.digest:
+        return None
+    if not session.can_ask:
+        raise usage("there is no terminal to ask on", f"Look at the plan with --dry-run, then: {_again(act, '--yes')}")
+    if not typer.confirm("Go on?", err=True):
+        raise Failure(ExitCode.FAILED, "nothing was changed")
+    return None
+
+
+def _explained(session: Session, act: Act, failure: Failure) -> Failure:
+    """A failure of the request itself; where the plan changed since it was shown, the new one is shown."""
+    document = failure.document
+    if "severity" not in document:
+        return failure
+    if not session.is_json:
+        for entry in _plan_and_findings(document):
+            session.out.print(entry)
+    if failure.exit_code is ExitCode.NEEDS_APPROVAL:
+        return _needs_approval(act, document, act.body.get("digest"))
+    return _refused(document)
+
+
+def _refused(answer: Document) -> Failure:
+    grave = [entry for entry in answer["findings"] if entry["severity"] == "refused"]
+    codes = ", ".join(dict.fromkeys(entry["code"] for entry in grave))
+    code = exit_code_of(422, grave[0]["code"] if grave else "")
+    document = {**answer, "title": "refused by a rule", "code": codes}
+    remedy = ""
+    if "STALE_DIGEST" in codes and answer["plans"]:
+        remedy = f"The plan of now is {answer['plans'][0]['digest']}; give that digest once it is as you want it."
+    return Failure(code, f"refused by a rule: {codes}; nothing was changed", remedy=remedy, document=document)
+
+
+def _approvers(answer: Document) -> int:
+    """How many persons lift everything that needs approval; 0: nobody can."""
+    open_ones = [entry for entry in answer["findings"] if entry["severity"] == "needs_approval"]
+    needed = [int(entry["numbers"].get("approvers_needed", 0)) for entry in open_ones]
+    return 0 if not needed or 0 in needed else max(needed)
+
+
+def _needs_approval(act: Act, answer: Document, given: str | None) -> Failure:
+    """Who must do what, in commands."""
+    codes = ", ".join(dict.fromkeys(e["code"] for e in answer["findings"] if e["severity"] == "needs_approval"))
+    document = {**answer, "title": "needs approval", "code": codes}
+    text = f"needs approval: {codes}; nothing was changed"
+    needed = _approvers(answer)
+    if not answer["plans"] or needed == 0:
+        return Failure(ExitCode.NEEDS_APPROVAL, text, remedy="See above what lifts it.", document=document)
+    digest = answer["plans"][0]["digest"]
+    again = _again(act, "--digest", digest)
+    others = needed - 1
+    if others == 0:
+        remedy = f"To approve it yourself, as one who looked at the plan:\n    {again}"
+    else:
+        who = "another person" if others == 1 else f"{others} other persons"
+        still = "still " if given else ""
+        remedy = f"{still}{who} with the role approver must run, each signed in as himself:\n    siteshift approve {digest}\n"
+        remedy += f"and you, within 15 minutes:\n    {again}"
+        remedy = remedy[0].upper() + remedy[1:]
+    return Failure(ExitCode.NEEDS_APPROVAL, text, remedy=remedy, document=document)
+
+
+def _again(act: Act, *more: str) -> str:
+    """The command line that repeats the request."""
+    return shlex.join(("siteshift", *act.words, *more))
+
+
+def _granted(act: Act, answer: Document) -> Iterator[RenderableType]:
+    if not act.moves:
+        yield from _plan_and_findings(answer) if answer.get("plans") else ()
+    yield Text(act.done, style=GOOD)
+    if answer.get("override"):
+        yield override_line(answer["override"])

@@ -1,0 +1,94 @@
+"""How a command ends: the exit codes, and failures that say what to do next."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+from siteshift.errors import SiteshiftError
+
+Document = dict[str, Any]
+
+
+class ExitCode(IntEnum):
+    """What a script can rely on. 6 is kept for a replay that missed its criteria."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    REFUSED = 3
+    NEEDS_APPROVAL = 4
+    UNREACHABLE = 5
+
+
+MEANING = {
+    ExitCode.DONE: "done",
+    ExitCode.FAILED: "failed",
+    ExitCode.USAGE: "the command line, a request or the configuration is wrong",
+    ExitCode.REFUSED: "refused by a rule; its code is printed",
+    ExitCode.NEEDS_APPROVAL: "needs approval; who has to approve what is printed",
+    ExitCode.UNREACHABLE: "the node cannot be reached, does not lead, or did not answer in time",
+}
+
+
+class Failure(SiteshiftError):
+    """A command that did not do what was asked. ``remedy`` is what to do next; ``document`` is for ``--json``."""
+
+    def __init__(self, exit_code: ExitCode, text: str, *, remedy: str = "", document: Document | None = None) -> None:
+        self.exit_code = exit_code
+        self.text = text
+        self.remedy = remedy
+        self.document = document if document is not None else {"title": text}
+        super().__init__(text)
+
+
+def usage(text: str, remedy: str = "") -> Failure:
+    """The command line is wrong."""
+    return Failure(ExitCode.USAGE, text, remedy=remedy)
+
+
+_BY_STATUS = {
+    400: ExitCode.USAGE,
+    401: ExitCode.FAILED,
+    403: ExitCode.FAILED,
+    409: ExitCode.NEEDS_APPROVAL,
+    422: ExitCode.REFUSED,
+    504: ExitCode.UNREACHABLE,
+}
+_BY_CODE = {"NOT_LEADER": ExitCode.UNREACHABLE, "UNKNOWN_NAME": ExitCode.REFUSED}
+
+_REMEDIES = {
+    401: "On this machine use the Unix socket (--socket); from elsewhere give a token of the configuration's "
+    "`api.tokens` with --token-file.",
+    403: "Ask somebody whose role allows it, or have the role raised in the configuration (`api.tokens`, "
+    "`api.unix.grants`).",
+    504: "It is not known whether the request counts. Look before asking again: `siteshift override list`, "
+    "`siteshift journal tail --kind answer`.",
+}
+
+
+def exit_code_of(status: int, code: str) -> ExitCode:
+    """The exit code for a problem document."""
+    return _BY_CODE.get(code) or _BY_STATUS.get(status, ExitCode.FAILED)
+
+
+def problem_failure(status: int, document: Document) -> Failure:
+    """The failure a problem document stands for (RFC 9457)."""
+    code = str(document.get("code", f"HTTP_{status}"))
+    text = ": ".join(part for part in (document.get("title"), document.get("detail")) if part)
+    return Failure(
+        exit_code_of(status, code),
+        f"{code}: {text}" if text else code,
+        remedy=_REMEDIES.get(status, ""),
+        document=document,
+    )
+
+
+def unusable_configuration(problems: str) -> Failure:
+    """Every problem of a configuration that cannot be used."""
+    return Failure(
+        ExitCode.USAGE,
+        problems,
+        remedy="Nothing was started or changed. Correct the file; `siteshift config check FILE` looks at it again.",
+        document={"title": "the configuration cannot be used", "problems": problems.splitlines()},
+    )

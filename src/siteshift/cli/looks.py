@@ -1,0 +1,74 @@
+"""``status``, ``why``, ``plan``, ``fate``: looking, never changing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+from rich.console import RenderableType
+from rich.text import Text
+
+from siteshift.cli.exits import Document, usage
+from siteshift.cli.figures import BAD, QUIET
+from siteshift.cli.moves import Site
+from siteshift.cli.session import Session, node_command
+from siteshift.cli.show_plan import plan_renderables
+from siteshift.cli.show_status import status_renderables
+from siteshift.cli.times import instant_text, local_now, parse_instant_ms
+
+
+@node_command
+def status(session: Session) -> None:
+    """Everything on one page: shares desired, actual and seen, what stands in the way, what people forced."""
+    document = session.client.get("/v1/status")
+    session.show(document, list(status_renderables(document)))
+
+
+At = Annotated[
+    str | None, typer.Option("--at", help="At a past instant: ISO 8601, HH:MM or HH:MM:SS today, or -5m.", metavar="TIME")
+]
+
+
+@node_command
+def why(session: Session, site: Site, at: At = None) -> None:
+    """Why a site gets what it gets: what was seen, what it amounts to, what stands in the way."""
+    at_ms: int | None = None
+    if at is not None:
+        try:
+            at_ms = parse_instant_ms(at, local_now())
+        except ValueError as error:
+            raise usage(f"--at: {error}") from error
+    document = session.client.get(f"/v1/why/{site}", {"at_ms": at_ms} if at_ms is not None else None)
+    session.show(document, list(_why_lines(document)))
+
+
+def _why_lines(document: Document) -> Iterator[RenderableType]:
+    yield Text(f"{document['site']} at {instant_text(document['at_ms'])}", style="bold")
+    if not document["services"]:
+        yield Text("the record says nothing about this site at or before that instant")
+    belief = document.get("belief") or {}
+    for entry in document.get("diagnoses", belief.get("diagnoses", ())):
+        if entry["site"] in (None, document["site"]):
+            yield Text.assemble((entry["code"], BAD), f": {entry['reason']}")
+    for service, said in document["services"].items():
+        since = f"  (since {instant_text(said['since_ms'])}, generation {said['generation']})" if "since_ms" in said else ""
+        yield Text.assemble((service, "bold"), (since, QUIET))
+        for line in said["lines"]:
+            yield Text(f"  {line.strip().rstrip(':,')}")
+
+
+@node_command
+def plan(session: Session) -> None:
+    """What is under way or waits for a person, to its end."""
+    document = session.client.get("/v1/plan")
+    found = document["plan"]
+    session.show(document, list(plan_renderables(found)) if found else [Text("nothing is under way and nothing waits")])
+
+
+@node_command
+def fate(session: Session) -> None:
+    """What stands in one site only although leaving that site needs it (law 17)."""
+    document = session.client.get("/v1/fate")
+    lonely = [Text(f"lost with its site: {entry}", style=BAD) for entry in document["lonely"]]
+    session.show(document, lonely or [Text("nothing that is needed to leave a site lives only in that site")])

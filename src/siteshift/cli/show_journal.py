@@ -1,0 +1,117 @@
+"""A line of the journal, and of the event stream, for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+
+from rich.text import Text
+
+from siteshift.cli.exits import Document
+from siteshift.cli.figures import BAD, QUIET, WATCH, percent
+from siteshift.cli.times import clock_text, instant_text
+
+LONGEST = 400
+
+_GRAVE = frozenset({"violation", "reload_refused", "store_set_aside", "dropped"})
+
+
+def entry_text(entry: Document) -> Text:
+    """One entry of the record: when, which, what."""
+    text = Text(f"{instant_text(entry['at_ms'])}{clock_text(entry['at_ms'])[-4:]} ", style=QUIET)
+    text.append(f"#{entry['sequence']} ", style=QUIET)
+    text.append(f"{entry['kind']}", style=_style(entry))
+    text.append(f"  {sentence(entry)}", style="")
+    return text
+
+
+def event_text(message: Document) -> Text:
+    """One message of the event stream: like an entry, without a place in the record."""
+    at = clock_text(message["at_ms"]) if "at_ms" in message else " " * 12
+    text = Text(f"{at}  ", style=QUIET)
+    text.append(str(message["kind"]), style=_style(message))
+    text.append(f"  {sentence(message)}", style="")
+    return text
+
+
+def _style(entry: Document) -> str:
+    return BAD if entry["kind"] in _GRAVE else WATCH if entry["kind"] in ("life", "decision") else ""
+
+
+def sentence(entry: Document) -> str:
+    """What an entry says. A kind nobody wrote a sentence for shows its data."""
+    data = entry["data"]
+    write = _SENTENCES.get(entry["kind"])
+    if write is not None:
+        try:
+            return write(data)
+        except (KeyError, TypeError, AttributeError):  # written by another version: show what there is
+            pass
+    text = json.dumps(data, ensure_ascii=False, separators=(", ", ": "))
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)} characters; whole with --json)"
+
+
+def _life(data: Document) -> str:
+    because = f", because {data['because']}" if data.get("because") else ""
+    return f"{data['service']}/{data['site']}: {data['from']} → {data['to']}{because}"
+
+
+def _decision(data: Document) -> str:
+    parts = [
+        f"{entry['service']} ({entry['cause']}): " + ", ".join(f"{site} {percent(bp)}" for site, bp in entry["after_bp"].items())
+        for entry in data["services"]
+    ]
+    return f"generation {data['generation']}: {'; '.join(parts)}"
+
+
+def _belief(data: Document) -> str:
+    said = [f"{e['code']} {e['member'] or e['site'] or e['service'] or ''}: {e['reason']}" for e in data["diagnoses"]]
+    return "blind" if data["blind"] else "; ".join(said) or "nothing is wrong"
+
+
+def _answer(data: Document) -> str:
+    why = f" ({data['reason']})" if data["reason"] else ""
+    codes = ", ".join(entry["code"] for entry in data["findings"])
+    override = f", override {data['override']}" if data["override"] else ""
+    verdict = f"{data['severity'].replace('_', ' ')}{override}{f' [{codes}]' if codes else ''}"
+    return f"{data['person']} asked {data['request']}{why}: {verdict}"
+
+
+def _findings(data: Document) -> str:
+    said = "; ".join(f"{entry['severity'].replace('_', ' ')} {entry['code']}: {entry['text']}" for entry in data["findings"])
+    return f"{data['service']}: {said or 'nothing stands in the way'}"
+
+
+def _why(data: Document) -> str:
+    return f"{data['service']}/{data['site']}: {' | '.join(str(line).strip() for line in data['lines'])}"
+
+
+def _standby(data: Document) -> str:
+    why = f": {data['why']}" if data.get("why") else ""
+    return f"{data['member']} is {data['phase']}{why}"
+
+
+def _enacted(data: Document) -> str:
+    detail = f": {data['detail']}" if data.get("detail") else ""
+    return f"{data['enactor']}: generation {data['generation']} {data['outcome']}{detail}"
+
+
+_SENTENCES: Mapping[str, Callable[[Document], str]] = {
+    "life": _life,
+    "decision": _decision,
+    "belief": _belief,
+    "answer": _answer,
+    "findings": _findings,
+    "why": _why,
+    "standby": _standby,
+    "enacted": _enacted,
+    "started": lambda data: f"{data['node']} with configuration {data['setup']}",
+    "setup": lambda data: f"configuration {data['digest']}",
+    "fresh": lambda data: f"has seen enough after {data['after_ms']} ms",
+    "term": lambda data: f"term {data['term']}",
+    "notice": lambda data: f"{data['code']}: {data['text']}",
+    "violation": lambda data: f"law {data['law']} broken: {data['text']}",
+    "reload": lambda data: f"configuration {data['digest']}: {len(data['changes'])} changes",
+    "input": lambda data: str(data["event"]["type"]),
+    "override_expired": lambda data: f"{data['id']} ({data['kind']}) of {data['owner']}",
+}

@@ -1,0 +1,99 @@
+"""A plan on the screen: shares before and after, load against capacity, steps, waits and rules, in 100 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from siteshift.cli.exits import Document
+from siteshift.cli.figures import BAD, GOOD, QUIET, WATCH, percent
+from siteshift.cli.show_findings import finding_lines
+from siteshift.cli.times import span_text
+
+FULL_PM, NEAR_PM = 1_000, 900
+"""Beyond capacity, and beyond the default limit of utilisation."""
+
+
+def plan_renderables(plan: Document) -> Iterator[RenderableType]:
+    """Everything a person should see before saying yes."""
+    if not plan["steps"]:
+        yield Text("nothing would move: the steering already is as wanted")
+        yield from finding_lines(plan["findings"])
+        return
+    yield Text(f"plan {plan['digest']}  cause: {plan['cause']}, of {', '.join(plan['services'])}", style="bold")
+    yield _shares(plan)
+    yield _steps(plan)
+    tail, whole = span_text(plan["ttl_tail_ms"]), span_text(plan["expected_ms"])
+    yield Text(f"Old answers live on for up to {tail}. The whole is expected to take {whole}.")
+    if plan["findings"]:
+        yield Text("Rules touched:")
+    yield from finding_lines(plan["findings"])
+
+
+def _shares(plan: Document) -> Table:
+    table = Table(box=None, pad_edge=False, header_style=QUIET, title_justify="left")
+    for heading in ("service", "site", "share now", "then", "rps now", "then", "capacity", "used then"):
+        table.add_column(heading, justify="left" if heading in ("service", "site") else "right", no_wrap=heading != "service")
+    loads = {(entry["service"], entry["site"]): entry for entry in plan["loads"]}
+    for service in plan["services"]:
+        for site, after_bp in plan["after_bp"][service].items():
+            load = loads.get((service, site))
+            if load is None:
+                continue
+            before_bp = plan["before_bp"][service].get(site, 0)
+            table.add_row(
+                service,
+                site,
+                percent(before_bp),
+                Text(percent(after_bp), style="" if after_bp == before_bp else "bold"),
+                str(load["before_rps"]),
+                str(load["after_rps"]),
+                str(load["capacity_rps"]),
+                _used(load),
+            )
+        if shed_bp := plan["shed_bp"].get(service, 0):
+            table.add_row(service, Text("(shed)", style=BAD), "", Text(percent(shed_bp), style=BAD), "", "", "", "")
+    return table
+
+
+def _used(load: Document) -> Text:
+    if not load["capacity_rps"]:
+        return Text("no capacity", style=BAD) if load["after_rps"] else Text("-")
+    used_pm = load["utilisation_pm"]
+    style = BAD if used_pm > FULL_PM else WATCH if used_pm > NEAR_PM else GOOD
+    return Text(f"{used_pm / 10:.0f} %{' !' if used_pm > FULL_PM else ''}", style=style)
+
+
+def _steps(plan: Document) -> Table:
+    table = Table(box=None, pad_edge=False, header_style=QUIET)
+    table.add_column("", justify="right")
+    table.add_column("step", no_wrap=True)
+    several = len(plan["services"]) > 1
+    if several:
+        table.add_column("service")
+    table.add_column("what", ratio=1, overflow="fold")
+    table.add_column("wait", justify="right", no_wrap=True)
+    table.add_column("done when", ratio=1)
+    for number, step in enumerate(plan["steps"], 1):
+        row = [str(number), step["kind"].replace("_", " ")]
+        row += [step["service"]] if several else []
+        wait = span_text(step["wait_ms"]) if step["wait_ms"] else ""
+        table.add_row(*row, _what(step), wait, step["postcondition"])
+    return table
+
+
+def _what(step: Document) -> str:
+    changes = [
+        f"{site} {percent(step['before_bp'].get(site, 0))} → {percent(after_bp)}"
+        for site, after_bp in step["after_bp"].items()
+        if after_bp != step["before_bp"].get(site, 0)
+    ]
+    return ", ".join(changes or (_short(member) for member in step["members"]))
+
+
+def _short(member: str) -> str:
+    """``shop/gasan/gs1`` as ``gasan/gs1``: the service stands beside it or in the heading."""
+    return member.partition("/")[2] or member
