@@ -9,6 +9,13 @@ from siteshift.config.model.root import ConfigFile
 from siteshift.config.model.topology import ServiceEntry
 from siteshift.config.problem import Path, ProblemCode
 
+REMEDIES = {
+    ProblemCode.DUPLICATE_ID: "rename one",
+    ProblemCode.DUPLICATE_ADDRESS: "correct one of them",
+    ProblemCode.DUPLICATE_NAME: "give it to one service only",
+    ProblemCode.SITE_TWICE: "put all members of a site into one pool",
+}
+
 
 def check_identities(config: ConfigFile, findings: Findings) -> None:
     """Duplicates of any kind."""
@@ -40,7 +47,7 @@ def _unique(findings: Findings, code: ProblemCode, entries: Iterable[tuple[Path,
             continue
         if name in seen:
             first = seen[name]
-            findings.note(code, path, f"{kind} '{name}' is there already, in line {findings.line(first)}", "rename one")
+            findings.note(code, path, f"{kind} '{name}' is there already, in line {findings.line(first)}", REMEDIES[code])
         else:
             seen[name] = path
 

@@ -162,16 +162,20 @@ def _circle(start: str, needs: Mapping[str, tuple[str, ...]]) -> list[str]:
 
 
 def _unused(config: ConfigFile, findings: Findings) -> None:
+    """Not said while a reference leads nowhere: it may have meant what looks unused."""
     pools = [pool for service in config.services for pool in service.pools]
-    drivers = {member.standby_driver for pool in pools for member in pool.members}
+    drivers = {member.standby_driver for pool in pools for member in pool.members} - {None}
     sites = {pool.site for pool in pools}
-    for index, driver in enumerate(config.standby_drivers):
-        if driver.id not in drivers:
-            path: Path = ("standby_drivers", index, "id")
-            remedy = "name it as `standby_driver` of a member, or remove it"
-            findings.note(ProblemCode.UNUSED, path, f"no member uses the driver '{driver.id}'", remedy, below=[("services",)])
-    for index, site in enumerate(config.sites):
-        if site.id not in sites:
-            path = ("sites", index, "id")
-            remedy = "give a service a pool there, or remove the site"
-            findings.note(ProblemCode.UNUSED, path, f"no service has a pool at '{site.id}'", remedy, below=[("services",)])
+    below: list[Path] = [("services",)]
+    if drivers <= {driver.id for driver in config.standby_drivers}:
+        for index, driver in enumerate(config.standby_drivers):
+            if driver.id not in drivers:
+                message = f"no member uses the driver '{driver.id}'"
+                remedy = "name it as `standby_driver` of a member, or remove it"
+                findings.note(ProblemCode.UNUSED, ("standby_drivers", index, "id"), message, remedy, below=below)
+    if sites <= {site.id for site in config.sites}:
+        for index, site in enumerate(config.sites):
+            if site.id not in sites:
+                message = f"no service has a pool at '{site.id}'"
+                remedy = "give a service a pool there, or remove the site"
+                findings.note(ProblemCode.UNUSED, ("sites", index, "id"), message, remedy, below=below)
