@@ -10,6 +10,7 @@ from siteshift.core.decide.demand import ServiceAllocation
 from siteshift.core.decide.finding import Finding, finding, verdict
 from siteshift.core.decide.gate import examine
 from siteshift.core.decide.life import AWAY, Signal
+from siteshift.core.decide.plan import Plan
 from siteshift.core.decide.proposal import Cause, GateContext, Move, Proposal
 from siteshift.core.decide.ramp import next_shares
 from siteshift.core.decide.situation import Situation
@@ -64,7 +65,9 @@ def cause_of(situation: Situation, target: Target) -> Cause:
     """On whose account the shares should change."""
     current = situation.current
     losing = [s for s, bp in current.shares_bp.items() if target.shares_bp.get(s, 0) < bp]
+    gaining = [s for s, bp in target.shares_bp.items() if current.shares_bp.get(s, 0) < bp]
     was_shed = current.shed_at is not None and current.shed_bp > target.shed_bp
+    was_shed = was_shed and not any(situation.tracks[site].life is SiteLife.RETURNING for site in gaining)
     if any(situation.is_dead(site) and situation.away(site) for site in losing) or was_shed:
         return Cause.DEAD
     if situation.forced.shares_bp is not None or any(site in situation.forced.drained_sites for site in losing):
@@ -170,14 +173,14 @@ def _undo(draft: Draft, situation: Situation) -> tuple[ServiceSteering, Cause, t
 
 
 def proposal_for(situation: Situation, after: ServiceSteering, cause: Cause, end: ServiceSteering) -> Proposal:
-    """What the gate is asked. An approval covers steps towards exactly the end that was approved (law 13)."""
+    """What the gate is asked. An approval covers what lies between here and the end that was approved (law 13)."""
     motion = situation.motion
     approved_digest: str | None = None
     approved_by: tuple[str, ...] = ()
     if motion.approved is not None:
-        is_same_end = dict(motion.approved.after.get(situation.service.id, {})) == dict(end.shares_bp)
-        approved_digest = motion.approved.digest if is_same_end else None
-        approved_by = motion.approved_by if is_same_end else ()
+        is_covered = covers(motion.approved, situation, end)
+        approved_digest = motion.approved.digest if is_covered else None
+        approved_by = motion.approved_by if is_covered else ()
     for override in (*situation.forced.by.values(), situation.forced.shares_by):
         if override is not None and cause is Cause.PERSON:
             approved_by = tuple(dict.fromkeys((*approved_by, *override.approved_by)))
@@ -192,6 +195,19 @@ def proposal_for(situation: Situation, after: ServiceSteering, cause: Cause, end
         approved_digest=approved_digest,
         approved_by=approved_by,
     )
+
+
+def covers(plan: Plan, situation: Situation, end: ServiceSteering) -> bool:
+    """Whether an end lies on the way to the approved one: no site beyond it, none in the other direction."""
+    approved = plan.after.get(situation.service.id)
+    if approved is None:
+        return False
+    now = situation.current.shares_bp
+    for site, wanted in end.shares_bp.items():
+        here, there = now.get(site, 0), approved.get(site, 0)
+        if not min(here, there) <= wanted <= max(here, there):
+            return False
+    return True
 
 
 def context_of(draft: Draft, situation: Situation, mode: Mode, after: ServiceSteering) -> GateContext:

@@ -19,7 +19,7 @@ from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.steering import demand_of
 from siteshift.core.draft import Draft
 from siteshift.core.model.codes import Mode, Severity, SiteLife
-from siteshift.core.model.units import ServiceId, SiteId
+from siteshift.core.model.units import ServiceId
 from siteshift.core.motion import Wish, wish_for
 from siteshift.core.planes import highest_found, reconcile_planes
 from siteshift.core.situations import situations_of
@@ -79,15 +79,12 @@ def _reconcile_standbys(draft: Draft, situations: Mapping[ServiceId, Situation],
         return
     imagined = {service: _if_suspects_fell(draft, situation) for service, situation in situations.items()}
     planned = allocate(problem_of(draft, imagined), standby=StandbyUse.ALLOWED)
-    for service, situation in imagined.items():
+    for service in imagined:
         allocation = planned.of(service)
-        if allocation is None or modes[service] is not Mode.AUTO:
+        is_approved = situations[service].motion.approved is not None and modes[service] is Mode.RECOMMEND
+        if allocation is None or not (modes[service] is Mode.AUTO or is_approved):
             continue
-        reconcile_standbys(draft, situations[service], _wanted(allocation_needs=allocation.standby_needed_rps))
-
-
-def _wanted(*, allocation_needs: Mapping[SiteId, int]) -> Mapping[SiteId, int]:
-    return allocation_needs
+        reconcile_standbys(draft, situations[service], allocation.standby_needed_rps)
 
 
 def _if_suspects_fell(draft: Draft, situation: Situation) -> Situation:

@@ -16,7 +16,6 @@ fight for needs more (`reroute`).
 from __future__ import annotations
 
 from collections.abc import Generator
-from itertools import groupby
 
 from siteshift.core.decide.demand import (
     Allocation,
@@ -61,9 +60,10 @@ def allocate(problem: Problem, *, standby: StandbyUse) -> Allocation:
 def allocate_sliced(problem: Problem, *, standby: StandbyUse) -> Generator[None, None, Allocation]:
     """The same in slices: a generator that yields when about a millisecond has gone and returns the allocation."""
     placement = Placement(problem)
-    demands = problem.demands
-    by_tier = sorted(range(len(demands)), key=lambda i: demands[i].tier)
-    for _, members in groupby(by_tier, key=lambda i: demands[i].tier):
-        yield from placement.serve(list(members), standby)
+    tiers: dict[int, list[int]] = {}
+    for i, demand in enumerate(problem.demands):
+        tiers.setdefault(demand.tier, []).append(i)
+    for tier in sorted(tiers):
+        yield from placement.serve(tiers[tier], standby)
     yield from placement.settle()
     return (yield from placement.answer())

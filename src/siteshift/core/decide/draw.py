@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from siteshift.core.decide.demand import load_pm
 from siteshift.core.decide.finding import Finding
 from siteshift.core.decide.proposal import Cause
-from siteshift.core.decide.ramp import next_shares
+from siteshift.core.decide.ramp import LEAST_STEP_BP
 from siteshift.core.decide.step import Plan, Shares, Step, SurvivorLoad
 from siteshift.core.decide.waterfill import part_way, water_fill
 from siteshift.core.model.codes import StepKind
@@ -254,12 +254,21 @@ class _Pen:
         """From a living site: each step takes at most half of the room of those who gain (`ramp`)."""
         change = self.change
         for _ in range(MOST_STEPS):
-            room = {site: max(0, change.limit_bp(change.capacity_at(site)) - share) for site, share in self.at.items()}
-            to_bp: Shares = next_shares(self.at, change.end_bp, room)
-            if dict(to_bp) == self.at:
-                break
-            self._go(to_bp, "those who gain are up", "no survivor got worse", change.policy.proof_ms)
+            if self.at == change.end_bp:
+                return
+            self._go(self._next_bp(), "those who gain are up", "no survivor got worse", change.policy.proof_ms)
         self._go(change.end_bp, "those who gain are up", "no survivor got worse", change.policy.proof_ms)
+
+    def _next_bp(self) -> dict[SiteId, int]:
+        """The step `ramp.next_shares` would take from here; what is shed goes the like part of its way."""
+        change, part_bp = self.change, WHOLE_BP
+        for site, share_bp in self.at.items():
+            gain_bp = change.end_bp[site] - share_bp
+            if gain_bp > 0:
+                room_bp = max(0, change.limit_bp(change.capacity_at(site)) - share_bp)
+                part_bp = min(part_bp, max(LEAST_STEP_BP, room_bp // 2) * WHOLE_BP // gain_bp)
+        parts = part_way(list(self.at.values()), list(change.end_bp.values()), part_bp)
+        return dict(zip(change.sites, parts, strict=True))
 
     def ramp_back(self) -> None:
         """The policy's ramp, each step soaked."""

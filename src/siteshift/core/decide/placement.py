@@ -153,24 +153,43 @@ class Placement:
         """Start over: what full pools cannot take goes to the others; once more when a site is full. Notes what is missing."""
         rps = self.demands[i].demand_rps or 1
         room = self.room if self.demands[i].demand_rps else NO_ROOM_NEEDED
-        for site, _, _ in takers:
+        weights: list[int] = []
+        limits: list[int] = []
+        for site, nominal, bears in takers:
             if shares[site] and site in room:
                 room[site] += shares[site] * rps
-        weights = [nominal for _, nominal, _ in takers]
-        limits = [bears // rps for _, _, bears in takers]
+            weights.append(nominal)
+            limits.append(bears // rps)
         parts, missing_bp = _fill_up(left_bp, weights, limits)
-        if any(part and site in room and room[site] < part * rps for (site, _, _), part in zip(takers, parts, strict=True)):
-            for at, (site, _, _) in enumerate(takers):
-                if site in room:
-                    limits[at] = min(limits[at], max(0, room[site] // rps))
-            parts, missing_bp = _fill_up(left_bp, weights, limits)
-            self.crowded.add(i)
-        for (site, _, _), part in zip(takers, parts, strict=True):
+        fits = True
+        for (site, _, _), part in zip(takers, parts):  # noqa: B905 - equal by construction; hot
             shares[site] = part
             if part and site in room:
-                room[site] -= part * rps
+                room[site] = spare = room[site] - part * rps
+                if spare < 0:
+                    fits = False
+        if not fits:
+            missing_bp = self._squeeze_into_sites(i, left_bp, takers, shares)
         if missing_bp:
             self.missing[i] = missing_bp
+
+    def _squeeze_into_sites(self, i: int, left_bp: int, takers: list[Taker], shares: dict[SiteId, int]) -> int:
+        """Give back what was booked and keep within the room of the sites as well; answers what is missing."""
+        rps, room = self.demands[i].demand_rps, self.room
+        limits = []
+        for site, _, bears in takers:
+            limit = bears // rps
+            if site in room:
+                room[site] += shares[site] * rps
+                limit = min(limit, max(0, room[site] // rps))
+            limits.append(limit)
+        parts, missing_bp = _fill_up(left_bp, [nominal for _, nominal, _ in takers], limits)
+        for (site, _, _), part in zip(takers, parts, strict=True):
+            shares[site] = part
+            if site in room:
+                room[site] -= part * rps
+        self.crowded.add(i)
+        return missing_bp
 
     @staticmethod
     def _add_fixed(demand: Demand, shares: dict[SiteId, int]) -> None:

@@ -71,6 +71,8 @@ def _fixed_bp(situation: Situation, pool: Pool, current_bp: int) -> int | None:
     if life is SiteLife.RETURNING:
         if signal is not Signal.WELL:
             return current_bp
+        if situation.current.shed_bp > 0:
+            return None
         return min(situation.returning_bp(site), situation.limit_bp(site))
     if signal is Signal.NO_EVIDENCE:
         return current_bp
@@ -82,17 +84,19 @@ def _fixed_bp(situation: Situation, pool: Pool, current_bp: int) -> int | None:
 def target_of(situation: Situation, allocation: ServiceAllocation) -> Target:
     """The end state an allocation means for a service: where the part nobody can carry stays (law 7).
 
-    At a site that is alive and being left it stays and is served there; at a dead one it is shed openly. With no site
-    being left it is spread by capacity, unless the service has an address that answers the shed part.
+    At a site that is alive and being left it stays, as far as it is there now, and is served; the rest is shed openly.
+    With no site being left it is spread by capacity, unless the service has an address that answers the shed part.
     """
     shares = {site: allocation.shares_bp.get(site, 0) for site in situation.service.sites}
     shed = allocation.shed_bp
     because = dict(allocation.because)
-    alive = [s for s in shares if situation.away(s) and not situation.is_dead(s) and _share(situation, s) > 0]
-    if shed and alive:
-        _spread(shares, shed, {site: _share(situation, site) for site in alive})
-        shed = 0
-        because.update(dict.fromkeys(alive, Because.CAPACITY_LIMIT))
+    for site in shares:
+        if shed and situation.away(site) and not situation.is_dead(site):
+            stays = min(shed, situation.current.shares_bp.get(site, 0))
+            shares[site] += stays
+            shed -= stays
+            if stays:
+                because[site] = Because.CAPACITY_LIMIT
     dead = [site for site in shares if situation.away(site)]
     if shed and not dead and not situation.service.shed_answers:
         _spread(shares, shed, {site: max(1, situation.limit_bp(site)) for site in shares})

@@ -29,12 +29,15 @@ def water_fill(amount: int, weights: Sequence[int], limits: Sequence[int]) -> li
             else:
                 rest.append(i)
                 left_whole += weight
-        if len(rest) == len(still_open):
-            running = done = 0
-            for i in rest:
-                running += amount * weights[i]
-                given[i] = part = running // whole - done
-                done += part
+        running = done = 0
+        for i in rest:
+            running += left * weights[i]
+            part = running // (left_whole or 1) - done
+            if part > limits[i]:
+                break
+            given[i] = part
+            done += part
+        else:
             break
         amount, still_open, whole = left, rest, left_whole
     return given

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from math import log
 
-from siteshift.core.judge.cusum import CRASH, ERRORS, FAILURE_TESTS, GREY, NEVER, SLOW, Tuning
-from siteshift.core.judge.evidence import confirm_ms
+from siteshift.core.judge.cusum import CRASH, ERRORS, FAILURE_TESTS, GREY, NEVER, SLOW, Tuning, blip_part
+from siteshift.core.judge.evidence import SAMPLE_MS, confirm_ms
 from siteshift.core.model.codes import Hardness
 from siteshift.core.model.policy import JudgePolicy
 
@@ -50,6 +50,8 @@ class Bank:
         "alarm_since_ms",
         "bad",
         "bad_mark",
+        "blip_from_ms",
+        "blip_nats",
         "calm",
         "cleared_at_ms",
         "epoch",
@@ -74,6 +76,8 @@ class Bank:
         self.t0 = [NEVER, NEVER, NEVER, NEVER]
         self.epoch = [0, 0, 0, 0]
         self.calm = True
+        self.blip_from_ms = [0, 0, 0, 0]
+        self.blip_nats = [0.0, 0.0, 0.0, 0.0]
         self.seen = self.bad = self.slow = 0
         self.seen_mark = [0, 0, 0, 0]
         self.bad_mark = [0, 0, 0, 0]
@@ -166,11 +170,25 @@ class Bank:
         if part is not None:
             had = part.worth(test, self.epoch[test])
             step = max(0.0, min(step, self.tuning.cap[test] - had))
+            if test != CRASH:
+                step = self._within_blip(test, step, started_ms)
             if test == GREY:
                 part.fails = part.fails_since(self.epoch[GREY]) + 1
             part.epoch[test] = self.epoch[test]
             part.nats[test] = had + step
         self.sums[test] += step
+
+    def _within_blip(self, test: int, step: float, started_ms: int) -> float:
+        """Failures of a whole pool within one second may have one cause too: together they never make a verdict.
+
+        (The crash test needs no such bound: nobody may answer after it.)
+        """
+        if abs(started_ms - self.blip_from_ms[test]) >= SAMPLE_MS:
+            self.blip_from_ms[test] = started_ms
+            self.blip_nats[test] = 0.0
+        step = min(step, blip_part(self.tuning.members) * self.tuning.level[test] - self.blip_nats[test])
+        self.blip_nats[test] += step
+        return step
 
     def _track(self, failing: float) -> None:
         window = 20 + 5 * self.tuning.members if self.alarm in (CRASH, ERRORS) else 150 + 10 * self.tuning.members
