@@ -1,0 +1,242 @@
+"""Every law has a checker, and every checker catches its violation: a sound step is doctored until the law breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+from core.playbook import DOWN, UNKNOWN, UP, A, G, P, PLANE, WEB, Playbook, three_sites
+
+from siteshift.core.commands import ActivateStandby, Command, Enact, Record, Remember, RetireStandby
+from siteshift.core.decide.override import Override
+from siteshift.core.events import Asked, EnactFinished, Event, ReadBackArrived, Reloaded, Ticked
+from siteshift.core.invariants import CHECKERS, check
+from siteshift.core.model.codes import EnactOutcome, Mode, OverrideKind, SiteLife, Standing
+from siteshift.core.model.steering import Drift, EnactResult
+from siteshift.core.model.units import MemberId, ServiceId, SiteId
+from siteshift.core.requests import Asking, DrainRequest
+from siteshift.core.setup import Part, PartKind, PlaneRef, Setup
+from siteshift.core.state import ControllerState, SiteTrack
+
+Shares = Mapping[SiteId, int]
+RECORDED: tuple[Command, ...] = (Remember(generation=2), Record(kind="decision", data={}))
+
+
+@pytest.fixture
+def book() -> Playbook:
+    made = Playbook()
+    made.run(5_000)
+    return made
+
+
+def laws(
+    book: Playbook,
+    after: ControllerState,
+    *,
+    event: Event | None = None,
+    commands: tuple[Command, ...] = RECORDED,
+    before: ControllerState | None = None,
+    setup: Setup | None = None,
+) -> set[int]:
+    """The laws a doctored step breaks."""
+    heard = event or Ticked(at_ms=book.now_ms)
+    return {v.law for v in check(before or book.state, heard, after, commands, setup or book.setup)}
+
+
+def steered(state: ControllerState, shares: Shares, *, shed_bp: int = 0, **more: object) -> ControllerState:
+    """The state with other shares for the web service, under the next generation."""
+    entry = state.steering.of(WEB)
+    assert entry is not None
+    changed = replace(entry, shares_bp=dict(shares), shed_bp=shed_bp, **more)  # type: ignore[arg-type]
+    steering = replace(state.steering, generation=state.steering.generation + 1, services=(changed,))
+    return replace(state, steering=steering)
+
+
+def seeing(book: Playbook, **standings: object) -> ControllerState:
+    """The state with other standings of pools in its picture."""
+    pools = dict(book.state.picture.pools)
+    for site, standing in standings.items():
+        key = (WEB, SiteId(site))
+        pools[key] = replace(pools[key], standing=standing)  # type: ignore[arg-type]
+    return replace(book.state, picture=replace(book.state.picture, pools=pools))
+
+
+def test_a_step_that_changes_nothing_breaks_nothing(book: Playbook) -> None:
+    assert laws(book, book.state, commands=()) == set()
+
+
+def test_a_sound_move_breaks_nothing(book: Playbook) -> None:
+    assert laws(book, steered(book.state, {P: 4800, G: 3100, A: 2100})) == set()
+
+
+def test_law_1_no_site_left(book: Playbook) -> None:
+    assert 1 in laws(book, steered(book.state, {P: 0, G: 0, A: 0}, shed_bp=10_000))
+
+
+def test_law_1_only_dead_sites_left(book: Playbook) -> None:
+    state = seeing(book, gasan=Standing.DOWN, anyang=Standing.DOWN)
+    assert 1 in laws(book, steered(state, {P: 0, G: 5000, A: 5000}), before=state)
+
+
+def test_law_2_traffic_to_a_cold_standby(book: Playbook) -> None:
+    entry = book.state.steering.of(WEB)
+    assert entry is not None
+    members = {**entry.members_pm, MemberId("web/gasan/s1"): 1000}
+    assert 2 in laws(book, steered(book.state, entry.shares_bp, members_pm=members))
+
+
+def test_law_2_more_traffic_to_a_site_that_is_down(book: Playbook) -> None:
+    state = seeing(book, gasan=Standing.DOWN)
+    assert 2 in laws(book, steered(state, {P: 4500, G: 3500, A: 2000}), before=state)
+
+
+def test_law_2_a_standby_retired_while_it_serves(book: Playbook) -> None:
+    entry = book.state.steering.of(WEB)
+    assert entry is not None
+    member = next(iter(entry.members_pm))
+    assert 2 in laws(book, book.state, commands=(RetireStandby(member=member),))
+
+
+def test_law_3_moving_while_blind(book: Playbook) -> None:
+    state = replace(book.state, picture=replace(book.state.picture, blind=True))
+    assert 3 in laws(book, steered(state, {P: 4500, G: 3500, A: 2000}), before=state)
+
+
+def test_law_3_a_site_without_evidence_loses_share(book: Playbook) -> None:
+    state = seeing(book, pangyo=Standing.UNKNOWN)
+    assert 3 in laws(book, steered(state, {P: 4500, G: 3500, A: 2000}), before=state)
+
+
+def test_law_4_moving_during_a_global_fault(book: Playbook) -> None:
+    state = replace(book.state, picture=replace(book.state.picture, global_fault=frozenset({WEB})))
+    assert 4 in laws(book, steered(state, {P: 4500, G: 3500, A: 2000}), before=state)
+
+
+def an_override(book: Playbook, **more: object) -> Override:
+    made = Override(
+        id="o1", kind=OverrideKind.DRAIN, owner="kim", reason="test", ticket="", created_ms=book.now_ms,
+        expires_ms=book.now_ms + 60_000, service=None, site=P,
+    )
+    return replace(made, **more)  # type: ignore[arg-type]
+
+
+def test_law_5_an_override_that_shows_in_the_picture(book: Playbook) -> None:
+    after = replace(seeing(book, pangyo=Standing.DOWN), overrides=(an_override(book),))
+    assert 5 in laws(book, after, before=book.state)
+
+
+@pytest.mark.parametrize("mode", [Mode.OBSERVE, Mode.RECOMMEND])
+def test_law_6_moving_without_auto(mode: Mode) -> None:
+    book = Playbook(setup=three_sites(mode=mode))
+    book.run(5_000)
+    assert 6 in laws(book, steered(book.state, {P: 4500, G: 3500, A: 2000}))
+
+
+def test_law_7_a_survivor_above_its_limit(book: Playbook) -> None:
+    assert 7 in laws(book, steered(book.state, {P: 2000, G: 6000, A: 2000}))
+
+
+def test_law_7_shares_that_do_not_add_up(book: Playbook) -> None:
+    assert 7 in laws(book, steered(book.state, {P: 5000, G: 3000, A: 1000}))
+
+
+def drained(book: Playbook, state: ControllerState) -> ControllerState:
+    track = SiteTrack(life=SiteLife.DRAINED, since_ms=book.now_ms)
+    return replace(state, tracks={**state.tracks, (WEB, P): track})
+
+
+def test_law_8_drained_while_traffic_is_seen(book: Playbook) -> None:
+    assert 8 in laws(book, drained(book, book.state))
+
+
+def test_law_9_drained_before_the_old_ttl_ran_out(book: Playbook) -> None:
+    motion = replace(book.state.motion(WEB), tail_until_ms=book.now_ms + 10_000)
+    assert 9 in laws(book, drained(book, replace(book.state, motions={WEB: motion})))
+
+
+def test_law_10_written_again_after_an_ambiguous_write(book: Playbook) -> None:
+    result = EnactResult(enactor=PLANE, generation=1, outcome=EnactOutcome.AMBIGUOUS, at_ms=book.now_ms)
+    write = Enact(enactor=PLANE, steering=book.state.steering)
+    event = EnactFinished(at_ms=book.now_ms, result=result)
+    assert 10 in laws(book, book.state, event=event, commands=(write,))
+
+
+def test_law_11_a_generation_that_goes_back(book: Playbook) -> None:
+    older = replace(book.state, steering=replace(book.state.steering, generation=0))
+    assert 11 in laws(book, older)
+
+
+def test_law_11_an_old_plan_written_late(book: Playbook) -> None:
+    old = replace(book.state.steering, generation=book.state.steering.generation - 1)
+    assert 11 in laws(book, book.state, commands=(Enact(enactor=PLANE, steering=old),))
+
+
+def test_law_11_an_empty_answer_set(book: Playbook) -> None:
+    entry = book.state.steering.of(WEB)
+    assert entry is not None
+    empty = replace(book.state.steering, services=(replace(entry, members_pm={}),))
+    assert 11 in laws(book, book.state, commands=(Enact(enactor=PLANE, steering=empty),))
+
+
+@pytest.mark.parametrize("lost", [{"is_store_usable": False}, {"term": None}])
+def test_law_12_deciding_without_store_or_term(book: Playbook, lost: dict[str, object]) -> None:
+    state = replace(book.state, **lost)  # type: ignore[arg-type]
+    assert 12 in laws(book, steered(state, {P: 4800, G: 3200, A: 2000}), before=state)
+    start = ActivateStandby(member=MemberId("web/gasan/s1"), deadline_ms=book.now_ms)
+    assert 12 in laws(book, state, before=state, commands=(start,))
+
+
+def test_law_13_granted_for_another_plan(book: Playbook) -> None:
+    asking = Asking(id="a", person="kim", request=DrainRequest(site=P), digest="a" * 16)
+    after = replace(book.state, overrides=(an_override(book, plan_digest="b" * 16),))
+    assert 13 in laws(book, after, event=Asked(at_ms=book.now_ms, asking=asking))
+
+
+def test_law_14_a_change_by_hand_crushed(book: Playbook) -> None:
+    drift = Drift(enactor=PLANE, what="web", wanted="50 %", found="10 %", ours=True)
+    event = ReadBackArrived(at_ms=book.now_ms, read_back=replace(book.reading(PLANE), drifts=(drift,)))
+    write = Enact(enactor=PLANE, steering=book.state.steering)
+    assert 14 in laws(book, book.state, event=event, commands=(write,))
+
+
+def test_law_15_half_a_configuration(book: Playbook) -> None:
+    other = replace(book.setup.topology.services[0], id=ServiceId("api"))
+    topology = replace(book.setup.topology, services=(*book.setup.topology.services, other))
+    setup = replace(book.setup, topology=topology)
+    assert 15 in laws(book, steered(book.state, {P: 4800, G: 3200, A: 2000}), setup=setup)
+
+
+def test_law_16_off_the_record(book: Playbook) -> None:
+    after = steered(book.state, {P: 4800, G: 3200, A: 2000})
+    assert 16 in laws(book, after, commands=())
+    assert 16 in laws(book, after, commands=(Record(kind="decision", data={}), Remember(generation=2)))
+
+
+def test_law_16_moving_while_switched_off(book: Playbook) -> None:
+    state = replace(book.state, is_switched_off=True)
+    assert 16 in laws(book, steered(state, {P: 4800, G: 3200, A: 2000}), before=state)
+
+
+def test_law_17_the_only_way_out_stands_in_the_site(book: Playbook) -> None:
+    setup = replace(
+        book.setup,
+        planes=(PlaneRef(id=PLANE, services=(WEB,), site=P),),
+        parts=(Part(kind=PartKind.NOTIFIER, id="hook", site=P),),
+    )
+    event = Reloaded(at_ms=book.now_ms, digest=book.setup.digest)
+    assert 17 in laws(book, replace(book.state, setup_digest=book.setup.digest), event=event, commands=(), setup=setup)
+
+
+def test_every_law_has_a_checker() -> None:
+    assert set(CHECKERS) == set(range(1, 18))
+
+
+def test_the_small_world_has_the_beliefs_it_says() -> None:
+    book = Playbook()
+    book.run(5_000)
+    for site, view in ((P, DOWN), (G, UNKNOWN), (A, UP)):
+        book.believe(site, view)
+    book.report()
+    assert book.state.picture.pools[(WEB, P)].standing is Standing.DOWN
+    assert book.state.picture.pools[(WEB, G)].standing is Standing.UNKNOWN
