@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+ATTEMPTS = 3
 GENEROUS_S = 20
 """Deadline of everything waited for here: a busy machine is slow, a hang is longer."""
 
@@ -43,6 +44,7 @@ class HaproxyServer:
         self.tcp_port = free_port()
         self._process: asyncio.subprocess.Process | None = None
         self._sections = ""
+        self._config = folder / "haproxy.cfg"
 
     @property
     def address(self) -> str:
@@ -78,14 +80,18 @@ frontend front
         await self.start_file(config)
 
     async def start_file(self, config: Path) -> None:
+        self._config = config
+        await self._launch()
+        await until(self._answers, f"haproxy up; log: {self.folder / 'haproxy.log'}")
+
+    async def _launch(self, *flags: str) -> None:
         binary = shutil.which("haproxy", path=os.environ.get("PATH", "") + ":/usr/sbin")
         if binary is None:
             raise AssertionError("haproxy is not installed: apt-get install haproxy")
         with (self.folder / "haproxy.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                binary, "-db", "-f", str(config), stdout=log, stderr=asyncio.subprocess.STDOUT
+                binary, "-db", "-f", str(self._config), *flags, stdout=log, stderr=asyncio.subprocess.STDOUT
             )
-        await until(self._answers, f"haproxy up; log: {self.folder / 'haproxy.log'}")
 
     async def _answers(self) -> bool:
         assert self._process is not None
@@ -128,6 +134,26 @@ frontend front
         await self._process.wait()
         self.socket.unlink(missing_ok=True)
 
+    async def reload(self) -> None:
+        """As a reload does: a new process takes the sockets over, the old one winds up and ends."""
+        old = self._process
+        assert old is not None
+        await self._launch("-sf", str(old.pid))
+
+        async def taken_over() -> bool:
+            try:
+                return f"Pid: {self.pid}\n" in await self.cli("show info")
+            except OSError:
+                return False
+
+        try:
+            await until(taken_over, "the new process answers")
+            await asyncio.wait_for(old.wait(), GENEROUS_S)
+        finally:
+            if old.returncode is None:
+                old.kill()
+                await old.wait()
+
     async def restart(self) -> None:
         """Killed and started again: it forgets weights, states and variables."""
         await self.stop()
@@ -140,10 +166,18 @@ def _state(task: Path) -> str:
 
 @asynccontextmanager
 async def haproxy(folder: Path, sections: str) -> AsyncIterator[HaproxyServer]:
-    """A running HAProxy; ended when the block is left."""
-    server = HaproxyServer(folder)
+    """A running HAProxy; ended when the block is left. A port that somebody took meanwhile is tried anew."""
+    for attempt in range(ATTEMPTS):
+        server = HaproxyServer(folder)
+        try:
+            await server.start(sections)
+        except AssertionError as error:
+            await server.stop()
+            if attempt + 1 == ATTEMPTS or "cannot bind" not in str(error):
+                raise
+            continue
+        break
     try:
-        await server.start(sections)
         yield server
     finally:
         await server.stop()

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from servers.haproxy_server import HaproxyServer, haproxy
+from servers.web_members import WebMember
 from siteshift.adapters.haproxy.enactor import HaproxyEnactor
+from siteshift.adapters.haproxy.plane import Fence
 from siteshift.adapters.haproxy.runtime_api import RuntimeApi
 from siteshift.core.model.codes import EnactOutcome
 from siteshift.errors import Ambiguous, Permanent, Retryable
 
-from .planes import ANYANG, GASAN, PANGYO, WEB, WallClock, global_plane, steering
+from .planes import ANYANG, GASAN, PANGYO, WEB, WallClock, backend, global_plane, steering
 from .relay import relay
 
 DEADLINE_MS = 10_000
@@ -85,6 +87,22 @@ async def test_an_overtaken_writer_learns_of_it(lb: HaproxyServer, clock: WallCl
         enactor = HaproxyEnactor(global_plane(f"unix:{front}"), clock)
         result = await enactor.enact(steering(8, DRAINED), deadline_ms=DEADLINE_MS)
     assert (result.outcome, result.found_generation) == (EnactOutcome.STALE, 9)
+
+
+@pytest.mark.parametrize("fence", list(Fence))
+async def test_a_reload_without_losing_a_connection_is_noticed_as_well(
+    members: dict[str, WebMember], clock: WallClock, tmp_path: Path, fence: Fence
+) -> None:
+    """The socket answers all the time; only the generation tells that another process has taken over."""
+    async with haproxy(tmp_path, backend(members)) as lb:
+        enactor = HaproxyEnactor(global_plane(lb.address, fence=fence), clock)
+        assert (await enactor.enact(steering(3, DRAINED), deadline_ms=DEADLINE_MS)).outcome is EnactOutcome.APPLIED
+        await lb.reload()
+        back = await enactor.read_back(deadline_ms=DEADLINE_MS)
+        assert (back.generation, back.drifts) == (None, ())
+        assert (await enactor.enact(steering(3, DRAINED), deadline_ms=DEADLINE_MS)).outcome is EnactOutcome.APPLIED
+        back = await enactor.read_back(deadline_ms=DEADLINE_MS)
+        assert (back.generation, back.shares_bp[WEB]) == (3, DRAINED)
 
 
 async def test_a_restart_between_looking_and_writing_is_noticed(lb: HaproxyServer, clock: WallClock, tmp_path: Path) -> None:
