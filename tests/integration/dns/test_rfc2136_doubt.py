@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import dns.flags
 import dns.message
+import dns.name
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
@@ -17,8 +18,16 @@ from contract.enactor_suite import WEB, steer, suite_topology
 from siteshift.adapters.dns.exchange import Server, Transport
 from siteshift.adapters.dns.resolve import look
 from siteshift.adapters.dns.rfc2136 import Rfc2136Enactor
-from siteshift.adapters.dns.rfc2136_records import Rfc2136Config, UpdateKey, update_message
+from siteshift.adapters.dns.rfc2136_records import (
+    RRSETS_PER_MESSAGE,
+    Rfc2136Config,
+    UpdateKey,
+    WantedName,
+    batches,
+    update_message,
+)
 from siteshift.adapters.dns.rfc2136_send import Fate, judge_reply
+from siteshift.adapters.dns.targets import Family
 from siteshift.adapters.memory.clock import ManualClock
 from siteshift.core.model.codes import EnactOutcome
 from siteshift.core.model.units import EnactorId
@@ -78,6 +87,26 @@ def test_garbage_strangers_and_forgeries_leave_doubt() -> None:
         forged.to_wire(),
     ):
         assert judge_reply(message, wire, SERVER).fate is Fate.UNKNOWN
+
+
+@pytest.mark.parametrize("label", ["s", "a-name-of-some-length.and-another-label"])
+@pytest.mark.parametrize(("v4", "v6"), [(1, 0), (16, 16)])
+def test_every_message_fits_and_none_is_needlessly_small(label: str, v4: int, v6: int) -> None:
+    config = Rfc2136Config(zone="example.test", primary=SERVER, key=KEY)
+    addresses = {
+        Family.V4: tuple(f"192.0.2.{n}" for n in range(v4)),
+        Family.V6: tuple(f"2001:db8::{n}" for n in range(v6)),
+    }
+    wanted = [
+        WantedName(name=dns.name.from_text(f"{label}{n}.example.test."), service=WEB, ttl_s=30, addresses=addresses)
+        for n in range(550)
+    ]
+    parts = list(batches(wanted, config.zone_name))
+    assert [one for part in parts for one in part] == wanted
+    sizes = [len(update_message(config, part, expect="gen=1", fence="gen=2")[1]) for part in parts]
+    assert max(sizes) <= 65_535
+    if len(parts) > 1:
+        assert len(parts[0]) == RRSETS_PER_MESSAGE // 2 or sizes[0] > 32_000
 
 
 def test_a_key_that_cannot_be_used_is_refused_at_once() -> None:

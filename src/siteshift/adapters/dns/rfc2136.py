@@ -210,7 +210,7 @@ class Rfc2136Enactor:
     async def _write(self, steering: Steering, whole: Fence, found: Fences, deadline: _Deadline) -> Sent:
         """Send the generation, part by part. The fence is known again only when the last part was confirmed."""
         wanted = await asyncio.to_thread(self._wanted, steering)
-        parts = list(batches(tuple(wanted.values()), self._config.rrsets_per_message))
+        parts = list(batches(wanted.values(), self._config.zone_name, self._config.rrsets_per_message))
         expect = found.texts[0] if found.texts else None
         self._remember(whole, wanted)
         self._fences = None

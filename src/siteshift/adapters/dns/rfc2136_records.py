@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import dns.name
@@ -23,9 +23,10 @@ from siteshift.core.model.units import ServiceId
 
 RRSETS_PER_MESSAGE = 1_000
 """A 64 KiB message carries about 1,100 RRsets of one address (measured against BIND, Knot and PowerDNS)."""
-MESSAGE_BYTES = 48_000
-"""Leaves room below 65,535 for the fence, the signature and names that do not compress."""
+MESSAGE_BYTES = 60_000
+"""Leaves room below 65,535 for the header, the fence and the signature."""
 _RECORD_BYTES = 12
+"""A record without owner and data, and the pointer by which the owner's last labels are the zone's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +83,12 @@ class WantedName:
     ttl_s: int
     addresses: Mapping[Family, tuple[str, ...]]
 
-    def wire_bytes(self) -> int:
-        """At most this much of a message: two deletions and the additions, names uncompressed."""
-        per_record = len(self.name.to_text()) + 1 + _RECORD_BYTES
-        records = sum(len(found) for found in self.addresses.values())
-        return (2 + records) * per_record + sum(16 * len(found) for found in self.addresses.values())
+    def wire_bytes(self, zone: dns.name.Name) -> int:
+        """At most this much of a message: two deletions and the additions. Only the zone's own labels are counted as
+        compressed: pointers do not reach beyond the first 16 KiB of a message."""
+        own_labels = sum(len(label) + 1 for label in self.name.relativize(zone).labels)
+        v4, v6 = (len(self.addresses.get(family, ())) for family in Family)
+        return (2 + v4 + v6) * (own_labels + _RECORD_BYTES) + 4 * v4 + 16 * v6
 
 
 def names_in_zone(services: Sequence[Service], zone: dns.name.Name) -> dict[ServiceId, tuple[dns.name.Name, ...]]:
@@ -121,17 +123,20 @@ def wanted_names(
     return wanted
 
 
-def batches(wanted: Sequence[WantedName], rrsets_max: int = RRSETS_PER_MESSAGE) -> Iterator[tuple[WantedName, ...]]:
+def batches(
+    wanted: Iterable[WantedName], zone: dns.name.Name, rrsets_max: int = RRSETS_PER_MESSAGE
+) -> Iterator[tuple[WantedName, ...]]:
     """Cut into messages; at least one, for the fence itself. One message is one atomic step of the zone."""
     batch: list[WantedName] = []
     rrsets = size = 0
     for one in wanted:
-        if batch and (rrsets + 2 > rrsets_max or size + one.wire_bytes() > MESSAGE_BYTES):
+        more = one.wire_bytes(zone)
+        if batch and (rrsets + 2 > rrsets_max or size + more > MESSAGE_BYTES):
             yield tuple(batch)
             batch, rrsets, size = [], 0, 0
         batch.append(one)
         rrsets += 2
-        size += one.wire_bytes()
+        size += more
     yield tuple(batch)
 
 
