@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from siteshift.cli import approvals, config, journal, looks, moves, overrides, run, top
+from siteshift.cli import approvals, config, journal, lab, looks, moves, overrides, run, top
 from siteshift.cli.reach import Wish
 from siteshift.cli.session import Ca, Json, Session, Socket, TokenFile, Url
 
@@ -34,6 +34,7 @@ app.command("ack")(approvals.ack)
 app.add_typer(approvals.switch, name="switch")
 app.command("fate")(looks.fate)
 app.add_typer(journal.app, name="journal")
+app.add_typer(lab.app, name="lab")
 
 
 def _version(wanted: bool) -> None:

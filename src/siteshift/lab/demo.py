@@ -19,9 +19,9 @@ from siteshift.lab.timeline import Bin
 from siteshift.lab.world import Lab, LabShape
 
 QUIET_S = 6.0
-FAULT_S = 28.0
-END_S = 84.0
-"""From the first request; set-up takes about 5 s more, which keeps the whole below 90 s."""
+FAULT_S = 26.0
+END_S = 78.0
+"""From the first request; starting the lab takes up to 8 s more, which keeps the whole below 90 s."""
 SHOW_EVERY_S = 0.25
 
 LEFT_WITHIN_MS: Mapping[str, int] = {"crash": 2_000, "hang": 3_000, "errors": 8_000, "latency": 8_000}
