@@ -273,3 +273,40 @@ async def test_a_site_that_does_not_answer_is_an_error_not_a_wait() -> None:
         await lab.apply(Crash(site="pangyo"))
         with pytest.raises(ControlError):
             await lab.apply(Errors(site="pangyo"))
+
+
+async def test_users_who_try_again_lose_less() -> None:
+    """Half of the answers lead to a dead site; another try asks DNS again, where the answers take turns."""
+    lost_part = {}
+    for retries in (0, 3):
+        async with Lab(quick(retries=retries, reuse_pm=0)) as lab:
+            fronts = [lab.spec.site("pangyo").front, lab.spec.site("gasan").front]
+            async with scripted_dns((lab.spec.dns, lab.spec.dns_port), fronts, ttl_s=0):
+                await lab.apply(Crash(site="pangyo"))
+                await lab.start_clients()
+                await until(lambda lab=lab: offered(lab) > 300, "there was load")  # type: ignore[misc]
+                lost_part[retries] = lost(lab, "pangyo") / offered(lab)
+    assert lost_part[0] > 0.3
+    assert lost_part[3] < lost_part[0] / 2
+
+
+def offered(lab: Lab) -> int:
+    """Requests begun since the start."""
+    lab.timeline.refresh()
+    return sum(entry.offered for entry in lab.timeline.bins)
+
+
+async def test_the_load_can_be_changed_while_it_runs() -> None:
+    async with (
+        Lab(quick()) as lab,
+        scripted_dns((lab.spec.dns, lab.spec.dns_port), [lab.spec.sites[0].front], ttl_s=5),
+    ):
+        await lab.start_clients()
+        await until(lambda: offered(lab) > 50, "there is load")
+        await lab.set_load(0)
+        quiet_from = len(lab.timeline.bins) + 3
+        await until(lambda: bool(lab.timeline.refresh()) and len(lab.timeline.bins) > quiet_from + 5, "time passes")
+        assert sum(entry.offered for entry in lab.timeline.bins[quiet_from:]) <= 1
+        await lab.set_load(400)
+        before = offered(lab)
+        await until(lambda: offered(lab) > before + 50, "there is load again")

@@ -43,6 +43,7 @@ class Population:
         self._in_flight = 0
         self._rate_rps = float(spec.clients.load_rps)
         self._next_s = 0.0
+        self._arrival: asyncio.TimerHandle | None = None
         self._dns_before = (0, 0)
 
     async def start(self) -> None:
@@ -66,6 +67,9 @@ class Population:
         if message["do"] == "rate":
             self._rate_rps = float(str(message["rps"]))
             self._next_s = self._loop.time()
+            if self._arrival is not None:
+                self._arrival.cancel()
+                self._arrive()
         return {"rate_rps": self._rate_rps, "in_flight": self._in_flight}
 
     async def record(self) -> None:
@@ -87,7 +91,7 @@ class Population:
         while self._next_s <= now_s:
             self._begin(self._users[self._rng.randrange(len(self._users))])
             self._next_s += self._rng.expovariate(max(self._rate_rps, 0.001))
-        self._loop.call_at(self._next_s, self._arrive)
+        self._arrival = self._loop.call_at(self._next_s, self._arrive)
 
     def _begin(self, user: User) -> None:
         self._bin.offered += 1
