@@ -1,4 +1,5 @@
-"""What a backend was left like, as one number: so that a siteshift started anew sees what was changed by hand meanwhile.
+"""What a backend was left like, as one number: so that a siteshift started anew sees what was changed by hand
+meanwhile.
 
 The number of what was written equals the number of what is there, as long as nobody touched it. Which of ``drain`` and
 ``maint`` a standby rests in is its driver's choice and not part of it.

@@ -2,7 +2,7 @@
 
 HAProxy has no generation of its own, but it has process-wide variables, and ``set var NAME,iflt int(n)`` (2.6,
 experimental mode) replaces a variable only by a larger number, atomically. So the process itself refuses an older
-claim, whoever makes it; when it is restarted or reloaded the variables are gone, and that is how we know that it
+claim, whoever makes it; when it is restarted or reloaded the variables are gone, and that is how we know it
 forgot.
 
 Two variables: ``claim`` is raised before the first change, ``done`` after the last. Where they differ a write was cut
@@ -57,7 +57,9 @@ class GenerationFence(Protocol):
         """Say that this generation is written whole, if its claim still stands."""
 
     async def leave(self, fingerprints: Mapping[str, int], *, deadline_ms: int) -> None:
-        """Leave word of what these backends were left like, for whoever comes later; where there is no place, do nothing."""
+        """Leave word of what these backends were left like, for whoever comes later; where there is no place, do
+        nothing.
+        """
 
     async def left(self, backends: Sequence[str], *, deadline_ms: int) -> Mapping[str, int]:
         """What `leave` was told last, for those it was told of."""

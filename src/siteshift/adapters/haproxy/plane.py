@@ -5,9 +5,9 @@ Rules
 * Only mapped servers are ever written or reported (law 14). Unmapped servers of a mapped backend are nobody's business;
   they dilute shares in a ``global`` plane, so map them all or keep them in a backend of their own.
 * Mapped servers must not be declared ``backup``: HAProxy would ignore their weight while others are up.
+* Round robin delivers the shares exactly; ``leastconn`` and ``random`` follow the weights only on average.
 * ``dynamic`` backends take weights 0-256; ``static`` ones (``static-rr``, map-based ``source``/``uri``/``hdr``) take
-  only
-  0 or 100 %, so there a server is either ``ready`` or ``drain``.
+  only 0 or 100 %, so there a server is either ``ready`` or ``drain``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Traffic seen by a HAProxy: requests, errors and latency per service and site, from differences of its counters.
 
-A tunnelled request counts for the site that serves it. A counter that became smaller was reset (HAProxy restarted or
-reloaded, ``clear counters all``): what it shows since then is counted, what came between the last look and the reset
-is not known.
+A tunnelled request counts for the site that serves it; where that site's HAProxy has a meter of its own it is counted
+there once more. A counter that became smaller was reset (HAProxy restarted or reloaded, ``clear counters all``): what it
+shows since then is counted, what came between the last look and the reset is not known.
 """
 
 from __future__ import annotations
