@@ -12,8 +12,7 @@ from siteshift.adapters.haproxy.targets import Target, mapped_servers
 from siteshift.core.model.steering import Drift
 
 
-async def drifts(plane: HaproxyPlane, written: Mapping[str, Mapping[str, Target]], states: ServersState) ->
-tuple[Drift, ...]:
+async def drifts(plane: HaproxyPlane, written: Mapping[str, Mapping[str, Target]], states: ServersState) -> tuple[Drift, ...]:
     """``written`` is what we know to have written to this very process; empty when we cannot know."""
     pace = Pace()
     found: list[Drift] = []
@@ -23,8 +22,7 @@ tuple[Drift, ...]:
     return tuple(found)
 
 
-async def drifts_since(plane: HaproxyPlane, left: Mapping[str, int], states: ServersState, generation: int) ->
-tuple[Drift, ...]:
+async def drifts_since(plane: HaproxyPlane, left: Mapping[str, int], states: ServersState, generation: int) -> tuple[Drift, ...]:
     """The same for what another siteshift wrote, or this one before its restart: it is seen where, not what it was."""
     pace = Pace()
     found: list[Drift] = []
@@ -32,8 +30,7 @@ tuple[Drift, ...]:
         present = states.get(backend.backend, {})
         if left.get(backend.backend, of_states(plane, backend, present)) != of_states(plane, backend, present):
             wanted = f"as generation {generation} left it"
-            found.append(Drift(enactor=plane.id, what=backend.backend, wanted=wanted, found="changed by somebody",
-            ours=True))
+            found.append(Drift(enactor=plane.id, what=backend.backend, wanted=wanted, found="changed by somebody", ours=True))
         await pace.after(len(backend.servers))
     return tuple(found)
 

@@ -207,8 +207,7 @@ class HaproxyEnactor:
         detail = f"a part was written before: {error.detail}"
         return Ambiguous(detail, system=self._system, operation=error.operation)
 
-    async def _end_sessions(self, states: ServersState, written: Mapping[str, Mapping[str, Target]], deadline:
-    Deadline) -> None:
+    async def _end_sessions(self, states: ServersState, written: Mapping[str, Mapping[str, Target]], deadline: Deadline) -> None:
         """The last part of a write, due only a while after it: close what members at rest still hold.
 
         It is done when the plane is read, for that is when it is known to be due. A failure is tried again at the next
