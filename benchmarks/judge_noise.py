@@ -1,7 +1,7 @@
 """The world of `bench_judge`: probers in virtual time, a stated noise model, faults, and the real `Observer` and `diagnose`.
 
 Noise model (all the time, every vantage and member unless said otherwise)
-    independent failures   0.1 % of checks: half resets, half time-outs
+    independent failures   0.1 % of checks: a quarter resets, a quarter errors, half time-outs
     pauses                 each member stops for 1 s every 30 min (exponential); answers wait for its end or time out (800 ms)
     latency                10 ms; 0.1 % of checks 600 ms (SLO 500 ms); each member has a bout of 0.5-3 s at 300-700 ms every 20 min
     flapping member        one member refuses connections, 10 s down and 20 s up, for 3 min every 2 h
@@ -149,6 +149,7 @@ class World:
             self._plan("cut", None, 3_600_000)
         self.force_fail_at: int | None = None
         self.force_path = False
+        self.in_flight = 0
 
     def _node(self, index: int, vantages: int) -> Node:
         site = SITES[index] if vantages > 1 else None
@@ -195,6 +196,7 @@ class World:
             node = self.nodes[index]
             assert check is not None
             if finished is not None:
+                self.in_flight -= 1
                 self._deliver(node, check, due, finished)
             elif generation == check.generation:
                 self._start(node, check)
@@ -222,6 +224,7 @@ class World:
             self._deliver(node, check, start + latency, (start, outcome, fault, latency))
             return
         self.count += 1
+        self.in_flight += 1
         heapq.heappush(
             self.heap, (start + latency, self.count, node.index, check, -1, (start, outcome, fault, latency))
         )
@@ -257,8 +260,9 @@ class World:
         return Outcome.PASS, Fault.NONE, 600 if self.rng.random() < 0.001 else 10
 
     def _noise_failure(self) -> tuple[Outcome, Fault, int]:
-        if self.rng.random() < 0.5:
-            return Outcome.FAIL, Fault.RESET, 5
+        kind = self.rng.random()
+        if kind < 0.5:
+            return Outcome.FAIL, Fault.RESET if kind < 0.25 else Fault.BAD_STATUS, 5
         return Outcome.FAIL, Fault.TIMEOUT, TIMEOUT_MS
 
     def _deliver(self, node: Node, check: Checked, at: int, result: tuple[int, Outcome, Fault, int]) -> None:
@@ -339,7 +343,7 @@ class World:
     def _calm(self) -> bool:
         if self.now < self.flaps[1] + 2_000 or self.now < self.path_dead[1] + 2_000:
             return False
-        if self.force_fail_at is not None:
+        if self.force_fail_at is not None or self.in_flight:
             return False
         return all(node.observer.at_rest for node in self.nodes)
 
