@@ -1,7 +1,8 @@
 """Requests lost per fault, side by side: siteshift beside HAProxy against HAProxy's own checks (`make bench-loss`).
 
 The lab's HAProxy form: three sites (shares 50/30/20), 300 requests a second, a fault at the biggest site, no client
-retries. Figures are requests lost in seconds of the failed site's traffic; every column is a run of its own.
+retries. Standbys run and wait in HAProxy for the node (and join by a rule in ``tuned_wide``). Figures are requests
+lost in seconds of the failed site's traffic; every column is a run of its own.
 ``--faults`` and ``--watchers`` choose, ``--seconds`` is the length of the fault, ``--namespaces`` puts each site into
 a network namespace (needed for the black hole).
 """
@@ -12,7 +13,7 @@ import argparse
 import asyncio
 import json
 
-from siteshift.lab.balancer import Balancer, Watcher
+from siteshift.lab.balancer import Balancer, Standby, Watcher
 from siteshift.lab.comparison import Loss, lose
 from siteshift.lab.faults import BlackHole, parse_fault
 from siteshift.lab.ground import Loopback, Namespaces
@@ -38,7 +39,8 @@ async def compare(faults: list[str], watchers: list[Watcher], *, seconds: float,
         fault = parse_fault(name, site="pangyo", member="p1")
         ground = Namespaces if form == "namespaces" or isinstance(fault, BlackHole) else Loopback
         for watcher in watchers:
-            loss = await lose(fault, Balancer(watcher=watcher), fault_s=seconds, ground=ground)
+            standby = Standby.WARM if watcher is Watcher.NODE else Standby.COLD
+            loss = await lose(fault, Balancer(watcher=watcher, standby=standby), fault_s=seconds, ground=ground)
             found.append((name, loss))
             print(f"{name:32} {watcher:12} lost {loss.lost_s:6.1f} s   {loss.lost:6} requests   {loss.reasons}", flush=True)
     return found

@@ -14,7 +14,7 @@ import pytest
 from lab.test_world import alive
 from lab.waiting import until
 from siteshift.config.load import check_config
-from siteshift.lab.balancer import Balancer, Place, Retry, Watcher
+from siteshift.lab.balancer import Balancer, Place, Retry, Standby, Watcher
 from siteshift.lab.bind import KEY_NAME
 from siteshift.lab.comparison import lose
 from siteshift.lab.control import ask
@@ -88,7 +88,7 @@ async def test_every_variant_is_a_configuration_haproxy_takes() -> None:
 
 
 @pytest.mark.parametrize("names_by", list(NamesBy))
-@pytest.mark.parametrize("balancer", [None, Balancer(), Balancer(place=Place.SITES)])
+@pytest.mark.parametrize("balancer", [None, Balancer(), Balancer(standby=Standby.WARM), Balancer(place=Place.SITES)])
 async def test_the_node_gets_a_configuration_without_a_problem(names_by: NamesBy, balancer: Balancer | None) -> None:
     async with Lab(LabShape(clients=CLIENTS, balancer=balancer, names_by=names_by)) as lab:
         assert [str(problem) for problem in check_config(lab.write_config())] == []

@@ -16,6 +16,7 @@ from siteshift.lab.spec import SERVICE, LabSpec, MemberSpec, SiteSpec
 
 BACKEND = f"be_{SERVICE}"
 WIDE_BACKEND = f"be_{SERVICE}_wide"
+WARM_DRIVER = "lb-standby"
 WEIGHT_PER_SHARE = 200
 """A member's weight is its site's share times this over its site's active members: 100 for the default's biggest."""
 
@@ -46,6 +47,16 @@ class Retry(StrEnum):
     NONE = "none"
     REDISPATCH = "redispatch"
     BOUNDED = "bounded"
+
+
+class Standby(StrEnum):
+    """How standby members wait for a node. ``cold``: not running; the site's HTTP hook starts them.
+
+    ``warm``: running, and `maint` in HAProxy until the node opens them (the balancer at the edge only).
+    """
+
+    COLD = "cold"
+    WARM = "warm"
 
 
 class Place(StrEnum):
@@ -84,6 +95,7 @@ class Balancer:
     watcher: Watcher = Watcher.NODE
     retry: Retry | None = None
     place: Place = Place.EDGE
+    standby: Standby = Standby.COLD
 
     def write(self, spec: LabSpec) -> dict[str, Path]:
         """Write the configuration files into the lab's folder: by the site HAProxy stands in, or by ``""``."""
@@ -147,7 +159,7 @@ class Balancer:
 
     def warm_standbys(self, spec: LabSpec) -> list[tuple[str, str]]:
         """The (site, member) pairs that must run before HAProxy starts."""
-        if self.watcher is not Watcher.TUNED_WIDE:
+        if self.watcher is not Watcher.TUNED_WIDE and self.standby is not Standby.WARM:
             return []
         standby = [member for site in spec.sites for member in site.members if member.role is MemberRole.STANDBY]
         return [(member.site, member.name) for member in standby]
@@ -169,6 +181,13 @@ class Balancer:
             }
             for site in spec.sites
         ]
+
+    def standby_drivers(self, spec: LabSpec) -> list[dict[str, object]]:
+        """The driver that opens warm standbys; none for cold ones."""
+        if self.standby is Standby.COLD:
+            return []
+        driver = {"id": WARM_DRIVER, "kind": "haproxy_server", "addresses": [f"unix:{admin_socket(spec)}"]}
+        return [{**driver, "backend": "be_{service}"}]
 
     def meters(self, spec: LabSpec) -> list[dict[str, object]]:
         """How the node measures traffic through them."""

@@ -35,6 +35,8 @@ class NodeOptions:
     site: str = "anyang"
     policy: Yaml = field(default_factory=lambda: dict(FAST_POLICY))
     judging: Yaml = field(default_factory=dict)
+    standby_driver: str = ""
+    """The driver of all standby members; empty: each site's HTTP hook."""
     sections: Yaml = field(default_factory=dict)
     """Whole top-level sections that replace those written here (the HAProxy form's enactors)."""
 
@@ -64,12 +66,12 @@ def config_of(spec: LabSpec, options: NodeOptions) -> Yaml:
         },
         "standby_drivers": [_driver(spec, site) for site in spec.sites if site.capacity_rps(MemberRole.STANDBY)],
         "enactors": [embedded_dns(spec)],
-        "services": [_service(spec)],
+        "services": [_service(spec, options)],
         **options.sections,
     }
 
 
-def _service(spec: LabSpec) -> Yaml:
+def _service(spec: LabSpec, options: NodeOptions) -> Yaml:
     return {
         "id": SERVICE,
         "names": [SERVICE_NAME],
@@ -77,7 +79,7 @@ def _service(spec: LabSpec) -> Yaml:
         "demand_rps": spec.clients.load_rps,
         "slo": {"latency_ms": spec.clients.slo_ms, "error_percent": 1},
         "probes": PROBES,
-        "pools": [_pool(site) for site in spec.sites],
+        "pools": [_pool(site, options) for site in spec.sites],
     }
 
 
@@ -96,16 +98,16 @@ PROBES: list[Yaml] = [
 """What a person would configure: the health page, and what users do. A health page may lie; a journey cannot."""
 
 
-def _pool(site: SiteSpec) -> Yaml:
+def _pool(site: SiteSpec, options: NodeOptions) -> Yaml:
     return {
         "site": site.id,
         "nominal_percent": site.nominal_bp // 100,
         "answers": list(site.answers),
-        "members": [_member(site, member) for member in site.members],
+        "members": [_member(member, options.standby_driver or f"hook-{site.id}") for member in site.members],
     }
 
 
-def _member(site: SiteSpec, member: MemberSpec) -> Yaml:
+def _member(member: MemberSpec, driver: str) -> Yaml:
     entry: Yaml = {
         "name": member.name,
         "address": member.address,
@@ -113,7 +115,7 @@ def _member(site: SiteSpec, member: MemberSpec) -> Yaml:
         "capacity_rps": member.capacity_rps,
     }
     if member.role is MemberRole.STANDBY:
-        entry |= {"role": "standby", "standby_driver": f"hook-{site.id}"}
+        entry |= {"role": "standby", "standby_driver": driver}
     return entry
 
 

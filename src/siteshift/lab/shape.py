@@ -9,7 +9,7 @@ from pathlib import Path
 
 from siteshift.lab import bind
 from siteshift.lab.addresses import PORTS
-from siteshift.lab.balancer import Balancer, Place
+from siteshift.lab.balancer import WARM_DRIVER, Balancer, Place
 from siteshift.lab.ground import DnsListener, Ground
 from siteshift.lab.setup import NodeOptions, embedded_dns
 from siteshift.lab.spec import (
@@ -87,5 +87,8 @@ def node_options(spec: LabSpec, shape: LabShape) -> NodeOptions:
     if balancer is not None:
         enactors = ([] if spec.balancer else enactors) + balancer.enactors(spec)
         sections = {"traffic": balancer.meters(spec), "evidence": balancer.evidence(spec)}
+        if drivers := balancer.standby_drivers(spec):
+            sections["standby_drivers"] = drivers
+            options = replace(options, standby_driver=WARM_DRIVER)
     sections = {"enactors": enactors, **sections, **options.sections}
     return replace(options, sections=sections)
