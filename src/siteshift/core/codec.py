@@ -76,6 +76,8 @@ def _decode_union(options: tuple[Any, ...], document: Any, path: str) -> Any:
     present = [option for option in options if option is not type(None)]
     if len(present) == 1:
         return _decode(present[0], document, path)
+    if isinstance(document, str | int | float) and type(document) in present:
+        return document
     name = document.get("type") if isinstance(document, Mapping) else None
     for option in present:
         if getattr(option, "__name__", None) == name:

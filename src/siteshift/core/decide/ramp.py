@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from siteshift.core.decide.waterfill import part_way
 from siteshift.core.model.units import WHOLE_BP, SiteId
 
 LEAST_STEP_BP = 500
@@ -16,17 +17,14 @@ def next_shares(
     """One step from current to target: nobody gains more than half of its room, or `LEAST_STEP_BP`.
 
     ``room_bp`` is each site's headroom below its utilisation limit, in basis points of the service's demand.
-    Sums are kept; the step equals the target when everything fits.
+    The sum goes the same part of the way (what is missing to the whole is shed); everything fits: the target itself.
     """
     sites = [*target_bp, *(site for site in current_bp if site not in target_bp)]
-    delta = {site: target_bp.get(site, 0) - current_bp.get(site, 0) for site in sites}
-    part = 1.0
-    for site, gain in delta.items():
+    part_bp = WHOLE_BP
+    for site in sites:
+        gain = target_bp.get(site, 0) - current_bp.get(site, 0)
         if gain > 0:
-            part = min(part, max(LEAST_STEP_BP, room_bp.get(site, 0) // 2) / gain)
-    if part >= 1.0:
-        return {site: target_bp.get(site, 0) for site in sites}
-    moved = {site: round(change * part) for site, change in delta.items()}
-    largest = max(sites, key=lambda site: abs(delta[site]))
-    moved[largest] += sum(delta.values()) - sum(moved.values()) if sum(delta.values()) == 0 else 0
-    return {site: max(0, min(WHOLE_BP, current_bp.get(site, 0) + moved[site])) for site in sites}
+            part_bp = min(part_bp, max(LEAST_STEP_BP, room_bp.get(site, 0) // 2) * WHOLE_BP // gain)
+    here = [current_bp.get(site, 0) for site in sites]
+    there = [target_bp.get(site, 0) for site in sites]
+    return dict(zip(sites, part_way(here, there, part_bp), strict=True))
