@@ -42,6 +42,7 @@ from siteshift.runtime.clock import SystemClock
 PROBER_CORE, TARGET_CORE = 0, 1
 MEMBERS_PER_POOL = 50
 WARM_UP_S = 3.0
+MOST_WARM_UPS, CALM_US = 10, 20_000
 MEMBERS_PER_SITE = 500
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 BLACKBOX_CONNECTIONS = 20
@@ -156,7 +157,11 @@ async def probe(shape: str, endpoints: int, port: int, seconds: float) -> Taken:
         running = [tasks.create_task(prober.run()), tasks.create_task(judge())]
         await asyncio.sleep(WARM_UP_S)
         settle_heap()
-        await asyncio.sleep(0.5)
+        for _ in range(MOST_WARM_UPS):  # until all connections are made and all standings known
+            prober.lateness.clear()
+            await asyncio.sleep(1.0)
+            if prober.lateness.quantile_us(990) < CALM_US:
+                break
         prober.lateness.clear()
         before, cpu, began = outcomes.copy(), time.process_time(), time.monotonic()
         await asyncio.sleep(seconds)

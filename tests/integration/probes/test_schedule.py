@@ -174,8 +174,8 @@ def test_after_a_standstill_missed_laps_are_skipped_and_counted() -> None:
     burst: list[tuple[int, Entry]] = []
     while due := plan.take(ORIGIN + 60 * SECOND, 64):
         burst += due
-    assert len(burst) == 0
-    assert plan.missed_laps >= 58
+    assert 1 <= len(burst) <= 2
+    assert plan.missed_laps >= 57
     assert len(play(plan, ORIGIN + 60 * SECOND, ORIGIN + 70 * SECOND)) in (9, 10, 11)
 
 
@@ -207,5 +207,4 @@ def test_whenever_it_is_asked_nothing_is_early_or_forgotten(shapes: list[tuple[i
                 assert due_us > last.get(id(one), 0), "never twice for one due time, never backwards"
                 last[id(one)] = due_us
         for one in entries:
-            patience_us = 2 * one.interval_us + one.interval_us // JITTER_PARTS + max(steps)
-            assert now_us - last.get(id(one), ORIGIN) <= patience_us
+            assert now_us - last.get(id(one), ORIGIN) <= 2 * one.interval_us + one.interval_us // JITTER_PARTS

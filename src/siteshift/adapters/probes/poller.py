@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import select
 from collections.abc import Callable
-from enum import Enum
 
 EDGE_IN_OUT = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 EDGE_IN = select.EPOLLIN | select.EPOLLET
@@ -26,34 +25,16 @@ BATCH_EVENTS = 128
 Handler = Callable[[int], None]
 
 
-class Attention(Enum):
-    """When answers are heard."""
-
-    AT_ONCE = "at once"
-    WHEN_ASKED = "when asked"
-
-
 class Poller:
     """Calls a handler with the epoll events of its descriptor. An exception of a handler stays with that handler."""
 
-    __slots__ = ("_attention", "_epoll", "_handlers", "_loop")
+    __slots__ = ("_epoll", "_handlers", "_loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._epoll = select.epoll()
         self._handlers: dict[int, Handler] = {}
-        self._attention = Attention.WHEN_ASKED
-        self.attend(Attention.AT_ONCE)
-
-    def attend(self, how: Attention) -> None:
-        """Be woken by each answer, or leave it to the owner to call `drain_all`."""
-        if how is self._attention:
-            return
-        self._attention = how
-        if how is Attention.AT_ONCE:
-            self._loop.add_reader(self._epoll.fileno(), self.drain)
-        else:
-            self._loop.remove_reader(self._epoll.fileno())
+        loop.add_reader(self._epoll.fileno(), self.drain)
 
     def watch(self, descriptor: int, events: int, handler: Handler) -> None:
         """Call ``handler`` on ``events`` until `forget`. Raises OSError."""
@@ -84,6 +65,6 @@ class Poller:
         return len(ready)
 
     def close(self) -> None:
-        self.attend(Attention.WHEN_ASKED)
+        self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
         self._handlers.clear()

@@ -24,7 +24,7 @@ from siteshift.adapters.probes.carriers import carrier_for
 from siteshift.adapters.probes.datagram import DatagramSockets
 from siteshift.adapters.probes.deadlines import Deadlines
 from siteshift.adapters.probes.lateness import Lateness
-from siteshift.adapters.probes.poller import Attention, Poller
+from siteshift.adapters.probes.poller import Poller
 from siteshift.adapters.probes.schedule import Schedule
 from siteshift.adapters.probes.slot import Slot, Verdict, failed, lost
 from siteshift.adapters.probes.twin import twin_of
@@ -36,10 +36,6 @@ from siteshift.ports import Clock, ProbeResult, ProbeSink
 
 LEAST_SLEEP_US = 1_000
 """uvloop's clock ticks in whole milliseconds; starts that fall into one tick are made together."""
-
-DENSE_STARTS_PER_S = 1_000
-"""From this rate on, answers are collected once a millisecond, with the starts, instead of waking the loop one by one:
-it halves the CPU per probe. Latencies then have a resolution of 1 ms."""
 
 HEARTBEAT_US = 50_000
 """The timer fires at least this often, so that a standstill of the loop is noticed."""
@@ -89,7 +85,6 @@ class SocketProber:
         self._disposal: list[Callable[[], Awaitable[None]]] = []
         self._timer: asyncio.Handle | None = None
         self._wake_us = 0
-        self._dense = False
         self._stalled_at_us = 0
         self._stall_us = 0
         self._offset_us = 0
@@ -193,9 +188,6 @@ class SocketProber:
         self._deadlines.tidy()
         now_us = monotonic_ns() // 1_000
         self._schedule.replace((*self._slots.values(), *self._twins.values()), now_us)
-        self._dense = self._schedule.starts_per_s() >= DENSE_STARTS_PER_S
-        if self._bench is not None:
-            self._bench.poller.attend(Attention.WHEN_ASKED if self._dense else Attention.AT_ONCE)
         self._rearm(now_us)
 
     @staticmethod
@@ -245,7 +237,7 @@ class SocketProber:
             return
         if self._timer is not None:
             self._timer.cancel()
-        wake_us = now_us + (LEAST_SLEEP_US if self._dense else HEARTBEAT_US)
+        wake_us = now_us + HEARTBEAT_US
         for next_us in (self._schedule.next_us(), self._deadlines.next_us()):
             if next_us is not None and next_us < wake_us:
                 wake_us = next_us
@@ -259,8 +251,6 @@ class SocketProber:
             self._note_stall(now_us, late_us)
         due: list[tuple[int, Slot]] = []
         try:
-            if self._dense and self._bench is not None:
-                self._bench.poller.drain_all()
             self._expire(now_us)
             due = self._schedule.take(now_us, self._limits.batch)
             for due_us, slot in due:

@@ -83,9 +83,6 @@ class _Lane(Generic[EntryT]):
         self._base_us = self._origin_us + lap * self._interval_us + jitter
         self.next_us = self._base_us + self._offsets[0]
 
-    def starts_per_s(self) -> int:
-        return len(self._entries) * 1_000_000 // self._interval_us
-
     def seek(self, after_us: int) -> None:
         """Put the cursor on the first start later than ``after_us``."""
         self._start_lap((after_us - self._origin_us) // self._interval_us - 1)
@@ -95,13 +92,13 @@ class _Lane(Generic[EntryT]):
         self.next_us = self._base_us + self._offsets[self._cursor]
 
     def take(self, now_us: int, limit: int, due: list[tuple[int, EntryT]]) -> int:
-        """Append up to ``limit`` due entries; how many laps were skipped because nobody asked for a whole lap or more.
+        """Append up to ``limit`` due entries; how many laps were skipped because nobody asked for longer than one.
 
-        What is so late is not made up for: that would only carry the lateness on.
+        The last lap is made up for: entries whose starts were skipped whenever the process is late would starve.
         """
         missed = (now_us - self.next_us) // self._interval_us
         if missed > 0:
-            self.seek(now_us)
+            self.seek(now_us - self._interval_us)
         entries, offsets, last = self._entries, self._offsets, len(self._entries)
         while limit > 0 and self.next_us <= now_us:
             entry = entries[self._cursor]
@@ -165,10 +162,6 @@ class Schedule(Generic[EntryT]):
         entry.haste_due_us = tooth + ((after_us - tooth) // pace + 1) * pace
         self._pushed += 1
         heapq.heappush(self._sprints, (entry.haste_due_us, self._pushed, entry))
-
-    def starts_per_s(self) -> int:
-        """The rate of the lanes, sprints not counted."""
-        return sum(lane.starts_per_s() for lane in self._lanes)
 
     def next_us(self) -> int | None:
         """When something is due next; None when there is nothing."""

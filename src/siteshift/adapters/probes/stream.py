@@ -7,10 +7,13 @@ that the server closed between runs, or just as we sent, is not a failure: the r
 from __future__ import annotations
 
 import _socket
-import errno
 import socket
 import struct
+from collections.abc import Callable
 from enum import Enum
+from errno import EBADF, EINPROGRESS
+from socket import SO_ERROR, SO_LINGER, SOL_SOCKET
+from typing import NoReturn
 from zlib import crc32
 
 from siteshift.adapters.probes.address import SocketAddress
@@ -45,18 +48,23 @@ _OPEN, _GONE = Peer
 _NEWS = READABLE | CLOSING | BROKEN
 
 
+def _nothing_open(_: object) -> NoReturn:
+    raise OSError(EBADF, "the connection is not open")
+
+
 class StreamCarrier:
     """Carries a `Talk` over TCP. Subclassed by `tls_stream.TlsCarrier`, which puts TLS between."""
 
     __slots__ = (
-        "_address",
         "_bench",
         "_buffer",
         "_descriptor",
+        "_family",
         "_handler",
         "_keep",
         "_passed",
         "_phase",
+        "_read",
         "_renew_after",
         "_request",
         "_reused",
@@ -64,19 +72,25 @@ class StreamCarrier:
         "_sock",
         "_talk",
         "_unsent",
+        "_where",
+        "_write",
         "slot",
     )
 
     def __init__(self, slot: Slot, bench: Workbench, address: SocketAddress, talk: Talk) -> None:
         self.slot = slot
         self._bench = bench
-        self._address = address
+        self._family, self._where = address
         self._talk = talk
         self._request = talk.request
         self._keep = slot.spec.keep_alive and bool(talk.request)
         self._handler = self._on_ready
         self._phase = _CLOSED
         self._sock: _socket.socket | None = None
+        self._write: Callable[[bytes], int] = _nothing_open
+        """Sends some of the bytes. Raises BlockingIOError or OSError."""
+        self._read: Callable[[int], bytes] = _nothing_open
+        """Some bytes, or none at the end. Raises BlockingIOError when there is nothing now, or OSError."""
         self._descriptor = -1
         self._buffer = b""
         self._unsent = b""
@@ -91,7 +105,9 @@ class StreamCarrier:
         if self._phase is _IDLE and self._runs_left > 0:
             self._runs_left -= 1
             self._reused = True
-            self._begin()
+            self._phase = _AWAITING
+            self._unsent = self._request
+            self._push()
             return
         self._reconnect()
 
@@ -112,17 +128,18 @@ class StreamCarrier:
             bench.finish(self.slot, lost(f"the prober has {bench.sockets_open} sockets open, its limit"))
             return
         try:
-            sock = _socket.socket(self._address.family, _STREAM, 0)
+            sock = _socket.socket(self._family, _STREAM, 0)
         except OSError as problem:
             bench.finish(self.slot, verdict_of(problem.errno, Reported.AT_ONCE))
             return
         self._sock = sock
         self._descriptor = sock.fileno()
+        self._write, self._read = sock.send, sock.recv
         bench.sockets_open += 1
         try:
-            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, _LINGER_ZERO)
-            number = sock.connect_ex(self._address.where)
-            if number not in (0, errno.EINPROGRESS):
+            sock.setsockopt(SOL_SOCKET, SO_LINGER, _LINGER_ZERO)
+            number = sock.connect_ex(self._where)
+            if number != EINPROGRESS and number:
                 self._settle(verdict_of(number, Reported.AT_ONCE))
                 return
             self._phase = _CONNECTING
@@ -160,7 +177,7 @@ class StreamCarrier:
 
     def _on_connecting(self, events: int) -> None:
         if events & BROKEN and self._sock is not None:
-            number = self._sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
+            number = self._sock.getsockopt(SOL_SOCKET, SO_ERROR)
             if number:
                 self._settle(verdict_of(number, Reported.LATER))
                 return
@@ -206,17 +223,10 @@ class StreamCarrier:
         if not self._talk.listens:
             self._kept_or_closed(PASSED, self._keep)
 
-    def _write(self, data: bytes) -> int:
-        return self._sock.send(data)  # type: ignore[union-attr]
-
-    def _read(self) -> bytes:
-        """Some bytes, or none at the end. Raises BlockingIOError when there is nothing now, or OSError."""
-        return self._sock.recv(READ_BYTES)  # type: ignore[union-attr]
-
     def _receive(self, events: int) -> None:
         while True:
             try:
-                data = self._read()
+                data = self._read(READ_BYTES)
             except BlockingIOError:
                 return
             except OSError as problem:

@@ -44,6 +44,7 @@ class TlsCarrier(StreamCarrier):
         self._unflushed = b""
         name = self._check.server_name or self.slot.spec.http.host.partition(":")[0] or self.slot.spec.address
         self._tls = self._context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
+        self._write, self._read = self._write_tls, self._read_tls
         self._phase = Phase.SHAKING
         self._shake()
 
@@ -117,7 +118,7 @@ class TlsCarrier(StreamCarrier):
             return
         super()._push()
 
-    def _write(self, data: bytes) -> int:
+    def _write_tls(self, data: bytes) -> int:
         assert self._tls is not None
         try:
             sent = self._tls.write(data)
@@ -126,11 +127,11 @@ class TlsCarrier(StreamCarrier):
         self._flush()
         return sent
 
-    def _read(self) -> bytes:
+    def _read_tls(self, size: int) -> bytes:
         assert self._tls is not None
         while True:
             try:
-                return self._tls.read(READ_BYTES)
+                return self._tls.read(size)
             except ssl.SSLWantReadError:
                 self._fill()
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
@@ -145,7 +146,7 @@ class TlsCarrier(StreamCarrier):
             self._hang_up()
             return
         try:
-            self._read()
+            self._read_tls(READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
