@@ -17,6 +17,8 @@ from siteshift.lab.spec import SERVICE, LabSpec, MemberSpec, SiteSpec
 BACKEND = f"be_{SERVICE}"
 WIDE_BACKEND = f"be_{SERVICE}_wide"
 WARM_DRIVER = "lb-standby"
+WARM_CHECK = "check inter 200ms rise 1 fall 3"
+"""A connect check, by which the driver proves that an opened standby is there. Members in service have none."""
 WEIGHT_PER_SHARE = 200
 """A member's weight is its site's share times this over its site's active members: 100 for the default's biggest."""
 
@@ -143,7 +145,8 @@ class Balancer:
                 if member.role is MemberRole.ACTIVE:
                     lines.append(f"    {_server(site, member)} {check}".rstrip())
                 elif self.watcher is Watcher.NODE:
-                    lines.append(f"    {_server(site, member)} disabled")
+                    proof = f"{WARM_CHECK} " if self.standby is Standby.WARM else ""
+                    lines.append(f"    {_server(site, member)} {proof}disabled")
         return lines
 
     def _wide_backend(self, spec: LabSpec) -> list[str]:
