@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from nodes.members import LOOPBACK, Members
 
 Document = dict[str, Any]
@@ -50,7 +51,16 @@ class NodeShape:
         return tuple(f"{site}-{number}" for site in SITES for number in range(1, self.members_per_site + 1))
 
 
-FAST = {"ttl_normal_s": 2, "ttl_suspect_s": 1, "hold_down_s": 1, "soak_s": 1, "proof_s": 1, "velocity_percent": 100}
+FAST = {
+    "ttl_normal_s": 2,
+    "ttl_suspect_s": 1,
+    "hold_down_s": 1,
+    "soak_s": 1,
+    "proof_s": 1,
+    "velocity_percent": 100,
+    "ramp_percent": [100],
+}
+"""Short times, so that tests end; everything else is the product's default."""
 
 
 class _Connection(http.client.HTTPConnection):

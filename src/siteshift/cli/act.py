@@ -69,7 +69,7 @@ def _only_look(session: Session, act: Act, body: Document) -> Document:
         session.print_json(looked)
     else:
         for entry in _plan_and_findings(looked):
-            session.out.print(entry)
+            session.print(entry)
     code = _code_of(looked)
     if code is not ExitCode.DONE:
         session.say(f"dry run: nothing was changed; it would be {_verdict(code)}")
@@ -100,7 +100,7 @@ def _stop_unless_granted(session: Session, act: Act, looked: Document, manner: M
     """Show the plan. Raises `Failure` when it is refused, or needs an approval that cannot be given here."""
     if not session.is_json:
         for entry in _plan_and_findings(looked):
-            session.out.print(entry)
+            session.print(entry)
     code = _code_of(looked)
     if code is ExitCode.NEEDS_APPROVAL and not (session.can_ask and not manner.digest and _approvers(looked) == 1):
         raise _needs_approval(act, looked, manner.digest)
@@ -131,7 +131,7 @@ def _explained(session: Session, act: Act, failure: Failure) -> Failure:
         return failure
     if not session.is_json:
         for entry in _plan_and_findings(document):
-            session.out.print(entry)
+            session.print(entry)
     if failure.exit_code is ExitCode.NEEDS_APPROVAL:
         return _needs_approval(act, document, act.body.get("digest"))
     return _refused(document)

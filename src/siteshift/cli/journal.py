@@ -23,8 +23,8 @@ WINDOWS_MS = (60_000, 600_000, 2 * 3_600_000, 86_400_000)
 """How far back the last entries are looked for, step by step, before all of the record is read."""
 CLOCK_SLACK_MS = 60_000
 """Entries are written in order, their times nearly so."""
-REPLAY_ONLY = ("input",)
-"""Kinds that serve a replay and say nothing to a reader; shown when asked for."""
+TOO_LONG = ("input", "why")
+"""What the core heard, and its reasons line by line: for a replay and for `siteshift why`; shown when asked for."""
 
 app = typer.Typer(no_args_is_help=True, help="The record: read it, follow it, check its chain, take a copy.")
 
@@ -33,7 +33,7 @@ Offline = Annotated[
     typer.Option("--file", help="Without a node: the store's file (or, to verify, an export in .jsonl).", metavar="FILE"),
 ]
 Kinds = Annotated[
-    list[str] | None, typer.Option("--kind", "-k", help="Only this kind (again for more); else all but `input`.")
+    list[str] | None, typer.Option("--kind", "-k", help="Only this kind (again for more); else all but `input` and `why`.")
 ]
 
 
@@ -47,7 +47,7 @@ def tail(
 ) -> None:
     """The last entries of the record."""
     client = session.client
-    query: dict[str, list[str]] = {"kind": kind} if kind else {"without": list(REPLAY_ONLY)}
+    query: dict[str, list[str]] = {"kind": kind} if kind else {"without": list(TOO_LONG)}
     found = _last(client, lines, query)
     shown = found[-lines:] if lines else []
     if not follow:
@@ -66,7 +66,7 @@ def _print(session: Session, entries: Iterable[Document]) -> None:
         if session.is_json:
             print(json.dumps(entry, ensure_ascii=False), flush=True)
         else:
-            session.out.print(entry_text(entry))
+            session.print(entry_text(entry))
 
 
 def _last(client: NodeClient, lines: int, query: dict[str, list[str]]) -> list[Document]:

@@ -42,14 +42,15 @@ def lift(
     yes: Yes = False,
 ) -> None:
     """End an override before its time; the real state shows again."""
-    carry_out(session, _lifting(override, reason, ticket), Manner(dry_run=dry_run, yes=yes))
+    words = ("override", "lift", override, *record_words(reason, ticket))
+    carry_out(session, _lifting(override, reason, ticket, words), Manner(dry_run=dry_run, yes=yes))
 
 
-def _lifting(override: str, reason: str, ticket: str) -> Act:
+def _lifting(override: str, reason: str, ticket: str, words: tuple[str, ...]) -> Act:
     return Act(
         path="lift",
         body={"override": override, **record_of(reason, ticket)},
-        words=("override", "lift", override, *record_words(reason, ticket)),
+        words=words,
         done=f"granted: override {override} is lifted",
         moves=True,
     )
@@ -155,5 +156,6 @@ def unfreeze(
         remedy = f"Everything is frozen by override {wide['id']} of {wide['owner']}: `siteshift unfreeze`." if wide else ""
         document = {"title": text, "code": "NOTHING_TO_DO"}
         raise Failure(ExitCode.REFUSED, f"{text} (NOTHING_TO_DO)", remedy=remedy, document=document)
+    words = ("unfreeze", *([service] if service else []), *record_words(reason, ticket))
     for entry in mine:
-        carry_out(session, _lifting(entry["id"], reason, ticket), Manner(dry_run=dry_run, yes=yes))
+        carry_out(session, _lifting(entry["id"], reason, ticket, words), Manner(dry_run=dry_run, yes=yes))

@@ -23,6 +23,7 @@ from rich.text import Text
 
 from siteshift.cli.client import NodeClient
 from siteshift.cli.exits import Document, ExitCode, Failure
+from siteshift.cli.figures import BAD, WATCH
 from siteshift.cli.reach import Wish, find_place
 from siteshift.errors import SiteshiftError
 
@@ -63,7 +64,11 @@ class Session:
             self.print_json(document)
             return
         for entry in renderables:
-            self.out.print(entry)
+            self.print(entry)
+
+    def print(self, entry: RenderableType) -> None:
+        """Something people read. Where it goes to a file or a pipe, lines keep their length: scripts look for words."""
+        self.out.print(entry, soft_wrap=isinstance(entry, Text) and not self.out.is_terminal)
 
     def print_json(self, document: Any) -> None:
         """One JSON document on standard output."""
@@ -72,7 +77,7 @@ class Session:
     def say(self, text: str, style: str = "") -> None:
         """A line beside the result: on standard error, nothing with ``--json``."""
         if not self.is_json:
-            self.err.print(Text(text, style=style))
+            self.err.print(Text(text, style=style), soft_wrap=True)
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -140,7 +145,7 @@ def report(session: Session, failure: Failure) -> ExitCode:
         remedy = {"remedy": failure.remedy} if failure.remedy else {}
         session.print_json({**failure.document, **remedy, "exit_code": int(failure.exit_code)})
         return failure.exit_code
-    session.err.print(Text(failure.text, style="bold red" if failure.exit_code is not ExitCode.NEEDS_APPROVAL else "bold yellow"))
+    session.say(failure.text, WATCH if failure.exit_code is ExitCode.NEEDS_APPROVAL else BAD)
     if failure.remedy:
-        session.err.print(Text(failure.remedy))
+        session.say(failure.remedy)
     return failure.exit_code

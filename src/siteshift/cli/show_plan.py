@@ -15,6 +15,8 @@ from siteshift.cli.times import span_text
 
 FULL_PM, NEAR_PM = 1_000, 900
 """Beyond capacity, and beyond the default limit of utilisation."""
+NARROW_PERCENT = "\N{NO-BREAK SPACE}%"
+"""Keeps 60 % together at the end of a line."""
 
 
 def plan_renderables(plan: Document) -> Iterator[RenderableType]:
@@ -91,7 +93,7 @@ def _what(step: Document) -> str:
         for site, after_bp in step["after_bp"].items()
         if after_bp != step["before_bp"].get(site, 0)
     ]
-    return ", ".join(changes or (_short(member) for member in step["members"]))
+    return ", ".join(changes or (_short(member) for member in step["members"])).replace(" %", NARROW_PERCENT)
 
 
 def _short(member: str) -> str:

@@ -20,11 +20,14 @@ def status_renderables(status: Document) -> Iterator[RenderableType]:
     yield headline(status)
     yield from warnings(status)
     for service in status["services"]:
+        yield Text()
         yield service_table(service)
         yield from service_notes(service, status["at_ms"])
     yield from _diagnoses(status)
     if status["overrides"]:
+        yield Text()
         yield overrides_table(status["overrides"])
+    yield Text()
     yield _planes(status)
     yield from _drifts(status)
     yield from _standbys(status)

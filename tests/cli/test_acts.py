@@ -1,0 +1,101 @@
+"""Everything else that acts: each on a real node, with its effect and its JSON."""
+
+from __future__ import annotations
+
+from nodes.command_line import Cli
+from nodes.running_node import RunningNode
+from siteshift.cli.exits import ExitCode
+
+
+def test_undrain_brings_a_site_back(cli: Cli, node: RunningNode) -> None:
+    assert cli("drain", "pangyo", "-r", "test", "--yes", "--wait").code == ExitCode.DONE
+    ended = cli("undrain", "pangyo", "--yes", "--wait")
+    assert ended.code == ExitCode.DONE
+    assert "pangyo comes back" in ended.out
+    assert node.site("pangyo")["real_life"] == "serving"
+
+
+def test_undrain_of_a_site_that_serves(cli: Cli) -> None:
+    ended = cli("undrain", "pangyo", "--yes")
+    assert ended.code == ExitCode.REFUSED
+    assert "NOTHING_TO_DO" in ended.err
+
+
+def test_a_member_is_taken_out_and_put_back(cli: Cli, node: RunningNode) -> None:
+    assert cli("depool", "shop/pangyo/pangyo-1", "-r", "disk", "--yes").code == ExitCode.DONE
+    node.until(lambda status: status["services"][0]["sites"]["pangyo"]["members"]["pangyo-1"]["weight_pm"] == 0)
+    assert cli("pool", "shop/pangyo/pangyo-1", "--yes").code == ExitCode.DONE
+    node.until(lambda status: status["services"][0]["sites"]["pangyo"]["members"]["pangyo-1"]["weight_pm"] > 0)
+    assert cli("depool", "shop/pangyo/nobody", "-r", "x", "--yes").code == ExitCode.REFUSED
+
+
+def test_shares_are_forced_in_percent(cli: Cli, node: RunningNode) -> None:
+    ended = cli("override", "shares", "shop", "pangyo=33.34", "gasan=33.33", "anyang=33.33", "-r", "test", "--yes", "--json")
+    assert ended.code == ExitCode.DONE
+    assert ended.document["override"]["shares_bp"] == {"pangyo": 3334, "gasan": 3333, "anyang": 3333}
+    node.until(lambda status: status["services"][0]["sites"]["pangyo"]["desired_bp"] == 3334)
+
+
+def test_overrides_are_listed_and_lifted(cli: Cli, node: RunningNode) -> None:
+    assert cli("override", "list").out.strip() == "nothing is forced"
+    forced = cli("override", "mode", "shop", "observe", "-r", "quiet please", "-t", "OPS-7", "--json").document["override"]
+    listed = cli("override", "list")
+    for part in (forced["id"], "shop: observe", "root", "quiet please (OPS-7)"):
+        assert part in listed.out
+    assert node.status()["services"][0]["mode"] == "observe"
+    assert cli("override", "lift", forced["id"], "--yes").code == ExitCode.DONE
+    assert cli("override", "list", "--json").document == {"overrides": []}
+
+
+def test_a_freeze_holds_changes_until_it_is_lifted(cli: Cli, node: RunningNode) -> None:
+    assert cli("freeze", "-r", "holiday", "--for", "1h").code == ExitCode.DONE
+    assert cli("freeze", "shop", "-r", "holiday", "--for", "1h").code == ExitCode.DONE
+    ended = cli("drain", "pangyo", "-r", "test", "--yes")
+    assert ended.code == ExitCode.NEEDS_APPROVAL
+    assert "CHANGE_FREEZE" in ended.out
+    assert cli("unfreeze", "shop", "--yes").code == ExitCode.DONE
+    assert [entry["service"] for entry in node.status()["overrides"]] == [None]
+    told = cli("unfreeze", "shop", "--yes")
+    assert told.code == ExitCode.REFUSED
+    assert "Everything is frozen by override" in told.err
+    assert cli("unfreeze", "--yes").code == ExitCode.DONE
+    assert cli("unfreeze", "--yes").code == ExitCode.REFUSED
+
+
+def test_the_off_switch(cli: Cli, node: RunningNode) -> None:
+    assert cli("switch", "off", "--dry-run").code == ExitCode.DONE
+    assert not node.status()["switched_off"]
+    assert cli("switch", "off", "-r", "drill").code == ExitCode.DONE
+    assert node.status()["switched_off"]
+    assert "SWITCHED OFF" in cli("status").out
+    assert cli("switch", "on").code == ExitCode.DONE
+    assert cli("switch", "on").code == ExitCode.REFUSED
+
+
+def test_a_plan_that_waits_is_approved_by_its_digest(cli: Cli, node: RunningNode) -> None:
+    """In mode recommend a dead site waits for a person, who finds the digest in `plan`."""
+    cli("override", "mode", "shop", "recommend", "-r", "test")
+    for name in ("pangyo-1", "pangyo-2"):
+        node.members.stop(name)
+    node.until(lambda status: any(f["code"] == "MODE_RECOMMEND" for f in status["services"][0]["findings"]))
+    status = cli("status").out
+    assert "needs approval MODE_RECOMMEND" in status
+    assert "`siteshift plan`" in status
+    assert "SITE_DOWN pangyo" in status.replace("  ", " ") or "SERVICE_DOWN" in status
+    digest = cli("plan", "--json").document["plan"]["digest"]
+    assert digest in cli("plan").out
+    assert cli("approve", digest).code == ExitCode.DONE
+    node.until(lambda status: status["services"][0]["sites"]["pangyo"]["desired_bp"] == 0)
+    acknowledged = cli("ack", "pangyo")
+    assert acknowledged.code == ExitCode.DONE, acknowledged.err
+
+
+def test_an_approval_ahead_of_the_request_is_noted(cli: Cli) -> None:
+    ended = cli("approve", "0123456789abcdef")
+    assert ended.code == ExitCode.DONE
+    assert "holds 15 minutes" in ended.out
+
+
+def test_what_would_be_lost_with_a_site(cli: Cli) -> None:
+    assert "every data plane that steers it stands in anyang" in cli("fate").out
+    assert len(cli("fate", "--json").document["lonely"]) == 1

@@ -1,0 +1,147 @@
+"""What people read: in 100 columns, complete, and never by colour alone."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from nodes.command_line import Cli
+from nodes.running_node import RunningNode
+from siteshift.cli.exits import ExitCode
+from siteshift.cli.session import Session
+from siteshift.cli.show_plan import plan_renderables
+from siteshift.cli.show_status import status_renderables
+from siteshift.cli.top import page
+
+Document = dict[str, Any]
+WIDTH = 100
+
+
+def rendered(*entries: Any) -> str:
+    """As on a terminal of 100 columns without colours."""
+    console = Console(file=io.StringIO(), width=WIDTH, height=40, highlight=False, markup=False, emoji=False)
+    for entry in entries:
+        console.print(entry)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def changed(document: Document, **changes: Any) -> Document:
+    """A deep copy with some keys replaced."""
+    copy: Document = {**json.loads(json.dumps(document)), **changes}
+    return copy
+
+
+def test_the_status_fits_into_100_columns(cli: Cli, node: RunningNode) -> None:
+    reason = "a long reason that explains at some length why this has to be done now"
+    cli("drain", "pangyo", "-r", reason, "-t", "OPS-12345", "--yes")
+    text = rendered(*status_renderables(node.status()))
+    assert max(len(line) for line in text.splitlines()) <= WIDTH
+    headings = ("node-anyang", "desired", "actual", "seen", "limit", "capacity")
+    for part in (*headings, "2/2 up", "in step", "credible, 2/2 anchors", "OPS-12345"):
+        assert part in text
+    for site in ("pangyo", "gasan", "anyang"):
+        assert site in text
+
+
+def test_the_status_in_json_is_that_of_the_node(cli: Cli, node: RunningNode) -> None:
+    document = cli("status", "--json").document
+    assert document.keys() == node.status().keys()
+    assert cli("--json", "status").document.keys() == document.keys()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"blind": True}, "BLIND"),
+        ({"fresh": False}, "NOT FRESH"),
+        ({"switched_off": True}, "SWITCHED OFF"),
+        ({"store_usable": False}, "STORE LOST"),
+    ],
+)
+def test_what_concerns_everything_is_said_in_words(node: RunningNode, changes: Document, said: str) -> None:
+    assert said in rendered(*status_renderables(changed(node.status(), **changes)))
+
+
+def test_planes_behind_unreadable_and_drifted_are_told_apart(node: RunningNode) -> None:
+    status = node.status()
+    plane = status["planes"]["dns"]
+    drift = {"what": "www A", "wanted": "127.0.1.1", "found": "192.0.2.7", "ours": False}
+    status["planes"] = {
+        "one": {**plane, "standing": "behind", "detail": "connection refused"},
+        "two": {**plane, "unreadable_since_ms": status["at_ms"] - 12_000},
+        "three": {**plane, "drifts": [drift]},
+    }
+    text = rendered(*status_renderables(status))
+    assert "behind" in text
+    assert "connection refused" in text
+    assert "unreadable for 12 s" in text
+    assert "drift at three: www A: wanted 127.0.1.1, found 192.0.2.7 (not ours: left alone)" in text
+
+
+def test_standbys_tails_shed_and_real_lives_show(node: RunningNode) -> None:
+    status = node.status()
+    status["standbys"] = {
+        "shop/gasan/gs1": {"phase": "starting", "since_ms": status["at_ms"] - 8_000, "detail": ""},
+        "shop/gasan/gs2": {"phase": "cold", "since_ms": 0, "detail": ""},
+        "shop/gasan/gs3": {"phase": "failed", "since_ms": status["at_ms"] - 9_000, "detail": "no answer"},
+    }
+    service = status["services"][0]
+    service.update(tail_until_ms=status["at_ms"] + 7_000, shed_bp=1_250, in_step=False)
+    service["sites"]["pangyo"].update(life="held", real_life="draining", seen_bp=None, actual_bp=4_000, utilisation_pm=950)
+    text = rendered(*status_renderables(status))
+    for part in (
+        "standby shop/gasan/gs1 is starting for 8 s",
+        "standby shop/gasan/gs3 is failed for 9 s: no answer",
+        "live on for another 7 s",
+        "12.5 % of the demand is turned away",
+        "NOT in step",
+        "held (draining)",
+        "unknown",
+        "95 % !",
+    ):
+        assert part in text
+    assert "gs2" not in text
+
+
+def test_a_plan_fits_into_100_columns_and_says_everything(cli: Cli) -> None:
+    document = cli("drain", "pangyo", "-r", "x", "--dry-run", "--json").document
+    text = rendered(*plan_renderables(document["plans"][0])).replace("\N{NO-BREAK SPACE}", " ")
+    assert max(len(line) for line in text.splitlines()) <= WIDTH
+    for part in (document["plans"][0]["digest"], "pangyo 50 % → 0 %", "watch residual", "Old answers live on", "capacity"):
+        assert part in text
+
+
+def test_overload_in_a_plan_is_marked_in_words(cli: Cli) -> None:
+    ended = cli("override", "shares", "shop", "pangyo=100", "gasan=0", "anyang=0", "-r", "x", "--dry-run")
+    assert ended.code == ExitCode.NEEDS_APPROVAL
+    assert "CAPACITY_SHORT" in ended.out
+
+
+def test_the_live_page_has_status_and_the_newest_events(node: RunningNode) -> None:
+    events = [{"sequence": n, "at_ms": 1_000 * n, "kind": "term", "data": {"term": n}} for n in range(100)]
+    session = Session()
+    text = rendered(page(node.status(), events, "", session))
+    assert "pangyo" in text
+    assert "term  term 99" in text
+    assert "term 1\n" not in text
+    assert "What follows is old" in rendered(page(node.status(), [], "the node did not answer", session))
+
+
+def test_why_now_and_why_then(cli: Cli, node: RunningNode) -> None:
+    before_s = int(time.time())
+    cli("drain", "pangyo", "-r", "rack work", "--yes", "--wait")
+    now = cli("why", "pangyo").out
+    assert "drained by root: rack work" in now
+    then = cli("why", "pangyo", "--at", time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(before_s)))
+    assert then.code == ExitCode.DONE
+    assert "rack work" not in then.out
+    assert "50.00 % desired" in then.out
+    lines = cli("why", "pangyo", "--at", "now", "--json").document["services"]["shop"]["lines"]
+    assert any("rack work" in line for line in lines)
+    assert "says nothing" in cli("why", "pangyo", "--at", "2020-01-01").out

@@ -1,0 +1,126 @@
+"""Following a move by what is seen in traffic, on a terminal and off it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nodes.command_line import Cli, on_terminal
+from nodes.running_node import RunningNode
+from siteshift.cli.exits import ExitCode
+from siteshift.cli.waiting import Goal, Watch, look_at
+
+Document = dict[str, Any]
+
+LEAVING = Watch(site="pangyo", goal=Goal.LEFT, ends_bp={"shop": 0})
+
+
+def status(*, seen_bp: int | None, actual_bp: int | None = 0, life: str = "draining", **service: Any) -> Document:
+    """As much of a status as waiting reads."""
+    row = {"seen_bp": seen_bp, "actual_bp": actual_bp, "desired_bp": 0, "life": life, "real_life": life}
+    entry = {"service": "shop", "demand_rps": 100, "in_step": True, "tail_until_ms": 0, "findings": [], "sites": {"pangyo": row}}
+    return {"at_ms": 100_000, "services": [{**entry, **service}]}
+
+
+def test_seen_traffic_counts_where_it_is_measured() -> None:
+    look = look_at(status(seen_bp=1_200), LEAVING)
+    assert (look.share_bp, look.by, look.is_over) == (1_200, "seen", False)
+
+
+def test_read_back_shares_stand_in_and_are_named_so() -> None:
+    look = look_at(status(seen_bp=None, actual_bp=3_000), LEAVING)
+    assert (look.share_bp, look.by) == (3_000, "actual")
+
+
+def test_a_share_of_nothing_is_not_the_end() -> None:
+    """Planes say nothing goes there any more; answers given before still live."""
+    look = look_at(status(seen_bp=0, tail_until_ms=112_000), LEAVING)
+    assert not look.is_over
+    assert look.note == "draining; old answers for another 12 s"
+    assert look_at(status(seen_bp=0, life="drained"), LEAVING).is_over
+
+
+def test_what_stops_the_move_is_said() -> None:
+    findings = [{"code": "VELOCITY", "severity": "needs_approval"}, {"code": "SAME_FATE", "severity": "allowed"}]
+    assert look_at(status(seen_bp=5_000, findings=findings), LEAVING).note == "stopped: VELOCITY"
+
+
+def test_a_part_that_stays_by_plan_ends_the_waiting() -> None:
+    watch = Watch(site="pangyo", goal=Goal.LEFT, ends_bp={"shop": 1_000})
+    document = status(seen_bp=None, actual_bp=1_000)
+    document["services"][0]["sites"]["pangyo"]["desired_bp"] = 1_000
+    assert look_at(document, watch).is_over
+
+
+def test_services_count_by_their_demand() -> None:
+    document = status(seen_bp=1_000)
+    document["services"].append({**document["services"][0], "service": "chat", "demand_rps": 300})
+    watch = Watch(site="pangyo", goal=Goal.LEFT, ends_bp={"shop": 0, "chat": 0})
+    document["services"][1]["sites"] = {"pangyo": {**document["services"][0]["sites"]["pangyo"], "seen_bp": 5_000}}
+    assert look_at(document, watch).share_bp == 4_000
+
+
+def test_waiting_ends_when_the_site_is_drained(cli: Cli, node: RunningNode) -> None:
+    ended = cli("drain", "pangyo", "-r", "test", "--yes", "--wait")
+    assert ended.code == ExitCode.DONE
+    assert "Nobody measures this traffic" in ended.err
+    assert node.site("pangyo")["real_life"] == "drained"
+
+
+def test_waiting_may_be_given_up(cli: Cli, node: RunningNode) -> None:
+    """A dead site does not come back however long one waits; the watching ends, the request stays."""
+    for name in ("pangyo-1", "pangyo-2"):
+        node.members.stop(name)
+    node.until(lambda status: status["services"][0]["sites"]["pangyo"]["desired_bp"] == 0)
+    ended = cli("undrain", "pangyo", "--yes", "--wait", "--timeout", "1s")
+    assert ended.code == ExitCode.FAILED
+    assert "not over after 1 s" in ended.err
+    assert "The move itself goes on" in ended.err
+
+
+@pytest.fixture
+def surroundings(node: RunningNode) -> dict[str, str]:
+    return {"SITESHIFT_SOCKET": str(node.socket)}
+
+
+def test_a_person_says_no(node: RunningNode, surroundings: dict[str, str]) -> None:
+    with on_terminal("drain", "pangyo", "-r", "test", environment=surroundings) as drain:
+        drain.until("Go on? [y/N]")
+        drain.type("n\n")
+        assert drain.end() == ExitCode.FAILED
+        assert "nothing was changed" in drain.text
+    assert node.status()["overrides"] == []
+
+
+def test_a_person_says_yes_watches_and_leaves(node: RunningNode, surroundings: dict[str, str]) -> None:
+    """Ctrl-C ends the watching; the drain goes on to its end."""
+    with on_terminal("drain", "pangyo", "-r", "test", "--wait", environment=surroundings) as drain:
+        drain.until("Go on? [y/N]")
+        drain.type("y\n")
+        drain.until("pangyo is being drained")
+        drain.until("actual")
+        drain.interrupt()
+        assert drain.end() in (ExitCode.FAILED, ExitCode.DONE)
+        assert "The move itself goes on" in drain.text or "drained" in drain.text
+    node.until(lambda status: status["sites"]["pangyo"]["life"] == "drained")
+
+
+def test_a_person_approves_by_a_yes_what_needs_one_approval(node: RunningNode, surroundings: dict[str, str]) -> None:
+    node.act("freeze", reason="test")
+    with on_terminal("drain", "pangyo", "-r", "test", environment=surroundings) as drain:
+        drain.until("This needs approval. Approve plan")
+        drain.type("y\n")
+        assert drain.end() == ExitCode.DONE
+    assert node.status()["overrides"][-1]["approved_by"] == ["root"]
+
+
+def test_the_live_view_runs_until_ctrl_c(node: RunningNode, surroundings: dict[str, str]) -> None:
+    with on_terminal("top", environment=surroundings) as top:
+        top.until("what happens")
+        top.until("pangyo")
+        node.act("switch-off", reason="seen in top")
+        top.until("SWITCHED OFF")
+        top.until("seen in top")
+        top.interrupt()
+        assert top.end() == ExitCode.DONE
