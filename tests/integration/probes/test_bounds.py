@@ -207,3 +207,17 @@ def test_without_a_route_of_our_own_there_is_no_evidence(lonely: str, kind: str,
     )
     assert done.returncode == 0, f"unshare (util-linux) and root are needed: {done.stderr}"
     assert done.stdout.startswith("lost local "), done.stdout
+
+
+async def test_stopping_in_the_middle_of_many_visits_is_quiet() -> None:
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    async with udp_peer(lambda _: None) as (port, _):
+        probes = [
+            spec(ProbeKind.UDP, port, name=f"p{n}", send=b"x", interval_ms=100, phase_ms=n % 100) for n in range(200)
+        ]
+        async with probing(*probes) as seen, asyncio.timeout(DEADLINE_S):
+            while seen.prober.figures().pending < 100:  # noqa: ASYNC110 - they have to pile up first
+                await asyncio.sleep(0.001)
+    assert not complaints
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("probe")]

@@ -139,9 +139,11 @@ class SocketProber:
                     socket_limit=self._limits.socket_limit,
                 )
                 self._install()
-                await loop.create_future()
+                try:
+                    await loop.create_future()
+                finally:
+                    self._stop()  # before the group ends: it takes no new tasks while it waits for the old ones
         finally:
-            self._stop()
             await self._dispose()
             datagrams.close()
             poller.close()
@@ -217,6 +219,7 @@ class SocketProber:
                 )
 
     def _stop(self) -> None:
+        """Start nothing more, close everything, say nothing more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
