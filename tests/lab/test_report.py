@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.a_fault import CAPACITIES, EVENTS, FAULT_MS, bins
-from siteshift.lab.chart import nice_step, nice_top
+from siteshift.drawing.chart import nice_step, nice_top
 from siteshift.lab.measure import HIGHLIGHT, NodeEvent, SharesAt, measure
 from siteshift.lab.report import Criterion, Run, render, write_report
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 
-from siteshift.lab.chart import Axes, Bars, Limit, Mark, Series, Stroke, nice_top, plot_bars, plot_events, plot_lines
+from siteshift.drawing.chart import Axes, Bars, Limit, Mark, Series, Stroke, nice_top, plot_bars, plot_events, plot_lines
 from siteshift.lab.measure import HIGHLIGHT, CapacitySample, Milestones, NodeEvent, SharesAt, shares_seen, utilisation
 from siteshift.lab.timeline import BIN_MS, UNPLACED, Bin, totals
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 WIDTH = 1_080
@@ -71,7 +71,11 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axes:
-    """What the plots of one report share, and the value axis of one plot."""
+    """What the plots of one report share, and the value axis of one plot.
+
+    Instants are seconds; the time axis is labelled in ``tick_s`` (60: minutes) and called ``time_label``. A line is not
+    drawn across a silence longer than ``gap_s``.
+    """
 
     from_s: float
     until_s: float
@@ -80,6 +84,9 @@ class Axes:
     marks: Sequence[Mark] = ()
     height: int = 250
     digits: int = 0
+    tick_s: float = 1
+    time_label: str = "seconds after the fault"
+    gap_s: float = GAP_S
 
     def x(self, at_s: float) -> float:
         span = max(0.001, self.until_s - self.from_s)
@@ -144,7 +151,7 @@ def plot_events(axes: Axes, events: Sequence[Mark]) -> str:
         rows[row] = max(x, start + width)
         placed.append((event, row, "end" if flips else "start"))
     height = TOP + max(1, len(rows)) * 22 + BOTTOM
-    tall = Axes(from_s=axes.from_s, until_s=axes.until_s, top=1, unit="", height=height)
+    tall = replace(axes, top=1, unit="", height=height, marks=())
     parts = [_time_axis(tall)]
     for event, row, anchor in placed:
         x, y = axes.x(event.at_s), TOP + row * 22 + 10
@@ -188,13 +195,13 @@ def _frame(axes: Axes) -> str:
 
 
 def _time_axis(axes: Axes) -> str:
-    step = nice_step(axes.until_s - axes.from_s, 12)
+    step = nice_step((axes.until_s - axes.from_s) / axes.tick_s, 12)
     bottom = axes.height - BOTTOM
     parts = [f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{bottom}" y2="{bottom}"/>']
     digits = 0 if step >= 1 else 1
-    number = math.ceil(axes.from_s / step - 1e-9)
-    while number * step <= axes.until_s + 1e-9:
-        x = axes.x(number * step)
+    number = math.ceil(axes.from_s / axes.tick_s / step - 1e-9)
+    while number * step <= axes.until_s / axes.tick_s + 1e-9:
+        x = axes.x(number * step * axes.tick_s)
         parts.append(
             f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{bottom}" y2="{bottom + 4}"/>'
             f'<text class="tick" x="{x:.1f}" y="{bottom + 17}" text-anchor="middle">{number * step:.{digits}f}</text>'
@@ -202,7 +209,7 @@ def _time_axis(axes: Axes) -> str:
         number += 1
     parts.append(
         f'<text class="unit" x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{axes.height - 5}" text-anchor="middle">'
-        "seconds after the fault</text>"
+        f"{html.escape(axes.time_label)}</text>"
     )
     return "".join(parts)
 
@@ -219,7 +226,7 @@ def _line(axes: Axes, series: Series) -> str:
     for at_s, value in inside:
         x, y = axes.x(at_s), axes.y(min(value, axes.top))
         gap, last_s = at_s - last_s, at_s
-        if gap == math.inf or (gap > GAP_S and not series.steps):
+        if gap == math.inf or (gap > axes.gap_s and not series.steps):
             commands.append(f"M{x:.1f} {y:.1f}")
         else:
             commands.append(f"H{x:.1f}V{y:.1f}" if series.steps else f"L{x:.1f} {y:.1f}")

@@ -1,0 +1,1 @@
+"""Drawings that reports share: plots as inline SVG. Knows nothing of what it draws."""
