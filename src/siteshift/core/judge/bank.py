@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import log
 
-from siteshift.core.judge.cusum import CRASH, ERRORS, FAILURE_TESTS, GREY, NEVER, SLOW, Tuning, blip_part
+from siteshift.core.judge.cusum import CRASH, ERRORS, FAILURE_TESTS, GREY, NEVER, SLOW, Tuning, blip_part, fault_rate
 from siteshift.core.judge.evidence import SAMPLE_MS, confirm_ms
 from siteshift.core.model.codes import Hardness
 from siteshift.core.model.policy import JudgePolicy
@@ -16,6 +16,9 @@ from siteshift.core.model.policy import JudgePolicy
 NO_ALARM = -1
 CLEAR_NATS_PER_RISE = log(10)
 """``rise`` passes clear a crash (each is ten times likelier in health); a grey alarm needs as much evidence."""
+LEAST_CLEARED_RATE = 0.05
+CRASH_LIKE_RATE = 0.75
+"""A fault is cleared by passes that half its failure rate makes unlikely (at least 5 %); a crash by `rise` passes."""
 FLAP_MEMORY_MS = 600_000
 MOST_FLAPS = 6
 SUSPECT_STEPS = 1.2
@@ -53,6 +56,7 @@ class Bank:
         "blip_from_ms",
         "blip_nats",
         "calm",
+        "clear_step",
         "cleared_at_ms",
         "epoch",
         "estimate",
@@ -88,6 +92,7 @@ class Bank:
         self.alarm_at_ms = self.alarm_since_ms = 0
         self.cleared_at_ms = -FLAP_MEMORY_MS
         self.flaps = 0
+        self.clear_step = 0.0
         self.recovery = 0.0
         self.estimate = 0.0
         self.estimate_weight = 0
@@ -146,7 +151,7 @@ class Bank:
         alarm = self.alarm
         if alarm >= 0:
             if not (alarm == SLOW and kind is Hardness.SLOW):
-                self.recovery += down[alarm]
+                self.recovery += self.clear_step
                 self._track(0.0)
         elif live == 0.0:
             self.calm = True
@@ -191,7 +196,7 @@ class Bank:
         return step
 
     def _track(self, failing: float) -> None:
-        window = 20 + 5 * self.tuning.members if self.alarm in (CRASH, ERRORS) else 150 + 10 * self.tuning.members
+        window = 20 + 10 * self.tuning.members if self.alarm in (CRASH, ERRORS) else 200 + 20 * self.tuning.members
         self.estimate_weight = min(self.estimate_weight + 1, window)
         self.estimate += (failing - self.estimate) / self.estimate_weight
 
@@ -225,10 +230,14 @@ class Bank:
             return NEVER
         return self.t0[test] + confirm_ms(self.hardness(test), policy)
 
+    def tally(self, test: int) -> tuple[int, int]:
+        """(bad, seen) results since ``test`` left zero."""
+        bad = self.slow - self.slow_mark[test] if test == SLOW else self.bad - self.bad_mark[test]
+        return bad, self.seen - self.seen_mark[test]
+
     def failing_rate(self, test: int) -> float:
         """Estimated part of results that were bad since ``test`` left zero."""
-        seen = self.seen - self.seen_mark[test]
-        bad = self.slow - self.slow_mark[test] if test == SLOW else self.bad - self.bad_mark[test]
+        bad, seen = self.tally(test)
         return bad / seen if seen else 0.0
 
     def strongest(self) -> int:
@@ -262,17 +271,21 @@ class Bank:
             self.flaps = min(self.flaps + 1, MOST_FLAPS) if quiet < 1 else max(0, self.flaps - quiet)
             self.alarm_at_ms = at_ms
             self.alarm_since_ms = self.t0[test]
-        self.estimate = self.failing_rate(test)
-        self.estimate_weight = self.seen - self.seen_mark[test]
+        if self.alarm < 0 or test == CRASH:
+            self.estimate = self.failing_rate(test)
+            self.estimate_weight = self.seen - self.seen_mark[test]
         self.alarm = test
+        rate = self.estimate if self.estimate >= CRASH_LIKE_RATE else self.estimate / 2
+        self.clear_step = -log(1.0 - min(fault_rate(test, 0.0), max(LEAST_CLEARED_RATE, rate)))
         self.recovery = 0.0
         if test == SLOW:
             self.last_bad_ms = at_ms
 
     def may_clear(self, at_ms: int, policy: JudgePolicy) -> bool:
         """Whether the alarm has been answered: enough passes, and ``rise`` intervals without a failure, doubled per flap."""
+        enough = policy.rise * CLEAR_NATS_PER_RISE * (1 + self.flaps / 2)
         quiet_ms = policy.rise * policy.interval_ms << self.flaps
-        return self.recovery >= policy.rise * CLEAR_NATS_PER_RISE and at_ms - self.last_bad_ms >= quiet_ms
+        return self.recovery >= enough and at_ms - self.last_bad_ms >= quiet_ms
 
     def clear(self, at_ms: int) -> None:
         """Back to health, with nothing held over but the flap count."""

@@ -13,17 +13,22 @@ from siteshift.core.judge.quorum import BAD, Verdict
 from siteshift.core.judge.score import delivered_pm
 from siteshift.core.model.codes import Hardness, MemberRole, Standing
 from siteshift.core.model.evidence import Picture, TargetView
-from siteshift.core.model.policy import JudgePolicy
+from siteshift.core.model.policy import MINUTE_MS, JudgePolicy
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import MemberId, ServiceId, SiteId
 
 PoolKey = tuple[ServiceId, SiteId]
-ALIKE_PART = 0.5
-"""A sibling that has lost at least half of what the worst site has lost fails alike."""
-HOLD_DEAD_CONFIRMS, HOLD_GREY_CONFIRMS = 3, 40
-"""How long a verdict may be held for suspected siblings, in `confirm_silent_ms`: dead ones show it soon, grey ones in 40 s."""
+ALIKE_PART = 0.35
+"""A sibling that has lost at least a third of what the worst site has lost fails alike."""
+HOLD_DEAD_CONFIRMS, HOLD_GREY_CONFIRMS = 5, 150
+"""How long a verdict may be held for suspected siblings, in `confirm_silent_ms`: dead ones show it soon, grey ones late."""
 GLOBAL_ENDS_MS = 30_000
 """A global fault lasts while a site that seems to have recovered has been well for less than this."""
+
+SAME_MINUTE_MS, SETTLED_MS = MINUTE_MS, 15_000
+"""Faults that began within a minute are compared as one; 15 s after the last began the estimates can be trusted."""
+FAR_APART_PM = 500
+"""Sites that are all bad must differ by so much before one of them counts as better than another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,16 +63,27 @@ def hold_or_global(
         lost.append(_lost_pm(service, key, view, members))
     if len(views) < 2 or not bad:
         return Everywhere()
-    worst = max(lost[i] for i in bad)
     slow = all(views[i].hardness is Hardness.SLOW for i in bad)
-    unlike = [i for i in range(len(views)) if not _alike(views[i], lost[i], worst, slow)]
-    if not unlike:
-        if len(bad) == len(views):
-            return Everywhere(is_global=True, slow=slow)
-        return Everywhere(held=_may_hold(views, bad, policy, now_ms))
-    if _lingers(service.id, views, bad, unlike, now_ms, previous):
+    was_global = previous is not None and service.id in previous.global_fault
+    if len(bad) == len(views):
+        return Everywhere(is_global=_one_fault(views, lost, now_ms, slow), slow=slow)
+    worst = max(lost[i] for i in bad)
+    better = [i for i in range(len(views)) if not _alike(views[i], lost[i], worst, slow)]
+    if was_global and all(now_ms - views[i].since_ms <= GLOBAL_ENDS_MS for i in range(len(views)) if i not in bad):
         return Everywhere(is_global=True, slow=slow)
-    return Everywhere()
+    if better:
+        return Everywhere()
+    return Everywhere(held=_may_hold(views, bad, policy, now_ms))
+
+
+def _one_fault(views: list[TargetView], lost: list[int], now_ms: int, slow: bool) -> bool:
+    """All sites are bad. Begun together it is one fault, whatever the first estimates say; else they must fail alike."""
+    began = [view.since_ms for view in views]
+    if max(began) - min(began) <= SAME_MINUTE_MS and now_ms - max(began) <= SETTLED_MS:
+        return True
+    if max(lost) - min(lost) < FAR_APART_PM:
+        return True
+    return all(_alike(view, part, max(lost), slow) for view, part in zip(views, lost, strict=True))
 
 
 def _lost_pm(
@@ -94,12 +110,3 @@ def _may_hold(views: list[TargetView], bad: list[int], policy: JudgePolicy, now_
     grey = all(views[i].hardness in (Hardness.GREY, Hardness.SLOW) for i in bad)
     bound = policy.confirm_silent_ms * (HOLD_GREY_CONFIRMS if grey else HOLD_DEAD_CONFIRMS)
     return now_ms - min(views[i].since_ms for i in bad) <= bound
-
-
-def _lingers(
-    service: ServiceId, views: list[TargetView], bad: list[int], unlike: list[int], now_ms: int, previous: Picture | None
-) -> bool:
-    """A global fault that ends at one site first has not ended yet: sites recover one after another."""
-    if previous is None or service not in previous.global_fault or 2 * len(bad) < len(views):
-        return False
-    return all(now_ms - views[i].since_ms <= GLOBAL_ENDS_MS for i in unlike)

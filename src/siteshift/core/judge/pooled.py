@@ -31,6 +31,7 @@ class Pooled:
         "last_result_failed",
         "members",
         "near_since_ms",
+        "near_test",
         "part_of",
         "policy",
         "siblings",
@@ -57,6 +58,7 @@ class Pooled:
         self.last_pass_ms = 0
         self.last_result_failed = False
         self.near_since_ms = NEVER
+        self.near_test = NO_ALARM
         self.bank = Bank(tune(1, 50, 50, policy.interval_ms, policy.false_alarms_per_year))
         self.retune()
 
@@ -115,6 +117,8 @@ class Pooled:
                 break
             if bank.sums[test] <= 0.0:
                 continue
+            if bank.alarm >= 0 and test == CRASH and any(one.streak <= 0 for one in self.included):
+                continue  # what the level means was set for health; among errors a crash is when nobody answers
             if test == CRASH and self._silence_complete(at_ms):
                 return CRASH
             if bank.due_ms(test, self.policy) <= at_ms and self._spread(test):
@@ -164,10 +168,40 @@ class Pooled:
                 total += min(bank.tuning.up[CRASH], bank.tuning.cap[CRASH])
         return failed >= 2 and total >= bank.tuning.level[CRASH]
 
-    def bound_ms(self, test: int) -> int:
-        """How long a complete verdict may wait for reassurance. Siblings with the same grey fault need up to 30 s to show it."""
-        fast = test in (CRASH, ERRORS) and self.bank.hardness(test) is not Hardness.GREY
-        return self.policy.confirm_silent_ms if fast or test == CRASH else 30 * self.policy.confirm_silent_ms
+    def come_near(self, test: int, at_ms: int) -> None:
+        """A verdict is complete but for reassurance; remembered until the suspicion ends."""
+        if self.near_test == NO_ALARM:
+            self.near_since_ms = at_ms
+        self.near_test = test
+
+    def back_off(self) -> None:
+        """The suspicion ended without a verdict."""
+        self.near_test = NO_ALARM
+        self.near_since_ms = NEVER
+
+    def accuse(self, at_ms: int) -> None:
+        """Latch the verdict that was near."""
+        self.bank.raise_alarm(self.near_test, at_ms)
+        self.back_off()
+        self.stop_watching()
+
+    def wait_over(self, at_ms: int) -> bool:
+        """Whether a complete verdict has waited long enough for reassurance.
+
+        Siblings with the same silent fault show it within a second, with the same grey fault within 30 s; while all of
+        them are under suspicion too, the wait is four times as long.
+        """
+        test = self.near_test
+        grey = test != CRASH and self.bank.hardness(test) in (Hardness.GREY, Hardness.SLOW)
+        bound = self.policy.confirm_silent_ms * (30 if grey or test == GREY else 1)
+        if all(one.bank.alarm >= 0 or one.bank.suspect for one in self.siblings):
+            bound *= 4
+        return at_ms - self.near_since_ms >= bound
+
+    @property
+    def accused_with_all(self) -> bool:
+        """Whether this group and all its siblings have complete verdicts: then they are told together."""
+        return bool(self.siblings) and all(one.bank.alarm >= 0 or one.near_test >= 0 for one in self.siblings)
 
     def reassurers(self, test: int, at_ms: int) -> list[Sibling]:
         """Siblings seen to be better, see `siblings`."""
@@ -176,7 +210,7 @@ class Pooled:
         bank = self.bank
         self.suspicion.follow(bank.sums, bank.epoch, bank.t0, self.siblings)
         return self.suspicion.reassured_by(
-            test, bank.failing_rate(test), bank.tuning.base_rate, self.siblings, at_ms
+            test, *bank.tally(test), bank.tuning.base_rate, self.siblings, at_ms
         )
 
     # -- standing -------------------------------------------------------------------------------------------------
@@ -192,14 +226,15 @@ class Pooled:
 
     def _standing(self) -> Standing:
         bank = self.bank
-        known = 0
-        down = 0
+        known = down = sick = 0
         for one in self.members:
             standing = one.standing
             if standing is not Standing.UNKNOWN:
                 known += 1
                 if one.excluded and standing is Standing.DOWN:
                     down += 1
+                if one.excluded and one.bank.alarm >= 0:
+                    sick += 1
         if not known:
             return Standing.UNKNOWN
         if bank.alarm >= 0:
@@ -208,7 +243,7 @@ class Pooled:
             return Standing.DEGRADED
         if down == known:
             return Standing.DOWN
-        if 2 * down > len(self.members):
+        if 2 * sick > len(self.members):
             return Standing.DEGRADED
         return Standing.SUSPECT if bank.suspect else Standing.UP
 
@@ -229,6 +264,9 @@ class Pooled:
                 rest = [one.score_pm for one in self.members if one.streak < SOLID_FAILS]
                 return sum(rest) // len(rest)
             return round(1_000 * (1.0 - bank.estimate))
+        if self.standing is Standing.DEGRADED:
+            left = [one.score_pm for one in self.members if one.standing is not Standing.DOWN]
+            return sum(left) // len(left) if left else 0
         if bank.suspect:
             test = bank.strongest()
             seen = bank.seen - bank.seen_mark[test]
@@ -242,6 +280,6 @@ class Pooled:
         if bank.alarm >= 0:
             return bank.hardness(bank.alarm)
         if self.standing in (Standing.DOWN, Standing.DEGRADED):
-            worst = [one.hardness for one in self.members if one.standing is Standing.DOWN]
+            worst = [one.hardness for one in self.members if one.bank.alarm >= 0]
             return max(set(worst), key=worst.count) if worst else Hardness.NONE
         return Hardness.NONE if bank.calm or not bank.suspect else bank.hardness(bank.strongest())

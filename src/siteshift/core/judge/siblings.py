@@ -9,13 +9,16 @@ vantage's own line never gives that reassurance, so nothing is drained however u
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import log
+from math import log, sqrt
 from typing import Protocol
 
-from siteshift.core.judge.cusum import CRASH, ERRORS, GREY, SLOW, fault_rate
+from siteshift.core.judge.cusum import CRASH, ERRORS, GREY, SLOW
 
 REASSURED_NATS = 6.0
-"""e^-6: a fault that is everywhere is taken for a local one in a quarter of a per cent of cases."""
+"""e^-6: a fault that is everywhere is taken for a local one in a quarter of a per cent of cases, per sibling (Ville's inequality)."""
+LEAST_FAULT = 0.05
+"""A fault smaller than this is compared as if it were this large: else reassurance would take longer than detection."""
+WILSON_Z = 1.28
 LAG_MS = 300
 """Sites hit by one cause may fall a little apart: only answers to checks started this long after the fault count."""
 FRESH_MS = 300
@@ -85,13 +88,13 @@ class Suspicion:
                 window.bad[sibling] = window.bad.get(sibling, 0) + 1
 
     def reassured_by(
-        self, test: int, rate: float, base_rate: float, siblings: Sequence[Sibling], at_ms: int
+        self, test: int, bad: int, seen: int, base_rate: float, siblings: Sequence[Sibling], at_ms: int
     ) -> list[Sibling]:
-        """The siblings that are certainly better than ``rate``; empty when none is."""
+        """The siblings that are certainly better than ``bad`` failures of ``seen`` results; empty when none is."""
         window = self.windows.get(test)
         if window is None:
             return []
-        rate = min(0.98, max(rate, fault_rate(test, base_rate)))
+        rate = min(0.98, max(cautious_rate(bad, seen), LEAST_FAULT, 3.0 * base_rate))
         gain = log((1.0 - base_rate) / (1.0 - rate))
         loss = log(rate / base_rate)
         alive = [one for one in siblings if _fresh(one, at_ms)]
@@ -100,6 +103,15 @@ class Suspicion:
         if better:
             return better
         return alive if alive and sum(worth.values()) >= REASSURED_NATS else []
+
+
+def cautious_rate(bad: int, seen: int) -> float:
+    """Lower end of the Wilson interval for a failure rate: an alarm that came early by luck must not look like a crash."""
+    if not seen:
+        return 0.0
+    rate, z2 = bad / seen, WILSON_Z * WILSON_Z / seen
+    spread = WILSON_Z * sqrt(rate * (1.0 - rate) / seen + z2 / (4.0 * seen))
+    return (rate + z2 / 2.0 - spread) / (1.0 + z2)
 
 
 def _fresh(sibling: Sibling, at_ms: int) -> bool:

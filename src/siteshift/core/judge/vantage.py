@@ -202,30 +202,43 @@ class Observer:
 
     def _judge_group(self, group: Pooled, at_ms: int) -> bool:
         bank = group.bank
+        changed = False
         if bank.alarm >= 0 and bank.may_clear(at_ms, self._policy):
             bank.clear(at_ms)
+            group.back_off()
         group.watch()
         test = group.candidate(at_ms)
-        if test == NO_ALARM:
-            group.near_since_ms = NEVER
-        elif self._may_accuse(group, test, at_ms):
+        if test != NO_ALARM and bank.alarm >= 0:
             bank.raise_alarm(test, at_ms)
-            group.near_since_ms = NEVER
-            group.stop_watching()
-        changed = group.update_standing(at_ms)
+        elif test != NO_ALARM:
+            group.come_near(test, at_ms)
+            if group.accused_with_all:
+                changed = self._accuse_all(group, at_ms)
+            elif self._may_accuse(group, test, at_ms):
+                group.accuse(at_ms)
+        elif not bank.suspect:
+            group.back_off()
+        changed |= group.update_standing(at_ms)
         if changed:
             self._dirty.add(group.target)
         if bank.calm and bank.alarm < 0:
             self._stirred.pop(group.target, None)
         return changed
 
+    def _accuse_all(self, group: Pooled, at_ms: int) -> bool:
+        """The fault is everywhere: the verdicts come at one instant, so that nobody acts on the first of them."""
+        changed = False
+        for one in (group, *group.siblings):
+            if one.bank.alarm < 0:
+                one.accuse(at_ms)
+                if one.update_standing(at_ms):
+                    self._dirty.add(one.target)
+                    changed = True
+        return changed
+
     def _may_accuse(self, group: Pooled, test: int, at_ms: int) -> bool:
-        """Law 4: not before a sibling is seen to be better and the vantage itself is seen to be connected, within a bound."""
-        if group.bank.alarm >= 0:
-            return True
-        if group.near_since_ms == NEVER:
-            group.near_since_ms = at_ms
-        if at_ms - group.near_since_ms >= group.bound_ms(test):
+        """Law 4: not before a sibling is seen to be better and the vantage itself is seen to be connected."""
+        if group.wait_over(at_ms):
             return True
         better = group.reassurers(test, at_ms)
         if group.siblings and not better:
