@@ -53,13 +53,17 @@ def carry_out(session: Session, act: Act, manner: Manner) -> Document:
         _stop_unless_granted(session, act, looked, manner)
         digest = _decide(session, act, looked, manner)
         body |= {"digest": digest} if digest else {}
-    key = str(uuid.uuid4())
-    try:
-        answer = session.client.post(act.path, body, key=key)
-    except Failure as failure:
-        raise _explained(session, act, failure) from failure
+    answer = send(session, act, body)
     session.show(answer, list(_granted(act, answer)))
     return answer
+
+
+def send(session: Session, act: Act, body: Document) -> Document:
+    """Ask for it, once: the granted answer, or the `Failure` with what stands in the way."""
+    try:
+        return session.client.post(act.path, body, key=str(uuid.uuid4()))
+    except Failure as failure:
+        raise _explained(session, act, failure) from failure
 
 
 def _only_look(session: Session, act: Act, body: Document) -> Document:
@@ -68,7 +72,7 @@ def _only_look(session: Session, act: Act, body: Document) -> Document:
     if session.is_json:
         session.print_json(looked)
     else:
-        for entry in _plan_and_findings(looked):
+        for entry in _preview(act, looked):
             session.print(entry)
     code = _code_of(looked)
     if code is not ExitCode.DONE:
@@ -88,7 +92,7 @@ def _verdict(code: ExitCode) -> str:
     return "held until it is approved" if code is ExitCode.NEEDS_APPROVAL else "refused"
 
 
-def _plan_and_findings(answer: Document) -> Iterator[RenderableType]:
+def plan_and_findings(answer: Document) -> Iterator[RenderableType]:
     """The plans with their findings as they count for this request; an answer without a plan has findings alone."""
     for plan in answer["plans"]:
         yield from plan_renderables({**plan, "findings": answer["findings"] or plan["findings"]})
@@ -96,10 +100,17 @@ def _plan_and_findings(answer: Document) -> Iterator[RenderableType]:
         yield from finding_lines(answer["findings"])
 
 
+def _preview(act: Act, looked: Document) -> Iterator[RenderableType]:
+    """What a person sees before he decides; that nothing would move is worth saying too."""
+    yield from plan_and_findings(looked)
+    if act.moves and not looked["plans"] and not looked["findings"]:
+        yield Text("nothing would move now; what stands in the way: `siteshift status`, `siteshift why SITE`")
+
+
 def _stop_unless_granted(session: Session, act: Act, looked: Document, manner: Manner) -> None:
     """Show the plan. Raises `Failure` when it is refused, or needs an approval that cannot be given here."""
     if not session.is_json:
-        for entry in _plan_and_findings(looked):
+        for entry in _preview(act, looked):
             session.print(entry)
     code = _code_of(looked)
     if code is ExitCode.NEEDS_APPROVAL and not (session.can_ask and not manner.digest and _approvers(looked) == 1):
@@ -130,7 +141,7 @@ def _explained(session: Session, act: Act, failure: Failure) -> Failure:
     if "severity" not in document:
         return failure
     if not session.is_json:
-        for entry in _plan_and_findings(document):
+        for entry in plan_and_findings(document):
             session.print(entry)
     if failure.exit_code is ExitCode.NEEDS_APPROVAL:
         return _needs_approval(act, document, act.body.get("digest"))
@@ -164,6 +175,9 @@ def _needs_approval(act: Act, answer: Document, given: str | None) -> Failure:
     if not answer["plans"] or needed == 0:
         return Failure(ExitCode.NEEDS_APPROVAL, text, remedy="See above what lifts it.", document=document)
     digest = answer["plans"][0]["digest"]
+    if act.path == "approve":
+        remedy = f"Your approval is noted for 15 minutes. {needed} different persons are needed; each runs:\n    {_again(act)}"
+        return Failure(ExitCode.NEEDS_APPROVAL, text, remedy=remedy, document=document)
     again = _again(act, "--digest", digest)
     others = needed - 1
     if others == 0:
@@ -184,7 +198,7 @@ def _again(act: Act, *more: str) -> str:
 
 def _granted(act: Act, answer: Document) -> Iterator[RenderableType]:
     if not act.moves:
-        yield from _plan_and_findings(answer) if answer.get("plans") else ()
+        yield from plan_and_findings(answer) if answer.get("plans") else ()
     yield Text(act.done, style=GOOD)
     if answer.get("override"):
         yield override_line(answer["override"])

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from siteshift.cli.act import Act, Manner, carry_out
+from siteshift.cli.act import Act, Manner, carry_out, plan_and_findings, send
 from siteshift.cli.exits import Document, usage
 from siteshift.cli.moves import DryRun, OneService, Reason, Site, Ticket, record_of, record_words
 from siteshift.cli.session import Session, node_command
@@ -34,7 +33,7 @@ def approve(
     if dry_run:
         carry_out(session, act, Manner(dry_run=True))
         return
-    answer = session.client.post("approve", body, key=str(uuid.uuid4()))
+    answer = send(session, act, body)
     people = ", ".join(answer.get("approved_by", ()))
     if answer.get("noted"):
         minutes = answer["holds_s"] // 60
@@ -42,7 +41,7 @@ def approve(
         text += f"the approval holds {minutes} minutes for whoever asks for exactly this plan with --digest {digest}."
     else:
         text = act.done
-    session.show(answer, [Text(text)])
+    session.show(answer, [*plan_and_findings({"plans": [], "findings": [], **answer}), Text(text)])
 
 
 @node_command

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from siteshift.cli.exits import ExitCode, unusable_configuration
+from siteshift.cli.exits import ExitCode, Failure, unusable_configuration
 from siteshift.cli.reach import CONFIG
 from siteshift.cli.session import Session, command
 
@@ -25,10 +25,14 @@ def run(session: Session, config: File = CONFIG) -> None:
 
     from siteshift.app.daemon import serve
     from siteshift.config import ConfigError
+    from siteshift.errors import AdapterError
 
     del session
     try:
         report = uvloop.run(serve(config, version=version("siteshift")))
     except ConfigError as error:
         raise unusable_configuration(str(error)) from error
+    except AdapterError as error:
+        remedy = "Free what is in the way (an address, a file, a permission) and start it again."
+        raise Failure(ExitCode.FAILED, str(error), remedy=remedy) from error
     raise typer.Exit(ExitCode.FAILED if report.failed else ExitCode.DONE)

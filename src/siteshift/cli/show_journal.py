@@ -58,7 +58,7 @@ def _life(data: Document) -> str:
 
 def _decision(data: Document) -> str:
     parts = [
-        f"{entry['service']} ({entry['cause']}): " + ", ".join(f"{site} {percent(bp)}" for site, bp in entry["after_bp"].items())
+        f"{entry['service']}{f' ({cause})' if (cause := entry['cause']) else ''}: " + ", ".join(f"{site} {percent(bp)}" for site, bp in entry["after_bp"].items())
         for entry in data["services"]
     ]
     return f"generation {data['generation']}: {'; '.join(parts)}"
