@@ -18,7 +18,7 @@ from siteshift.lab.timeline import BIN_MS, UNPLACED, Bin, totals
 
 TEMPLATE = Path(__file__).with_name("report.html")
 PLOT_WINDOW_MS = 1_000
-"""Shares and utilisation are drawn over one second."""
+"""Shares are drawn over one second; utilisation over the window by which it is judged (`measure.WINDOW_MS`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +113,7 @@ class _Plots:
         lines = []
         highest = self._run.limit_pm / 10 + 10
         for site, label in self._run.labels.items():
-            found = utilisation(self._run.bins, self._run.capacities, site, window_ms=PLOT_WINDOW_MS)
+            found = utilisation(self._run.bins, self._run.capacities, site)
             points = [(self._s(at_ms), pm / 10) for at_ms, pm in found]
             highest = max([highest, *(value for _, value in points)])
             lines.append(Series(label=label, css=self._css[site], points=points))
