@@ -57,10 +57,11 @@ def _life(data: Document) -> str:
 
 
 def _decision(data: Document) -> str:
-    parts = [
-        f"{entry['service']}{f' ({cause})' if (cause := entry['cause']) else ''}: " + ", ".join(f"{site} {percent(bp)}" for site, bp in entry["after_bp"].items())
-        for entry in data["services"]
-    ]
+    parts = []
+    for entry in data["services"]:
+        shares = ", ".join(f"{site} {percent(bp)}" for site, bp in entry["after_bp"].items())
+        because = f" ({entry['cause']})" if entry["cause"] else ""
+        parts.append(f"{entry['service']}{because}: {shares}")
     return f"generation {data['generation']}: {'; '.join(parts)}"
 
 
