@@ -19,7 +19,7 @@ from siteshift.lab.demo import FAULTS, Outcome, Scene, demonstrate
 from siteshift.lab.faults import FaultImpossible, apply, parse_fault, undo
 from siteshift.lab.measure import NOTE, NodeEvent
 from siteshift.lab.node_client import NodeClient, NodeSilent
-from siteshift.lab.spec import ClientSpec
+from siteshift.lab.spec import SERVICE_NAME, ClientSpec
 from siteshift.lab.timeline import Bin
 from siteshift.lab.world import Lab, LabShape
 
@@ -179,7 +179,7 @@ def _print_ways_in(lab: Lab) -> None:
     console.print(f"  status   siteshift --socket {socket} status", markup=False)
     console.print(f"  drain    siteshift --socket {socket} drain pangyo --reason 'try it' --wait", markup=False)
     console.print(f"  live     siteshift --socket {socket} top", markup=False)
-    console.print(f"  DNS      dig @{lab.spec.dns} -p {lab.spec.dns_port} www.lab.test", markup=False)
+    console.print(f"  DNS      dig @{lab.spec.dns} -p {lab.spec.dns_port} {SERVICE_NAME}", markup=False)
     console.print(f"  files    {lab.spec.path}", markup=False)
     console.print("Type a fault (crash@pangyo, hang@gasan, errors:300@pangyo, latency:1500@anyang), the same with")
     console.print("'undo' before it, 'load 400', or 'quit'.")
