@@ -64,6 +64,11 @@ class Taken:
         return self.cpu_s / max(self.probes, 1) * 1e6
 
 
+def on_core(core: int) -> list[str]:
+    """Pinned, and before whatever else runs on the machine: the same for every program that is measured."""
+    return ["taskset", "-c", str(core), *(["nice", "-n", "-15"] if os.geteuid() == 0 else [])]
+
+
 def endpoint(number: int) -> str:
     """A distinct address of 127.0.0.0/8 for each endpoint."""
     return f"127.{10 + number // 60_000}.{number // 250 % 240}.{1 + number % 250}"
@@ -187,7 +192,7 @@ async def probe(shape: str, endpoints: int, port: int, seconds: float) -> Taken:
 def ours(shape: str, endpoints: int, port: int, seconds: float) -> Taken:
     command = [sys.executable, __file__, "--shape", shape, "--endpoints", str(endpoints), "--port", str(port)]
     done = subprocess.run(
-        ["taskset", "-c", str(PROBER_CORE), *command, "--seconds", str(seconds)],
+        [*on_core(PROBER_CORE), *command, "--seconds", str(seconds)],
         stdout=subprocess.PIPE,
         check=True,
         timeout=seconds + 120,
@@ -212,9 +217,7 @@ def served(port: int) -> int:
 @contextlib.contextmanager
 def process(*command: str, core: int) -> Iterator[subprocess.Popen[str]]:
     """A program in the foreground on one core, ended with the block."""
-    program = subprocess.Popen(
-        ["taskset", "-c", str(core), *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
+    program = subprocess.Popen([*on_core(core), *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         yield program
     finally:
