@@ -18,7 +18,7 @@ from siteshift.core.model.codes import Fault, Outcome, Severity, Stage, StandbyP
 from siteshift.core.model.probe import ProbeSpec
 from siteshift.core.model.steering import EnactResult, ReadBack, Steering
 from siteshift.core.model.topology import Member
-from siteshift.core.model.units import DriverId, EnactorId, ProbeId, ServiceId, SiteId
+from siteshift.core.model.units import DriverId, EnactorId, ProbeId, ServiceId, SiteId, TargetId
 
 
 class Clock(Protocol):
@@ -117,6 +117,31 @@ class TrafficMeter(Protocol):
 
     async def sample(self, *, deadline_ms: int) -> Sequence[TrafficSample]:
         """Rates since the last call. Raises `AdapterError` when it cannot know."""
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassiveSample:
+    """Real traffic as evidence about a pool or member: counts of a window, or figures somebody else computed.
+
+    ``good_for_ms`` is set for figures that lag (a rate over the last minute): they hold until the next ones are due, and
+    they cannot contradict a check, for they may be older than the fault. None: counts up to this moment.
+    """
+
+    target: TargetId
+    at_ms: int
+    requests: int
+    errors: int
+    latency_ms: int | None = None
+    good_for_ms: int | None = None
+
+
+class EvidenceSource(Protocol):
+    """Tells how real users fare. What it cannot tell is no evidence, never a failure."""
+
+    async def sample(self, *, deadline_ms: int) -> Sequence[PassiveSample]:
+        """What was seen since the last call; a target nothing is known of is left out. Raises `AdapterError`."""
 
     async def close(self) -> None: ...
 

@@ -47,7 +47,7 @@ class Acts:
     async def _handle(self, request: web.Request, body_type: type[Body]) -> web.Response:
         identity: Identity = request["identity"]
         key = request.headers.get("Idempotency-Key", "")
-        raw = await request.read()
+        raw = await request.clone(client_max_size=self.node.equipment.limits.api_body_bytes).read()
         fingerprint = fingerprint_of(request.path, raw)
         now_ms = self.node.clock.now_ms()
         kept = self.keys.find(identity.person, key, now_ms) if key else None

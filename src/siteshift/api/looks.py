@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,24 +127,21 @@ class Looks:
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """Server-sent events: everything that is recorded, as it happens."""
+        if self.node.broadcast.is_full:
+            detail = f"{self.node.broadcast.limit} streams are open, which is `limits.api_subscribers`; try again later"
+            return problem(503, "TOO_MANY_STREAMS", "too many event streams", detail)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
-        await response.prepare(request)
-        await response.write(b"retry: 2000\n\n")
         messages = self.node.subscribe()
         try:
+            await response.prepare(request)
+            await response.write(b"retry: 2000\n\n")
             async for message in messages:
                 await response.write(_sse(message))
-        except (ConnectionResetError, ConnectionError):
+        except ConnectionError:
             pass
         finally:
-            await _close(messages)
+            await messages.aclose()
         return response
-
-
-async def _close(messages: AsyncIterator[dict[str, Any]]) -> None:
-    close = getattr(messages, "aclose", None)
-    if close is not None:
-        await close()
 
 
 def _sse(message: dict[str, Any]) -> bytes:

@@ -21,9 +21,9 @@ from siteshift.api.problems import problem, reply
 from siteshift.config.setups import ApiSetup, TlsListenerSetup
 from siteshift.errors import Permanent
 from siteshift.ports import Journal
+from siteshift.runtime.limits import DEFAULT_LIMITS
 from siteshift.runtime.node import Node
 
-BODY_LIMIT = 64 * 1024
 STOP_DEADLINE_S = 1.0
 
 log = structlog.get_logger("siteshift.api")
@@ -53,7 +53,7 @@ class ApiServer:
 
     def application(self) -> web.Application:
         """The aiohttp application."""
-        application = web.Application(middlewares=[self._guard], client_max_size=BODY_LIMIT)
+        application = web.Application(middlewares=[self._guard], client_max_size=DEFAULT_LIMITS.api_body_bytes)
         for path, (handler, _) in self._look_routes().items():
             application.router.add_get(path, handler)
         for name in ACTS:

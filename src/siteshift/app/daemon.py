@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import signal
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from siteshift.adapters.store.database import SqliteDatabase
 from siteshift.adapters.store.sqlite import SqliteStore
 from siteshift.adapters.store.sqlite_journal import SqliteJournal
 from siteshift.api.server import ApiServer
-from siteshift.app.equip import Workshop, secrets_of
+from siteshift.app.equip import Workshop
+from siteshift.app.secrets import secrets_of
 from siteshift.config import ConfigError, LoadedConfig, Resolved, describe_changes, load_config, resolve
 from siteshift.core.controller import initial_state
 from siteshift.core.durable import restore
@@ -41,19 +43,19 @@ LONGEST_QUIET_MS = 5_000
 async def serve(path: Path, *, version: str) -> StopReport:
     """Run a node until it is told to stop. Raises `ConfigError` or `AdapterError` when it cannot start."""
     loaded = await asyncio.to_thread(load_config, path)
-    resolved = resolve(loaded.config)
-    _set_up_logs(resolved)
+    resolved = await asyncio.to_thread(resolve, loaded.config)
+    _set_up_logs(resolved, await asyncio.to_thread(secrets_of, loaded.config))
     for warning in loaded.warnings:
         log.warning("configuration", problem=str(warning))
     daemon = Daemon(path=path, version=version, loaded=loaded, resolved=resolved)
     return await daemon.run()
 
 
-def _set_up_logs(resolved: Resolved) -> None:
+def _set_up_logs(resolved: Resolved, secrets: Mapping[str, str]) -> None:
     configure_logs(
         level=resolved.log.level.value,
         form=LogForm(resolved.log.format.value),
-        secrets=tuple(secrets_of(resolved).values()),
+        secrets=tuple(secrets.values()),
     )
 
 
@@ -105,9 +107,7 @@ class Daemon:
         supervisor.at_stop(StopStage.REMEMBERING, "rows", node.executor.flush)
         node.start()
         self._start_watching(supervisor, systemd, metrics, node)
-        supervisor.on_signal(
-            signal.SIGHUP, lambda: self._ask_reload(supervisor, systemd, metrics, node, workshop)
-        )
+        supervisor.on_signal(signal.SIGHUP, lambda: self._ask_reload(supervisor, systemd, metrics, node, workshop))
         for broken in database.set_aside:
             log.error("a broken store was set aside; overrides in it do not hold", file=str(broken))
             node.executor.note("store_set_aside", {"file": str(broken)})
@@ -122,9 +122,7 @@ class Daemon:
     def _prober(self, sink: ProbeSink) -> Prober:
         return SocketProber(self.clock, sink)
 
-    def _start_watching(
-        self, supervisor: Supervisor, systemd: SystemdNotifier, metrics: Metrics, node: Node
-    ) -> None:
+    def _start_watching(self, supervisor: Supervisor, systemd: SystemdNotifier, metrics: Metrics, node: Node) -> None:
         supervisor.start("loop lag", lambda: watch_loop_lag(metrics.loop_lag), stage=StopStage.WATCHING)
 
         def healthy() -> bool:
@@ -149,26 +147,30 @@ class Daemon:
 
         supervisor.start("reload", run, restart=ONCE, stage=StopStage.INTAKE)
 
-    async def _reload(
-        self, systemd: SystemdNotifier, metrics: Metrics, node: Node, workshop: Workshop
-    ) -> None:
+    async def _reload(self, systemd: SystemdNotifier, metrics: Metrics, node: Node, workshop: Workshop) -> None:
         """All or nothing: a file with an error changes nothing and is told with every problem (law 15)."""
         systemd.reloading()
         try:
             loaded = await asyncio.to_thread(load_config, self.path)
-            resolved = resolve(loaded.config)
+            resolved = await asyncio.to_thread(resolve, loaded.config)
+            secrets = await asyncio.to_thread(secrets_of, loaded.config)
             _must_stay(self.resolved, resolved)
             equipment = await workshop.equip(resolved, node.loop.state.steering)
-        except (ConfigError, SiteshiftError) as error:
-            log.error("reload refused, the last good configuration stays", error=str(error))
+        except SiteshiftError as error:
+            problems = [str(entry) for entry in error.problems] if isinstance(error, ConfigError) else [str(error)]
+            log.error("reload refused, the last good configuration stays", problems=problems)
             metrics.reloaded(Done.FAILED, at_ms=self.clock.now_ms())
-            node.executor.note("reload_refused", {"error": str(error)})
+            node.executor.note("reload_refused", {"problems": problems})
             systemd.ready("reload refused; the last good configuration stays")
             return
         changes = describe_changes(self.resolved, resolved)
         self.loaded, self.resolved = loaded, resolved
+        _set_up_logs(resolved, secrets)
+        for warning in loaded.warnings:
+            log.warning("configuration", problem=str(warning))
         metrics.topology_changed()
         node.refit(equipment)
+        await workshop.put_away()
         node.executor.note("reload", {"digest": resolved.digest, "changes": list(changes)})
         metrics.reloaded(Done.OK, at_ms=self.clock.now_ms())
         log.info("reloaded", digest=resolved.digest, changes=len(changes))

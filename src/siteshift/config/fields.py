@@ -176,6 +176,12 @@ def _plain_header_name(text: str) -> str:
     return _header_name(text)
 
 
+def _metric_name(text: str) -> str:
+    if not re.fullmatch(r"[a-zA-Z_:][a-zA-Z0-9_:]*", text):
+        refuse(MALFORMED, f"`{text}` cannot be a metric's name", "write it like `http_requests_total`, without labels")
+    return text
+
+
 def _header_value(text: str) -> str:
     if any(char in text for char in "\r\n\0"):
         refuse(MALFORMED, "a header's value cannot hold line breaks", "write it in one line")
@@ -245,6 +251,7 @@ HeaderName = Annotated[str, AfterValidator(_header_name)]
 PlainHeaderName = Annotated[str, AfterValidator(_plain_header_name)]
 """Of a header whose value stands in the file."""
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
+MetricName = Annotated[str, AfterValidator(_metric_name)]
 RequestPath = Annotated[str, AfterValidator(_request_path)]
 Hex = Annotated[str, AfterValidator(_hex)]
 OctalMode = Annotated[str, AfterValidator(_octal_mode)]

@@ -16,9 +16,11 @@ from siteshift.config.model.enactors import (
 )
 from siteshift.config.model.observation import (
     CommandNotifier,
+    HaproxyMeter,
     HaproxyStatEvidence,
     LogNotifier,
     PrometheusEvidence,
+    ScrapeMeter,
     WebhookNotifier,
 )
 from siteshift.config.model.root import ConfigFile
@@ -44,6 +46,8 @@ from siteshift.config.setups import (
     PlaneSetup,
     PrometheusSetup,
     Rfc2136Setup,
+    ScrapeMeterSetup,
+    ScrapePageSetup,
     ServerSetup,
     StandbyServer,
     StaticRecordSetup,
@@ -192,6 +196,7 @@ def drivers_of(config: ConfigFile, topology: Topology) -> tuple[DriverSetup, ...
                     addresses=driver.addresses,
                     servers=tuple(_standby_server(driver, member) for member in mine),
                     timeout_ms=driver.timeout_ms,
+                    site=SiteId(driver.site) if driver.site else None,
                 )
                 found.append(setup)
             case HttpHookDriver():
@@ -203,6 +208,7 @@ def drivers_of(config: ConfigFile, topology: Topology) -> tuple[DriverSetup, ...
                     headers=tuple(driver.headers.items()),
                     token=driver.token,
                     timeout_ms=driver.timeout_ms,
+                    site=SiteId(driver.site) if driver.site else None,
                 )
                 found.append(hook)
             case CommandHookDriver():
@@ -212,6 +218,7 @@ def drivers_of(config: ConfigFile, topology: Topology) -> tuple[DriverSetup, ...
                     retire=driver.retire,
                     phase=driver.phase,
                     timeout_ms=driver.timeout_ms,
+                    site=SiteId(driver.site) if driver.site else None,
                 )
                 found.append(command)
     return tuple(found)
@@ -229,8 +236,31 @@ def _standby_server(driver: HaproxyServerDriver, member: Member) -> StandbyServe
 def meters_of(config: ConfigFile, planes: tuple[PlaneSetup, ...]) -> tuple[MeterSetup, ...]:
     """Traffic meters with the HAProxy each one asks."""
     lbs = {plane.id: plane for plane in planes if isinstance(plane, HaproxySetup)}
-    return tuple(
-        HaproxyMeterSetup(id=meter.id, plane=lbs[EnactorId(meter.enactor)], every_ms=meter.every_s) for meter in config.traffic
+    found: list[MeterSetup] = []
+    for meter in config.traffic:
+        match meter:
+            case HaproxyMeter():
+                plane = lbs[EnactorId(meter.enactor)]
+                found.append(
+                    HaproxyMeterSetup(id=meter.id, plane=plane, every_ms=meter.every_s, timeout_ms=meter.timeout_ms)
+                )
+            case ScrapeMeter():
+                found.append(_scrape(meter))
+    return tuple(found)
+
+
+def _scrape(meter: ScrapeMeter) -> ScrapeMeterSetup:
+    return ScrapeMeterSetup(
+        id=meter.id,
+        service=ServiceId(meter.service),
+        pages=tuple(ScrapePageSetup(site=SiteId(page.site), url=page.url) for page in meter.pages),
+        counter=meter.counter,
+        error_counter=meter.error_counter or "",
+        seconds_counter=meter.seconds_counter or "",
+        labels=tuple(meter.labels.items()),
+        token=meter.token,
+        every_ms=meter.every_s,
+        timeout_ms=meter.timeout_ms,
     )
 
 
@@ -242,8 +272,10 @@ def evidence_of(config: ConfigFile, planes: tuple[PlaneSetup, ...]) -> tuple[Evi
     for entry in config.evidence:
         match entry:
             case HaproxyStatEvidence():
-                stat = HaproxyStatSetup(id=entry.id, plane=lbs[EnactorId(entry.enactor)], every_ms=entry.every_s)
-                found.append(stat)
+                plane = lbs[EnactorId(entry.enactor)]
+                found.append(
+                    HaproxyStatSetup(id=entry.id, plane=plane, every_ms=entry.every_s, timeout_ms=entry.timeout_ms)
+                )
             case PrometheusEvidence():
                 found.append(_prometheus(entry, services[entry.service]))
     return tuple(found)
@@ -277,6 +309,7 @@ def notifiers_of(config: ConfigFile) -> tuple[NotifierSetup, ...]:
                     url=entry.url or "",
                     url_secret=entry.url_secret,
                     token=entry.token,
+                    site=SiteId(entry.site) if entry.site else None,
                 )
                 found.append(webhook)
             case CommandNotifier():

@@ -131,6 +131,7 @@ class HaproxyServerDriverSetup:
     addresses: tuple[str, ...]
     servers: tuple[StandbyServer, ...]
     timeout_ms: int
+    site: SiteId | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +145,7 @@ class HttpHookSetup:
     headers: tuple[tuple[str, str], ...]
     token: SecretRef | None
     timeout_ms: int
+    site: SiteId | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +157,7 @@ class CommandHookSetup:
     retire: tuple[str, ...]
     phase: tuple[str, ...]
     timeout_ms: int
+    site: SiteId | None
 
 
 DriverSetup = HaproxyServerDriverSetup | HttpHookSetup | CommandHookSetup
@@ -170,9 +173,34 @@ class HaproxyMeterSetup:
     id: str
     plane: HaproxySetup
     every_ms: int
+    timeout_ms: int
 
 
-MeterSetup = HaproxyMeterSetup
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScrapePageSetup:
+    """One page of counters and the site it counts for."""
+
+    site: SiteId
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScrapeMeterSetup:
+    """A traffic meter on pages of counters. ``labels`` choose the series that count; empty names: not counted."""
+
+    id: str
+    service: ServiceId
+    pages: tuple[ScrapePageSetup, ...]
+    counter: str
+    error_counter: str
+    seconds_counter: str
+    labels: tuple[tuple[str, str], ...]
+    token: SecretRef | None
+    every_ms: int
+    timeout_ms: int
+
+
+MeterSetup = HaproxyMeterSetup | ScrapeMeterSetup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +210,7 @@ class HaproxyStatSetup:
     id: str
     plane: HaproxySetup
     every_ms: int
+    timeout_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +243,7 @@ class WebhookSetup:
     url: str
     url_secret: SecretRef | None
     token: SecretRef | None
+    site: SiteId | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

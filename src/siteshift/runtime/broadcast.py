@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from siteshift.core.commands import ActivateStandby, Answer, Enact, Record, RetireStandby, Tell
 from siteshift.core.events import EnactFinished, StandbyReported
 from siteshift.ports import Clock
+from siteshift.runtime.limits import DEFAULT_LIMITS
 from siteshift.runtime.loop import Stepped
 
 QUEUE_LIMIT = 1_000
@@ -21,10 +22,11 @@ QUEUE_LIMIT = 1_000
 Message = dict[str, Any]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Subscriber:
-    """One listener's queue."""
+    """One listener's queue: iterate over it, and `aclose` it in the end."""
 
+    leave: Callable[[Subscriber], None]
     queue: deque[Message] = field(default_factory=deque)
     news: asyncio.Event = field(default_factory=asyncio.Event)
     dropped: int = 0
@@ -36,14 +38,37 @@ class Subscriber:
         self.queue.append(message)
         self.news.set()
 
+    def __aiter__(self) -> Subscriber:
+        return self
+
+    async def __anext__(self) -> Message:
+        while not self.queue:
+            self.news.clear()
+            await self.news.wait()
+        if self.dropped:
+            lost, self.dropped = self.dropped, 0
+            first = self.queue[0]
+            return {**first, "sequence": first["sequence"] - 1, "kind": "dropped", "data": {"messages": lost}}
+        return self.queue.popleft()
+
+    async def aclose(self) -> None:
+        """Listen no more."""
+        self.leave(self)
+
 
 @dataclass(slots=True, kw_only=True)
 class Broadcast:
     """All subscribers, and the number of the last message."""
 
     clock: Clock
+    limit: int = DEFAULT_LIMITS.api_subscribers
     sequence: int = 0
     _subscribers: list[Subscriber] = field(default_factory=list)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next subscriber must be refused."""
+        return len(self._subscribers) >= self.limit
 
     def stepped(self, stepped: Stepped) -> None:
         """Turn what a step did into messages."""
@@ -87,18 +112,8 @@ class Broadcast:
         for subscriber in self._subscribers:
             subscriber.put(message)
 
-    async def subscribe(self) -> AsyncIterator[Message]:
-        """Messages from now on, until the caller stops listening."""
-        subscriber = Subscriber()
+    def subscribe(self) -> Subscriber:
+        """Messages from now on. Whoever asks looks at `is_full` first."""
+        subscriber = Subscriber(self._subscribers.remove)
         self._subscribers.append(subscriber)
-        try:
-            while True:
-                while subscriber.queue:
-                    if subscriber.dropped:
-                        lost, subscriber.dropped = subscriber.dropped, 0
-                        yield {"sequence": self.sequence, "kind": "dropped", "data": {"messages": lost}}
-                    yield subscriber.queue.popleft()
-                subscriber.news.clear()
-                await subscriber.news.wait()
-        finally:
-            self._subscribers.remove(subscriber)
+        return subscriber

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
@@ -38,23 +38,21 @@ from siteshift.core.events import (
     StandbyReported,
     StoreChanged,
 )
-from siteshift.core.model.codes import EnactOutcome, StandbyPhase
+from siteshift.core.model.codes import EnactOutcome, Severity, StandbyPhase
 from siteshift.core.model.steering import EnactResult, Steering
 from siteshift.core.model.topology import Member
-from siteshift.core.model.units import DriverId, EnactorId, MemberId
+from siteshift.core.model.units import EnactorId, MemberId
 from siteshift.core.state import ControllerState
 from siteshift.errors import AdapterError, Ambiguous, Retryable, SiteshiftError
-from siteshift.ports import Clock, Enactor, Journal, Notifier, StandbyDriver, Store
+from siteshift.ports import Clock, Journal, Notifier, StandbyDriver, Store
+from siteshift.runtime.equipment import Equipment
 
-ENACT_DEADLINE_MS = 3_000
-READ_DEADLINE_MS = 2_000
 SAVE_DEADLINE_S = 2.0
-STANDBY_DEADLINE_MS = 2_000
+STANDBY_DEADLINE_MS = 10_000
 NOTIFY_DEADLINE_MS = 5_000
 STORE_RETRY_S = 1.0
 ROWS_AT_ONCE = 100
-TELL_LIMIT = 256
-"""Notices waiting at most; beyond it the oldest is dropped and counted: the newest says most."""
+_GRAVITY = (Severity.ALLOWED, Severity.NEEDS_APPROVAL, Severity.REFUSED)
 
 Row = tuple[int, str, Mapping[str, object]]
 
@@ -76,10 +74,7 @@ class Executor:
     clock: Clock
     store: Store
     journal: Journal
-    enactors: Mapping[EnactorId, Enactor]
-    drivers: Mapping[DriverId, StandbyDriver]
-    notifiers: Sequence[Notifier]
-    members: Mapping[MemberId, Member]
+    equipment: Equipment
     offer: Callable[[Event], None]
     answered: Callable[[Answer], None]
     watch: Callable[[Watch], None]
@@ -95,6 +90,10 @@ class Executor:
     _tells: deque[Tell] = field(default_factory=deque)
     _tell_news: asyncio.Event = field(default_factory=asyncio.Event)
     _last_durable: bytes | None = None
+
+    def refit(self, equipment: Equipment) -> None:
+        """Take other equipment; what is under way ends with what it began with."""
+        self.equipment = equipment
 
     def carry_out(self, commands: tuple[Command, ...], state: ControllerState) -> None:
         """Take the commands of one step. Never blocks. Answers and watches, which change nothing outside, go at once."""
@@ -122,10 +121,11 @@ class Executor:
         self._news.set()
 
     def _take_tell(self, tell: Tell) -> None:
-        if len(self._tells) >= TELL_LIMIT:
-            self._tells.popleft()
-            self.tells_dropped += 1
+        """Beyond the limit, the oldest of the least severe gives way: the newest says most."""
         self._tells.append(tell)
+        while len(self._tells) > self.equipment.limits.notify_queue:
+            self._tells.remove(min(self._tells, key=lambda waiting: _GRAVITY.index(waiting.severity)))
+            self.tells_dropped += 1
         self._tell_news.set()
 
     async def run_remembering(self) -> None:
@@ -237,12 +237,13 @@ class Executor:
                 await self._read(enactor)
 
     async def _enact(self, enactor: EnactorId, steering: Steering) -> None:
-        plane = self.enactors.get(enactor)
+        plane = self.equipment.enactors.get(enactor)
         outcome, detail = EnactOutcome.REFUSED, "no such data plane in this configuration"
         if plane is not None:
             try:
-                async with asyncio.timeout(ENACT_DEADLINE_MS / 1000 + 1):
-                    result = await plane.enact(steering, deadline_ms=ENACT_DEADLINE_MS)
+                deadline_ms = self.equipment.limits.enact_timeout_ms
+                async with asyncio.timeout(deadline_ms / 1000 + 1):
+                    result = await plane.enact(steering, deadline_ms=deadline_ms)
                 self.offer(EnactFinished(at_ms=self.clock.now_ms(), result=result))
                 return
             except (AdapterError, TimeoutError) as error:
@@ -262,12 +263,13 @@ class Executor:
         self.offer(EnactFinished(at_ms=result.at_ms, result=result))
 
     async def _read(self, enactor: EnactorId) -> None:
-        plane = self.enactors.get(enactor)
+        plane = self.equipment.enactors.get(enactor)
         try:
             if plane is None:
                 raise Retryable("no such data plane in this configuration", system=enactor, operation="read")
-            async with asyncio.timeout(READ_DEADLINE_MS / 1000 + 1):
-                reading = await plane.read_back(deadline_ms=READ_DEADLINE_MS)
+            deadline_ms = self.equipment.limits.enact_timeout_ms
+            async with asyncio.timeout(deadline_ms / 1000 + 1):
+                reading = await plane.read_back(deadline_ms=deadline_ms)
             self.offer(ReadBackArrived(at_ms=self.clock.now_ms(), read_back=reading))
         except (AdapterError, TimeoutError) as error:
             detail = str(error) or "no answer within the deadline"
@@ -295,8 +297,9 @@ class Executor:
     ) -> None:
         if before is not None:
             await asyncio.wait({before})
-        member = self.members.get(command.member)
-        driver = self.drivers.get(member.standby_driver) if member and member.standby_driver else None
+        member = self.equipment.members.get(command.member)
+        drivers = self.equipment.drivers
+        driver = drivers.get(member.standby_driver) if member and member.standby_driver else None
         if member is None or driver is None:
             self._standby_is(command.member, StandbyPhase.FAILED, "it has no standby driver")
             return
@@ -314,8 +317,9 @@ class Executor:
         self, command: ActivateStandby | RetireStandby | AskStandby, driver: StandbyDriver, member: Member
     ) -> None:
         """Activation and retirement are safe to repeat: try for a while. A question is asked again by the core."""
+        deadline_ms = self.equipment.driver_timeout_ms.get(driver.id, STANDBY_DEADLINE_MS)
         if isinstance(command, AskStandby):
-            phase = await driver.phase(member, deadline_ms=STANDBY_DEADLINE_MS)
+            phase = await driver.phase(member, deadline_ms=deadline_ms)
             self._standby_is(member.id, phase, "")
             return
         async for attempt in AsyncRetrying(
@@ -326,9 +330,9 @@ class Executor:
         ):
             with attempt:
                 if isinstance(command, ActivateStandby):
-                    await driver.activate(member, deadline_ms=STANDBY_DEADLINE_MS)
+                    await driver.activate(member, deadline_ms=deadline_ms)
                 else:
-                    await driver.retire(member, deadline_ms=STANDBY_DEADLINE_MS)
+                    await driver.retire(member, deadline_ms=deadline_ms)
 
     def _standby_is(self, member: MemberId, phase: StandbyPhase, detail: str) -> None:
         self.offer(StandbyReported(at_ms=self.clock.now_ms(), member=member, phase=phase, detail=detail))
@@ -340,7 +344,7 @@ class Executor:
             self._tell_news.clear()
             while self._tells:
                 tell = self._tells.popleft()
-                for notifier in self.notifiers:
+                for notifier in self.equipment.notifiers:
                     await self._notify(notifier, tell)
 
     async def _notify(self, notifier: Notifier, tell: Tell) -> None:

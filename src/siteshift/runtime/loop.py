@@ -1,6 +1,6 @@
 """The one consumer that runs the core. No await stands between taking an event and handing out its commands.
 
-The queue is bounded (`QUEUE_LIMIT`). At the bound, what a later event of its kind replaces anyway (reports, traffic,
+The queue is bounded (`ControlLoop.queue_limit`). At the bound, what a later event of its kind replaces anyway (reports, traffic,
 ticks) is dropped and counted; results and requests are never dropped: their senders are few and wait for an end.
 """
 
@@ -18,8 +18,8 @@ from siteshift.core.invariants import Violation, check
 from siteshift.core.setup import Setup
 from siteshift.core.state import NEVER_MS, ControllerState
 from siteshift.ports import Clock
+from siteshift.runtime.limits import DEFAULT_LIMITS
 
-QUEUE_LIMIT = 4_096
 LONGEST_SLEEP_MS = 1_000
 BATCH = 64
 """Events handled before the loop yields to the probes: 64 at 20 us are 1.3 ms."""
@@ -49,6 +49,7 @@ class ControlLoop:
     setup: Setup
     state: ControllerState
     carry_out: Callable[[tuple[Command, ...], ControllerState], None]
+    queue_limit: int = DEFAULT_LIMITS.event_queue
     watchers: list[Watcher] = field(default_factory=list)
     dropped: int = 0
     steps: int = 0
@@ -58,7 +59,7 @@ class ControlLoop:
 
     def offer(self, event: Event) -> None:
         """Take an event. Never blocks; see the module for what happens at the bound."""
-        if len(self._queue) >= QUEUE_LIMIT and isinstance(event, _REPLACEABLE):
+        if len(self._queue) >= self.queue_limit and isinstance(event, _REPLACEABLE):
             self.dropped += 1
             return
         self._queue.append((event, None))

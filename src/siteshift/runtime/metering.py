@@ -1,58 +1,118 @@
-"""Seen traffic: asks the meters, tells the core, and hands the figures to the observer as evidence."""
+"""Seen traffic: asks the meters and tells the core what is known.
+
+*Unknown is not zero.* A service's traffic at a site is told only when every meter that measures it has just spoken: a
+load balancer that does not answer may carry anything. What is not told grows old in the core, and unknown there.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 
 from siteshift.core.events import Event, SeenTraffic, TrafficMeasured
-from siteshift.core.model.units import ServiceId, SiteId, TargetId, pool_target
+from siteshift.core.model.units import ServiceId, SiteId
 from siteshift.errors import AdapterError
-from siteshift.ports import Clock, TrafficMeter, TrafficSample
+from siteshift.ports import Clock, TrafficSample
+from siteshift.runtime.equipment import Metered
 
-EVERY_S = 0.5
-DEADLINE_MS = 1_000
-
-Evidence = Callable[[Sequence[TrafficSample], Sequence[TargetId]], None]
+IDLE_S = 1.0
+Place = tuple[ServiceId, SiteId]
 
 
-async def run_meters(
-    meters: Sequence[TrafficMeter],
-    *,
-    clock: Clock,
-    offer: Callable[[Event], None],
-    evidence: Evidence,
-    on_error: Callable[[str, BaseException], None],
-) -> None:
-    """Sample every meter twice a second. A meter that cannot know says nothing: seen stays unknown, not zero."""
-    while True:
-        await asyncio.sleep(EVERY_S)
+@dataclass(slots=True, kw_only=True)
+class Metering:
+    """All meters of a node. `configure` replaces them; `run` asks each in its own time."""
+
+    clock: Clock
+    offer: Callable[[Event], None]
+    on_error: Callable[[str, BaseException], None]
+    meters: tuple[Metered, ...] = ()
+    _last: dict[str, Sequence[TrafficSample]] = field(default_factory=dict)
+    _due_ms: dict[str, int] = field(default_factory=dict)
+    _failing: set[str] = field(default_factory=set)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def configure(self, meters: Sequence[Metered]) -> None:
+        """Take another set of meters; those that stay keep their time and their last word."""
+        before = {entry.id: entry.meter for entry in self.meters}
+        self.meters = tuple(meters)
+        kept = {entry.id for entry in meters if before.get(entry.id) is entry.meter}
+        self._last = {name: samples for name, samples in self._last.items() if name in kept}
+        self._due_ms = {name: at_ms for name, at_ms in self._due_ms.items() if name in kept}
+        self._failing &= kept
+        self._news.set()
+
+    async def run(self) -> None:
+        """Ask whatever is due, until cancelled."""
+        while True:
+            now_ms = self.clock.now_ms()
+            due = [entry for entry in self.meters if self._due_ms.get(entry.id, 0) <= now_ms]
+            if due:
+                await self._ask(due, now_ms)
+                continue
+            next_ms = min((self._due_ms[entry.id] for entry in self.meters), default=None)
+            self._news.clear()
+            wait_s = IDLE_S if next_ms is None else max(1, next_ms - now_ms) / 1_000
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._news.wait()
+            except TimeoutError:
+                pass
+
+    async def _ask(self, due: Sequence[Metered], now_ms: int) -> None:
+        for entry in due:
+            self._due_ms[entry.id] = now_ms + entry.every_ms
         results = await asyncio.gather(
-            *(meter.sample(deadline_ms=DEADLINE_MS) for meter in meters), return_exceptions=True
+            *(entry.meter.sample(deadline_ms=entry.timeout_ms) for entry in due), return_exceptions=True
         )
-        samples: list[TrafficSample] = []
-        for result in results:
+        for entry, result in zip(due, results, strict=True):
+            if entry not in self.meters:
+                continue
             if isinstance(result, BaseException):
-                if not isinstance(result, AdapterError):
-                    raise result
-                on_error("traffic meter", result)
+                self._failed(entry, result)
             else:
-                samples += result
-        if samples:
-            merged = merge(samples)
-            offer(TrafficMeasured(at_ms=clock.now_ms(), seen=tuple(merged)))
-            evidence(samples, [pool_target(sample.service, sample.site) for sample in samples])
+                self._failing.discard(entry.id)
+                self._last[entry.id] = result
+        seen = merge(self.meters, self._last, {place for entry in due for place in entry.covers})
+        if seen:
+            self.offer(TrafficMeasured(at_ms=self.clock.now_ms(), seen=tuple(seen)))
+
+    def _failed(self, entry: Metered, error: BaseException) -> None:
+        """Forget what it said last; tell people once, not twice a second."""
+        self._last.pop(entry.id, None)
+        if entry.id not in self._failing:
+            self._failing.add(entry.id)
+            self.on_error(f"traffic meter {entry.id}", error)
+        if not isinstance(error, AdapterError):
+            raise error
 
 
-def merge(samples: Sequence[TrafficSample]) -> list[SeenTraffic]:
-    """Sum what several load balancers saw for one service and site."""
-    sums: dict[tuple[ServiceId, SiteId], list[int]] = {}
-    for sample in samples:
-        row = sums.setdefault((sample.service, sample.site), [0, 0, 0])
-        row[0] = max(row[0], sample.window_ms)
-        row[1] += sample.requests
-        row[2] += sample.errors
-    return [
-        SeenTraffic(service=service, site=site, window_ms=window_ms, requests=requests, errors=errors)
-        for (service, site), (window_ms, requests, errors) in sums.items()
-    ]
+def merge(meters: Iterable[Metered], last: dict[str, Sequence[TrafficSample]], places: Iterable[Place]) -> list[SeenTraffic]:
+    """Add up what the meters saw at each place. A place that one of its meters says nothing of is left out.
+
+    Windows may differ: counts are brought to the longest one.
+    """
+    wanted = sorted(places)
+    found: dict[Place, list[TrafficSample]] = {place: [] for place in wanted}
+    unknown: set[Place] = set()
+    for entry in meters:
+        said = {(sample.service, sample.site): sample for sample in last.get(entry.id, ())}
+        for place in entry.covers & found.keys():
+            sample = said.get(place)
+            if sample is None:
+                unknown.add(place)
+            else:
+                found[place].append(sample)
+    return [_sum(place, found[place]) for place in wanted if found[place] and place not in unknown]
+
+
+def _sum(place: Place, samples: Sequence[TrafficSample]) -> SeenTraffic:
+    window_ms = max(1, *(sample.window_ms for sample in samples))
+    return SeenTraffic(
+        service=place[0],
+        site=place[1],
+        window_ms=window_ms,
+        requests=sum(sample.requests * window_ms // max(1, sample.window_ms) for sample in samples),
+        errors=sum(sample.errors * window_ms // max(1, sample.window_ms) for sample in samples),
+    )

@@ -7,7 +7,7 @@ to the observer, reports and results to the loop, commands to the executor, ever
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,30 +19,18 @@ from siteshift.core.decide.plan import Plan
 from siteshift.core.events import Asked, StoreChanged
 from siteshift.core.explain import status_document, why_document
 from siteshift.core.judge.vantage import Observer
-from siteshift.core.model.probe import ProbeSpec
-from siteshift.core.model.topology import Member
-from siteshift.core.model.units import DriverId, EnactorId, MemberId, SiteId
+from siteshift.core.model.units import EnactorId, SiteId
 from siteshift.core.operate import look_at
 from siteshift.core.requests import Asking
-from siteshift.core.setup import Setup
 from siteshift.core.state import ControllerState
-from siteshift.ports import (
-    Clock,
-    Enactor,
-    Journal,
-    Notifier,
-    Prober,
-    ProbeResult,
-    ProbeSink,
-    StandbyDriver,
-    Store,
-    TrafficMeter,
-)
-from siteshift.runtime.broadcast import Broadcast
+from siteshift.ports import Clock, Journal, Prober, ProbeResult, ProbeSink, Store
+from siteshift.runtime.broadcast import Broadcast, Subscriber
+from siteshift.runtime.equipment import Equipment
+from siteshift.runtime.evidence import Evidence
 from siteshift.runtime.executor import Executor
 from siteshift.runtime.loop import ControlLoop, Stepped
 from siteshift.runtime.measure import Gauges
-from siteshift.runtime.metering import run_meters
+from siteshift.runtime.metering import Metering
 from siteshift.runtime.record import Recorder
 from siteshift.runtime.sensing import Sensing
 from siteshift.runtime.supervise import CRITICAL, StopStage, Supervisor
@@ -50,23 +38,6 @@ from siteshift.runtime.supervise import CRITICAL, StopStage, Supervisor
 ANSWER_DEADLINE_S = 10.0
 
 log = structlog.get_logger("siteshift.node")
-
-
-@dataclass(slots=True, kw_only=True)
-class Equipment:
-    """Everything concrete a node works with; made by `app`, replaced as a whole at a reload."""
-
-    setup: Setup
-    probes: tuple[ProbeSpec, ...]
-    anchors: tuple[ProbeSpec, ...]
-    enactors: Mapping[EnactorId, Enactor]
-    drivers: Mapping[DriverId, StandbyDriver]
-    meters: Sequence[TrafficMeter]
-    notifiers: Sequence[Notifier]
-
-    @property
-    def members(self) -> dict[MemberId, Member]:
-        return self.setup.topology.members
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,9 +53,12 @@ class Node:
     loop: ControlLoop
     executor: Executor
     sensing: Sensing
+    metering: Metering
+    evidence: Evidence
     broadcast: Broadcast
     recorder: Recorder
     _answers: dict[str, asyncio.Future[Answer]] = field(default_factory=dict)
+    _planes_started: set[EnactorId] = field(default_factory=set)
 
     def start(self) -> None:
         """Start every task. The order of stopping is the supervisor's stages."""
@@ -99,32 +73,27 @@ class Node:
             self._start_plane(enactor)
         start("prober", prober.run, restart=CRITICAL, stage=StopStage.SENSING)
         start("sensing", self.sensing.run, restart=CRITICAL, stage=StopStage.SENSING)
-        start("meters", self._run_meters, stage=StopStage.SENSING)
+        start("meters", self.metering.run, stage=StopStage.SENSING)
+        start("evidence", self.evidence.run, stage=StopStage.SENSING)
         self.executor.note("started", {"node": self.loop.setup.node, "setup": self.loop.setup.digest})
 
     def _start_plane(self, enactor: EnactorId) -> None:
+        """One worker for each name, once: a data plane that comes back after a reload finds its worker waiting."""
+        if enactor in self._planes_started:
+            return
+        self._planes_started.add(enactor)
         self.supervisor.start(f"plane {enactor}", lambda: self.executor.run_plane(enactor), stage=StopStage.ACTING)
-
-    async def _run_meters(self) -> None:
-        await run_meters(
-            self.equipment.meters,
-            clock=self.clock,
-            offer=self.loop.offer,
-            evidence=self.sensing.traffic,
-            on_error=self.on_error,
-        )
 
     def refit(self, equipment: Equipment) -> None:
         """Take new equipment after a reload: one event for the core, and the same moment for everything else (law 15)."""
-        known = set(self.equipment.enactors)
         self.equipment = equipment
-        self.executor.enactors = equipment.enactors
-        self.executor.drivers = equipment.drivers
-        self.executor.notifiers = equipment.notifiers
-        self.executor.members = equipment.members
+        self.executor.refit(equipment)
+        self.loop.queue_limit = equipment.limits.event_queue
+        self.broadcast.limit = equipment.limits.api_subscribers
+        self.metering.configure(equipment.meters)
+        self.evidence.configure(equipment.evidence)
         for enactor in equipment.enactors:
-            if enactor not in known:
-                self._start_plane(enactor)
+            self._start_plane(enactor)
         self.sensing.judge = equipment.setup.policy.judge
         self.sensing.configure(observer_for(equipment), equipment.probes, equipment.anchors)
         self.recorder.note_setup(equipment.setup)
@@ -159,7 +128,7 @@ class Node:
         finally:
             self._answers.pop(asking.id, None)
 
-    def subscribe(self) -> AsyncIterator[dict[str, Any]]:
+    def subscribe(self) -> Subscriber:
         """Everything that is journalled from now on, as it happens."""
         return self.broadcast.subscribe()
 
@@ -224,21 +193,19 @@ def assemble(
 ) -> Node:
     """Wire the parts. ``make_prober(sink)`` makes the prober around our sink."""
     node: Node
-    broadcast = Broadcast(clock=clock)
+    broadcast = Broadcast(clock=clock, limit=equipment.limits.api_subscribers)
     loop = ControlLoop(
         clock=clock,
         setup=equipment.setup,
         state=state,
+        queue_limit=equipment.limits.event_queue,
         carry_out=lambda commands, after: node.carry_out(commands, after),
     )
     executor = Executor(
         clock=clock,
         store=store,
         journal=journal,
-        enactors=equipment.enactors,
-        drivers=equipment.drivers,
-        notifiers=equipment.notifiers,
-        members=equipment.members,
+        equipment=equipment,
         offer=loop.offer,
         answered=lambda answer: node.answered(answer),
         watch=lambda watch: node.sensing.watch(watch),
@@ -254,6 +221,18 @@ def assemble(
     )
     sensing.prober = make_prober(sensing.sink)
     sensing.configure(observer, equipment.probes, equipment.anchors)
+    metering = Metering(
+        clock=clock,
+        offer=loop.offer,
+        on_error=lambda what, error: node.on_error(what, error),
+        meters=equipment.meters,
+    )
+    evidence = Evidence(
+        clock=clock,
+        take=sensing.passive,
+        on_error=lambda what, error: node.on_error(what, error),
+        sources=equipment.evidence,
+    )
     node = Node(
         clock=clock,
         supervisor=supervisor,
@@ -264,6 +243,8 @@ def assemble(
         loop=loop,
         executor=executor,
         sensing=sensing,
+        metering=metering,
+        evidence=evidence,
         broadcast=broadcast,
         recorder=Recorder(note=executor.note),
     )

@@ -18,7 +18,7 @@ from siteshift.core.model.codes import Outcome, Stage
 from siteshift.core.model.policy import JudgePolicy
 from siteshift.core.model.probe import ProbeSpec
 from siteshift.core.model.units import ProbeId, TargetId
-from siteshift.ports import Clock, Prober, ProbeResult, TrafficSample
+from siteshift.ports import Clock, PassiveSample, Prober, ProbeResult
 
 KEEP_ALIVE_MS = 1_000
 LEAST_STOPWATCH_MS = 200
@@ -85,10 +85,12 @@ class Sensing:
         if changed:
             self._changed.set()
 
-    def traffic(self, samples: Sequence[TrafficSample], targets: Sequence[TargetId]) -> None:
-        """Real traffic as evidence: one sample for each target."""
-        for sample, target in zip(samples, targets, strict=True):
-            if self.observer.observe_counts(target, sample.requests, sample.errors, sample.latency_ms, sample.at_ms):
+    def passive(self, samples: Sequence[PassiveSample]) -> None:
+        """How real users fare, as evidence beside the probes."""
+        for sample in samples:
+            if self.observer.observe_counts(
+                sample.target, sample.requests, sample.errors, sample.latency_ms, sample.at_ms, sample.good_for_ms
+            ):
                 self._changed.set()
 
     def watch(self, watch: Watch) -> None:

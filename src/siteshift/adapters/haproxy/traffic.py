@@ -44,12 +44,12 @@ class HaproxyTrafficMeter:
         """Nothing is kept open between calls."""
 
     def _samples(self, before: Counters, now: Counters, now_ms: int, window_ms: int) -> list[TrafficSample]:
-        sums: dict[tuple[ServiceId, SiteId], _Sum] = {}
+        sums: dict[tuple[ServiceId, SiteId], TrafficSum] = {}
         for backend in self._plane.backends:
             for mapped in backend.servers:
                 server = (backend.backend, mapped.server)
                 if server in now:
-                    total = sums.setdefault((backend.service, mapped.site), _Sum())
+                    total = sums.setdefault((backend.service, mapped.site), TrafficSum())
                     total.add(before.get(server, NOTHING), now[server])
         return [
             TrafficSample(
@@ -65,7 +65,7 @@ class HaproxyTrafficMeter:
         ]
 
 
-class _Sum:
+class TrafficSum:
     """Adds up the servers of one service at one site."""
 
     def __init__(self) -> None:

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 from siteshift.config.checks.findings import Findings, Names
 from siteshift.config.model.enactors import HaproxyBackendEntry, HaproxyEnactor, HaproxyMapped
-from siteshift.config.model.observation import HaproxyStatEvidence, PrometheusEvidence, WebhookNotifier
+from siteshift.config.model.observation import (
+    HaproxyMeter,
+    HaproxyStatEvidence,
+    PrometheusEvidence,
+    ScrapeMeter,
+    WebhookNotifier,
+)
 from siteshift.config.model.root import ConfigFile
 from siteshift.config.model.topology import ServiceEntry
 from siteshift.config.problem import Path, ProblemCode
@@ -118,7 +124,13 @@ def _servers(entry: HaproxyBackendEntry, path: Path, service: ServiceEntry, find
 
 def _seeing(config: ConfigFile, known: _Known) -> None:
     for index, meter in enumerate(config.traffic):
-        known.planes.check(meter.enactor, ("traffic", index, "enactor"))
+        match meter:
+            case HaproxyMeter():
+                known.planes.check(meter.enactor, ("traffic", index, "enactor"))
+            case ScrapeMeter():
+                known.services.check(meter.service, ("traffic", index, "service"))
+                for number, page in enumerate(meter.pages):
+                    known.sites.check(page.site, ("traffic", index, "pages", number, "site"))
     for index, entry in enumerate(config.evidence):
         match entry:
             case HaproxyStatEvidence():

@@ -144,9 +144,9 @@ class LimitsSection(Strict):
     """Bounds; what happens at each is written beside it."""
 
     event_queue: Annotated[int, Field(ge=100, le=1_000_000)] = 10_000
-    """Events waiting for the core; beyond it the oldest probe results of a target give way to newer ones."""
+    """Events waiting for the core; beyond it reports and measurements, which the next ones replace, are dropped and counted."""
     notify_queue: Annotated[int, Field(ge=1, le=100_000)] = 1_000
-    """Notices waiting to be sent; beyond it the least severe are dropped and counted."""
+    """Notices waiting to be sent; beyond it the oldest of the least severe is dropped and counted."""
     api_subscribers: Annotated[int, Field(ge=1, le=10_000)] = 64
     """Event streams open at once; the next one is refused."""
     api_body_bytes: Annotated[int, Field(ge=1_024, le=16_777_216)] = 65_536

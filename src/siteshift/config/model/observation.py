@@ -6,10 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from siteshift.config.fields import MALFORMED, Identifier, PercentPm, SecondsMs, Secret, Strict, Url, refuse
+from siteshift.config.fields import MALFORMED, Identifier, MetricName, PercentPm, Scaled, Secret, Strict, Url, refuse
 from siteshift.core.model.codes import Severity
 
-EveryS = SecondsMs
+EveryS = Annotated[int, Scaled(factor=1_000, low="0.1", high="3600", unit="seconds")]
+MeterEveryS = Annotated[int, Scaled(factor=1_000, low="0.1", high="2", unit="seconds")]
+"""Seen traffic older than five seconds says nothing about now, so it is asked for at least every two."""
+TimeoutMs = Annotated[int, Field(ge=100, le=60_000)]
 
 
 class HaproxyMeter(Strict):
@@ -19,11 +22,44 @@ class HaproxyMeter(Strict):
     kind: Literal["haproxy"]
     enactor: str = Field(examples=["lb1"])
     """The HAProxy enactor whose mapping and address are used."""
-    every_s: EveryS = 500
-    """How often it is asked."""
+    every_s: MeterEveryS = 500
+    """How often it is asked; at least every 2 s."""
+    timeout_ms: TimeoutMs = 1_000
 
 
-MeterEntry = HaproxyMeter
+class ScrapePage(Strict):
+    """One page of counters: what a site serves."""
+
+    site: str = Field(examples=["pangyo"])
+    url: Url = Field(examples=["http://192.0.2.10:9100/metrics"])
+
+
+class ScrapeMeter(Strict):
+    """Request rates per site from pages in the text format of Prometheus or OpenMetrics, where no HAProxy is asked."""
+
+    id: Identifier = Field(examples=["traffic-pages"])
+    kind: Literal["scrape"]
+    service: str = Field(examples=["web"])
+    pages: Annotated[tuple[ScrapePage, ...], Field(min_length=1)] = Field(
+        examples=[[{"site": "pangyo", "url": "http://192.0.2.10:9100/metrics"}]]
+    )
+    """One for each site, or several: a site's pages are added up. A page that does not answer makes its site unknown."""
+    counter: MetricName = Field(examples=["http_requests_total"])
+    """The counter of requests."""
+    error_counter: MetricName | None = None
+    """The counter of failed requests; absent: none are counted."""
+    seconds_counter: MetricName | None = None
+    """The counter of seconds that requests took (`..._seconds_sum`); absent: latency is not known."""
+    labels: dict[str, str] = Field(default={}, examples=[{"service": "web"}])
+    """Only series with these labels count."""
+    token: Secret | None = None
+    """Sent as a bearer token."""
+    every_s: MeterEveryS = 500
+    """How often the pages are read; at least every 2 s."""
+    timeout_ms: TimeoutMs = 1_000
+
+
+MeterEntry = Annotated[HaproxyMeter | ScrapeMeter, Field(discriminator="kind")]
 
 
 class HaproxyStatEvidence(Strict):
@@ -34,6 +70,7 @@ class HaproxyStatEvidence(Strict):
     enactor: str = Field(examples=["lb1"])
     """The HAProxy enactor whose mapping and address are used."""
     every_s: EveryS = 1_000
+    timeout_ms: TimeoutMs = 1_000
 
 
 def _query(text: str) -> str:
@@ -59,7 +96,7 @@ class PrometheusEvidence(Strict):
     degraded_above_percent: PercentPm | None = None
     """For `error_ratio`: what counts as bad. Default: the service's `slo.error_percent`."""
     every_s: EveryS = 15_000
-    timeout_ms: Annotated[int, Field(ge=100, le=60_000)] = 2_000
+    timeout_ms: TimeoutMs = 2_000
     token: Secret | None = None
 
 

@@ -29,6 +29,7 @@ class Traffic:
         "_baseline",
         "_clean_since_ms",
         "_errors",
+        "_good_for_ms",
         "_policy",
         "_requests",
         "_slo_ms",
@@ -41,8 +42,9 @@ class Traffic:
         "standing",
     )
 
-    def __init__(self, policy: JudgePolicy, slo_latency_ms: int) -> None:
+    def __init__(self, policy: JudgePolicy, slo_latency_ms: int, good_for_ms: int | None = None) -> None:
         self._policy = policy
+        self._good_for_ms = policy.report_stale_ms if good_for_ms is None else good_for_ms
         self._slo_ms = slo_latency_ms
         self._baseline = Baseline()
         self._sums = [0.0, 0.0, 0.0, 0.0]
@@ -133,7 +135,7 @@ class Traffic:
 
     def fresh(self, at_ms: int) -> bool:
         """Whether the figures are recent enough to mean anything."""
-        return self.at_ms > 0 and at_ms - self.at_ms <= self._policy.report_stale_ms
+        return self.at_ms > 0 and at_ms - self.at_ms <= self._good_for_ms
 
     def contradicts(self, at_ms: int, since_ms: int) -> bool:
         """Whether users are served well although checks have failed since ``since_ms``."""

@@ -14,10 +14,11 @@ from siteshift.core.judge.evidence import hardness_of
 from siteshift.core.judge.hotset import HotSet
 from siteshift.core.judge.passive import Traffic
 from siteshift.core.judge.pooled import Pooled
+from siteshift.core.judge.score import worst
 from siteshift.core.judge.selfcheck import OwnState
 from siteshift.core.judge.siblings import LAG_MS
 from siteshift.core.judge.stream import Sample, Stream
-from siteshift.core.judge.views import group_view, stream_view
+from siteshift.core.judge.views import group_view, stream_view, traffic_view
 from siteshift.core.model.codes import Fault, MemberRole, Outcome, Standing
 from siteshift.core.model.evidence import TargetView, VantageReport
 from siteshift.core.model.policy import JudgePolicy
@@ -53,6 +54,7 @@ class Observer:
         self._group_of: dict[TargetId, Pooled] = {}
         self._direct: dict[TargetId, Stream] = {}
         self._traffic: dict[TargetId, Traffic] = {}
+        self._figures: dict[TargetId, Traffic] = {}
         self._slo_us: dict[TargetId, int] = {}
         self._build(topology)
         self._hot = HotSet(len(self._entries), policy)
@@ -381,18 +383,28 @@ class Observer:
         self._own.peers(dict(reachable))
 
     def observe_counts(
-        self, target: TargetId, requests: int, errors: int, latency_ms: int | None, at_ms: int
+        self,
+        target: TargetId,
+        requests: int,
+        errors: int,
+        latency_ms: int | None,
+        at_ms: int,
+        good_for_ms: int | None = None,
     ) -> bool:
-        """Real traffic since the last call, from a load balancer or Prometheus, for a pool or member target."""
+        """Real traffic since the last call, from a load balancer, for a pool or member target.
+
+        ``good_for_ms`` marks figures that lag (Prometheus): they count for so long, and never contradict a check.
+        """
         slo_us = self._slo_us.get(target)
         if slo_us is None:
             entry = self._entries.get(target)
             if entry is None:
                 return False
             slo_us = entry[0].slo_us
-        traffic = self._traffic.get(target)
+        known = self._traffic if good_for_ms is None else self._figures
+        traffic = known.get(target)
         if traffic is None:
-            traffic = self._traffic[target] = Traffic(self._policy, slo_us // 1_000)
+            traffic = known[target] = Traffic(self._policy, slo_us // 1_000, good_for_ms)
         changed = traffic.add(requests, errors, latency_ms, at_ms)
         if changed:
             self._dirty.add(target)
@@ -414,6 +426,7 @@ class Observer:
         self._dirty.update(self._uneasy)
         self._dirty.update(self._stirred)
         self._dirty.update(self._traffic)
+        self._dirty.update(self._figures)
         for target in self._dirty:
             self._views[target] = self._view(target, at_ms)
         self._dirty.clear()
@@ -431,8 +444,10 @@ class Observer:
         traffic = self._traffic.get(target)
         group = self._group_of.get(target)
         if group is not None:
-            return group_view(group, self._direct.get(target), traffic, at_ms)
-        return stream_view(self._entries[target][0], traffic, at_ms)
+            view = group_view(group, self._direct.get(target), traffic, at_ms)
+        else:
+            view = stream_view(self._entries[target][0], traffic, at_ms)
+        return worst(view, traffic_view(self._figures.get(target), at_ms))
 
 
 def _make_siblings(family: list[Pooled]) -> None:

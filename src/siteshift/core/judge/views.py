@@ -15,7 +15,7 @@ CHECK_CONTRADICTED = "check contradicted by traffic"
 
 def stream_view(stream: Stream, traffic: Traffic | None, at_ms: int) -> TargetView:
     """The view of a member."""
-    return worst(_own_view(stream), _traffic_view(traffic, at_ms))
+    return worst(_own_view(stream), traffic_view(traffic, at_ms))
 
 
 def group_view(group: Pooled, direct: Stream | None, traffic: Traffic | None, at_ms: int) -> TargetView:
@@ -45,7 +45,7 @@ def group_view(group: Pooled, direct: Stream | None, traffic: Traffic | None, at
             reason=f"{CHECK_CONTRADICTED}: {view.reason}",
             last_pass_ms=view.last_pass_ms,
         )
-    return worst(view, _traffic_view(traffic, at_ms))
+    return worst(view, traffic_view(traffic, at_ms))
 
 
 def _own_view(stream: Stream) -> TargetView:
@@ -59,7 +59,8 @@ def _own_view(stream: Stream) -> TargetView:
     )
 
 
-def _traffic_view(traffic: Traffic | None, at_ms: int) -> TargetView | None:
+def traffic_view(traffic: Traffic | None, at_ms: int) -> TargetView | None:
+    """What real traffic says, while it accuses; None says nothing."""
     if traffic is None or traffic.alarm < 0 or not traffic.fresh(at_ms):
         return None
     return TargetView(

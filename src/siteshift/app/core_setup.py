@@ -1,0 +1,67 @@
+"""The configuration as the core knows it: who carries what, what is metered, and where the parts of us stand."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from siteshift.app.sensors import covered_by
+from siteshift.config import Resolved
+from siteshift.config.setups import (
+    AgentCheckSetup,
+    EmbeddedDnsSetup,
+    HaproxySetup,
+    NotifierSetup,
+    PlaneSetup,
+    Rfc2136Setup,
+    WebhookSetup,
+)
+from siteshift.core.model.units import ServiceId, SiteId
+from siteshift.core.setup import Part, PartKind, PlaneRef, Setup
+
+
+def core_setup(resolved: Resolved) -> Setup:
+    """The setup as the core knows it."""
+    return Setup(
+        topology=resolved.topology,
+        policy=resolved.policy,
+        node=resolved.node.id,
+        planes=tuple(_plane_ref(plane, resolved) for plane in resolved.planes),
+        metered=frozenset(service for meter in resolved.meters for service, _ in covered_by(meter)),
+        parts=_parts(resolved),
+        digest=resolved.digest,
+    )
+
+
+def _plane_ref(setup: PlaneSetup, resolved: Resolved) -> PlaneRef:
+    match setup:
+        case EmbeddedDnsSetup():
+            return PlaneRef(id=setup.id, services=setup.services, site=resolved.node.site, answers_itself=True)
+        case Rfc2136Setup():
+            return PlaneRef(id=setup.id, services=setup.services)
+        case HaproxySetup():
+            return PlaneRef(id=setup.id, services=_carried(setup), site=setup.beside)
+        case AgentCheckSetup():
+            carried = _carried(setup.plane)
+            return PlaneRef(id=setup.id, services=carried, site=setup.plane.beside, answers_itself=True)
+        case _:
+            assert_never(setup)
+
+
+def _carried(setup: HaproxySetup) -> tuple[ServiceId, ...]:
+    return tuple(dict.fromkeys(backend.service for backend in setup.backends))
+
+
+def _parts(resolved: Resolved) -> tuple[Part, ...]:
+    site = resolved.node.site
+    drivers = (Part(kind=PartKind.STANDBY_DRIVER, id=entry.id, site=entry.site) for entry in resolved.drivers)
+    return (
+        Part(kind=PartKind.NODE, id=resolved.node.id, site=site),
+        Part(kind=PartKind.STORE, id=resolved.store.path, site=site),
+        *drivers,
+        *(Part(kind=PartKind.NOTIFIER, id=entry.id, site=_stands_in(entry, site)) for entry in resolved.notifiers),
+    )
+
+
+def _stands_in(notifier: NotifierSetup, here: SiteId) -> SiteId | None:
+    """A log and a command are as lost as the node; a receiver elsewhere is where the configuration says."""
+    return notifier.site if isinstance(notifier, WebhookSetup) else here
