@@ -51,6 +51,11 @@ def _look(path: str, summary: str) -> dict[str, Any]:
         {"name": name, "in": "query", "required": False, "schema": {"type": "integer"}}
         for name in optional.get(path, ())
     ]
+    repeated = {"/v1/journal": ("kind", "without")}
+    parameters += [
+        {"name": name, "in": "query", "required": False, "schema": {"type": "array", "items": {"type": "string"}}}
+        for name in repeated.get(path, ())
+    ]
     media = {"/v1/events": "text/event-stream", "/metrics": "text/plain"}.get(path, "application/json")
     return {
         "summary": summary,
