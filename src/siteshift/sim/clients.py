@@ -1,0 +1,280 @@
+"""The users of one service as fluid: resolvers' caches of every habit, kept connections, retries and their budget.
+
+Caches are buckets by the instant they run out. While answers have not changed for longer than any cache of a kind lives,
+its ages are spread evenly and no buckets are kept; they are laid out again when answers change.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from siteshift.core.model.topology import Service
+from siteshift.core.model.units import SiteId
+from siteshift.sim.record import LostTo
+from siteshift.sim.servers import DUST, Batch, Fate, PoolFlow
+from siteshift.sim.spec import ClientSpec, LoadSpec
+
+BUCKETS = 30
+LEAST_BUCKET_MS = 100
+BUDGET_MS = 10_000
+"""Retries saved up at most: those of ten seconds."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Cache:
+    """All resolvers of one habit. ``mix`` is the part of them that holds each site."""
+
+    least_ms: int
+    mix: list[float]
+    answers: list[float]
+    hold_ms: int
+    _buckets: dict[int, list[float]] = field(default_factory=dict)
+    _settled_ms: int = 0
+    """From then on no answer older than the present ones is held."""
+
+    def advance(self, now_ms: int, answers: Sequence[float] | None, ttl_ms: int) -> None:
+        """Let caches run out and ask again. ``answers`` None: nobody answers, old ones are used on (RFC 8767)."""
+        if answers is None:
+            return
+        hold_ms = max(ttl_ms, self.least_ms)
+        if list(answers) != self.answers or hold_ms != self.hold_ms:
+            if not self._buckets:
+                self._lay_out(now_ms)
+            self._settled_ms = max(self._buckets)
+            self.answers, self.hold_ms = list(answers), hold_ms
+        if not self._buckets:
+            return
+        if now_ms >= self._settled_ms:
+            self.mix, self._buckets = list(self.answers), {}
+            return
+        due = sorted(at_ms for at_ms in self._buckets if at_ms <= now_ms)
+        if due:
+            self._ask_again(due, now_ms)
+
+    def _ask_again(self, due: list[int], now_ms: int) -> None:
+        freed = 0.0
+        for at_ms in due:
+            for site, part in enumerate(self._buckets.pop(at_ms)):
+                self.mix[site] -= part
+                freed += part
+        step_ms = max(LEAST_BUCKET_MS, self.hold_ms // BUCKETS)
+        until_ms = max((now_ms + self.hold_ms) // step_ms * step_ms, now_ms + 1)
+        bucket = self._buckets.setdefault(until_ms, [0.0] * len(self.mix))
+        for site, part in enumerate(self.answers):
+            self.mix[site] += freed * part
+            bucket[site] += freed * part
+
+    def _lay_out(self, now_ms: int) -> None:
+        """Spread the ages of a settled cache evenly, before its answers change."""
+        count = max(1, min(BUCKETS, self.hold_ms // LEAST_BUCKET_MS))
+        for number in range(1, count + 1):
+            self._buckets[now_ms + max(1, self.hold_ms * number // count)] = [part / count for part in self.mix]
+
+
+@dataclass(slots=True)
+class Waiting:
+    """Requests that will fail, or be tried again, at an instant. Instants only grow within one queue."""
+
+    at_ms: int
+    batch: Batch
+    site: int
+    cause: LostTo
+
+
+@dataclass(slots=True)
+class Population:
+    """The users of one service. The world calls `advance` each tick with what DNS answers and where balancers send."""
+
+    service: Service
+    spec: ClientSpec
+    load: LoadSpec
+    pools: list[PoolFlow]
+    caches: list[tuple[int, Cache]]
+    """Per mille of the resolvers with each habit."""
+    connections: list[float]
+    offered: float = 0.0
+    served_before: float = 0.0
+    lost: dict[LostTo, float] = field(default_factory=dict)
+    seen: list[float] = field(default_factory=list)
+    """Requests (all tries) sent to each site since the last second."""
+    pinned_pm: int = 0
+    pinned_mix: list[float] = field(default_factory=list)
+    held_pm: int = 0
+    held_mix: list[float] = field(default_factory=list)
+    pinned_until_ms: int = 0
+    _failing: deque[Waiting] = field(default_factory=deque)
+    _again: deque[Waiting] = field(default_factory=deque)
+    _tokens: float = 0.0
+    _surge: tuple[int, int, int, int] = (1_000, 1_000, 0, 0)
+    """From, to (per mille), since, over (ms)."""
+
+    # -- what faults do -------------------------------------------------------------------------------------------
+
+    def surge(self, factor_pm: int, ramp_ms: int, now_ms: int) -> None:
+        """Demand goes to this factor over a ramp."""
+        self._surge = (self._factor_pm(now_ms), factor_pm, now_ms, ramp_ms)
+
+    def pin(self, part_pm: int, connections_pm: int, until_ms: int) -> None:
+        """A part of resolvers, and of requests on old connections, stays where it is now until then."""
+        self.pinned_pm, self.held_pm, self.pinned_until_ms = part_pm, connections_pm, until_ms
+        self.pinned_mix, self.held_mix = self._cached(), list(self.connections)
+
+    # -- demand ---------------------------------------------------------------------------------------------------
+
+    def demand_rps(self, now_ms: int) -> float:
+        """First tries per second now."""
+        load = self.load
+        points = load.curve_pm
+        if len(points) == 1:
+            base_pm = float(points[0])
+        else:
+            place = ((now_ms + load.start_ms) % load.period_ms) * len(points) / load.period_ms
+            left = int(place) % len(points)
+            base_pm = points[left] + (points[(left + 1) % len(points)] - points[left]) * (place - int(place))
+        return load.peak_rps * base_pm / 1_000 * self._factor_pm(now_ms) / 1_000
+
+    def _factor_pm(self, now_ms: int) -> int:
+        start, end, since_ms, over_ms = self._surge
+        if start == end or now_ms >= since_ms + over_ms:
+            return end
+        return start + (end - start) * (now_ms - since_ms) // over_ms
+
+    @property
+    def is_ramping(self) -> bool:
+        return self._surge[0] != self._surge[1] or self._surge[1] != 1_000
+
+    # -- where requests go ----------------------------------------------------------------------------------------
+
+    def _cached(self) -> list[float]:
+        """The parts of resolvers that hold each site."""
+        mix = [0.0] * len(self.pools)
+        for part_pm, cache in self.caches:
+            for site, part in enumerate(cache.mix):
+                mix[site] += part * part_pm / 1_000
+        return mix
+
+    def _wanted(self, now_ms: int, dt_ms: int, cached: list[float], broken: list[float]) -> list[float]:
+        """The part of requests for each site: over kept connections, and by fresh look-ups."""
+        is_pinned = now_ms < self.pinned_until_ms
+        if is_pinned and self.pinned_pm:
+            pinned = self.pinned_pm / 1_000
+            cached = [c * (1 - pinned) + p * pinned for c, p in zip(cached, self.pinned_mix, strict=True)]
+        turnover = min(1.0, dt_ms / max(1, self.spec.connection_ms))
+        moved = 0.0
+        for site, part in enumerate(self.connections):
+            gone = part * min(1.0, turnover + broken[site])
+            self.connections[site] = part - gone
+            moved += gone
+        for site, part in enumerate(cached):
+            self.connections[site] += moved * part
+        reuse = self.spec.reuse_pm / 1_000
+        parts = [k * reuse + c * (1 - reuse) for k, c in zip(self.connections, cached, strict=True)]
+        if is_pinned and self.held_pm:
+            held = self.held_pm / 1_000
+            parts = [p * (1 - held) + h * held for p, h in zip(parts, self.held_mix, strict=True)]
+        return parts
+
+    def advance(
+        self,
+        now_ms: int,
+        dt_ms: int,
+        *,
+        answers: Sequence[float] | None,
+        ttl_ms: int,
+        direct: Sequence[float] | None,
+        forward: Sequence[Sequence[float]] | None,
+        reachable: Sequence[bool],
+        broken: list[float],
+        shed: float,
+    ) -> None:
+        """One tick.
+
+        ``answers``   what DNS gives to those who ask now; ``direct``: where a balancer before all sites sends instead.
+        ``forward``   per site, where its balancer sends what arrives there (None: it stays).
+        ``reachable`` whether users reach each site; ``broken``: the part of kept connections that broke there.
+        ``shed``      the part of demand that is told to go away.
+        """
+        if direct is not None:
+            parts = list(direct)
+        else:
+            for _, cache in self.caches:
+                cache.advance(now_ms, answers, ttl_ms)
+            parts = self._wanted(now_ms, dt_ms, self._cached(), broken)
+        if forward is not None:
+            moved = [0.0] * len(parts)
+            for site, part in enumerate(parts):
+                for target, share in enumerate(forward[site]):
+                    moved[target] += part * share
+            parts = moved
+        first = self.demand_rps(now_ms) * dt_ms / 1_000
+        self.offered += first
+        if shed > 0:
+            self.lost[LostTo.SHED] = self.lost.get(LostTo.SHED, 0.0) + first * shed
+            first *= 1 - shed
+        if self.spec.retry_budget_pm is not None:
+            most = self.demand_rps(now_ms) * BUDGET_MS / 1_000
+            self._tokens = min(most, self._tokens + first) if self.spec.retry_budget_pm else 0.0
+        batches = [Batch(now_ms, 0, first)]
+        while self._again and self._again[0].at_ms <= now_ms:
+            batches.append(self._again.popleft().batch)
+        for site, part in enumerate(parts):
+            self._send(site, part, batches, now_ms, dt_ms, is_reached=reachable[site])
+        while self._failing and self._failing[0].at_ms <= now_ms:
+            waiting = self._failing.popleft()
+            self._failed(waiting.batch, waiting.site, waiting.cause, now_ms)
+
+    def _send(self, site: int, part: float, batches: list[Batch], now_ms: int, dt_ms: int, *, is_reached: bool) -> None:
+        pool = self.pools[site]
+        if part <= DUST and pool.is_plain:
+            pool.rest()
+            return
+        mine = [Batch(b.born_ms, b.tries, b.amount * part) for b in batches] if part > DUST else []
+        self.seen[site] += sum(batch.amount for batch in mine)
+        if not is_reached:
+            for batch in mine:
+                self._failing.append(Waiting(now_ms + self.spec.try_ms, batch, site, LostTo.SILENT))
+            mine = []
+        fates: list[Fate] = []
+        pool.take(mine, now_ms, dt_ms, self.spec.try_ms, fates)
+        for at_ms, batch, cause in fates:
+            if at_ms > now_ms:
+                self._failing.append(Waiting(at_ms, batch, site, cause))
+            else:
+                self._failed(batch, site, cause, now_ms)
+
+    def drop(self, site: int, dropped: Sequence[Batch], now_ms: int) -> None:
+        """Requests in the queue of a server that just died."""
+        for batch in dropped:
+            self._failed(batch, site, LostTo.REFUSED, now_ms)
+
+    def _failed(self, batch: Batch, site: int, cause: LostTo, now_ms: int) -> None:
+        """A try failed: try again while the user waits and the budget lasts, else it is lost."""
+        spec = self.spec
+        again_ms = now_ms + spec.retry_after_ms
+        amount = batch.amount
+        if batch.tries < spec.retries and again_ms - batch.born_ms <= spec.deadline_ms:
+            allowed = amount
+            if spec.retry_budget_pm is not None:
+                allowed = min(amount, self._tokens * spec.retry_budget_pm / 1_000)
+                self._tokens -= allowed * 1_000 / max(1, spec.retry_budget_pm)
+            if allowed > 0:
+                self._again.append(Waiting(again_ms, Batch(batch.born_ms, batch.tries + 1, allowed), site, cause))
+                amount -= allowed
+        if amount > 0:
+            self.lost[cause] = self.lost.get(cause, 0.0) + amount
+            self.pools[site].lost += amount
+
+    @property
+    def pending(self) -> float:
+        """Requests whose end is not known yet."""
+        waiting = sum(w.batch.amount for w in self._failing) + sum(w.batch.amount for w in self._again)
+        return waiting + sum(pool.waiting() for pool in self.pools)
+
+    @property
+    def is_calm(self) -> bool:
+        return not self._failing and not self._again
+
+    def site_index(self, site: SiteId) -> int:
+        return self.service.sites.index(site)

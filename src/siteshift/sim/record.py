@@ -1,0 +1,166 @@
+"""What a run leaves behind: series by the second, what every node did and believed, what was lost and why.
+
+All of it is plain data. Instants are milliseconds relative to the scenario's zero.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from siteshift.core.model.units import ServiceId, SiteId, VantageId
+
+
+class LostTo(StrEnum):
+    """Why a user's request was lost (after its retries)."""
+
+    REFUSED = "refused"
+    """Nobody listened: a crashed site, a pool without members."""
+    SILENT = "silent"
+    """No answer within the user's deadline: hang, cut link, dark site."""
+    ERROR = "error"
+    """An error answer of a faulty member or a broken dependency."""
+    OVERLOAD = "overload"
+    """Turned away or too late because of a full queue."""
+    SHED = "shed"
+    """Demand that the steering sheds openly (where the service has an answer for it)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Second:
+    """One service at one site in one second. ``offered`` counts first tries and retries that reached the site.
+
+    ``desired_bp`` is the leader's, ``actual_bp`` what the data planes give to new askers, ``seen_bp`` what users' requests did.
+    ``utilisation_pm`` is load over the capacity of members that are open and alive; 0 when there is none.
+    """
+
+    service: ServiceId
+    site: SiteId
+    at_ms: int
+    offered: float
+    served: float
+    lost: float
+    late: float
+    backlog: float
+    utilisation_pm: int
+    desired_bp: int
+    actual_bp: int
+    seen_bp: int
+    latency_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of the transcript. ``text`` is canonical; ``data`` what it was made of, for reports."""
+
+    at_ms: int
+    node: str
+    kind: str
+    """``decision`` ``belief`` ``command`` ``answer`` ``term`` ``tell`` ``violation`` ``fault`` ``plane`` ``standby`` ``store`` ``note``"""
+    text: str
+    data: Mapping[str, object] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.at_ms / 1000:+.3f} {self.node} {self.kind} {self.text}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """A law broken by a node's core, as its checker tells."""
+
+    at_ms: int
+    node: VantageId
+    law: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """One change of a service's desired shares by whoever led. ``wrong``: why it was a wrong move; empty: it was not.
+
+    ``truth_pm`` is each site's true goodput (what the members could serve of what they are asked, overload apart) then.
+    """
+
+    at_ms: int
+    by: str
+    service: ServiceId
+    before_bp: Mapping[SiteId, int]
+    after_bp: Mapping[SiteId, int]
+    shed_bp: int
+    truth_pm: Mapping[SiteId, int]
+    generation: int
+    wrong: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Injury:
+    """One fault as it happened, with what it harmed. ``healed_ms`` None: it lasted."""
+
+    label: str
+    kind: str
+    text: str
+    at_ms: int
+    sites: tuple[SiteId, ...] = ()
+    healed_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Milestones:
+    """What followed one injury, in ms after it; None: it did not happen before the run's end or the next injury's.
+
+    ``detect_ms``  a leader's picture calls a harmed pool or site bad.
+    ``decide_ms``  desired shares lower a harmed site's share.
+    ``t50_ms`` ``t95_ms``  half, and 95 %, of users' requests that went to harmed sites before go elsewhere.
+    ``lost_s``  requests lost since, in seconds of the harmed sites' traffic before.
+    """
+
+    label: str
+    site: SiteId
+    detect_ms: int | None
+    decide_ms: int | None
+    t50_ms: int | None
+    t95_ms: int | None
+    lost: float
+    lost_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A whole run."""
+
+    seed: int
+    duration_ms: int
+    seconds: tuple[Second, ...]
+    transcript: tuple[Line, ...]
+    violations: tuple[Broken, ...]
+    moves: tuple[Move, ...]
+    injuries: tuple[Injury, ...]
+    milestones: tuple[Milestones, ...]
+    offered: float
+    served: float
+    lost: Mapping[LostTo, float]
+    pending: float
+    """Requests in queues or waiting to be tried again at the end: offered = served + lost + pending."""
+    peak_utilisation_pm: Mapping[SiteId, int]
+    """Over the whole run, of sites that were not harmed at the time."""
+    probes: Mapping[VantageId, int]
+    facts: tuple[Line, ...] = ()
+    """Facility signals and work that went on: recorded even where today's core does not hear of them."""
+
+    @property
+    def lost_total(self) -> float:
+        return sum(self.lost.values())
+
+    @property
+    def wrong_moves(self) -> tuple[Move, ...]:
+        return tuple(move for move in self.moves if move.wrong)
+
+    def text(self) -> str:
+        """The transcript as text, one line each: byte for byte the same for the same seed."""
+        return "".join(f"{line}\n" for line in self.transcript)
+
+    def digest(self) -> str:
+        """SHA-256 of the transcript's text."""
+        return hashlib.sha256(self.text().encode()).hexdigest()

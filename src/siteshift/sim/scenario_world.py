@@ -1,0 +1,118 @@
+"""The `world:` of a scenario: the standard three sites, and what differs from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from siteshift.core.model.topology import Topology
+from siteshift.core.model.units import ServiceId
+from siteshift.sim.scenario_document import ScenarioDocument, ScenarioProblemCode, Spot, Value
+from siteshift.sim.scenario_fields import FieldKey, Names, keys_of, read_fields
+from siteshift.sim.spec import DAILY_CURVE_PM, ClientSpec, Entry, LoadSpec, NoiseSpec, ServerSpec, StoreSpec, WorldSpec
+from siteshift.sim.worlds import standard_world
+
+HOUR_MS = 3_600_000
+
+
+class Curve(StrEnum):
+    """How demand goes over time."""
+
+    CONSTANT = "constant"
+    DAILY = "daily"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorldPart:
+    """What a file says of its world.
+
+    ``services`` have tiers 1, 2, … in order; each asks for ``demand_rps`` at its peak. ``writable`` names those with data
+    roles. With the daily ``curve`` the scenario's zero is ``starts_at_h`` o'clock.
+    """
+
+    services: tuple[str, ...] = ("web",)
+    demand_rps: int = 300
+    nodes: int = 3
+    members: int = 4
+    entry: Entry = Entry.DNS_AND_BALANCER
+    cold_start_ms: int = 15_000
+    curve: Curve = Curve.CONSTANT
+    starts_at_h: int = 0
+
+
+WORLD_KEYS = keys_of(WorldPart)
+USER_KEYS = keys_of(ClientSpec)
+SERVER_KEYS = keys_of(ServerSpec)
+NOISE_KEYS = keys_of(NoiseSpec)
+STORE_KEYS = {key: entry for key, entry in keys_of(StoreSpec).items() if key != "sites"}
+SECTIONS: dict[str, Mapping[str, FieldKey]] = {
+    "users": USER_KEYS,
+    "servers": SERVER_KEYS,
+    "noise": NOISE_KEYS,
+    "store": STORE_KEYS,
+}
+NOTHING = Names(known={})
+_LIMITS = {"nodes": (1, 3), "members": (1, 50), "demand_rps": (1, 100_000), "starts_at_h": (0, 23)}
+
+
+def read_world(document: ScenarioDocument, value: Value, spot: Spot) -> WorldSpec:
+    """Read a `world:` section; problems are noted in the document and the standard world stands in."""
+    section = _mapping(document, value, spot)
+    plain = {key: entry for key, entry in section.items() if key not in SECTIONS}
+    given = read_fields(document, plain, spot, WORLD_KEYS, NOTHING, what="a world")
+    for name, (least, most) in _LIMITS.items():
+        if name in given and not least <= given[name] <= most:
+            message = f"must be between {least} and {most}"
+            document.note(ScenarioProblemCode.OUT_OF_RANGE, (*spot, name), message)
+            del given[name]
+    parts = {
+        name: read_fields(document, _mapping(document, section.get(name), (*spot, name)), (*spot, name), keys, NOTHING, what=name)
+        for name, keys in SECTIONS.items()
+    }
+    return _built(WorldPart(**given), parts)
+
+
+def _built(part: WorldPart, parts: Mapping[str, Mapping[str, Any]]) -> WorldSpec:
+    curve = DAILY_CURVE_PM if part.curve is Curve.DAILY else (1_000,)
+    world = standard_world(
+        services=part.services,
+        demand_rps=part.demand_rps,
+        nodes=part.nodes,
+        members=part.members,
+        entry=part.entry,
+        cold_start_ms=part.cold_start_ms,
+        curve_pm=curve,
+    )
+    services = [ServiceId(name) for name in part.services]
+    load = LoadSpec(peak_rps=part.demand_rps, curve_pm=curve, start_ms=part.starts_at_h * HOUR_MS)
+    return replace(
+        world,
+        loads=dict.fromkeys(services, load),
+        clients={service: ClientSpec(**parts["users"]) for service in services},
+        server=replace(world.server, **parts["servers"]),
+        noise=replace(world.noise, **parts["noise"]),
+        store=replace(world.store, **parts["store"]) if world.store else None,
+    )
+
+
+def names_of(world: WorldSpec) -> Names:
+    """Every name that a scenario in this world may use."""
+    topology: Topology = world.topology
+    return Names(
+        known={
+            "site": frozenset(topology.site_ids),
+            "service": frozenset(topology.service_by_id),
+            "member": frozenset(topology.members),
+            "node": frozenset(node.id for node in world.nodes),
+            "data plane": frozenset(plane.id for plane in world.planes),
+        }
+    )
+
+
+def _mapping(document: ScenarioDocument, value: Value, spot: Spot) -> dict[str, Value]:
+    if value is None or isinstance(value, dict):
+        return value or {}
+    document.note(ScenarioProblemCode.WRONG_TYPE, spot, "must hold keys and values")
+    return {}
