@@ -81,9 +81,9 @@ class Acts:
         )
         if body.dry_run:
             return respond(node.look(asking), now_ms, is_dry_run=True)
-        if isinstance(body, ApproveBody):
-            return await self._approve(identity, body, asking, now_ms)
         try:
+            if isinstance(body, ApproveBody):
+                return await self._approve(identity, body, asking, now_ms)
             answer = await node.ask(asking)
         except TimeoutError:
             detail = "whether the request counts is not known; ask for the status, or repeat it with the same key"
