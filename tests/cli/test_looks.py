@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import time
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -134,11 +134,11 @@ def test_the_live_page_has_status_and_the_newest_events(node: RunningNode) -> No
 
 
 def test_why_now_and_why_then(cli: Cli, node: RunningNode) -> None:
-    before_s = int(time.time())
+    before = datetime.now().astimezone().isoformat()
     cli("drain", "pangyo", "-r", "rack work", "--yes", "--wait")
     now = cli("why", "pangyo").out
     assert "drained by root: rack work" in now
-    then = cli("why", "pangyo", "--at", time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(before_s)))
+    then = cli("why", "pangyo", "--at", before)
     assert then.code == ExitCode.DONE
     assert "rack work" not in then.out
     assert "50.00 % desired" in then.out
