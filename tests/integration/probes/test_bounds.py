@@ -213,9 +213,7 @@ async def test_stopping_in_the_middle_of_many_visits_is_quiet() -> None:
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     async with udp_peer(lambda _: None) as (port, _):
-        probes = [
-            spec(ProbeKind.UDP, port, name=f"p{n}", send=b"x", interval_ms=100, phase_ms=n % 100) for n in range(200)
-        ]
+        probes = [spec(ProbeKind.UDP, port, name=f"p{n}", send=b"x", interval_ms=100, phase_ms=n % 100) for n in range(200)]
         async with probing(*probes) as seen, asyncio.timeout(DEADLINE_S):
             while seen.prober.figures().pending < 100:  # noqa: ASYNC110 - they have to pile up first
                 await asyncio.sleep(0.001)

@@ -59,9 +59,7 @@ async def test_a_certificate_that_ended_is_a_bad_certificate(authority: Authorit
 
 @pytest.mark.parametrize("verify", [True, False])
 @pytest.mark.parametrize("kind", [ProbeKind.TLS, ProbeKind.HTTPS])
-async def test_a_certificate_about_to_end_passes_with_a_warning(
-    authority: Authority, verify: bool, kind: ProbeKind
-) -> None:
+async def test_a_certificate_about_to_end_passes_with_a_warning(authority: Authority, verify: bool, kind: ProbeKind) -> None:
     async with tcp_peer(keeps_saying(OK), tls=authority.server("web.example", days=10)) as port:
         tls = TlsCheck(server_name="web.example", ca_file=authority.ca_file, verify=verify, min_days_left=14)
         async with probing(spec(kind, port, tls=tls, keep_alive=True)) as seen:

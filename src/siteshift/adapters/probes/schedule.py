@@ -96,9 +96,10 @@ class _Lane(Generic[EntryT]):
 
         The last lap is made up for: entries whose starts were skipped whenever the process is late would starve.
         """
-        missed = (now_us - self.next_us) // self._interval_us
+        longest_us = self._interval_us + self._interval_us // JITTER_PARTS
+        missed = (now_us - self.next_us) // longest_us
         if missed > 0:
-            self.seek(now_us - self._interval_us)
+            self.seek(now_us - longest_us)
         entries, offsets, last = self._entries, self._offsets, len(self._entries)
         while limit > 0 and self.next_us <= now_us:
             entry = entries[self._cursor]
