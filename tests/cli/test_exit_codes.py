@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -132,6 +134,15 @@ def test_a_broken_configuration_keeps_the_node_from_starting(tmp_path: Path) -> 
     lines = [line for line in ended.err.splitlines() if line.startswith(f"{config}:")]
     assert len(lines) >= 2
     assert any(line.startswith(f"{config}:3:1 CFG-101") for line in lines)
+
+
+def test_a_second_node_on_the_same_folder_is_told_what_is_in_the_way(node: RunningNode) -> None:
+    script = Path(sys.executable).parent / "siteshift"
+    second = subprocess.run([script, "run", "--config", node.config], capture_output=True, text=True, timeout=60, check=False)
+    assert second.returncode == ExitCode.FAILED
+    assert "another process holds the file" in second.stderr
+    assert "start it again" in second.stderr
+    assert "Traceback" not in second.stderr
 
 
 def test_configurations_are_checked_without_a_node(tmp_path: Path, node: RunningNode) -> None:

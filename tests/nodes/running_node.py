@@ -25,6 +25,7 @@ from typing import Any
 import yaml
 
 from nodes.members import LOOPBACK, Members
+from siteshift.lab.control import die_with_parent
 
 Document = dict[str, Any]
 
@@ -105,7 +106,11 @@ class RunningNode:
         script = Path(sys.executable).parent / "siteshift"
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
-                [str(script), "run", "--config", str(self.config)], stdin=subprocess.DEVNULL, stdout=out, stderr=out
+                [str(script), "run", "--config", str(self.config)],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                preexec_fn=die_with_parent,
             )
         self.until(lambda status: status["fresh"] and status["generation"] > 0 and status["services"][0]["in_step"])
 
