@@ -58,6 +58,8 @@ class Bank:
         "calm",
         "clear_step",
         "cleared_at_ms",
+        "echoes",
+        "echoes_bad",
         "epoch",
         "estimate",
         "estimate_weight",
@@ -83,6 +85,7 @@ class Bank:
         self.blip_from_ms = [0, 0, 0, 0]
         self.blip_nats = [0.0, 0.0, 0.0, 0.0]
         self.seen = self.bad = self.slow = 0
+        self.echoes = self.echoes_bad = 0
         self.seen_mark = [0, 0, 0, 0]
         self.bad_mark = [0, 0, 0, 0]
         self.slow_mark = [0, 0, 0, 0]
@@ -161,6 +164,8 @@ class Bank:
         """A result that belongs to a sample already counted: it tells how much fails, not that something fails."""
         self.seen += 1
         self.bad += failing
+        self.echoes += 1
+        self.echoes_bad += failing
         if self.alarm >= 0 and self.alarm != SLOW:
             self._track(float(failing))
 
@@ -297,6 +302,7 @@ class Bank:
         """Forget the excursion."""
         self.calm = True
         self.seen = self.bad = self.slow = 0
+        self.echoes = self.echoes_bad = 0
         for test in (CRASH, ERRORS, GREY, SLOW):
             self.sums[test] = 0.0
             self.t0[test] = NEVER

@@ -101,7 +101,7 @@ def _judge_site(
         key = (service.id, site)
         members[key] = {member.id: combine(member.target, voters, now_ms).view for member in pool.members}
         verdict = combine(pool.target, voters, now_ms)
-        if not any(pool.target in report.views for report in voters):
+        if verdict.view is NOBODY_KNOWS and not any(pool.target in report.views for report in voters):
             verdict = _from_members(pool, members[key], voters)
         verdicts[key] = verdict
         here.append(key)

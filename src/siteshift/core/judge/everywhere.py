@@ -49,6 +49,8 @@ def hold_or_global(
     previous: Picture | None,
 ) -> Everywhere:
     """Compare the pools of one service that anybody knows about."""
+    if not any(verdicts[(service.id, pool.site)].view.standing in BAD for pool in service.pools):
+        return Everywhere()
     views: list[TargetView] = []
     lost: list[int] = []
     bad: list[int] = []

@@ -8,7 +8,7 @@ from siteshift.core.judge.everywhere import Everywhere
 from siteshift.core.judge.quorum import BAD, Jury, Verdict
 from siteshift.core.judge.views import CHECK_CONTRADICTED
 from siteshift.core.model.codes import DiagnosisCode, Standing
-from siteshift.core.model.evidence import Diagnosis, Picture, PoolPicture, VantageReport
+from siteshift.core.model.evidence import Diagnosis, Picture, PoolPicture, TargetView, VantageReport
 from siteshift.core.model.topology import Service, Topology
 from siteshift.core.model.units import MemberId, ServiceId, SiteId, VantageId, site_target
 
@@ -70,7 +70,7 @@ def name_vantages(
         for target in report.self_check.broken_checks:
             broken.setdefault(target, []).append(report.vantage)
         for target, view in report.views.items():
-            if view.standing is Standing.SUSPECT and view.reason.startswith(CHECK_CONTRADICTED):
+            if view.standing is Standing.SUSPECT and _contradicted(view):
                 broken.setdefault(target, []).append(report.vantage)
     for checked, accusers in broken.items():
         service, site, member = _place(topology, checked)
@@ -78,6 +78,10 @@ def name_vantages(
         findings.add(
             DiagnosisCode.CHECK_BROKEN, reason, site=site, service=service, member=member, accusers=tuple(accusers)
         )
+
+
+def _contradicted(view: TargetView) -> bool:
+    return view.reason.startswith(CHECK_CONTRADICTED)
 
 
 def _place(topology: Topology, target: str) -> tuple[ServiceId | None, SiteId | None, MemberId | None]:

@@ -86,6 +86,10 @@ class Pooled:
         """Time between two checks of the group at the normal interval."""
         return self.policy.interval_ms // max(1, len(self.members))
 
+    def passed_since(self, from_ms: int) -> int:
+        """Members whose last pass started at or after an instant."""
+        return sum(1 for one in self.members if one.last_pass_ms >= from_ms)
+
     # -- judging --------------------------------------------------------------------------------------------------
 
     def watch(self) -> None:

@@ -6,7 +6,7 @@ A target is judged by the credible vantages *outside* its site; by those inside 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from siteshift.core.judge.score import SEVERITY
@@ -53,7 +53,8 @@ def seat_jury(topology: Topology, policy: JudgePolicy, reports: Mapping[VantageI
     stale = [name for name, report in reports.items() if now_ms - report.at_ms > policy.report_stale_ms]
     stale += [name for name, _ in topology.vantages if name not in reports]
     connected = [r for r in fresh if r.self_check.anchors_total == 0 or r.self_check.anchors_ok > 0]
-    dark = {report.vantage for report in connected if _all_dark(topology, report)}
+    pools = pools_by_site(topology)
+    dark = {report.vantage for report in connected if _all_dark(topology, report, pools)}
     lit = len(connected) - len(dark)
     credible: list[VantageReport] = []
     isolated = [report for report in fresh if report not in connected]
@@ -64,18 +65,19 @@ def seat_jury(topology: Topology, policy: JudgePolicy, reports: Mapping[VantageI
     return Jury(credible=tuple(credible), isolated=tuple(isolated), stale=tuple(sorted(set(stale))))
 
 
-def _all_dark(topology: Topology, report: VantageReport) -> bool:
+def _all_dark(topology: Topology, report: VantageReport, pools: Mapping[SiteId, Sequence[TargetId]]) -> bool:
     """Whether a vantage sees every site down; without anchors, every site but its own is enough when there are several."""
-    dark = {site for site in topology.site_ids if _site_dark(topology, report, site)}
-    if len(dark) == len(topology.site_ids):
-        return True
     foreign = [site for site in topology.site_ids if site != report.site]
-    return report.self_check.anchors_total == 0 and len(foreign) >= 2 and all(site in dark for site in foreign)
+    if not all(_site_dark(report, pools[site]) for site in foreign):
+        return False
+    if len(foreign) == len(topology.site_ids) or (report.self_check.anchors_total == 0 and len(foreign) >= 2):
+        return bool(foreign)
+    return all(_site_dark(report, pools[site]) for site in topology.site_ids)
 
 
-def _site_dark(topology: Topology, report: VantageReport, site: SiteId) -> bool:
+def _site_dark(report: VantageReport, targets: Sequence[TargetId]) -> bool:
     known = 0
-    for target in pool_targets(topology, site):
+    for target in targets:
         view = report.views.get(target)
         if view is None or view.standing is Standing.UNKNOWN:
             continue
@@ -85,9 +87,12 @@ def _site_dark(topology: Topology, report: VantageReport, site: SiteId) -> bool:
     return known > 0
 
 
-def pool_targets(topology: Topology, site: SiteId) -> Iterable[TargetId]:
-    """Targets of the pools at a site."""
-    return (pool.target for pool in topology.pools.values() if pool.site == site)
+def pools_by_site(topology: Topology) -> dict[SiteId, list[TargetId]]:
+    """Targets of the pools at each site."""
+    found: dict[SiteId, list[TargetId]] = {site: [] for site in topology.site_ids}
+    for (_, site), pool in topology.pools.items():
+        found[site].append(pool.target)
+    return found
 
 
 def combine(target: TargetId, voters: Sequence[VantageReport], now_ms: int) -> Verdict:
@@ -96,6 +101,9 @@ def combine(target: TargetId, voters: Sequence[VantageReport], now_ms: int) -> V
         only = voters[0].views.get(target, NOBODY_KNOWS)
         carried = only.standing in BAD
         return Verdict(view=only, accusers=(voters[0].vantage,) if carried else (), carried=carried)
+    first = voters[0].views.get(target)
+    if first is not None and first.standing is Standing.UP and _unanimous(target, voters):
+        return Verdict(view=first, accusers=(), carried=False)
     votes = [(report.vantage, view) for report in voters if (view := report.views.get(target)) is not None]
     if not votes:
         return Verdict(view=NOBODY_KNOWS, accusers=(), carried=False)
@@ -105,6 +113,15 @@ def combine(target: TargetId, voters: Sequence[VantageReport], now_ms: int) -> V
     if len(accusers) >= need:
         return Verdict(view=_carried(views, need), accusers=accusers, carried=True)
     return Verdict(view=_not_carried(views, now_ms), accusers=accusers, carried=False)
+
+
+def _unanimous(target: TargetId, voters: Sequence[VantageReport]) -> bool:
+    """The usual case, told apart cheaply: everybody who reports on the target says up."""
+    for report in voters:
+        view = report.views.get(target)
+        if view is not None and view.standing is not Standing.UP:
+            return False
+    return True
 
 
 def _carried(views: list[TargetView], need: int) -> TargetView:

@@ -14,10 +14,12 @@ from typing import Protocol
 
 from siteshift.core.judge.cusum import CRASH, ERRORS, GREY, SLOW
 
-REASSURED_NATS = 6.0
-"""e^-6: a fault that is everywhere is taken for a local one in a quarter of a per cent of cases, per sibling (Ville's inequality)."""
+REASSURED_NATS = 5.0
+"""e^-5: a fault that is everywhere is taken for a local one in less than one case of a hundred, per sibling (Ville's inequality)."""
 LEAST_FAULT = 0.05
 """A fault smaller than this is compared as if it were this large: else reassurance would take longer than detection."""
+CRASH_RATE = 0.75
+"""A crash verdict has no passes in it, so its rate needs no estimate."""
 WILSON_Z = 1.28
 LAG_MS = 300
 """Sites hit by one cause may fall a little apart: only answers to checks started this long after the fault count."""
@@ -36,6 +38,7 @@ class Sibling(Protocol):
     def answering(self) -> bool: ...
     @property
     def usual_gap_ms(self) -> int: ...
+    def passed_since(self, from_ms: int) -> int: ...
 
 
 class Window:
@@ -61,7 +64,7 @@ class Suspicion:
     def follow(self, sums: list[float], epoch: list[int], t0: list[int], siblings: Sequence[Sibling]) -> None:
         """Open a window for each test that left zero, drop those of tests that came back.
 
-        A sibling's last pass counts at once when it was late enough: a silent fault is seen long after it began.
+        The last pass of each sibling's members counts at once when it was late enough: a silent fault is seen long after it began.
         """
         for test in (CRASH, ERRORS, GREY, SLOW):
             if sums[test] <= 0.0:
@@ -72,7 +75,7 @@ class Suspicion:
                 window = self.windows[test] = Window(epoch[test], t0[test] + LAG_MS)
                 for one in siblings:
                     if one.last_pass_ms >= window.from_ms:
-                        window.good[one.index] = 1
+                        window.good[one.index] = one.passed_since(window.from_ms)
 
     def passed(self, sibling: int, started_ms: int, *, slow: int) -> None:
         """A sibling answered; ``slow`` 1 when over the SLO, which reassures nobody about slowness."""
@@ -94,7 +97,8 @@ class Suspicion:
         window = self.windows.get(test)
         if window is None:
             return []
-        rate = min(0.98, max(cautious_rate(bad, seen), LEAST_FAULT, 3.0 * base_rate))
+        least = CRASH_RATE if test == CRASH else LEAST_FAULT
+        rate = min(0.98, max(cautious_rate(bad, seen), least, 3.0 * base_rate))
         gain = log((1.0 - base_rate) / (1.0 - rate))
         loss = log(rate / base_rate)
         alive = [one for one in siblings if _fresh(one, at_ms)]

@@ -11,7 +11,7 @@ from enum import Enum
 
 from siteshift.core.judge.bank import Bank, Part
 from siteshift.core.judge.baseline import Baseline, learned_rates
-from siteshift.core.judge.cusum import CRASH, ERRORS, FAILURE_TESTS, GREY, NEVER, SLOW, tune
+from siteshift.core.judge.cusum import CRASH, ERRORS, GREY, SLOW, tune
 from siteshift.core.judge.evidence import SAMPLE_MS, hardness_of, sample_ms
 from siteshift.core.model.codes import Fault, Hardness, Outcome, Standing
 from siteshift.core.model.policy import JudgePolicy
@@ -155,7 +155,7 @@ class Stream:
         """Commit what was seen in health. The caller vouches that no fault was going on."""
         bank = self.bank
         if bank.alarm < 0 and bank.calm:
-            self.baseline.commit(self.quiet + bank.seen, bank.bad, bank.slow)
+            self.baseline.commit(self.quiet + bank.seen - bank.echoes, bank.bad - bank.echoes_bad, bank.slow)
             self.quiet = 0
             bank.settle()
             policy = self.policy

@@ -19,11 +19,11 @@ from siteshift.core.judge.selfcheck import OwnState
 from siteshift.core.judge.siblings import LAG_MS
 from siteshift.core.judge.stream import Sample, Stream
 from siteshift.core.judge.views import group_view, stream_view, traffic_view
-from siteshift.core.model.codes import Fault, MemberRole, Outcome, Standing
+from siteshift.core.model.codes import DataKind, Fault, MemberRole, Outcome, Standing
 from siteshift.core.model.evidence import TargetView, VantageReport
 from siteshift.core.model.policy import JudgePolicy
 from siteshift.core.model.topology import Topology
-from siteshift.core.model.units import SiteId, TargetId, VantageId, site_target
+from siteshift.core.model.units import SiteId, TargetId, VantageId, data_target, site_target
 
 SECOND_MS = 1_000
 LEARN_EVERY_MS = 10_000
@@ -83,6 +83,10 @@ class Observer:
                     self._entries[member.target] = (stream, pooled, None)
             self._pools.extend(family)
             _make_siblings(family)
+            if service.data is DataKind.WRITABLE:
+                for pool in service.pools:
+                    target = data_target(service.id, pool.site)
+                    self._entries[target] = (Stream(target, self._policy, service.slo_latency_ms * 1_000), None, None)
         for site, streams in at_site.items():
             group = Pooled(len(self._group_of), site_target(site), site, streams, self._policy)
             self._group_of[group.target] = group
