@@ -50,6 +50,7 @@ def absorb_result(draft: Draft, result: EnactResult) -> bool:
         next_try_ms=draft.now_ms + wait_ms if attempts else draft.now_ms,
         next_read_ms=min(track.next_read_ms, read_at_ms),
         detail=result.detail,
+        found_generation=result.found_generation,
     )
     if result.outcome is not EnactOutcome.APPLIED and (track.outcome is not result.outcome or attempts <= 1):
         draft.tell(Severity.NEEDS_APPROVAL, f"PLANE_{result.outcome.name}", f"{result.enactor}: {result.detail}")
@@ -130,9 +131,10 @@ def _confirms(track: PlaneTrack, wanted: int) -> bool:
 
 
 def highest_found(state: ControllerState) -> int:
-    """The highest generation any plane was seen to hold."""
-    found = [t.read_back.generation for t in state.planes.values() if t.read_back and t.read_back.generation]
-    return max(found, default=0)
+    """The highest generation any plane was seen to hold, or named when it refused an older write."""
+    read = [track.read_back.generation for track in state.planes.values() if track.read_back is not None]
+    told = [track.found_generation for track in state.planes.values()]
+    return max((generation for generation in (*read, *told) if generation is not None), default=0)
 
 
 def reconcile_planes(draft: Draft, modes: dict[ServiceId, Mode], *, may_write_ms: int) -> None:

@@ -74,7 +74,8 @@ class PlaneStanding(StrEnum):
 class PlaneTrack:
     """One data plane. ``confirmed_generation`` is the last one written and acknowledged, or read back.
 
-    ``read_back`` is the last reading; ``unread_since_ms`` is set while it cannot be read.
+    ``read_back`` is the last reading; ``unread_since_ms`` is set while it cannot be read. ``found_generation`` is what
+    the plane told when it refused an older write.
     """
 
     standing: PlaneStanding = PlaneStanding.UNREAD
@@ -88,6 +89,7 @@ class PlaneTrack:
     unread_since_ms: int | None = None
     detail: str = ""
     read_back: ReadBack | None = None
+    found_generation: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +132,7 @@ class DemandTrack:
 
     peak_rps: int
     peak_at_ms: int
+    since_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +160,11 @@ class ControllerState:
 
     def track(self, service: ServiceId, site: SiteId) -> SiteTrack:
         return self.tracks.get((service, site), SiteTrack())
+
+    def steering_share(self, service: ServiceId, site: SiteId) -> int:
+        """The desired share of a service at a site, in basis points."""
+        entry = self.steering.of(service)
+        return entry.shares_bp.get(site, 0) if entry is not None else 0
 
     def motion(self, service: ServiceId) -> Motion:
         return self.motions.get(service, Motion())
