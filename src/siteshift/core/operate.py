@@ -40,7 +40,7 @@ from siteshift.core.state import ControllerState
 def answer(draft: Draft, asking: Asking) -> bool:
     """Answer one request; True when it changed the state."""
     before = draft.state
-    found = unknown_names(asking, draft.setup)
+    found = _forbids(draft.state, draft.setup, asking)
     reply = _refusal(asking, found) if found else _answer(draft, asking)
     draft.commands.append(reply)
     draft.record("answer", _document(asking, reply))
@@ -53,8 +53,20 @@ def answer(draft: Draft, asking: Asking) -> bool:
 def look_at(state: ControllerState, setup: Setup, asking: Asking, now_ms: int) -> Answer:
     """What the answer would be, with the plan; nothing is changed (``--dry-run``, and the screen before a drain)."""
     scratch = Draft(state=state, setup=setup, now_ms=now_ms)
-    found = unknown_names(asking, setup)
+    found = _forbids(state, setup, asking)
     return _refusal(asking, found) if found else _answer(scratch, asking)
+
+
+def _forbids(state: ControllerState, setup: Setup, asking: Asking) -> tuple[Finding, ...]:
+    """What makes a request impossible before it is looked at.
+
+    What cannot be remembered is not granted: it would be gone with the next restart (law 12). The off switch works all
+    the same: it makes nothing happen, and must not wait for a disk (law 16).
+    """
+    if state.is_store_usable or isinstance(asking.request, SwitchOffRequest):
+        return unknown_names(asking, setup)
+    text = "the store is lost: what is asked for now could not be remembered"
+    return (*unknown_names(asking, setup), finding(FindingCode.STORE_LOST, Severity.REFUSED, text))
 
 
 def _answer(draft: Draft, asking: Asking) -> Answer:

@@ -1,9 +1,9 @@
 """Carries out commands, and turns every end into an event.
 
 Order is the promise: what must be remembered is durable, and the journal has it, before a data plane is written
-(laws 12 and 16). Each data plane has one worker, so it never sees two writes at once, and only the newest steering
-waits. Retries live here for calls that are safe to repeat (standby activation, notices); whether a *write* is tried
-again is the core's decision.
+(laws 12 and 16) and before the person who asked for it is told that it holds. Each data plane has one worker, so it
+never sees two writes at once, and only the newest steering waits. Retries live here for calls that are safe to repeat
+(standby activation, notices); whether a *write* is tried again is the core's decision.
 """
 
 from __future__ import annotations
@@ -59,12 +59,13 @@ Row = tuple[int, str, Mapping[str, object]]
 
 @dataclass(slots=True, kw_only=True)
 class Batch:
-    """The commands of one step, with the durable part as it was then."""
+    """The commands of one step, with the durable part as it was then. ``answers`` wait until that is on the disk."""
 
     commands: tuple[Command, ...]
     durable: bytes | None
     rows: list[Row]
     generation: int
+    answers: tuple[Answer, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,16 +91,24 @@ class Executor:
     _tells: deque[Tell] = field(default_factory=deque)
     _tell_news: asyncio.Event = field(default_factory=asyncio.Event)
     _last_durable: bytes | None = None
+    _owed_answers: list[Answer] = field(default_factory=list)
 
     def refit(self, equipment: Equipment) -> None:
         """Take other equipment; what is under way ends with what it began with."""
         self.equipment = equipment
 
     def carry_out(self, commands: tuple[Command, ...], state: ControllerState) -> None:
-        """Take the commands of one step. Never blocks. Answers and watches, which change nothing outside, go at once."""
+        """Take the commands of one step. Never blocks. Watches, and answers that change nothing, go at once.
+
+        So does an answer given while the core knows that the store is lost: it grants only what needs no store.
+        """
         rows: list[Row] = []
+        answers: list[Answer] = []
+        must_save = any(isinstance(command, Remember) for command in commands)
         for command in commands:
             match command:
+                case Answer() if must_save and state.is_store_usable:
+                    answers.append(command)
                 case Answer():
                     self.answered(command)
                 case Watch():
@@ -110,9 +119,11 @@ class Executor:
                     rows.append((self.clock.now_ms(), kind, data))
                 case _:
                     pass
-        must_save = any(isinstance(command, Remember) for command in commands)
         durable = json.dumps(remember(state), separators=(",", ":")).encode() if must_save else None
-        self._batches.append(Batch(commands=commands, durable=durable, rows=rows, generation=state.steering.generation))
+        generation = state.steering.generation
+        self._batches.append(
+            Batch(commands=commands, durable=durable, rows=rows, generation=generation, answers=tuple(answers))
+        )
         self._news.set()
 
     def note(self, kind: str, data: Mapping[str, object]) -> None:
@@ -137,6 +148,7 @@ class Executor:
             taken = [self._batches.popleft() for _ in range(len(self._batches))]
             durable = next((batch.durable for batch in reversed(taken) if batch.durable is not None), None)
             self._rows += [row for batch in taken for row in batch.rows]
+            self._owed_answers += [answer for batch in taken for answer in batch.answers]
             ok = await self._make_durable(durable)
             for batch in taken:
                 self._act(batch, is_durable=ok or batch.durable is None)
@@ -159,6 +171,9 @@ class Executor:
         except (SiteshiftError, TimeoutError) as error:
             self._store_failed(error)
             return False
+        owed, self._owed_answers = self._owed_answers, []
+        for answer in owed:
+            self.answered(answer)
         return True
 
     async def _write_rows(self) -> None:
@@ -194,6 +209,7 @@ class Executor:
         for batch in taken:
             self._last_durable = batch.durable or self._last_durable
             self._rows += batch.rows
+            self._owed_answers += batch.answers
             self._act(batch, is_durable=False)
 
     def _act(self, batch: Batch, *, is_durable: bool) -> None:
