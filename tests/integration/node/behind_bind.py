@@ -19,6 +19,7 @@ import dns.rdatatype
 import dns.tsig
 import dns.update
 import yaml
+
 from nodes.members import Members
 from nodes.running_node import (
     ANCHORS,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from integration.node.background import Background
 from nodes.members import LOOPBACK, Members
 from nodes.running_node import (
@@ -133,7 +134,7 @@ class BehindHaproxy:
         """The part of the traffic each site would get."""
         weights = self.weights()
         whole = sum(weights.values()) or 1
-        sites = {site: 0.0 for site in SITES}
+        sites = dict.fromkeys(SITES, 0.0)
         for name, weight in weights.items():
             sites[name.rpartition("-")[0]] += weight / whole
         return sites

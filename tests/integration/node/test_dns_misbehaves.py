@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+
 from integration.node.behind_bind import OTHER_SECRET, BehindBind, node_behind_bind
 from integration.node.records import assert_record_holds, entries, override_ids, write_outcomes
 from nodes.running_node import Document

@@ -10,6 +10,7 @@ from pathlib import Path
 import dns.message
 import dns.query
 import pytest
+
 from integration.node.records import assert_record_holds, entries, override_ids
 from nodes.running_node import DEADLINE_S, Document, RunningNode, running_node
 

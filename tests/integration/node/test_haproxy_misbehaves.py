@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+
 from integration.haproxy.relay import relay
 from integration.node.behind_haproxy import UNMETERED, BehindHaproxy, Visitors, node_behind_haproxy
 from integration.node.records import assert_record_holds, entries, override_ids, write_outcomes
