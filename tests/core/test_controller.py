@@ -9,7 +9,7 @@ from core.playbook import DOWN, SICK, SUSPECT, UNKNOWN, UP, A, G, P, PLANE, WEB,
 
 from siteshift.core.commands import ActivateStandby, Enact, ReadPlane, RetireStandby
 from siteshift.core.events import EnactFinished, ReadBackArrived, ReadBackFailed, StoreChanged, TermChanged
-from siteshift.core.model.codes import EnactOutcome, Failback, Mode, Severity, SiteLife, StandbyPhase
+from siteshift.core.model.codes import EnactOutcome, Failback, Hardness, Mode, Severity, SiteLife, StandbyPhase
 from siteshift.core.model.evidence import SelfCheck
 from siteshift.core.model.steering import Drift, EnactResult
 from siteshift.core.model.units import MemberId
@@ -90,7 +90,7 @@ class TestDeadSite:
     def test_standbys_come_up_and_take_the_rest_once_proven(self, book: Playbook) -> None:
         book.believe(P, DOWN)
         book.run(10_000)
-        assert book.shares() == {P: 0, G: 5400, A: 4600}
+        assert book.shares() == {P: 0, G: 5130, A: 4870}
         assert all(t.phase is StandbyPhase.PROVEN for t in book.state.standbys.values())
 
     def test_it_is_drained_when_the_old_ttl_ran_out_and_traffic_is_gone(self, book: Playbook) -> None:
@@ -418,3 +418,32 @@ class TestHoldingStill:
         book.run(30_000)
         assert not any(isinstance(command, Enact) for command in book.commands)
         assert book.shares() == NOMINAL
+
+
+class TestOverload:
+    def test_a_survivor_that_drowns_in_the_dead_sites_traffic_is_kept(self, book: Playbook) -> None:
+        """A load balancer sends a dead site's requests on before anybody decides: no site after the other."""
+        book.is_metered = False
+        book.believe(P, DOWN)
+        book.run(1_000)
+        book.believe(G, replace(SICK, hardness=Hardness.GREY))
+        book.run(10_000)
+        assert book.shares()[G] >= 3000
+        assert "OVERLOAD" in book.told()
+
+    def test_a_survivor_that_refuses_connections_is_left_all_the_same(self, book: Playbook) -> None:
+        book.believe(P, DOWN)
+        book.run(5_000)
+        book.believe(G, DOWN)
+        book.run(5_000)
+        assert book.shares()[G] == 0
+
+    def test_trouble_that_outlasts_the_presumption_is_the_sites_own(self, book: Playbook) -> None:
+        book.is_metered = False
+        book.believe(P, DOWN)
+        book.run(1_000)
+        book.believe(G, SICK)
+        book.run(10_000)
+        assert book.life(G) is SiteLife.SUSPECT
+        book.run(50_000)
+        assert book.life(G) is SiteLife.DRAINING

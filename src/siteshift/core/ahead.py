@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from siteshift.core.allotment import allot
 from siteshift.core.beliefs import update_lives
-from siteshift.core.decide.capacity import allocate
 from siteshift.core.decide.demand import StandbyUse
 from siteshift.core.decide.draw import PlanInputs, ServiceChange
 from siteshift.core.decide.finding import Finding, finding
@@ -24,7 +24,7 @@ from siteshift.core.model.codes import FindingCode, MemberRole, Severity, Standb
 from siteshift.core.model.topology import Member
 from siteshift.core.model.units import SiteId
 from siteshift.core.motion import cause_of, context_of, proposal_for
-from siteshift.core.reconcile import effective_mode, problem_of
+from siteshift.core.reconcile import effective_mode
 from siteshift.core.setup import Setup
 from siteshift.core.situations import situations_of
 from siteshift.core.state import ControllerState
@@ -48,7 +48,7 @@ def plan_ahead(state: ControllerState, setup: Setup, now_ms: int, *, approved_by
     update_lives(draft)
     _finish_ramps(draft)
     situations = situations_of(draft)
-    planned = allocate(problem_of(draft, situations), standby=StandbyUse.ALLOWED)
+    planned = allot(situations, draft.setup, standby=StandbyUse.ALLOWED)
     changes: list[ServiceChange] = []
     causes: list[Cause] = []
     findings: list[Finding] = []

@@ -13,6 +13,7 @@ from siteshift.core.model.evidence import Diagnosis, Picture
 from siteshift.core.model.policy import ServicePolicy
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import WHOLE_BP, MemberId, ServiceId, SiteId
+from siteshift.core.overload import is_overloaded, name_overloads
 from siteshift.core.planes import in_step
 from siteshift.core.setup import Setup
 from siteshift.core.state import ControllerState, LeftBecause, SiteTrack
@@ -20,6 +21,8 @@ from siteshift.core.traffic import seen_bp
 
 UNDO_WATCH_MS = 15_000
 """A survivor that sickens this soon after it gained is taken to sicken because it gained."""
+OVERLOAD_AGAIN_MS = 1_000
+"""What is called overload is looked at again this often: the load may go and the trouble stay."""
 OBSERVE_INTERVALS = 3
 """A fresh node watches this many probe intervals before its first act (outage `descheduled`: a paced first act)."""
 
@@ -30,6 +33,10 @@ def refresh_picture(draft: Draft) -> None:
     judge = setup.policy.judge
     picture = diagnose(setup.topology, setup.policy, state.reports, draft.now_ms, previous=state.picture)
     picture = _without_closed_standbys(picture, state, setup)
+    overloads = name_overloads(picture, state, setup, draft.now_ms)
+    if overloads:
+        picture = replace(picture, diagnoses=(*picture.diagnoses, *overloads))
+        draft.due(draft.now_ms + OVERLOAD_AGAIN_MS)
     for report in state.reports.values():
         draft.due(report.at_ms + judge.report_stale_ms + 1)
     if picture != state.picture:
@@ -113,6 +120,8 @@ def _evidence_of(state: ControllerState, policy: ServicePolicy, service: Service
     pool = picture.pools.get((service, site))
     if picture.blind or pool is None or service in picture.global_fault:
         return Signal.NO_EVIDENCE
+    if is_overloaded(picture, service, site):
+        return Signal.SUSPECTED
     match pool.standing:
         case Standing.UNKNOWN:
             return Signal.NO_EVIDENCE
@@ -195,7 +204,8 @@ def gained_lately(draft: Draft, service: Service, site: SiteId) -> bool:
 def is_gone(draft: Draft, service: Service, site: SiteId, policy: ServicePolicy) -> bool:
     """A drain is complete when *seen* traffic says so (law 8) and the old TTL has run out (law 9).
 
-    Without a fresh measurement the planes' read-back and the TTL must do; `explain` says that seen is unknown.
+    Without a fresh measurement at this site (what measures it may have died with it) the planes' read-back and the TTL
+    must do; `explain` says that seen is unknown.
     """
     state = draft.state
     current = state.steering.of(service.id)
@@ -206,10 +216,10 @@ def is_gone(draft: Draft, service: Service, site: SiteId, policy: ServicePolicy)
     if not draft.due(state.motion(service.id).tail_until_ms):
         return False
     seen = seen_bp(state, service, draft.now_ms)
-    if seen is None or service.id not in draft.setup.metered:
+    if seen is None or site not in seen or service.id not in draft.setup.metered:
         return True
     draft.due(draft.now_ms + 1_000)
-    return seen.get(site, 0) <= policy.residual_done_bp
+    return seen[site] <= policy.residual_done_bp
 
 
 def _is_ramped(draft: Draft, service: Service, site: SiteId, policy: ServicePolicy, track: SiteTrack) -> bool:

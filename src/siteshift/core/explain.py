@@ -61,7 +61,7 @@ def status_document(state: ControllerState, setup: Setup, now_ms: int) -> Docume
 
 
 def _site(state: ControllerState, setup: Setup, site: SiteId) -> Document:
-    lives = [shown_life(state, setup, service, site) for service in setup.topology.services if service.pool_at(site)]
+    lives = [shown_life(state, service, site) for service in setup.topology.services if service.pool_at(site)]
     return {
         "standing": state.picture.sites.get(site, Standing.UNKNOWN).value,
         "life": sum_up(lives).value,
@@ -86,7 +86,7 @@ def sum_up(lives: list[SiteLife]) -> SiteLife:
     return min(lives, key=_ORDER.index, default=SiteLife.SERVING)
 
 
-def shown_life(state: ControllerState, setup: Setup, service: Service, site: SiteId) -> SiteLife:
+def shown_life(state: ControllerState, service: Service, site: SiteId) -> SiteLife:
     """The life as a person should read it."""
     if state.picture.blind:
         return SiteLife.BLIND
@@ -124,11 +124,11 @@ def service_document(state: ControllerState, setup: Setup, service: Service, now
             site: {
                 "standing": _standing(situation, site).value,
                 "score_pm": situation.pools[site].score_pm if site in situation.pools else None,
-                "life": shown_life(state, setup, service, site).value,
+                "life": shown_life(state, service, site).value,
                 "real_life": situation.tracks[site].life.value,
                 "desired_bp": desired.get(site),
                 "actual_bp": actual_bp(state, setup, service, site),
-                "seen_bp": seen.get(site, 0) if seen is not None else None,
+                "seen_bp": seen.get(site) if seen is not None else None,
                 "nominal_bp": pool.nominal_bp,
                 "utilisation_pm": utilisation.get(site, 0),
                 "limit_bp": situation.limit_bp(site),
@@ -243,7 +243,7 @@ def why_lines(state: ControllerState, setup: Setup, service: Service, site: Site
         lines.append(f"held down for another {(track.hold_until_ms - now_ms) / 1000:.0f} s after {track.flaps} flaps")
     lines.append(f"share: {share / 100:.2f} % desired, {_percent(actual_bp(state, setup, service, site))} actual, ")
     seen = seen_bp(state, service, now_ms)
-    lines[-1] += f"{_percent(seen.get(site, 0) if seen is not None else None)} seen"
+    lines[-1] += f"{_percent(seen.get(site) if seen is not None else None)} seen"
     tail_ms = situation.motion.tail_until_ms - now_ms
     if share == 0 and tail_ms > 0:
         lines.append(f"answers given before the move live for another {tail_ms / 1000:.0f} s at most")

@@ -230,6 +230,7 @@ def context_of(draft: Draft, situation: Situation, mode: Mode, after: ServiceSte
         blind=situation.is_blind,
         global_fault=situation.is_global_fault,
         standby_phase={member: track.phase for member, track in state.standbys.items()},
+        data_role=situation.data_role,
     )
 
 
@@ -286,7 +287,8 @@ def _note_unrest(draft: Draft, situation: Situation, target: Target) -> None:
 
 def _with_members(draft: Draft, situation: Situation, steering: ServiceSteering, mode: Mode) -> ServiceSteering:
     """Member weights and TTL: the harmless part. Only people change them where siteshift may not act by itself."""
-    may_act = mode is Mode.AUTO and not draft.state.is_switched_off and draft.state.term is not None
+    is_approved = mode is Mode.RECOMMEND and situation.motion.approved is not None
+    may_act = (mode is Mode.AUTO or is_approved) and not draft.state.is_switched_off and draft.state.term is not None
     may_act = may_act and draft.state.is_store_usable
     if not may_act:
         depooled = situation.forced.depooled
@@ -322,7 +324,7 @@ def _document(
 ) -> dict[str, object]:
     """What changed for one service, in a form the journal keeps and `why` reads."""
     before = situation.current
-    members = {m for m in before.members_pm.keys() | after.members_pm.keys()}
+    members = before.members_pm.keys() | after.members_pm.keys()
     changed = sorted(m for m in members if before.members_pm.get(m) != after.members_pm.get(m))
     return {
         "service": situation.service.id,

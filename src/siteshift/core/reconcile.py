@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from siteshift.core.allotment import allot
 from siteshift.core.beliefs import refresh_picture, update_lives
-from siteshift.core.decide.capacity import allocate
-from siteshift.core.decide.demand import Allocation, Problem, StandbyUse
+from siteshift.core.decide.demand import Allocation, StandbyUse
 from siteshift.core.decide.life import Signal
 from siteshift.core.decide.override import expired
 from siteshift.core.decide.situation import Situation
-from siteshift.core.decide.steering import demand_of
 from siteshift.core.draft import Draft
 from siteshift.core.model.codes import Mode, Severity, SiteLife
 from siteshift.core.model.units import ServiceId
@@ -40,7 +39,7 @@ def reconcile(draft: Draft) -> None:
     if draft.state.is_fresh:
         _reconcile_standbys(draft, situations, modes)
         situations = situations_of(draft)
-        now = allocate(problem_of(draft, situations), standby=StandbyUse.NONE)
+        now = allot(situations, draft.setup, standby=StandbyUse.NONE)
         _steer(draft, situations, now, modes)
     reconcile_planes(draft, modes, may_write_ms=0 if _may_write(draft) else NEVER_MS)
 
@@ -48,12 +47,6 @@ def reconcile(draft: Draft) -> None:
 def effective_mode(situation: Situation) -> Mode:
     """The mode a person forced, else the policy's (law 6)."""
     return situation.forced.mode or situation.policy.mode
-
-
-def problem_of(draft: Draft, situations: Mapping[ServiceId, Situation]) -> Problem:
-    """All services together: they may share a site's capacity."""
-    limits = {s.id: s.capacity_rps for s in draft.setup.topology.sites if s.capacity_rps is not None}
-    return Problem(demands=tuple(demand_of(s) for s in situations.values()), site_capacity_rps=limits)
 
 
 def _may_write(draft: Draft) -> bool:
@@ -78,7 +71,7 @@ def _reconcile_standbys(draft: Draft, situations: Mapping[ServiceId, Situation],
     if draft.state.is_switched_off or draft.state.picture.blind or not _may_write(draft):
         return
     imagined = {service: _if_suspects_fell(draft, situation) for service, situation in situations.items()}
-    planned = allocate(problem_of(draft, imagined), standby=StandbyUse.ALLOWED)
+    planned = allot(imagined, draft.setup, standby=StandbyUse.ALLOWED)
     for service in imagined:
         allocation = planned.of(service)
         is_approved = situations[service].motion.approved is not None and modes[service] is Mode.RECOMMEND

@@ -22,6 +22,8 @@ ASK_EVERY_MS = 200
 LINGER_MS = 60_000
 """A started standby is kept this long after it was last wanted: starting costs more than waiting."""
 FAILED_RETRY_MS = 30_000
+URGENT_PROOF_MS = 400
+"""While demand is shed, two fast probes must do as proof: what tries the standby would be lost anyway."""
 
 _P = StandbyPhase
 
@@ -118,10 +120,13 @@ def _prove(draft: Draft, situation: Situation, member: Member, track: StandbyTra
         if track.proof_since_ms and standing in (Standing.DOWN, Standing.SUSPECT):
             draft.set_standby(member.id, proof_since_ms=0)
         return
+    proof_ms = situation.policy.proof_ms
+    if situation.current.shed_bp > 0:
+        proof_ms = min(proof_ms, URGENT_PROOF_MS)
     if not track.proof_since_ms:
         draft.set_standby(member.id, proof_since_ms=draft.now_ms)
-        draft.due(draft.now_ms + situation.policy.proof_ms)
-    elif draft.due(track.proof_since_ms + situation.policy.proof_ms):
+        draft.due(draft.now_ms + proof_ms)
+    elif draft.due(track.proof_since_ms + proof_ms):
         draft.set_standby(member.id, phase=_P.PROVEN, since_ms=draft.now_ms)
         draft.record("standby", {"member": member.id, "phase": _P.PROVEN.value})
         draft.remembers = True

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from siteshift.core.draft import Draft
 from siteshift.core.events import SeenTraffic, TrafficMeasured
+from siteshift.core.model.codes import Standing
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, ServiceId, SiteId
 from siteshift.core.state import ControllerState, DemandTrack, TrafficTrack
 
-SMOOTHING_MS = 10_000
-"""Time constant of the demand estimate: long enough that Poisson noise at 300 requests/s stays under 2 %."""
+SMOOTHING_MS = 4_000
+"""Time constant of the demand estimate: Poisson noise at 300 requests/s stays at 2 %, a surge is known in seconds."""
+LEARNING_MS = 60_000
+"""So long the configured demand is a floor: a measurement that has just begun has seen no peak yet."""
 PEAK_MS = 300_000
 """The demand used is the highest of the last five minutes: a crash must not look like less demand."""
 FRESH_MS = 5_000
@@ -23,11 +29,44 @@ def absorb_traffic(draft: Draft, event: TrafficMeasured) -> bool:
         traffic[(sample.service, sample.site)] = _smoothed(traffic.get((sample.service, sample.site)), sample, event)
     demand = dict(draft.state.demand)
     for service in {sample.service for sample in event.seen}:
-        total_rps = sum(t.rate_mrps for (owner, _), t in traffic.items() if owner == service) // 1000
-        demand[service] = _peak(demand.get(service), total_rps, event.at_ms)
-    changed = any(_differs(draft.state.demand.get(s), track) for s, track in demand.items())
+        track = _demand_of(draft, service, traffic, event)
+        if track is not None and not _is_troubled(draft, service):
+            demand[service] = track
+    changed = demand != draft.state.demand
     draft.set(traffic=traffic, demand=demand)
     return changed
+
+
+def _is_troubled(draft: Draft, service: ServiceId) -> bool:
+    """While a pool is down or degraded a load balancer tries requests twice: what it counts is not demand."""
+    bad = (Standing.DOWN, Standing.DEGRADED)
+    pools = draft.state.picture.pools
+    found = draft.setup.topology.service_by_id.get(service)
+    return found is not None and any(
+        (pool := pools.get((service, site))) is not None
+        and pool.standing in bad
+        and draft.state.steering_share(service, site) > 0
+        for site in found.sites
+    )
+
+
+def _demand_of(
+    draft: Draft, service: ServiceId, traffic: Mapping[tuple[ServiceId, SiteId], TrafficTrack], event: TrafficMeasured
+) -> DemandTrack | None:
+    """The demand now. Sites that nobody measures just now are unknown, not idle: then it may rise and not fall.
+
+    What they had when they were last measured does not count either: it comes in elsewhere by now (a dead site's users).
+    """
+    known = draft.setup.topology.service_by_id.get(service)
+    window_ms = max(sample.window_ms for sample in event.seen if sample.service == service)
+    fresh = [t for (owner, _), t in traffic.items() if owner == service and event.at_ms - t.at_ms < max(1, window_ms)]
+    total_rps = sum(track.rate_mrps for track in fresh) // 1000
+    before = draft.state.demand.get(service)
+    if known is None or len(fresh) >= len(known.sites):
+        return _peak(before, total_rps, event.at_ms)
+    if before is None or total_rps <= before.peak_rps:
+        return before
+    return _peak(replace(before, peak_at_ms=event.at_ms), total_rps, event.at_ms)
 
 
 def _smoothed(before: TrafficTrack | None, sample: SeenTraffic, event: TrafficMeasured) -> TrafficTrack:
@@ -43,28 +82,29 @@ def _smoothed(before: TrafficTrack | None, sample: SeenTraffic, event: TrafficMe
 
 def _peak(before: DemandTrack | None, total_rps: int, now_ms: int) -> DemandTrack:
     """Highest total of the last minutes, in steps of 2 % so that noise is not news."""
-    if before is None or total_rps > before.peak_rps or now_ms - before.peak_at_ms > PEAK_MS:
-        step = max(1, (before.peak_rps if before else total_rps) // 50)
-        if before is not None and now_ms - before.peak_at_ms <= PEAK_MS and total_rps < before.peak_rps + step:
-            return before
-        return DemandTrack(peak_rps=total_rps, peak_at_ms=now_ms)
+    if before is None:
+        return DemandTrack(peak_rps=total_rps, peak_at_ms=now_ms, since_ms=now_ms)
+    if now_ms - before.peak_at_ms > PEAK_MS:
+        return replace(before, peak_rps=total_rps, peak_at_ms=now_ms)
+    if total_rps >= before.peak_rps + max(1, before.peak_rps // 50):
+        return replace(before, peak_rps=total_rps, peak_at_ms=now_ms)
     return before
-
-
-def _differs(before: DemandTrack | None, after: DemandTrack) -> bool:
-    return before is None or before.peak_rps != after.peak_rps
 
 
 def demand_rps(state: ControllerState, service: Service, metered: frozenset[ServiceId]) -> int:
     """What to plan for: the measured peak where traffic is metered and some was seen, else the configured demand."""
     track = state.demand.get(service.id)
-    if service.id in metered and track is not None and track.peak_rps > 0:
-        return track.peak_rps
-    return service.demand_rps
+    if service.id not in metered or track is None or track.peak_rps == 0:
+        return service.demand_rps
+    is_learning = track.peak_at_ms - track.since_ms < LEARNING_MS
+    return max(track.peak_rps, service.demand_rps) if is_learning else track.peak_rps
 
 
 def seen_bp(state: ControllerState, service: Service, now_ms: int) -> dict[SiteId, int] | None:
-    """The measured shares of a service now; None when nothing fresh was measured: unknown, not zero."""
+    """The parts of the traffic seen now, by site; None when nothing fresh was measured.
+
+    A site that is not there is unknown, not zero: its page or load balancer may have died with it.
+    """
     rates = {
         site: track.last_mrps
         for site in service.sites
