@@ -42,7 +42,7 @@ CASES: list[tuple[Change, list[str]]] = [
             "service shop: pool pangyo: member p2 added",
             "probe shop/health: 1 probe added",
             "probe shop/database: 1 probe added",
-            "probe shop/replica: 1 probe added",
+            "probe shop/promoted: 1 probe added",
         ],
     ),
     (

@@ -216,3 +216,34 @@ def test_a_problem_can_be_told_to_programs() -> None:
     assert values["severity"] == "error"
     assert (values["file"], values["path"]) == ("c.yaml", "nodes")
     assert values["remedy"] == "did you mean `node`?"
+
+
+def test_a_data_role_is_asked_of_writable_services_and_of_no_other() -> None:
+    def stateless(values: Values) -> None:
+        web(values)["probes"][0]["role"] = "data"
+
+    def writable(values: Values) -> None:
+        web(values)["data"] = "writable"
+
+    def asked(values: Values) -> None:
+        web(values)["data"] = "writable"
+        web(values)["probes"].append({**web(values)["probes"][0], "id": "promoted", "role": "data"})
+
+    assert said(stateless) == ["CFG-210 services[0].probes[0].role"]
+    assert said(writable) == ["CFG-518 services[0].data"]
+    assert said(asked) == []
+
+
+def test_a_meter_of_pages_names_services_sites_and_metrics_that_can_be() -> None:
+    def change(values: Values) -> None:
+        page = {"site": "busan", "url": "http://192.0.2.1:9100/metrics"}
+        meter = {"id": "m", "kind": "scrape", "service": "web2", "counter": "requests{site=}", "pages": [page]}
+        values["traffic"] = [meter, {**meter, "id": "n", "counter": "requests_total", "every_s": 5}]
+
+    assert sorted(said(change)) == [
+        "CFG-105 traffic[1].every_s",
+        "CFG-106 traffic[0].counter",
+        "CFG-204 traffic[0].pages[0].site",
+        "CFG-205 traffic[0].service",
+        "CFG-205 traffic[1].service",
+    ]

@@ -122,8 +122,9 @@ def test_every_kind_of_probe_is_made_out() -> None:
     assert (push.port, push.grpc_service, push.twin) == (9090, "chat.Push", HttpCheck(path="must.Fail"))
     ping = found["resolver/pangyo/r1#ping"]
     assert (ping.send, ping.expect, ping.twin) == (b"\x00\x01", b"\x00\x02", HttpCheck(body=b"\xff\xff"))
-    replica = found["shop/gasan/g1#replica"]
-    assert replica.command == ("/usr/local/bin/check-replica", "--host", "10.2.3.1")
+    promoted = found["shop/gasan/g1#promoted"]
+    assert promoted.command == ("/usr/local/bin/check-promoted", "--host", "10.2.3.1", "--max-lag-ms", "500")
+    assert (promoted.target, promoted.slo_latency_ms) == ("data:shop/gasan", promoted.timeout_ms)
     journey = found["login/anyang/a1#journey"]
     assert [step.path for step in journey.steps] == ["/session", "/me?token={token}"]
     assert journey.twin is not None

@@ -28,6 +28,7 @@ from siteshift.config.model.probes import (
     JourneyProbe,
     JourneyStep,
     ProbeEntry,
+    ProbeRole,
     ProbeTarget,
     SendTwin,
     TcpProbe,
@@ -38,11 +39,11 @@ from siteshift.config.model.probes import (
 )
 from siteshift.config.model.root import ConfigFile
 from siteshift.config.model.topology import MemberEntry, PoolEntry, ServiceEntry
-from siteshift.config.resolve_policy import judge_policy
+from siteshift.config.resolve_policy import judge_policy, service_policy
 from siteshift.core.model.codes import MemberRole
 from siteshift.core.model.policy import JudgePolicy
 from siteshift.core.model.probe import HttpCheck, ProbeKind, ProbeSpec, TlsCheck
-from siteshift.core.model.units import MemberId, ProbeId, ServiceId, SiteId, TargetId, member_target, pool_target
+from siteshift.core.model.units import MemberId, ProbeId, ServiceId, SiteId, TargetId, data_target, member_target, pool_target
 
 Twin = HttpTwin | SendTwin | TlsTwin | DnsTwin | GrpcTwin
 
@@ -57,7 +58,7 @@ def probes_of(config: ConfigFile) -> tuple[ProbeSpec, ...]:
         spec
         for service in config.services
         for index, template in enumerate(service.probes)
-        for spec in _of_template(service, template, index, judge)
+        for spec in _of_template(service, template, index, judge, service_policy(config, service).data_max_lag_ms)
     )
 
 
@@ -106,24 +107,29 @@ def phase_ms(pool: str, interval_ms: int, place: tuple[int, int], template: tupl
     return int(begin + index * gap + beside + number * gap / templates / 2) % interval_ms
 
 
-def _of_template(service: ServiceEntry, template: ProbeEntry, index: int, judge: JudgePolicy) -> Iterator[ProbeSpec]:
+def _of_template(
+    service: ServiceEntry, template: ProbeEntry, index: int, judge: JudgePolicy, max_lag_ms: int
+) -> Iterator[ProbeSpec]:
     share = (index, len(service.probes))
     interval_ms = template.interval_ms or judge.interval_ms
+    is_data = template.role is ProbeRole.DATA
     for pool in service.pools:
         key = f"{service.id}/{pool.site}"
+        data = data_target(ServiceId(service.id), SiteId(pool.site))
         if template.target is ProbeTarget.VIPS:
-            target = pool_target(ServiceId(service.id), SiteId(pool.site))
+            target = data if is_data else pool_target(ServiceId(service.id), SiteId(pool.site))
             for number, address in enumerate(pool.answers):
                 phase = phase_ms(key, interval_ms, (number, len(pool.answers)), share, MemberRole.STANDBY)
-                yield _spec(service, pool, template, judge, f"{key}#{template.id}@{address}", target, address, phase)
+                yield _spec(service, pool, template, judge, f"{key}#{template.id}@{address}", target, address, phase, max_lag_ms)
             continue
-        for role in MemberRole:
+        for role in (MemberRole.ACTIVE,) if is_data else MemberRole:
             members = [member for member in pool.members if member.role is role]
             for number, member in enumerate(members):
                 member_id = MemberId(f"{key}/{member.name}")
                 phase = phase_ms(key, interval_ms, (number, len(members)), share, role)
                 probe_id = f"{member_id}#{template.id}"
-                yield _spec(service, pool, template, judge, probe_id, member_target(member_id), member, phase)
+                target = data if is_data else member_target(member_id)
+                yield _spec(service, pool, template, judge, probe_id, target, member, phase, max_lag_ms)
 
 
 def _spec(
@@ -135,12 +141,15 @@ def _spec(
     target: TargetId,
     where: MemberEntry | str,
     phase: int,
+    max_lag_ms: int,
 ) -> ProbeSpec:
     address, port = (where, 0) if isinstance(where, str) else (where.address, where.port)
     port = template.port or port
     interval_ms = template.interval_ms or judge.interval_ms
     host = service.names[0] if service.names else address
     send, expect = _payload(template)
+    timeout_ms = _timeout(template, interval_ms, judge)
+    slow_ms = timeout_ms if template.role is ProbeRole.DATA else service.slo.latency_ms
     return ProbeSpec(
         id=ProbeId(probe_id),
         target=target,
@@ -148,7 +157,7 @@ def _spec(
         address=address,
         port=port,
         interval_ms=interval_ms,
-        timeout_ms=_timeout(template, interval_ms, judge),
+        timeout_ms=timeout_ms,
         phase_ms=phase,
         keep_alive=template.keep_alive if isinstance(template, (HttpProbe, HttpsProbe)) else False,
         http=_http(template, host) if isinstance(template, (HttpProbe, HttpsProbe)) else HttpCheck(),
@@ -160,9 +169,9 @@ def _spec(
         dns_type=template.type if isinstance(template, DnsProbe) else "A",
         dns_expect=template.expect if isinstance(template, DnsProbe) else (),
         grpc_service=template.service if isinstance(template, GrpcProbe) else "",
-        command=_command(template, service, pool, where, port) if isinstance(template, CommandProbe) else (),
+        command=_command(template, service, pool, where, port, max_lag_ms) if isinstance(template, CommandProbe) else (),
         twin=_twin(template, host),
-        slo_latency_ms=template.slo_latency_ms or service.slo.latency_ms,
+        slo_latency_ms=template.slo_latency_ms or slow_ms,
         stopwatch_ms=template.stopwatch_ms or 0,
     )
 
@@ -230,13 +239,19 @@ def _twin(template: ProbeEntry, host: str) -> HttpCheck | None:
 
 
 def _command(
-    template: CommandProbe, service: ServiceEntry, pool: PoolEntry, where: MemberEntry | str, port: int
+    template: CommandProbe,
+    service: ServiceEntry,
+    pool: PoolEntry,
+    where: MemberEntry | str,
+    port: int,
+    max_lag_ms: int,
 ) -> tuple[str, ...]:
     values = {
         "address": where if isinstance(where, str) else where.address,
         "port": str(port),
         "site": pool.site,
         "service": service.id,
+        "max_lag_ms": str(max_lag_ms),
         "member": f"{service.id}/{pool.site}" if isinstance(where, str) else f"{service.id}/{pool.site}/{where.name}",
     }
     return tuple(filled(argument, values) for argument in template.argv)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from siteshift.core.beliefs import signal_of
+from siteshift.core.data_role import data_roles
 from siteshift.core.decide.override import forced_view
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.steering import nominal
@@ -41,6 +42,7 @@ def situation_of(state: ControllerState, setup: Setup, service: Service, now_ms:
         is_blind=state.picture.blind,
         is_global_fault=service.id in state.picture.global_fault,
         now_ms=now_ms,
+        data_role=data_roles(state, service),
     )
 
 

@@ -95,8 +95,8 @@ class Gauges:
             metrics.shed(service.id, situation.current.shed_bp)
             for site, used_pm in utilisation_of(situation, situation.current).items():
                 metrics.utilisation(service.id, site, used_pm)
-                if seen is not None and situation.current.shares_bp.get(site, 0) == 0:
-                    metrics.residual(service.id, site, seen.get(site, 0))
+                if seen is not None and site in seen and situation.current.shares_bp.get(site, 0) == 0:
+                    metrics.residual(service.id, site, seen[site])
             for pool in service.pools:
                 metrics.members(service.id, pool.site, [situation.standing_of(m) for m in pool.members])
                 phases = [situation.phase(m) for m in pool.members if m.role is MemberRole.STANDBY]

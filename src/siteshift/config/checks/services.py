@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from siteshift.config.checks.findings import At, Findings
 from siteshift.config.model.policy import ServicePolicySection
+from siteshift.config.model.probes import ProbeRole
 from siteshift.config.model.root import ConfigFile
 from siteshift.config.model.topology import PoolEntry, ServiceEntry
 from siteshift.config.problem import Path, ProblemCode
@@ -28,7 +29,23 @@ def check_services(config: ConfigFile, findings: Findings) -> None:
             message = f"`failback: {failback.value}` lets writable data come back without a person"
             place = (*path, "policy", "failback") if service.policy.failback else (*path, "data")
             findings.note(ProblemCode.UNATTENDED_WRITE, place, message, "use `manual`", depends=[(*path, "data")])
+        _data_role(service, path, findings)
     _sites(config, findings)
+
+
+def _data_role(service: ServiceEntry, path: Path, findings: Findings) -> None:
+    """Law: writable traffic only where a check says that the data is promoted."""
+    checks = [index for index, probe in enumerate(service.probes) if probe.role is ProbeRole.DATA]
+    if service.data is DataKind.WRITABLE and not checks and len(service.pools) > 1:
+        message = f"no probe of '{service.id}' has `role: data`: every move of it needs a person who knows"
+        remedy = "add a probe that passes where the data is promoted"
+        findings.note(ProblemCode.ROLE_UNKNOWN, (*path, "data"), message, remedy, below=[(*path, "probes")])
+    if service.data is not DataKind.WRITABLE:
+        for index in checks:
+            message = f"'{service.id}' is not `data: writable`, so nobody asks for its role"
+            place = (*path, "probes", index, "role")
+            remedy = "remove `role`, or write `data: writable`"
+            findings.note(ProblemCode.UNUSED, place, message, remedy, depends=[(*path, "data")])
 
 
 def _shares(service: ServiceEntry, path: Path, findings: Findings) -> None:

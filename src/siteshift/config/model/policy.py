@@ -83,7 +83,7 @@ class ServicePolicySection(Strict):
     leave_degraded_below_percent: PercentPm | None = None
     """A site whose goodput is below this is left."""
     data_max_lag_ms: Annotated[int, Field(ge=0, le=3_600_000)] | None = None
-    """How far behind a replica of writable data may be."""
+    """How far behind a replica of writable data may be: `{max_lag_ms}` of a command probe of role `data`."""
     when_store_lost: WhenStoreLost | None = None
     """`hold`, or `evacuate_dead_site`."""
 

@@ -36,6 +36,14 @@ class ProbeTarget(StrEnum):
     VIPS = "vips"
 
 
+class ProbeRole(StrEnum):
+    """What a template tells: whether the members are well (`health`), or whether a writable service's data is promoted
+    at the site, with its lag in bounds (`data`; all of its checks must pass)."""
+
+    HEALTH = "health"
+    DATA = "data"
+
+
 class HttpRequest(Strict):
     """One exchange and what a pass is."""
 
@@ -120,6 +128,8 @@ class ProbeCommon(Strict):
     id: Identifier = Field(examples=["health"])
     """Unique in its service."""
     target: ProbeTarget = ProbeTarget.MEMBERS
+    role: ProbeRole = ProbeRole.HEALTH
+    """`data` for a service with `data: writable`: where it fails, no more traffic is moved to; it is no fault."""
     port: Port | None = None
     """Default: the member's port. Required for VIPs."""
     interval_ms: ProbeMs | None = None
@@ -219,7 +229,8 @@ class CommandProbe(ProbeCommon):
 
     kind: Literal["command"]
     argv: Annotated[tuple[str, ...], Field(min_length=1)] = Field(examples=[["/usr/bin/true"]])
-    """Program (absolute path) and arguments; `{address}`, `{port}`, `{member}`, `{site}`, `{service}` are filled in."""
+    """Program (absolute path) and arguments; `{address}`, `{port}`, `{member}`, `{site}`, `{service}` are filled in,
+    and `{max_lag_ms}` from `policy.data_max_lag_ms`."""
 
 
 ProbeEntry = Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from siteshift.core.decide.life import AWAY, Signal
 from siteshift.core.decide.override import Forced
@@ -33,6 +33,15 @@ class Situation:
     is_blind: bool
     is_global_fault: bool
     now_ms: int
+    data_role: Mapping[SiteId, bool | None] = field(default_factory=dict)
+    """Of a writable service: see `core.data_role`. Empty for others."""
+
+    def may_hold_data(self, site: SiteId) -> bool:
+        """Whether more writable traffic may be meant for a site. Where one site that may serve is known to be promoted,
+        only such sites; where none is, all of them: then the gate says what is missing."""
+        if self.data_role.get(site) is True or not self.data_role:
+            return True
+        return not any(role for other, role in self.data_role.items() if not self.away(other))
 
     def away(self, site: SiteId) -> bool:
         """Whether traffic should leave this site, or stay away from it.

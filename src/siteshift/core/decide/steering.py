@@ -48,6 +48,7 @@ def _candidate(situation: Situation, pool: Pool) -> Candidate:
     current = situation.current.shares_bp.get(site, 0)
     away = situation.away(site)
     fixed = None if away else _fixed_bp(situation, pool, current)
+    may_hold_data = situation.may_hold_data(site)
     return Candidate(
         site=site,
         nominal_bp=pool.nominal_bp,
@@ -55,9 +56,10 @@ def _candidate(situation: Situation, pool: Pool) -> Candidate:
         active_rps=situation.active_rps(pool),
         standby_rps=situation.standby_rps(pool, _COLD),
         open_standby_rps=situation.standby_rps(pool, _PROVEN),
-        may_receive=not away and fixed is None,
+        may_receive=not away and fixed is None and may_hold_data,
         fixed_bp=fixed,
         away=away,
+        because=None if may_hold_data or away or fixed is not None else Because.NOT_PROMOTED,
     )
 
 

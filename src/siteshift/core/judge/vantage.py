@@ -87,6 +87,10 @@ class Observer:
                 for pool in service.pools:
                     target = data_target(service.id, pool.site)
                     self._entries[target] = (Stream(target, self._policy, service.slo_latency_ms * 1_000), None, None)
+            if service.data is DataKind.WRITABLE:
+                for pool in service.pools:
+                    target = data_target(service.id, pool.site)
+                    self._entries[target] = (Stream(target, self._policy, service.slo_latency_ms * 1_000), None, None)
         for site, streams in at_site.items():
             group = Pooled(len(self._group_of), site_target(site), site, streams, self._policy)
             self._group_of[group.target] = group

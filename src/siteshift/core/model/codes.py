@@ -163,6 +163,7 @@ class Because(StrEnum):
     RETURNING = "returning"
     HELD_DOWN = "held_down"
     STAYS_AWAY = "stays_away"
+    NOT_PROMOTED = "not_promoted"
     LAST_SITE = "last_site"
     SHED = "shed"
 

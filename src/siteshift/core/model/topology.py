@@ -14,6 +14,7 @@ from siteshift.core.model.units import (
     SiteId,
     TargetId,
     VantageId,
+    data_target,
     member_target,
     pool_target,
     site_target,
@@ -144,6 +145,9 @@ class Topology:
             found[pool.target] = (service, site, None)
             for member in pool.members:
                 found[member.target] = (service, site, member.id)
+        for owner in self.services:
+            if owner.data is DataKind.WRITABLE:
+                found.update({data_target(owner.id, site): (owner.id, site, None) for site in owner.sites})
         return found
 
     def share_fate(self, one: SiteId, other: SiteId) -> bool:

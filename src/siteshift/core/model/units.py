@@ -24,7 +24,7 @@ DriverId = NewType("DriverId", str)
 ProbeId = NewType("ProbeId", str)
 GroupId = NewType("GroupId", str)
 TargetId = NewType("TargetId", str)
-"""What a standing is about: ``member:web/pangyo/p1``, ``pool:web/pangyo`` or ``site:pangyo``."""
+"""What a standing is about: ``member:web/pangyo/p1``, ``pool:web/pangyo``, ``site:pangyo`` or ``data:web/pangyo``."""
 
 WHOLE_BP = 10_000
 WHOLE_PM = 1_000
@@ -38,6 +38,11 @@ def member_target(member: MemberId) -> TargetId:
 def pool_target(service: ServiceId, site: SiteId) -> TargetId:
     """The target of a service at a site: its pooled stream and its VIP's."""
     return TargetId(f"pool:{service}/{site}")
+
+
+def data_target(service: ServiceId, site: SiteId) -> TargetId:
+    """The target of the data role of a writable service at a site: up when the role is promoted and its lag in bounds."""
+    return TargetId(f"data:{service}/{site}")
 
 
 def site_target(site: SiteId) -> TargetId:
