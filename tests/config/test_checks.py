@@ -244,6 +244,7 @@ def test_a_meter_of_pages_names_services_sites_and_metrics_that_can_be() -> None
         "CFG-105 traffic[1].every_s",
         "CFG-106 traffic[0].counter",
         "CFG-204 traffic[0].pages[0].site",
+        "CFG-204 traffic[1].pages[0].site",
         "CFG-205 traffic[0].service",
         "CFG-205 traffic[1].service",
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from collections.abc import Mapping
 from dataclasses import replace
 
 from siteshift.core.draft import Draft
@@ -49,25 +48,6 @@ def _is_troubled(draft: Draft, service: ServiceId) -> bool:
         and draft.state.steering_share(service, site) > 0
         for site in found.sites
     )
-
-
-def _demand_of(
-    draft: Draft, service: ServiceId, traffic: Mapping[tuple[ServiceId, SiteId], TrafficTrack], event: TrafficMeasured
-) -> DemandTrack | None:
-    """The demand now. Sites that nobody measures just now are unknown, not idle: then it may rise and not fall.
-
-    What they had when they were last measured does not count either: it comes in elsewhere by now (a dead site's users).
-    """
-    known = draft.setup.topology.service_by_id.get(service)
-    window_ms = max(sample.window_ms for sample in event.seen if sample.service == service)
-    fresh = [t for (owner, _), t in traffic.items() if owner == service and event.at_ms - t.at_ms < max(1, window_ms)]
-    total_rps = sum(track.rate_mrps for track in fresh) // 1000
-    before = draft.state.demand.get(service)
-    if known is None or len(fresh) >= len(known.sites):
-        return _peak(before, total_rps, event.at_ms)
-    if before is None or total_rps <= before.peak_rps:
-        return before
-    return _peak(replace(before, peak_at_ms=event.at_ms), total_rps, event.at_ms)
 
 
 def _demand_of(

@@ -87,10 +87,6 @@ class Observer:
                 for pool in service.pools:
                     target = data_target(service.id, pool.site)
                     self._entries[target] = (Stream(target, self._policy, service.slo_latency_ms * 1_000), None, None)
-            if service.data is DataKind.WRITABLE:
-                for pool in service.pools:
-                    target = data_target(service.id, pool.site)
-                    self._entries[target] = (Stream(target, self._policy, service.slo_latency_ms * 1_000), None, None)
         for site, streams in at_site.items():
             group = Pooled(len(self._group_of), site_target(site), site, streams, self._policy)
             self._group_of[group.target] = group
@@ -471,9 +467,7 @@ def _stand_out(sick: list[Stream], included: list[Stream], epoch: int) -> bool:
     return others <= max(1.0, fair / 5)
 
 
-def _feed(
-    group: Pooled, sample: Sample, outcome: Outcome, fault: Fault, at_ms: int, started_ms: int, stream: Stream
-) -> None:
+def _feed(group: Pooled, sample: Sample, outcome: Outcome, fault: Fault, at_ms: int, started_ms: int, stream: Stream) -> None:
     """Hand one member's result to a pooled stream and to those who watch it."""
     bank = group.bank
     part = stream.site_part if group.part_of == "site_part" else stream.pool_part
