@@ -5,7 +5,8 @@ Noise model (all the time, every vantage and member unless said otherwise)
     pauses                 each member stops for 1 s every 30 min (exponential); answers wait for its end or time out (800 ms)
     latency                10 ms; 0.1 % of checks 600 ms (SLO 500 ms); each member has a bout of 0.5-3 s at 300-700 ms every 20 min
     flapping member        one member refuses connections, 10 s down and 20 s up, for 3 min every 2 h
-    noisy path             vantage 1 to site 2 loses 1 % of checks, and everything for 0.5 s once an hour (in worlds with `path`)
+    noisy path             vantage 1 to site 2 loses 1 % of checks, and everything for 0.5 s once an hour
+                           (only in worlds with `path`)
 
 Probers start checks on a fixed phase, spread evenly over a pool; hot targets are checked at phases of the fast interval.
 While everything is calm the world jumps to the next noise and credits the passes in between to the baselines.
@@ -73,13 +74,13 @@ def errors(rate: float) -> FaultModel:
 
 
 FAULTS: dict[str, FaultModel] = {
-    "crash": lambda rng: (Outcome.FAIL, Fault.REFUSED, 1),
-    "hang": lambda rng: (Outcome.FAIL, Fault.TIMEOUT, TIMEOUT_MS),
+    "crash": lambda _: (Outcome.FAIL, Fault.REFUSED, 1),
+    "hang": lambda _: (Outcome.FAIL, Fault.TIMEOUT, TIMEOUT_MS),
     "errors30": errors(0.30),
     "errors10": errors(0.10),
     "errors5": errors(0.05),
     "errors2": errors(0.02),
-    "latency": lambda rng: (Outcome.PASS, Fault.NONE, 600),
+    "latency": lambda _: (Outcome.PASS, Fault.NONE, 600),
 }
 FAILING_RATE = {"crash": 1.0, "hang": 1.0, "errors30": 0.3, "errors10": 0.1, "errors5": 0.05, "errors2": 0.02}
 
@@ -225,9 +226,7 @@ class World:
             return
         self.count += 1
         self.in_flight += 1
-        heapq.heappush(
-            self.heap, (start + latency, self.count, node.index, check, -1, (start, outcome, fault, latency))
-        )
+        heapq.heappush(self.heap, (start + latency, self.count, node.index, check, -1, (start, outcome, fault, latency)))
 
     def _answer(self, node: Node, check: Checked, start: int) -> tuple[Outcome, Fault, int]:
         injected = self.faulty.get(check.site)
@@ -244,12 +243,12 @@ class World:
                 return Outcome.FAIL, Fault.TIMEOUT, TIMEOUT_MS
         if self.rng.random() < 0.001:
             return self._noise_failure()
-        if self.path and node.index == 0 and check.site == 1:
-            if self.path_dead[0] <= start < self.path_dead[1] or self.rng.random() < 0.01:
-                return Outcome.FAIL, Fault.TIMEOUT, TIMEOUT_MS
-        if check.target == self.flapper and self.flaps[0] <= start < self.flaps[1]:
-            if (start - self.flaps[0]) % 30_000 < 10_000:
-                return Outcome.FAIL, Fault.REFUSED, 1
+        on_path = self.path and node.index == 0 and check.site == 1
+        if on_path and (self.path_dead[0] <= start < self.path_dead[1] or self.rng.random() < 0.01):
+            return Outcome.FAIL, Fault.TIMEOUT, TIMEOUT_MS
+        flapping = check.target == self.flapper and self.flaps[0] <= start < self.flaps[1]
+        if flapping and (start - self.flaps[0]) % 30_000 < 10_000:
+            return Outcome.FAIL, Fault.REFUSED, 1
         paused = self.paused.get(check.target)
         if paused is not None and paused[0] <= start < paused[1]:
             wait = paused[1] - start + 10
@@ -283,7 +282,7 @@ class World:
             self._diagnose(at)
 
     def _worth_a_diagnosis(self) -> bool:
-        if self.picture is not None and self._moves(self.picture):
+        if self.picture is not None and self.moves(self.picture):
             return True
         return any(
             node.report is not None and node.report.views[pool.target].standing in BAD
@@ -304,13 +303,13 @@ class World:
                 self_check=last.self_check,
                 views=last.views,
             )
-        before = self._moves(self.picture) if self.picture is not None else set()
+        before = self.moves(self.picture) if self.picture is not None else set()
         self.picture = diagnose(self.topology, self.policy, reports, at, self.picture)
-        for site in self._moves(self.picture) - before:
+        for site in self.moves(self.picture) - before:
             self.tally.false_moves += 1
             self.tally.moves_at.append((at, site))
 
-    def _moves(self, picture: Picture) -> set[str]:
+    def moves(self, picture: Picture) -> set[str]:
         """Sites a decider would move traffic away from."""
         if picture.blind:
             return set()

@@ -39,8 +39,7 @@ def diagnose(
     for site in topology.site_ids:
         _judge_site(topology, jury, site, now_ms, verdicts, members)
     everywhere = {
-        service.id: hold_or_global(service, verdicts, members, policy.judge, now_ms, previous)
-        for service in topology.services
+        service.id: hold_or_global(service, verdicts, members, policy.judge, now_ms, previous) for service in topology.services
     }
     pools = {
         key: _pool_picture(key, verdict.view, members[key], everywhere[key[0]], now_ms, previous)
@@ -157,9 +156,7 @@ def _pool_picture(
     standing = Standing.SUSPECT if everywhere.held and view.standing in BAD else view.standing
     before = previous.pools.get(key) if previous is not None else None
     since = before.since_ms if before is not None and before.standing is standing else (view.since_ms or now_ms)
-    return PoolPicture(
-        standing=standing, score_pm=view.score_pm, hardness=view.hardness, since_ms=since, members=members
-    )
+    return PoolPicture(standing=standing, score_pm=view.score_pm, hardness=view.hardness, since_ms=since, members=members)
 
 
 def _site_standing(site: SiteId, pools: Mapping[PoolKey, PoolPicture], global_fault: frozenset[ServiceId]) -> Standing:

@@ -88,9 +88,7 @@ def _one_fault(views: list[TargetView], lost: list[int], now_ms: int, slow: bool
     return all(_alike(view, part, max(lost), slow) for view, part in zip(views, lost, strict=True))
 
 
-def _lost_pm(
-    service: Service, key: PoolKey, view: TargetView, members: Mapping[PoolKey, Mapping[MemberId, TargetView]]
-) -> int:
+def _lost_pm(service: Service, key: PoolKey, view: TargetView, members: Mapping[PoolKey, Mapping[MemberId, TargetView]]) -> int:
     """Per mille of its work the pool fails to do: by its goodput or by its dead members, whichever is more."""
     if view.standing is Standing.UP:
         return 0

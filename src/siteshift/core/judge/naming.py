@@ -42,9 +42,7 @@ class Findings:
         """Name one fault."""
         since = self._before.get((code, site, service, member), since_ms or self._now_ms)
         self._found.append(
-            Diagnosis(
-                code=code, since_ms=since, reason=reason, site=site, service=service, member=member, accusers=accusers
-            )
+            Diagnosis(code=code, since_ms=since, reason=reason, site=site, service=service, member=member, accusers=accusers)
         )
 
     def all(self) -> tuple[Diagnosis, ...]:
@@ -52,9 +50,7 @@ class Findings:
         return tuple(self._found)
 
 
-def name_vantages(
-    findings: Findings, topology: Topology, jury: Jury, reports: Mapping[VantageId, VantageReport]
-) -> None:
+def name_vantages(findings: Findings, topology: Topology, jury: Jury, reports: Mapping[VantageId, VantageReport]) -> None:
     """OBSERVER_ISOLATED, STALE and CHECK_BROKEN."""
     for report in jury.isolated:
         check = report.self_check
@@ -75,9 +71,7 @@ def name_vantages(
     for checked, accusers in broken.items():
         service, site, member = _place(topology, checked)
         reason = f"the check of {checked} is contradicted by its must-fail twin or by real traffic"
-        findings.add(
-            DiagnosisCode.CHECK_BROKEN, reason, site=site, service=service, member=member, accusers=tuple(accusers)
-        )
+        findings.add(DiagnosisCode.CHECK_BROKEN, reason, site=site, service=service, member=member, accusers=tuple(accusers))
 
 
 def _contradicted(view: TargetView) -> bool:
@@ -146,14 +140,10 @@ def name_pools(
                 down = pool.standing is Standing.DOWN
                 code = DiagnosisCode.SERVICE_DOWN if down else DiagnosisCode.SERVICE_DEGRADED
                 reason = verdicts[(service.id, site)].view.reason or f"goodput {pool.score_pm} pm"
-            findings.add(
-                code, reason, since_ms=pool.since_ms, site=site, service=service.id, accusers=accusers
-            )
+            findings.add(code, reason, since_ms=pool.since_ms, site=site, service=service.id, accusers=accusers)
 
 
-def _failing_dependency(
-    service: Service, site: SiteId, pools: Mapping[PoolKey, PoolPicture]
-) -> ServiceId | None:
+def _failing_dependency(service: Service, site: SiteId, pools: Mapping[PoolKey, PoolPicture]) -> ServiceId | None:
     for needed in service.depends_on:
         pool = pools.get((needed, site))
         if pool is not None and pool.standing in BAD:

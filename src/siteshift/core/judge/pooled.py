@@ -10,7 +10,7 @@ from siteshift.core.judge.bank import NO_ALARM, Bank, Part
 from siteshift.core.judge.baseline import learned_rates
 from siteshift.core.judge.cusum import CRASH, ERRORS, GREY, NEVER, SLOW, rest_part, tune
 from siteshift.core.judge.siblings import Sibling, Suspicion
-from siteshift.core.judge.stream import DOWN_FROM_RATE, Stream
+from siteshift.core.judge.stream import DOWN_FROM_RATE, DOWN_UNTIL_RATE, Stream
 from siteshift.core.model.codes import Hardness, Standing
 from siteshift.core.model.policy import JudgePolicy
 from siteshift.core.model.units import SiteId, TargetId
@@ -213,9 +213,7 @@ class Pooled:
             return []
         bank = self.bank
         self.suspicion.follow(bank.sums, bank.epoch, bank.t0, self.siblings)
-        return self.suspicion.reassured_by(
-            test, *bank.tally(test), bank.tuning.base_rate, self.siblings, at_ms
-        )
+        return self.suspicion.reassured_by(test, *bank.tally(test), bank.tuning.base_rate, self.siblings, at_ms)
 
     # -- standing -------------------------------------------------------------------------------------------------
 
@@ -242,7 +240,8 @@ class Pooled:
         if not known:
             return Standing.UNKNOWN
         if bank.alarm >= 0:
-            if bank.alarm in (CRASH, ERRORS) and bank.estimate >= DOWN_FROM_RATE and not self._any_steady():
+            least = DOWN_UNTIL_RATE if self.standing is Standing.DOWN else DOWN_FROM_RATE
+            if bank.alarm in (CRASH, ERRORS) and bank.estimate >= least and not self._any_steady():
                 return Standing.DOWN
             return Standing.DEGRADED
         if down == known:

@@ -146,8 +146,7 @@ def _not_carried(views: list[TargetView], now_ms: int) -> TargetView:
     uneasy = [
         view
         for view in known
-        if view.standing is Standing.SUSPECT
-        or (view.standing in BAD and now_ms - view.since_ms <= LONE_ACCUSER_SUSPECT_MS)
+        if view.standing is Standing.SUSPECT or (view.standing in BAD and now_ms - view.since_ms <= LONE_ACCUSER_SUSPECT_MS)
     ]
     best = max(known, key=lambda view: view.score_pm)
     if not uneasy:
@@ -165,5 +164,3 @@ def recast(view: TargetView, standing: Standing) -> TargetView:
         reason=view.reason,
         last_pass_ms=view.last_pass_ms,
     )
-
-

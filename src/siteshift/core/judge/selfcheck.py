@@ -56,9 +56,7 @@ class OwnState:
 
     def check(self, at_ms: int) -> SelfCheck:
         """The self-check as of now: an anchor is good when its last answer is, and is fresh."""
-        fresh = sum(
-            1 for outcome, seen in self._anchors.values() if outcome is Outcome.PASS and at_ms - seen <= self._stale_ms
-        )
+        fresh = sum(1 for outcome, seen in self._anchors.values() if outcome is Outcome.PASS and at_ms - seen <= self._stale_ms)
         return SelfCheck(
             anchors_ok=fresh,
             anchors_total=len(self._anchors),

@@ -15,7 +15,8 @@ from typing import Protocol
 from siteshift.core.judge.cusum import CRASH, ERRORS, GREY, SLOW
 
 REASSURED_NATS = 5.0
-"""e^-5: a fault that is everywhere is taken for a local one in less than one case of a hundred, per sibling (Ville's inequality)."""
+"""e^-5: a fault that is everywhere is taken for a local one in less than one case of a
+hundred, per sibling (Ville's inequality)."""
 LEAST_FAULT = 0.05
 """A fault smaller than this is compared as if it were this large: else reassurance would take longer than detection."""
 CRASH_RATE = 0.75
@@ -64,7 +65,8 @@ class Suspicion:
     def follow(self, sums: list[float], epoch: list[int], t0: list[int], siblings: Sequence[Sibling]) -> None:
         """Open a window for each test that left zero, drop those of tests that came back.
 
-        The last pass of each sibling's members counts at once when it was late enough: a silent fault is seen long after it began.
+        The last pass of each sibling's members counts at once when it was late enough: a silent fault is
+        seen long after it began.
         """
         for test in (CRASH, ERRORS, GREY, SLOW):
             if sums[test] <= 0.0:

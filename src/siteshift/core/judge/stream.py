@@ -17,8 +17,9 @@ from siteshift.core.model.codes import Fault, Hardness, Outcome, Standing
 from siteshift.core.model.policy import JudgePolicy
 from siteshift.core.model.units import TargetId
 
-DOWN_FROM_RATE = 0.75
-"""A crash verdict with at least this part of results failing is ``down``; below it, something still answers."""
+DOWN_FROM_RATE, DOWN_UNTIL_RATE = 0.75, 0.4
+"""A crash verdict with at least this part of results failing is ``down``; below it, something still answers.
+What is down stays down until it is cleared or clearly only ill."""
 
 
 class Sample(Enum):
@@ -143,7 +144,8 @@ class Stream:
     def _standing(self) -> Standing:
         bank = self.bank
         if bank.alarm >= 0:
-            down = bank.alarm == CRASH and bank.estimate >= DOWN_FROM_RATE
+            least = DOWN_UNTIL_RATE if self.standing is Standing.DOWN else DOWN_FROM_RATE
+            down = bank.alarm == CRASH and bank.estimate >= least
             return Standing.DOWN if down else Standing.DEGRADED
         if self.last_at_ms == 0:
             return Standing.UNKNOWN
@@ -197,6 +199,4 @@ def observe(
         after.passed(latency_us, at_ms, started_ms)
     if not after.judge(at_ms):
         return after, None
-    return after, Change(
-        target=after.target, before=stream.standing, after=after.standing, hardness=after.hardness, at_ms=at_ms
-    )
+    return after, Change(target=after.target, before=stream.standing, after=after.standing, hardness=after.hardness, at_ms=at_ms)

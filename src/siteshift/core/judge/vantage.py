@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from siteshift.core.judge.bank import NO_ALARM
-from siteshift.core.judge.cusum import GREY, NEVER
-from siteshift.core.judge.evidence import hardness_of
+from siteshift.core.judge.cusum import NEVER
 from siteshift.core.judge.hotset import HotSet
+from siteshift.core.judge.membership import exclude_the_sick, feed, include_again, make_siblings
 from siteshift.core.judge.passive import Traffic
 from siteshift.core.judge.pooled import Pooled
 from siteshift.core.judge.score import worst
 from siteshift.core.judge.selfcheck import OwnState
 from siteshift.core.judge.siblings import LAG_MS
-from siteshift.core.judge.stream import Sample, Stream
+from siteshift.core.judge.stream import Stream
 from siteshift.core.judge.views import group_view, stream_view, traffic_view
 from siteshift.core.model.codes import DataKind, Fault, MemberRole, Outcome, Standing
 from siteshift.core.model.evidence import TargetView, VantageReport
@@ -82,7 +82,7 @@ class Observer:
                     pooled = group if member.role is MemberRole.ACTIVE else None
                     self._entries[member.target] = (stream, pooled, None)
             self._pools.extend(family)
-            _make_siblings(family)
+            make_siblings(family)
             if service.data is DataKind.WRITABLE:
                 for pool in service.pools:
                     target = data_target(service.id, pool.site)
@@ -92,7 +92,7 @@ class Observer:
             self._group_of[group.target] = group
             self._slo_us[group.target] = max((s.slo_latency_ms * 1_000 for s in topology.services), default=500_000)
             self._sites.append(group)
-        _make_siblings(self._sites)
+        make_siblings(self._sites)
         whole = {group.site: group for group in self._sites}
         for target, (stream, pooled, _) in self._entries.items():
             if pooled is not None:
@@ -170,8 +170,8 @@ class Observer:
             stream.failing_checks.add(check)
             sample = stream.failed(fault, at_ms, started_ms)
         if pool is not None and site is not None and not stream.excluded:
-            _feed(pool, sample, outcome, fault, at_ms, started_ms, stream)
-            _feed(site, sample, outcome, fault, at_ms, started_ms, stream)
+            feed(pool, sample, outcome, fault, at_ms, started_ms, stream)
+            feed(site, sample, outcome, fault, at_ms, started_ms, stream)
             self._stirred[pool.target] = pool
             self._stirred[site.target] = site
         changed |= self._judge_stream(stream, pool, site, at_ms)
@@ -201,9 +201,9 @@ class Observer:
             return changed
         if stream.excluded:
             if stream.bank.alarm < 0 and stream.standing is Standing.UP:
-                self._include(stream, pool, site)
+                include_again(stream, pool, site)
         elif stream.bank.alarm >= 0:
-            self._exclude_the_sick(pool, site)
+            exclude_the_sick(pool, site)
         return changed
 
     def _judge_group(self, group: Pooled, at_ms: int) -> bool:
@@ -252,28 +252,6 @@ class Observer:
         if not self._own.has_anchors or any(one.site != self._site for one in group.siblings if one in better):
             return True
         return self._own.last_anchor_pass_ms >= group.bank.t0[test] + LAG_MS
-
-    # -- sick members ---------------------------------------------------------------------------------------------
-
-    def _exclude_the_sick(self, pool: Pooled, site: Pooled) -> None:
-        """Judge members with a verdict of their own alone, unless the rest of the pool is in trouble as well."""
-        included = pool.included
-        sick = [one for one in included if one.bank.alarm >= 0]
-        if pool.bank.alarm >= 0 or len(sick) == len(included):
-            return
-        if not _stand_out(sick, included, pool.bank.epoch[GREY]):
-            return
-        for one in sick:
-            one.excluded = True
-            pool.bank.withdraw(one.pool_part)
-            site.bank.withdraw(one.site_part)
-        pool.retune()
-        site.retune()
-
-    def _include(self, stream: Stream, pool: Pooled, site: Pooled) -> None:
-        stream.excluded = False
-        pool.retune()
-        site.retune()
 
     # -- time -----------------------------------------------------------------------------------------------------
 
@@ -452,40 +430,3 @@ class Observer:
         else:
             view = stream_view(self._entries[target][0], traffic, at_ms)
         return worst(view, traffic_view(self._figures.get(target), at_ms))
-
-
-def _make_siblings(family: list[Pooled]) -> None:
-    for one in family:
-        one.siblings = [other for other in family if other is not one]
-
-
-def _stand_out(sick: list[Stream], included: list[Stream], epoch: int) -> bool:
-    """Whether the sick members fail far more often than the others since the trouble began; else it may be everybody's."""
-    theirs = sum(one.pool_part.fails_since(epoch) for one in sick)
-    others = sum(one.pool_part.fails_since(epoch) for one in included if one not in sick)
-    fair = (len(included) - len(sick)) * theirs / len(sick)
-    return others <= max(1.0, fair / 5)
-
-
-def _feed(group: Pooled, sample: Sample, outcome: Outcome, fault: Fault, at_ms: int, started_ms: int, stream: Stream) -> None:
-    """Hand one member's result to a pooled stream and to those who watch it."""
-    bank = group.bank
-    part = stream.site_part if group.part_of == "site_part" else stream.pool_part
-    group.last_result_failed = outcome is Outcome.FAIL
-    if outcome is Outcome.PASS:
-        group.last_pass_ms = max(group.last_pass_ms, started_ms)
-    if sample is Sample.FAILED:
-        bank.failed(started_ms, at_ms, hardness_of(fault), part)
-        for watcher in group.watchers:
-            watcher.failed(group.index, started_ms)
-        return
-    if sample is Sample.ECHO:
-        if not bank.calm:
-            bank.echoed(failing=1 if outcome is Outcome.FAIL else 0)
-        return
-    if sample is Sample.SLOWED:
-        bank.slowed(started_ms, at_ms, part)
-    elif not bank.calm:
-        bank.passed(part)
-    for watcher in group.watchers:
-        watcher.passed(group.index, started_ms, slow=1 if sample is Sample.SLOWED else 0)

@@ -1,0 +1,234 @@
+"""One vantage: what it concludes, what it refuses to conclude, and whom it probes fast."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.judge.cases import ANYANG, GASAN, PANGYO, SITES, WEB, Drive, deployment
+from siteshift.core.model.codes import Fault, Hardness, Outcome, Standing
+from siteshift.core.model.units import TargetId, pool_target, site_target
+
+
+def healthy(drive: Drive, ms: int = 20_000) -> Drive:
+    drive.run(ms)
+    assert all(drive.pool(site).standing is Standing.UP for site in SITES)
+    return drive
+
+
+def test_nothing_is_known_before_the_first_result() -> None:
+    drive = Drive(deployment())
+    assert drive.pool(PANGYO).standing is Standing.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("fault", "within_ms", "hardness"),
+    [(Fault.REFUSED, 1_000, Hardness.HARD), (Fault.TIMEOUT, 1_700, Hardness.SILENT), (Fault.BAD_STATUS, 1_700, Hardness.GREY)],
+)
+def test_a_site_that_fails_is_down_soon(fault: Fault, within_ms: int, hardness: Hardness) -> None:
+    drive = healthy(Drive(deployment()))
+    drive.fail(PANGYO, fault)
+    drive.run(within_ms)
+    found = drive.pool(PANGYO)
+    assert found.standing is Standing.DOWN and found.hardness is hardness
+    assert drive.pool(GASAN).standing is Standing.UP
+
+
+def test_a_blip_shorter_than_confirm_is_no_verdict() -> None:
+    drive = healthy(Drive(deployment()))
+    drive.fail(PANGYO, Fault.TIMEOUT)
+    drive.run(600)
+    drive.heal()
+    for _ in range(60):
+        drive.run(100)
+        assert drive.pool(PANGYO).standing in (Standing.UP, Standing.SUSPECT)
+
+
+def test_one_sick_member_stays_one_sick_member() -> None:
+    drive = healthy(Drive(deployment()))
+    drive.fail(PANGYO, only=1)
+    for _ in range(60):
+        drive.run(500)
+        assert drive.pool(PANGYO).standing in (Standing.UP, Standing.SUSPECT)
+    assert drive.member(PANGYO, 0).standing is Standing.DOWN
+    assert drive.pool(PANGYO).standing is Standing.UP and drive.pool(PANGYO).score_pm == 1_000
+
+
+def test_most_members_gone_degrades_and_the_last_one_downs_the_pool() -> None:
+    drive = healthy(Drive(deployment()))
+    for gone in (1, 2, 3):
+        drive.fail(PANGYO, only=gone)
+        drive.run(20_000)
+    assert drive.pool(PANGYO).standing is Standing.DEGRADED
+    drive.fail(PANGYO)
+    drive.run(10_000)
+    assert drive.pool(PANGYO).standing is Standing.DOWN
+
+
+@pytest.mark.parametrize("fault", [Fault.REFUSED, Fault.TIMEOUT, Fault.BAD_STATUS])
+def test_sites_that_fall_a_little_apart_are_told_together(fault: Fault) -> None:
+    drive = healthy(Drive(deployment()))
+    drive.fail(PANGYO, fault)
+    drive.run(200)
+    drive.fail(GASAN, fault)
+    drive.fail(ANYANG, fault)
+    bad = (Standing.DOWN, Standing.DEGRADED)
+    for _ in range(100):
+        drive.run(50)
+        standings = [drive.pool(site).standing in bad for site in SITES]
+        assert all(standings) or not any(standings)
+    assert all(standings)
+
+
+def test_slowness_degrades_and_takes_longer_than_silence() -> None:
+    drive = healthy(Drive(deployment()))
+    drive.slow(PANGYO, 700)
+    drive.run(2_500)
+    assert drive.pool(PANGYO).standing is Standing.SUSPECT
+    drive.run(3_000)
+    assert drive.pool(PANGYO).standing is Standing.DEGRADED and drive.pool(PANGYO).hardness is Hardness.SLOW
+
+
+def test_a_recovered_pool_is_up_again_after_rise() -> None:
+    drive = healthy(Drive(deployment()))
+    drive.fail(PANGYO)
+    drive.run(5_000)
+    drive.heal()
+    drive.run(1_000)
+    assert drive.pool(PANGYO).standing is Standing.DOWN
+    drive.run(6_000)
+    assert drive.pool(PANGYO).standing is Standing.UP
+
+
+def test_silence_of_the_prober_is_unknown_not_down() -> None:
+    drive = healthy(Drive(deployment()))
+    drive.observer.tick(drive.at_ms + 60_000)
+    views = drive.observer.report(drive.at_ms + 60_000).views
+    assert all(one.standing is Standing.UNKNOWN for one in views.values())
+
+
+def test_an_anchored_vantage_accuses_only_when_its_line_is_seen_to_work() -> None:
+    drive = Drive(deployment(sites=(PANGYO, GASAN)), anchors=("a",), site=GASAN)
+    drive.observer.anchor("a", Outcome.PASS, drive.at_ms, drive.at_ms)
+    drive.run(10_000)
+    drive.fail(PANGYO)
+    drive.run(700)
+    assert drive.pool(PANGYO).standing is Standing.SUSPECT
+    drive.observer.anchor("a", Outcome.PASS, drive.at_ms, drive.at_ms)
+    drive.run(300)
+    assert drive.pool(PANGYO).standing is Standing.DOWN
+
+
+def test_suspicion_hastens_the_pool_then_its_siblings_and_verdicts_end_it() -> None:
+    drive = healthy(Drive(deployment()))
+    assert drive.observer.hot_targets() == frozenset()
+    drive.fail(PANGYO, Fault.BAD_STATUS, only=1)
+    drive.run(1_100)
+    hot = drive.observer.hot_targets()
+    assert {m.target for m in drive.topology.pools[(WEB, PANGYO)].members} <= hot
+    drive.fail(PANGYO, Fault.BAD_STATUS)
+    drive.run(400)
+    assert any("gasan" in target for target in drive.observer.hot_targets())
+    drive.run(5_000)
+    assert drive.pool(PANGYO).standing in (Standing.DOWN, Standing.DEGRADED)
+    assert drive.observer.hot_targets() == frozenset()
+
+
+def test_fast_probing_stays_within_a_tenth_of_the_load_over_an_hour() -> None:
+    drive = Drive(deployment())
+    drive.run(10_000)
+    hot_ms = 0
+    for _ in range(300):
+        drive.fail(PANGYO, Fault.BAD_STATUS, only=1)
+        drive.run(1_000)
+        drive.heal()
+        for _ in range(11):
+            drive.run(1_000)
+            hot_ms += 1_000 * len(drive.observer.hot_targets())
+    extra_probes = hot_ms * (1 / 200 - 1 / 1_000)
+    assert extra_probes <= 0.1 * 12 * 3_600 * 1.05
+
+
+def test_a_pass_of_the_twin_is_a_broken_check_until_it_fails_again() -> None:
+    drive = healthy(Drive(deployment()))
+    target = pool_target(WEB, PANGYO)
+    assert drive.observer.result(target, Outcome.PASS, Fault.NONE, 900, drive.at_ms, drive.at_ms, must_fail=True)
+    assert drive.observer.report(drive.at_ms).self_check.broken_checks == (target,)
+    assert drive.observer.result(target, Outcome.FAIL, Fault.BAD_STATUS, 900, drive.at_ms, drive.at_ms, must_fail=True)
+    assert drive.observer.report(drive.at_ms).self_check.broken_checks == ()
+
+
+def test_one_failing_check_is_not_excused_by_another_that_passes() -> None:
+    drive = healthy(Drive(deployment()))
+    target = drive.topology.pools[(WEB, PANGYO)].members[0].target
+    for _ in range(10):
+        drive.at_ms += 500
+        drive.observer.result(target, Outcome.PASS, Fault.NONE, 900, drive.at_ms, drive.at_ms, check="tcp")
+        drive.observer.result(target, Outcome.FAIL, Fault.BAD_STATUS, 900, drive.at_ms, drive.at_ms, check="http")
+        drive.observer.tick(drive.at_ms)
+    assert drive.member(PANGYO, 0).standing is Standing.DOWN
+
+
+def test_a_certificate_about_to_expire_is_a_warning() -> None:
+    drive = healthy(Drive(deployment()))
+    target = drive.topology.pools[(WEB, PANGYO)].members[0].target
+    at = drive.at_ms
+    assert drive.observer.result(target, Outcome.PASS, Fault.NONE, 900, at, at, detail="certificate expires in 9 days")
+    found = drive.member(PANGYO, 0)
+    assert found.standing is Standing.UP and "9 days" in found.reason
+
+
+def test_a_pool_s_own_address_counts_beside_its_members() -> None:
+    drive = healthy(Drive(deployment()))
+    for _ in range(6):
+        drive.run(1_000)
+        drive.observer.result(pool_target(WEB, PANGYO), Outcome.FAIL, Fault.REFUSED, 900, drive.at_ms, drive.at_ms)
+    assert drive.pool(PANGYO).standing is Standing.DOWN
+    assert drive.member(PANGYO, 0).standing is Standing.UP
+
+
+def traffic(drive: Drive, errors: int, times: int, latency_ms: int | None = 20) -> None:
+    for _ in range(times):
+        drive.run(1_000)
+        drive.observer.observe_counts(pool_target(WEB, PANGYO), 300, errors, latency_ms, drive.at_ms)
+
+
+def test_errors_in_real_traffic_degrade_although_the_check_passes() -> None:
+    drive = healthy(Drive(deployment()))
+    traffic(drive, 0, 5)
+    traffic(drive, 90, 4)
+    found = drive.pool(PANGYO)
+    assert found.standing is Standing.DEGRADED and 600 < found.score_pm < 900
+    traffic(drive, 0, 20)
+    assert drive.pool(PANGYO).standing is Standing.UP
+
+
+def test_one_bad_batch_of_traffic_is_no_verdict() -> None:
+    drive = healthy(Drive(deployment()))
+    traffic(drive, 0, 5)
+    traffic(drive, 300, 1)
+    assert drive.pool(PANGYO).standing is Standing.UP
+
+
+def test_good_traffic_contradicts_a_grey_check() -> None:
+    drive = healthy(Drive(deployment()))
+    traffic(drive, 0, 5)
+    drive.fail(PANGYO, Fault.BAD_STATUS)
+    traffic(drive, 0, 5)
+    found = drive.pool(PANGYO)
+    assert found.standing is Standing.SUSPECT and "contradicted" in found.reason
+
+
+def test_standby_members_are_seen_but_not_pooled() -> None:
+    drive = Drive(deployment(members=2, standby=2))
+    for pool in drive.topology.pools.values():
+        for member in pool.members[2:]:
+            drive.faults[member.target] = (Outcome.FAIL, Fault.REFUSED, 1)
+    drive.run(20_000)
+    assert drive.member(PANGYO, 2).standing is Standing.DOWN
+    assert drive.pool(PANGYO).standing is Standing.UP
+
+
+def test_unknown_targets_are_ignored() -> None:
+    drive = Drive(deployment())
+    assert not drive.observer.result(TargetId("member:no/such/one"), Outcome.FAIL, Fault.RESET, 1, 1, 1)
+    assert site_target(PANGYO) in drive.observer.report(1).views
