@@ -141,9 +141,10 @@ class Population:
             return end
         return start + (end - start) * (now_ms - since_ms) // over_ms
 
-    @property
-    def is_ramping(self) -> bool:
-        return self._surge[0] != self._surge[1] or self._surge[1] != 1_000
+    def is_ramping(self, now_ms: int) -> bool:
+        """Whether a surge is growing or falling."""
+        start, end, since_ms, over_ms = self._surge
+        return start != end and now_ms < since_ms + over_ms
 
     # -- where requests go ----------------------------------------------------------------------------------------
 
@@ -161,20 +162,36 @@ class Population:
         if is_pinned and self.pinned_pm:
             pinned = self.pinned_pm / 1_000
             cached = [c * (1 - pinned) + p * pinned for c, p in zip(cached, self.pinned_mix, strict=True)]
-        turnover = min(1.0, dt_ms / max(1, self.spec.connection_ms))
-        moved = 0.0
-        for site, part in enumerate(self.connections):
-            gone = part * min(1.0, turnover + broken[site])
-            self.connections[site] = part - gone
-            moved += gone
-        for site, part in enumerate(cached):
-            self.connections[site] += moved * part
+        kept = self._keep_connections(min(1.0, dt_ms / max(1, self.spec.connection_ms)), cached, broken)
         reuse = self.spec.reuse_pm / 1_000
-        parts = [k * reuse + c * (1 - reuse) for k, c in zip(self.connections, cached, strict=True)]
+        parts = [k * reuse + c * (1 - reuse) for k, c in zip(kept, cached, strict=True)]
         if is_pinned and self.held_pm:
             held = self.held_pm / 1_000
             parts = [p * (1 - held) + h * held for p, h in zip(parts, self.held_mix, strict=True)]
         return parts
+
+    def _keep_connections(self, turnover: float, cached: list[float], broken: list[float]) -> list[float]:
+        """Let connections end, break and begin; where the requests go that would use one.
+
+        Who has none looks up, and so goes where his cache leads; who is led to a dead site stays without (as many as caches
+        lead there), the others connect.
+        """
+        connections = self.connections
+        for site, part in enumerate(connections):
+            connections[site] = part * (1 - min(1.0, turnover + broken[site]))
+        led = [part * gone for part, gone in zip(cached, broken, strict=True)]
+        stuck = sum(led)
+        free = 1 - sum(connections) - stuck
+        alive = 1 - stuck
+        if free > 0 and alive > DUST:
+            for site, part in enumerate(cached):
+                connections[site] += free * (part - led[site]) / alive
+        without = max(0.0, 1 - sum(connections))
+        if without <= DUST:
+            return connections
+        return [
+            kept + without * (gone / stuck if stuck > 0 else c) for kept, gone, c in zip(connections, led, cached, strict=True)
+        ]
 
     def advance(
         self,
@@ -273,8 +290,8 @@ class Population:
         return waiting + sum(pool.waiting() for pool in self.pools)
 
     @property
-    def is_calm(self) -> bool:
-        return not self._failing and not self._again
+    def has_retries(self) -> bool:
+        return bool(self._again)
 
     def site_index(self, site: SiteId) -> int:
         return self.service.sites.index(site)

@@ -148,10 +148,10 @@ def _named(value: Value, what: str, names: Names) -> str:
 
 def _plain(value: Value, kind: Any, factor: int) -> Any:
     if isinstance(kind, type) and issubclass(kind, Enum):
-        words = [str(entry.value) for entry in kind]
+        words = {str(entry.value) if isinstance(entry, str) else entry.name.lower(): entry for entry in kind}
         if value not in words:
             raise Unfit(Code.OUT_OF_RANGE, f"must be one of {', '.join(words)}")
-        return kind(value)
+        return words[str(value)]
     if kind is bool:
         if not isinstance(value, bool):
             raise Unfit(Code.WRONG_TYPE, "must be true or false")

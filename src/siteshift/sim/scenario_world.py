@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from siteshift.core.model.topology import Topology
+from siteshift.core.model.codes import DataKind
+from siteshift.core.model.topology import Service, Topology
 from siteshift.core.model.units import ServiceId
 from siteshift.sim.scenario_document import ScenarioDocument, ScenarioProblemCode, Spot, Value
 from siteshift.sim.scenario_fields import FieldKey, Names, keys_of, read_fields
@@ -15,6 +16,8 @@ from siteshift.sim.spec import DAILY_CURVE_PM, ClientSpec, Entry, LoadSpec, Nois
 from siteshift.sim.worlds import standard_world
 
 HOUR_MS = 3_600_000
+SORRY_ANSWERS = ("192.0.2.200",)
+"""Where shed users are sent: a page outside every site that says so (documentation addresses, RFC 5737)."""
 
 
 class Curve(StrEnum):
@@ -29,10 +32,14 @@ class WorldPart:
     """What a file says of its world.
 
     ``services`` have tiers 1, 2, … in order; each asks for ``demand_rps`` at its peak. ``writable`` names those with data
-    roles. With the daily ``curve`` the scenario's zero is ``starts_at_h`` o'clock.
+    roles, ``sorry_page`` those that have an answer for what is shed, ``depends_on`` what a service needs at its own site.
+    With the daily ``curve`` the scenario's zero is ``starts_at_h`` o'clock.
     """
 
     services: tuple[str, ...] = ("web",)
+    writable: tuple[str, ...] = ()
+    sorry_page: tuple[str, ...] = ()
+    depends_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     demand_rps: int = 300
     nodes: int = 3
     members: int = 4
@@ -67,6 +74,7 @@ def read_world(document: ScenarioDocument, value: Value, spot: Spot) -> WorldSpe
             message = f"must be between {least} and {most}"
             document.note(ScenarioProblemCode.OUT_OF_RANGE, (*spot, name), message)
             del given[name]
+    _check_services(document, given, spot)
     parts = {
         name: read_fields(document, _mapping(document, section.get(name), (*spot, name)), (*spot, name), keys, NOTHING, what=name)
         for name, keys in SECTIONS.items()
@@ -86,15 +94,41 @@ def _built(part: WorldPart, parts: Mapping[str, Mapping[str, Any]]) -> WorldSpec
         curve_pm=curve,
     )
     services = [ServiceId(name) for name in part.services]
+    made = tuple(_adorned(service, part) for service in world.topology.services)
     load = LoadSpec(peak_rps=part.demand_rps, curve_pm=curve, start_ms=part.starts_at_h * HOUR_MS)
     return replace(
         world,
+        topology=replace(world.topology, services=made),
         loads=dict.fromkeys(services, load),
         clients={service: ClientSpec(**parts["users"]) for service in services},
         server=replace(world.server, **parts["servers"]),
         noise=replace(world.noise, **parts["noise"]),
         store=replace(world.store, **parts["store"]) if world.store else None,
     )
+
+
+def _adorned(service: Service, part: WorldPart) -> Service:
+    """The service with what the file says of it beyond the standard world."""
+    return replace(
+        service,
+        data=DataKind.WRITABLE if service.id in part.writable else service.data,
+        shed_answers=SORRY_ANSWERS if service.id in part.sorry_page else service.shed_answers,
+        depends_on=tuple(ServiceId(name) for name in part.depends_on.get(service.id, ())),
+    )
+
+
+def _check_services(document: ScenarioDocument, given: dict[str, Any], spot: Spot) -> None:
+    """Names of services that the world does not have."""
+    services = given.get("services", WorldPart().services)
+    for key in ("writable", "sorry_page", "depends_on"):
+        said = given.get(key, ())
+        needed = [name for names in said.values() for name in names] if isinstance(said, dict) else []
+        for name in [*said, *needed]:
+            if name not in services:
+                message = f"there is no service `{name}`"
+                remedy = f"`services` has {', '.join(services)}"
+                document.note(ScenarioProblemCode.UNKNOWN_NAME, (*spot, key), message, remedy)
+                given.pop(key, None)
 
 
 def names_of(world: WorldSpec) -> Names:

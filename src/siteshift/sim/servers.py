@@ -166,6 +166,8 @@ class PoolFlow:
     errors: float = 0.0
     latency_sum: float = 0.0
     is_plain: bool = True
+    """Healthy, and its members get equal parts: all work of a tick can be reckoned at once."""
+    is_healthy: bool = True
     """Nothing is wrong with any member and nothing waits."""
     _open_rps: float = 0.0
 
@@ -173,13 +175,13 @@ class PoolFlow:
         """Look again at what is wrong and who is open; after any change to a server."""
         takers = [server for server in self.servers if server.is_taking]
         self._open_rps = sum(server.capacity_rps for server in takers)
-        self.is_plain = (
+        self.is_healthy = (
             bool(takers)
             and not self.dep_error_pm
             and not self.dep_add_ms
             and all(server.condition is HEALTHY and not server.queue for server in self.servers)
-            and all(server.weight_pm in (0, 1_000) for server in self.servers)
         )
+        self.is_plain = self.is_healthy and len({server.weight_pm for server in takers}) == 1
 
     @property
     def open_rps(self) -> float:

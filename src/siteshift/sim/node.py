@@ -1,0 +1,367 @@
+"""One controller node: the real core and the real observer, with its own clock, life and hands. It decides nothing itself.
+
+It does what `runtime` does in the live daemon, in the same order: results go to the observer, reports to the core (its own
+at once, the others' over links), the core's commands to `hands`. A killed node comes back from what is durable, a paused
+one knows nothing of the pause.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from siteshift.core.commands import Command, Watch
+from siteshift.core.controller import initial_state, step
+from siteshift.core.durable import restore
+from siteshift.core.events import (
+    Asked,
+    Event,
+    Reloaded,
+    ReportArrived,
+    SeenTraffic,
+    StoreChanged,
+    TermChanged,
+    Ticked,
+    TrafficMeasured,
+)
+from siteshift.core.invariants import check
+from siteshift.core.model.codes import Fault, Outcome
+from siteshift.core.model.evidence import VantageReport
+from siteshift.core.model.policy import Policy
+from siteshift.core.model.units import TargetId, pool_target
+from siteshift.core.requests import Asking
+from siteshift.core.state import NEVER_MS, ControllerState
+from siteshift.sim.clock import EPOCH_MS
+from siteshift.sim.hands import Hands
+from siteshift.sim.leading import Candidate
+from siteshift.sim.probing import Check, Prober
+from siteshift.sim.resting import RestingObserver
+from siteshift.sim.spec import NodeSpec
+from siteshift.sim.witness import Witness
+from siteshift.sim.worlds import setup_of
+
+if TYPE_CHECKING:
+    from siteshift.sim.world import World
+
+KEEP_ALIVE_MS = 1_000
+HASTEN_FOR_MS, HASTEN_AGAIN_MS = 5_000, 2_000
+
+
+class Node:
+    """One node. `start`, `kill`, `pause`, `resume` are its life; `ask` is its local interface."""
+
+    def __init__(self, spec: NodeSpec, world: World, policy: Policy, witness: Witness, *, may_rest: bool) -> None:
+        self.spec = spec
+        self.setup = setup_of(world.spec, policy, spec.id)
+        self.is_dead = True
+        self.write_delay_ms = 0
+        self.asked = 0
+        self._world = world
+        self._witness = witness
+        self._wall_ms = spec.wall_offset_ms
+        self._offset_ms = EPOCH_MS + spec.wall_offset_ms
+        self._anchors = tuple(f"anchor-{number + 1}" for number in range(world.spec.anchors))
+        self.prober = Prober(self, world, policy.judge, may_rest=may_rest)
+        self.observer = self._new_observer()
+        self.hands = Hands(self, world)
+        self.candidate = Candidate(self, world) if world.shared_store is not None else None
+        self.state: ControllerState = initial_state(now_ms=self.time_ms(world.clock.now_ms))
+        self._life = 0
+        self._is_paused = False
+        self._deferred: list[Callable[[], None]] = []
+        self._queue: deque[tuple[Event, Policy | None]] = deque()
+        self._is_stepping = False
+        self._wake_planned_ms = NEVER_MS
+        self._last_step_ms = 0
+        self._published_ms = 0
+        self._sense_turn = 0
+        self._is_changed = False
+        self._watched: dict[TargetId, int] = {}
+        self._hot_seen = -1
+        self._hastened_ms = 0
+        self._metered: dict[TargetId, tuple[float, float, float]] = {}
+        self._sampled_ms = 0
+
+    def _new_observer(self) -> RestingObserver:
+        return RestingObserver(self.setup.topology, self.setup.policy.judge, self.spec.id, self.spec.site, anchors=self._anchors)
+
+    def time_ms(self, world_ms: int) -> int:
+        """This node's siteshift time at an instant of the world."""
+        return world_ms + self._offset_ms
+
+    @property
+    def now_ms(self) -> int:
+        return self.time_ms(self._world.clock.now_ms)
+
+    # -- life -----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to run, with what is durable and no beliefs."""
+        if not self.is_dead:
+            return
+        self.is_dead, self._is_paused = False, False
+        self._life += 1
+        self._offset_ms = EPOCH_MS + self._wall_ms
+        self._deferred, self._queue = [], deque()
+        self._wake_planned_ms, self._last_step_ms = NEVER_MS, 0
+        self._watched, self._hot_seen = {}, -1
+        self.observer = self._new_observer()
+        document = self.hands.durable()
+        self.state = restore(document, now_ms=self.now_ms) if document is not None else initial_state(now_ms=self.now_ms)
+        if self.candidate is not None:
+            self.state = replace(self.state, term=None)
+            self.candidate.start()
+        self.hands.start()
+        now_ms = self._world.clock.now_ms
+        self._published_ms = self._hastened_ms = self._sampled_ms = now_ms
+        self._metered = {}
+        self._world.line(self.spec.id, "note", "starts")
+        self.prober.start()
+        self._plan_sense(now_ms + 1)
+        self._plan_meter()
+        self.offer(Ticked(at_ms=0))
+
+    def kill(self) -> None:
+        """Die; what is durable stays."""
+        if self.is_dead:
+            return
+        self.prober.stop()
+        self.is_dead = True
+        self._life += 1
+        self._world.line(self.spec.id, "note", "dies")
+
+    def pause(self) -> None:
+        """Stop in mid-air (SIGSTOP)."""
+        if self.is_dead or self._is_paused:
+            return
+        self.prober.stop()
+        self._is_paused = True
+        self._world.line(self.spec.id, "note", "is paused")
+
+    def resume(self) -> None:
+        """Go on as if nothing had been: first with what was under way."""
+        if self.is_dead or not self._is_paused:
+            return
+        self._is_paused = False
+        self._world.line(self.spec.id, "note", "goes on")
+        deferred, self._deferred = self._deferred, []
+        for do in deferred:
+            do()
+        self.prober.start()
+
+    def step_wall_clock(self, by_ms: int) -> None:
+        """The wall clock jumps. Siteshift time follows at the next start only: it is monotonic within a process."""
+        self._wall_ms += by_ms
+        self._world.line(self.spec.id, "note", f"its wall clock steps by {by_ms} ms")
+
+    def later(self, at_ms: int, do: Callable[[], None]) -> None:
+        """Do something of this process at an instant: never once it died, after the pause while it is paused."""
+        life = self._life
+
+        def run() -> None:
+            if life != self._life:
+                return
+            if self._is_paused:
+                self._deferred.append(run)
+            else:
+                do()
+
+        self._world.clock.at(at_ms, run)
+
+    # -- the core -------------------------------------------------------------------------------------------------
+
+    def offer(self, event: Event, policy: Policy | None = None) -> None:
+        """Hand an event to the core; at once, unless the node is paused or in the middle of a step."""
+        if self.is_dead:
+            return
+        if self._is_paused:
+            self._deferred.append(lambda: self.offer(event, policy))
+            return
+        self._queue.append((event, policy))
+        if self._is_stepping:
+            return
+        self._is_stepping = True
+        while self._queue:
+            taken, new_policy = self._queue.popleft()
+            if new_policy is not None:
+                self._take_policy(new_policy)
+            self._step(taken)
+        self._is_stepping = False
+        self._plan_wake()
+
+    def _step(self, event: Event) -> None:
+        now_ms = max(self.now_ms, self._last_step_ms)
+        stamped = replace(event, at_ms=now_ms)
+        before = self.state
+        decision = step(before, stamped, self.setup)
+        self.state = decision.state
+        self._last_step_ms = now_ms
+        if not decision.commands and decision.state.wake_at_ms == before.wake_at_ms:
+            return
+        broken = check(before, stamped, decision.state, decision.commands, self.setup)
+        self._witness.stepped(self, before, stamped, decision, broken)
+        if decision.commands:
+            self._carry_out(decision.commands)
+
+    def _carry_out(self, commands: tuple[Command, ...]) -> None:
+        for command in commands:
+            if isinstance(command, Watch):
+                self._watch(command)
+        self.hands.carry_out(commands, self.state)
+
+    def _plan_wake(self) -> None:
+        wake_ms = self.state.wake_at_ms
+        if wake_ms >= NEVER_MS or self.is_dead:
+            return
+        at_ms = max(wake_ms - self._offset_ms, self._world.clock.now_ms + 1)
+        if at_ms >= self._wake_planned_ms:
+            return
+        self._wake_planned_ms = at_ms
+        self.later(at_ms, lambda: self._wake(at_ms))
+
+    def _wake(self, planned_ms: int) -> None:
+        if planned_ms == self._wake_planned_ms:
+            self._wake_planned_ms = NEVER_MS
+        if self.now_ms >= self.state.wake_at_ms:
+            self.offer(Ticked(at_ms=0))
+        else:
+            self._plan_wake()
+
+    def ask(self, asking: Asking) -> None:
+        """Somebody asks over the local socket."""
+        self.offer(Asked(at_ms=0, asking=asking))
+
+    def reload(self, digest: str, policy: Policy | None = None) -> None:
+        """Take a configuration: one event (law 15)."""
+        self.setup = replace(self.setup, digest=digest)
+        self.offer(Reloaded(at_ms=0, digest=digest), policy)
+
+    def _take_policy(self, policy: Policy) -> None:
+        self.setup = replace(setup_of(self._world.spec, policy, self.spec.id), digest=self.setup.digest)
+
+    def term_is(self, term: int | None) -> None:
+        """Leadership changed."""
+        if term != self.state.term:
+            self.offer(TermChanged(at_ms=0, term=term))
+
+    def store_is(self, *, usable: bool, detail: str = "") -> None:
+        """The store was lost or is back."""
+        if usable != self.state.is_store_usable:
+            self.offer(StoreChanged(at_ms=0, is_usable=usable, detail=detail))
+
+    # -- sensing --------------------------------------------------------------------------------------------------
+
+    def sense_result(self, probed: Check, outcome: Outcome, fault: Fault, after_ms: int, at_ms: int, started_ms: int) -> None:
+        """One finished check (instants of the world)."""
+        offset_ms = self._offset_ms
+        if probed.server is None:
+            changed = self.observer.anchor(probed.name, outcome, at_ms + offset_ms, started_ms + offset_ms)
+        else:
+            changed = self.observer.result(
+                probed.target, outcome, fault, after_ms * 1_000, at_ms + offset_ms, started_ms + offset_ms
+            )
+        if changed and not self._is_changed:
+            self._is_changed = True
+            self._plan_sense(self._world.clock.now_ms)
+
+    def _plan_sense(self, at_ms: int) -> None:
+        self._sense_turn += 1
+        turn = self._sense_turn
+        self.later(at_ms, lambda: self._sense(turn))
+
+    def _sense(self, turn: int) -> None:
+        """Tick the observer, publish what changed (and once a second anyhow), keep the hot targets hot."""
+        if turn != self._sense_turn:
+            return
+        now_ms = self._world.clock.now_ms
+        if self.prober.is_resting:
+            self.prober.tell_anchors()
+        else:
+            self._is_changed |= self.observer.tick(self.now_ms)
+        if self._is_changed or now_ms - self._published_ms >= KEEP_ALIVE_MS:
+            self._is_changed = False
+            self._published_ms = now_ms
+            self._publish(self.observer.report(self.now_ms))
+        self._keep_hot(now_ms)
+        next_ms = self._published_ms + KEEP_ALIVE_MS
+        if not self.prober.is_resting and (timer_ms := self.observer.next_timer_ms()) is not None:
+            next_ms = min(next_ms, timer_ms - self._offset_ms)
+        self._plan_sense(max(now_ms + 1, next_ms))
+
+    def _publish(self, report: VantageReport) -> None:
+        """To the core at once; to the others over the link between, or by way of the store."""
+        self.offer(ReportArrived(at_ms=0, report=report))
+        for other in self._world.nodes:
+            if other is not self and not other.is_dead and self._reaches(other):
+                delay_ms = self._world.net.delay_ms(self.spec.site, other.spec.site)
+                other.later(self._world.clock.now_ms + delay_ms, self._delivery(other, report))
+
+    @staticmethod
+    def _delivery(other: Node, report: VantageReport) -> Callable[[], None]:
+        return lambda: other.offer(ReportArrived(at_ms=0, report=report))
+
+    def _reaches(self, other: Node) -> bool:
+        if self._world.net.is_whole or self._world.net.passes(self.spec.site, other.spec.site):
+            return True
+        store = self._world.shared_store
+        return store is not None and store.is_reachable(self.spec.site) and store.is_reachable(other.spec.site)
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether the core asked for something to be looked at often."""
+        return bool(self._watched)
+
+    def _watch(self, watch: Watch) -> None:
+        self.prober.wake()
+        for target in watch.targets:
+            self.observer.renew(target)
+            self._watched[target] = max(watch.until_ms, self._watched.get(target, 0))
+        self._hot_seen = -1
+        self._is_changed = True
+        self._plan_sense(self._world.clock.now_ms)
+
+    def _keep_hot(self, now_ms: int) -> None:
+        time_ms = self.now_ms
+        if self._watched:
+            self._watched = {target: until for target, until in self._watched.items() if until > time_ms}
+        if self.observer.hot_version == self._hot_seen and now_ms - self._hastened_ms < HASTEN_AGAIN_MS:
+            return
+        self._hot_seen = self.observer.hot_version
+        self._hastened_ms = now_ms
+        hot = self.observer.hot_targets()
+        if not hot and not self._watched:
+            self.prober.hasten(list, now_ms)
+            return
+        self.prober.hasten(lambda: sorted({*hot, *self._watched}), now_ms + HASTEN_FOR_MS)
+
+    # -- seen traffic ---------------------------------------------------------------------------------------------
+
+    def _plan_meter(self) -> None:
+        self.later(self._world.clock.now_ms + self._world.spec.meter_every_ms, self._meter)
+
+    def _meter(self) -> None:
+        """Ask every site's front what it served; a site that cannot be asked says nothing (unknown, not zero)."""
+        world = self._world
+        world.flow.settle(world.clock.now_ms)
+        now_ms, window_ms = world.clock.now_ms, world.clock.now_ms - self._sampled_ms
+        seen: list[SeenTraffic] = []
+        for (service, site), _ in world.spec.topology.pools.items():
+            target = pool_target(service, site)
+            totals = world.flow.metered(service, site)
+            if not world.place_is_reached(self.spec.site, site) or service not in self.setup.metered:
+                continue
+            before = self._metered.get(target)
+            self._metered[target] = totals
+            if before is None:
+                continue
+            requests, errors = int(totals[0]) - int(before[0]), int(totals[1]) - int(before[1])
+            answered = totals[0] - before[0]
+            latency_ms = int((totals[2] - before[2]) / answered) if answered > 0 else None
+            seen.append(SeenTraffic(service=service, site=site, window_ms=window_ms, requests=requests, errors=errors))
+            self._is_changed |= self.observer.observe_counts(target, requests, errors, latency_ms, self.now_ms)
+        self._sampled_ms = now_ms
+        if seen:
+            self.offer(TrafficMeasured(at_ms=0, seen=tuple(seen)))
+        self._plan_meter()

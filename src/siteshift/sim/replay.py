@@ -1,0 +1,112 @@
+"""Run a scenario and judge it: the figures of the table, the verdict on every criterion, the transcript's digest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from siteshift.sim.criteria import Evidence, Judged
+from siteshift.sim.criteria_conduct import extra_probes_pm
+from siteshift.sim.record import Milestones, Record
+from siteshift.sim.run import simulate
+from siteshift.sim.scenario import Later, Scenario
+
+
+class Verdict(StrEnum):
+    """How a scenario ended. Demands that cannot be judged yet never make a pass of what was missed."""
+
+    MET = "met"
+    MISSED = "missed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """One line of the table. Times in ms after the fault that cost most; None: it did not happen, or there was no fault.
+
+    ``lost_s`` is in seconds of the failed sites' traffic; None where no site failed.
+    """
+
+    fault: str
+    detect_ms: int | None
+    decide_ms: int | None
+    t50_ms: int | None
+    t95_ms: int | None
+    moves: int
+    wrong_moves: int
+    lost_s: float | None
+    lost_requests: float
+    offered_requests: float
+    peak_utilisation_pm: int
+    extra_probes_pm: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One run of one scenario, without its record: small enough to hand from process to process."""
+
+    id: str
+    title: str
+    file: str
+    seed: int
+    digest: str
+    figures: Figures
+    judged: tuple[Judged, ...]
+    later: tuple[Later, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        return Verdict.MET if all(entry.is_met for entry in self.judged) else Verdict.MISSED
+
+    @property
+    def missed(self) -> tuple[Judged, ...]:
+        return tuple(entry for entry in self.judged if not entry.is_met)
+
+
+def replay(scenario: Scenario, *, seed: int | None = None) -> tuple[Outcome, Record]:
+    """Run it and judge it. The same scenario, seed and code give the same record."""
+    used = scenario.seed if seed is None else seed
+    record = simulate(
+        scenario.world,
+        scenario.policy,
+        scenario.events,
+        seed=used,
+        duration_ms=scenario.duration_ms,
+        warm_up_ms=scenario.warm_up_ms,
+    )
+    evidence = Evidence(record=record, world=scenario.world, policy=scenario.policy)
+    outcome = Outcome(
+        id=scenario.id,
+        title=scenario.title,
+        file=scenario.file,
+        seed=used,
+        digest=record.digest(),
+        figures=figures_of(evidence),
+        judged=tuple(entry.judge(evidence) for entry in scenario.criteria),
+        later=scenario.later,
+    )
+    return outcome, record
+
+
+def figures_of(evidence: Evidence) -> Figures:
+    """The line of the table."""
+    record = evidence.record
+    worst = worst_of(record)
+    return Figures(
+        fault=worst.label if worst else "",
+        detect_ms=worst.detect_ms if worst else None,
+        decide_ms=worst.decide_ms if worst else None,
+        t50_ms=worst.t50_ms if worst else None,
+        t95_ms=worst.t95_ms if worst else None,
+        moves=len(record.moves),
+        wrong_moves=len(record.wrong_moves),
+        lost_s=sum(entry.lost_s for entry in record.milestones) if record.milestones else None,
+        lost_requests=record.lost_total,
+        offered_requests=record.offered,
+        peak_utilisation_pm=max(record.peak_utilisation_pm.values(), default=0),
+        extra_probes_pm=extra_probes_pm(evidence),
+    )
+
+
+def worst_of(record: Record) -> Milestones | None:
+    """What followed the fault that cost most."""
+    return max(record.milestones, key=lambda entry: entry.lost, default=None)

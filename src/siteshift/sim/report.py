@@ -1,0 +1,143 @@
+"""The report of one run or of a whole library as a single HTML file: nothing from outside, light and dark, no script.
+
+A run's part is made beside its record (in the process that ran it); the file is put together from the parts.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+from siteshift.sim.record import Line, Record
+from siteshift.sim.replay import Outcome, Verdict
+from siteshift.sim.report_parts import MOST_ROWS, Drawing, legend, lost_text, rows, seconds, tiles, verdict
+from siteshift.sim.scenario import Scenario
+
+TEMPLATE = Path(__file__).with_name("report.html")
+
+ACTS = frozenset({"decision", "answer", "tell", "term"})
+BELIEFS = frozenset({"belief"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One run's part of a report."""
+
+    outcome: Outcome
+    body: str
+
+
+def write_report(parts: Sequence[Part], path: Path) -> None:
+    """Write the file; its folder is made when needed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(render(parts), encoding="utf-8")
+
+
+def render(parts: Sequence[Part]) -> str:
+    """The page: a table where there are several runs, and every run's part."""
+    single = parts[0].outcome.title if len(parts) == 1 else ""
+    head = "" if single else _library(parts)
+    bodies = "".join(f'<div class="scenario" id="{html.escape(part.outcome.id)}">{part.body}</div>' for part in parts)
+    page = Template(TEMPLATE.read_text(encoding="utf-8"))
+    return page.substitute(title=html.escape(single or "Replays"), body=head + bodies)
+
+
+def part_of(scenario: Scenario, record: Record, outcome: Outcome) -> Part:
+    """What the report says of one run."""
+    drawing = Drawing(scenario=scenario, record=record)
+    sites = legend([(f"s{number}", str(site)) for number, site in enumerate(drawing.sites)])
+    kinds = legend([("solid", "seen in requests"), ("dash", "desired"), ("dots", "actual (what data planes give)")])
+    marks = legend([("upright m-fault", "fault"), ("upright m-return", "healed"), ("upright m-write", "first move")])
+    source = html.escape(scenario.source)
+    if scenario.link:
+        source = f'<a href="{html.escape(scenario.link)}">{source}</a>'
+    body = [
+        '<a class="back" href="#top">to the top</a>',
+        f"<h2>{html.escape(scenario.title)}</h2>",
+        f'<p class="lead"><b>{html.escape(scenario.id)}</b> · {source} · seed {outcome.seed}</p>',
+        f'<section class="story"><div><h3>What happened</h3><p>{html.escape(scenario.happened)}</p></div>'
+        f"<div><h3>What it teaches</h3><p>{html.escape(scenario.lesson)}</p></div></section>",
+        verdict(outcome),
+        f'<div class="tiles">{tiles(outcome.figures)}</div>',
+        _section("The course of events", "", drawing.timeline() + f"<div>{marks}</div>"),
+    ]
+    for service in drawing.evidence.services:
+        body.append(_section(f"Shares of {html.escape(service)}", "", f"<div>{sites}{kinds}</div>{drawing.shares(service)}"))
+    note = "What is asked of a site, as a part of the capacity open and alive there."
+    body.append(_section("Utilisation", note, f"<div>{sites}</div>{drawing.utilisation()}"))
+    body.append(
+        _section("Requests lost", "After their retries, by the site that lost them.", f"<div>{sites}</div>{drawing.losses()}")
+    )
+    body.append('<div class="columns">')
+    body.append(_section("Why each act was taken or refused", "", _said(record, ACTS)))
+    body.append(_section("What each node believed", "", _said(record, BELIEFS)))
+    body.append("</div>")
+    return Part(outcome=outcome, body="".join(body))
+
+
+def _section(title: str, note: str, body: str) -> str:
+    shown = f'<p class="note">{note}</p>' if note else ""
+    return f"<section><h3>{title}</h3>{shown}{body}</section>"
+
+
+def _said(record: Record, kinds: frozenset[str]) -> str:
+    """What was said, by whom and when."""
+    lines = [line for line in record.transcript if line.kind in kinds]
+    shown = rows(_cells(line) for line in lines[:MOST_ROWS])
+    more = f'<p class="note">{len(lines) - MOST_ROWS} more in the transcript</p>' if len(lines) > MOST_ROWS else ""
+    if not lines:
+        return '<p class="note">nothing</p>'
+    head = '<thead><tr><th class="num">at</th><th>who</th><th>what</th></tr></thead>'
+    return f'<div class="scroll"><table>{head}<tbody>{shown}</tbody></table></div>{more}'
+
+
+def _cells(line: Line) -> Sequence[str]:
+    said = line.text if line.kind in ("belief", "decision") else f"{line.kind}: {line.text}"
+    return (f"{line.at_ms / 1000:+.1f} s", line.node, said)
+
+
+_HEADS = ("scenario", "T_detect", "T_decide", "T50", "T95", "moves", "wrong", "lost", "peak", "extra probes", "verdict")
+
+
+def _library(parts: Sequence[Part]) -> str:
+    """The table of the whole library, with links to the runs."""
+    met = sum(1 for part in parts if part.outcome.verdict is Verdict.MET)
+    waiting = sum(len(part.outcome.later) for part in parts)
+    heads = "".join(f"<th{' class="num"' if 0 < n < len(_HEADS) - 1 else ''}>{name}</th>" for n, name in enumerate(_HEADS))
+    lead = (
+        f"{met} of {len(parts)} scenarios meet all their criteria. Times are those after the fault that cost most; lost is in "
+        f"seconds of the failed site's traffic; peak is the fullest healthy site. {waiting} demands wait for features that are "
+        "still to come (○): they count neither as met nor as missed."
+    )
+    body = "".join(_library_row(part.outcome) for part in parts)
+    return (
+        f'<h1>Replays</h1><p class="lead">{lead}</p><section><table class="library"><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{body}</tbody></table></section>"
+    )
+
+
+def _library_row(outcome: Outcome) -> str:
+    figures = outcome.figures
+    cells = [
+        seconds(figures.detect_ms),
+        seconds(figures.decide_ms),
+        seconds(figures.t50_ms),
+        seconds(figures.t95_ms),
+        str(figures.moves),
+        str(figures.wrong_moves),
+        lost_text(figures),
+        f"{figures.peak_utilisation_pm / 10:.0f} %",
+        f"{figures.extra_probes_pm / 10:.1f} %",
+    ]
+    numbers = "".join(f'<td class="num">{cell}</td>' for cell in cells)
+    mark = (
+        '<span class="mark-ok">met</span>'
+        if not outcome.missed
+        else f'<span class="mark-bad">{len(outcome.missed)} missed</span>'
+    )
+    later = f' <span class="mark-wait">○{len(outcome.later)}</span>' if outcome.later else ""
+    link = f'<a href="#{html.escape(outcome.id)}" title="{html.escape(outcome.title)}">{html.escape(outcome.id)}</a>'
+    return f"<tr><td>{link}</td>{numbers}<td>{mark}{later}</td></tr>"
