@@ -423,7 +423,7 @@ class TestHoldingStill:
 class TestOverload:
     def test_a_survivor_that_drowns_in_the_dead_sites_traffic_is_kept(self, book: Playbook) -> None:
         """A load balancer sends a dead site's requests on before anybody decides: no site after the other."""
-        book.is_metered = False
+        book.setup = replace(book.setup, metered=frozenset())
         book.believe(P, DOWN)
         book.run(1_000)
         book.believe(G, replace(SICK, hardness=Hardness.GREY))
@@ -439,7 +439,7 @@ class TestOverload:
         assert book.shares()[G] == 0
 
     def test_trouble_that_outlasts_the_presumption_is_the_sites_own(self, book: Playbook) -> None:
-        book.is_metered = False
+        book.setup = replace(book.setup, metered=frozenset())
         book.believe(P, DOWN)
         book.run(1_000)
         book.believe(G, SICK)

@@ -29,6 +29,7 @@ from siteshift.core.model.codes import EnactOutcome, Failback, Mode, StandbyPhas
 from siteshift.core.model.evidence import SelfCheck
 from siteshift.core.model.steering import Drift, EnactResult
 from siteshift.core.model.units import MemberId
+from siteshift.core.motion import DEADBAND_BP
 from siteshift.core.requests import (
     AckRequest,
     DepoolRequest,
@@ -184,7 +185,8 @@ def test_a_healed_world_converges(story: list[tuple[str, object]]) -> None:
         book.believe(site, UP)
     book.run(1_500_000, tick_ms=500)
     assert book.violations == []
-    assert book.shares() == {P: 5000, G: 3000, A: 2000}
+    away = {site: abs(book.shares()[site] - nominal) for site, nominal in ((P, 5000), (G, 3000), (A, 2000))}
+    assert max(away.values()) <= DEADBAND_BP, book.shares()
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -146,8 +146,11 @@ def _what_to_wait_for(draft: Draft, situation: Situation, cause: Cause) -> Findi
 
 
 def _must_undo(draft: Draft, situation: Situation) -> bool:
-    """Whether a site that gained in the last move got sick since."""
-    if situation.motion.undo_bp is None:
+    """Whether a site that gained in the last move got sick since, and we may act upon it."""
+    state = draft.state
+    if situation.motion.undo_bp is None or not state.is_store_usable or state.term is None or state.is_switched_off:
+        return False
+    if situation.is_blind or situation.is_global_fault:
         return False
     return any(
         situation.signals[site] is Signal.SICK and gained_lately(draft, situation.service, site)
