@@ -1,4 +1,4 @@
-"""The contract of `ports.TrafficMeter`, for a real HAProxy and the in-memory twin alike."""
+"""The contract of `ports.TrafficMeter`, for a real HAProxy, pages of counters and the in-memory twin alike."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from servers.counter_pages import CounterPages, counter_pages, scrape_setup
 from servers.haproxy_server import HaproxyServer, haproxy
 from servers.web_members import WebMember, get, web_members
 from siteshift.adapters.haproxy.plane import BackendMap, HaproxyPlane, ServerMap
 from siteshift.adapters.haproxy.traffic import HaproxyTrafficMeter
 from siteshift.adapters.memory.clock import ManualClock
 from siteshift.adapters.memory.traffic import MemoryTrafficMeter
+from siteshift.adapters.scrape.traffic import ScrapeTrafficMeter
 from siteshift.core.model.units import EnactorId, ServiceId, SiteId
 from siteshift.errors import AdapterError
 from siteshift.ports import TrafficMeter, TrafficSample
@@ -63,13 +65,36 @@ class HaproxyTraffic:
         await self.server.stop()
 
 
-Traffic = MemoryTraffic | HaproxyTraffic
+@dataclass(kw_only=True)
+class ScrapedTraffic:
+    """Two sites that count what they serve on a page each."""
+
+    pages: CounterPages
+    clock: ManualClock = field(default_factory=ManualClock)
+
+    def __post_init__(self) -> None:
+        self.meter: TrafficMeter = ScrapeTrafficMeter(scrape_setup(self.pages, WEB), self.clock)
+
+    async def serve(self, site: SiteId, *, good: int = 0, bad: int = 0) -> None:
+        self.pages.count(site, requests=good + bad, errors=bad, seconds=0.003 * (good + bad))
+
+    async def go_away(self) -> None:
+        await self.pages.stop()
 
 
-@pytest.fixture(params=["memory", "haproxy"])
+Traffic = MemoryTraffic | HaproxyTraffic | ScrapedTraffic
+
+
+@pytest.fixture(params=["memory", "haproxy", "scrape"])
 async def traffic(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Traffic]:
     if request.param == "memory":
         yield MemoryTraffic()
+        return
+    if request.param == "scrape":
+        async with counter_pages((PANGYO, GASAN)) as pages:
+            scraped = ScrapedTraffic(pages=pages)
+            yield scraped
+            await scraped.meter.close()
         return
     async with web_members(("pangyo", "gasan")) as members:
         lines = ["backend web"]

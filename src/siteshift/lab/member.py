@@ -62,6 +62,8 @@ class Counters:
     rejected: int = 0
     errors: int = 0
     health: int = 0
+    work: int = 0
+    work_failed: int = 0
     busy_s: float = 0.0
 
 
@@ -90,16 +92,19 @@ class Member:
             counters.health += 1
         else:
             counters.received += 1
+        counters.work += request is Request.WORK
         added_s = condition.added_ms / 1000 + self._spike_s() + self._pause_left_s(now_s)
         error_pm = condition.health_error_pm if request is Request.HEALTH else condition.work_error_pm
         if self._draw(error_pm + self._noise.error_pm):
             counters.errors += 1
+            counters.work_failed += request is Request.WORK
             return Answer(500, added_s)
         wait_s = self.wait_s(now_s)
         if request is Request.HEALTH:
             return Answer(200, wait_s + added_s)
         if wait_s > self._queue_s:
             counters.rejected += 1
+            counters.work_failed += request is Request.WORK
             return Answer(503, added_s)
         work_s = WORK_SHARE[request] * self._service_s * condition.slowdown_pm / 1000
         self._busy_until_s = now_s + wait_s + work_s

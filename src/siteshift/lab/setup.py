@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from siteshift.core.model.codes import MemberRole
+from siteshift.lab.metrics_page import ERRORS, REQUESTS
 from siteshift.lab.spec import SERVICE, SERVICE_NAME, ZONE, LabSpec, MemberSpec, SiteSpec
 
 Yaml = dict[str, object]
@@ -67,6 +68,7 @@ def config_of(spec: LabSpec, options: NodeOptions) -> Yaml:
         "standby_drivers": [_driver(spec, site) for site in spec.sites if site.capacity_rps(MemberRole.STANDBY)],
         "enactors": [embedded_dns(spec)],
         "services": [_service(spec, options)],
+        "traffic": [_pages(spec)],
         **options.sections,
     }
 
@@ -80,6 +82,20 @@ def _service(spec: LabSpec, options: NodeOptions) -> Yaml:
         "slo": {"latency_ms": spec.clients.slo_ms, "error_percent": 1},
         "probes": PROBES,
         "pools": [_pool(site, options) for site in spec.sites],
+    }
+
+
+def _pages(spec: LabSpec) -> Yaml:
+    """Seen traffic, from what the sites say of themselves; the forms with HAProxies ask those instead."""
+    pages = [{"site": site.id, "url": f"http://{site.page}:{spec.port}/metrics"} for site in spec.sites]
+    return {
+        "id": "pages",
+        "kind": "scrape",
+        "service": SERVICE,
+        "pages": pages,
+        "counter": REQUESTS,
+        "error_counter": ERRORS,
+        "labels": {"service": SERVICE},
     }
 
 

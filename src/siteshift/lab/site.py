@@ -19,6 +19,7 @@ import uvloop
 from siteshift.core.model.codes import MemberRole
 from siteshift.lab.control import Message, die_with_parent, parent_is_gone, serve_control
 from siteshift.lab.member import Condition, Member
+from siteshift.lab.metrics_page import serve_page
 from siteshift.lab.spec import FrontBy, LabSpec, MemberSpec, SiteSpec, load_spec
 from siteshift.lab.wire import ServerConnection
 
@@ -88,6 +89,7 @@ class SiteServer:
         self._site = site
         self._fronts: list[asyncio.Server] = []
         self._front_connections: set[ServerConnection] = set()
+        self._page: asyncio.Server | None = None
         self._turn = 0
         self.members = {member.name: Listening(self._member(member)) for member in site.members}
 
@@ -109,6 +111,9 @@ class SiteServer:
                     reuse_address=True,
                 )
             )
+
+        members = tuple(listening.member for listening in self.members.values())
+        self._page = await serve_page(self._site.page, self._spec.port, lambda: (one.counters for one in members))
 
     def _pick(self) -> Member | None:
         """Round robin over the open members: the front retries a refused connection elsewhere, as balancers do."""

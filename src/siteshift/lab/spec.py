@@ -75,8 +75,13 @@ class SiteSpec:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """What lives in the site: its fronts and its members. The hook stands outside."""
-        return (*self.answers, *(member.address for member in self.members))
+        """What lives in the site: its fronts, its page and its members. The hook stands outside."""
+        return (*self.answers, self.page, *(member.address for member in self.members))
+
+    @property
+    def page(self) -> str:
+        """Where the site's page of counters is: host 9 of its network."""
+        return f"{self.front.rpartition('.')[0]}.9"
 
     def capacity_rps(self, role: MemberRole) -> int:
         return sum(member.capacity_rps for member in self.members if member.role is role)

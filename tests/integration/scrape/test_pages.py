@@ -1,0 +1,103 @@
+"""Traffic read from pages: what a page does not say is unknown, and what it says wrongly is an error."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from servers.counter_pages import CounterPages, counter_pages, scrape_setup
+from siteshift.adapters.memory.clock import ManualClock
+from siteshift.adapters.scrape.exposition import series_of
+from siteshift.adapters.scrape.traffic import ScrapeTrafficMeter
+from siteshift.core.model.units import ServiceId, SiteId
+from siteshift.errors import AdapterError, Permanent
+
+WEB = ServiceId("web")
+PANGYO, GASAN = SiteId("pangyo"), SiteId("gasan")
+DEADLINE_MS = 10_000
+
+
+@pytest.fixture
+async def pages() -> AsyncIterator[CounterPages]:
+    async with counter_pages((PANGYO, GASAN)) as found:
+        yield found
+
+
+@pytest.fixture
+async def meter(pages: CounterPages) -> AsyncIterator[ScrapeTrafficMeter]:
+    made = ScrapeTrafficMeter(scrape_setup(pages, WEB), ManualClock())
+    yield made
+    await made.close()
+
+
+async def seen(meter: ScrapeTrafficMeter) -> dict[str, tuple[int, int]]:
+    return {entry.site: (entry.requests, entry.errors) for entry in await meter.sample(deadline_ms=DEADLINE_MS)}
+
+
+async def test_a_page_that_does_not_answer_makes_its_site_unknown_and_no_other(
+    pages: CounterPages, meter: ScrapeTrafficMeter
+) -> None:
+    await seen(meter)
+    pages.count(GASAN, requests=7, errors=1)
+    pages.shown[PANGYO].status = 503
+    assert await seen(meter) == {GASAN: (7, 1)}
+    pages.shown[PANGYO].status = 200
+    pages.count(PANGYO, requests=100)
+    assert await seen(meter) == {GASAN: (0, 0)}, "its first answer opens a new window"
+    pages.count(PANGYO, requests=5)
+    assert await seen(meter) == {PANGYO: (5, 0), GASAN: (0, 0)}
+
+
+async def test_a_counter_that_became_smaller_was_reset(pages: CounterPages, meter: ScrapeTrafficMeter) -> None:
+    pages.count(PANGYO, requests=1_000, errors=10)
+    await seen(meter)
+    pages.shown[PANGYO].requests, pages.shown[PANGYO].errors = 6, 2
+    assert (await seen(meter))[PANGYO] == (6, 2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "# nothing here\nother_total 5\n",
+        "requests_total{service=web} 5\n",
+        "requests_total NaN\n",
+        "requests_total -1\n",
+        "requests_total many\n",
+        'requests_total{service="web"}\n',
+        "<html>404</html>",
+    ],
+)
+async def test_a_page_that_says_nothing_readable_is_unknown(
+    pages: CounterPages, meter: ScrapeTrafficMeter, text: str
+) -> None:
+    await seen(meter)
+    pages.shown[PANGYO].text = text or " "
+    assert await seen(meter) == {GASAN: (0, 0)}
+
+
+async def test_when_no_page_says_anything_it_is_an_error_with_the_reason(
+    pages: CounterPages, meter: ScrapeTrafficMeter
+) -> None:
+    for page in pages.shown.values():
+        page.text = "other_total 1\n"
+    with pytest.raises(Permanent, match="the page has no metric requests_total"):
+        await meter.sample(deadline_ms=DEADLINE_MS)
+    for page in pages.shown.values():
+        page.text = "x" * (5 * 1024 * 1024)
+    with pytest.raises(AdapterError, match="larger than"):
+        await meter.sample(deadline_ms=DEADLINE_MS)
+
+
+def test_a_metric_that_is_announced_and_has_no_series_is_zero_and_not_missing() -> None:
+    assert series_of("# TYPE requests counter\n", "requests_total") == []
+    assert series_of("# HELP requests_total All of them.\n", "requests_total") == []
+    assert series_of("# TYPE requests_total_size counter\nrequests_totally 5\n", "requests_total") is None
+
+
+def test_labels_may_hold_anything_that_can_be_quoted() -> None:
+    (one,) = series_of('m{a="x\\"} y",b="1,2\\n", c = "\\\\" , } 4.5 17\n', "m") or ()
+    assert dict(one.labels) == {"a": 'x"} y', "b": "1,2\n", "c": "\\"}
+    assert one.value == 4.5
+    assert [entry.value for entry in series_of("m 1\nm{} 2\n", "m") or ()] == [1, 2]

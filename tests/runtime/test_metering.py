@@ -1,0 +1,98 @@
+"""Seen traffic of several meters: what one of them cannot say is unknown, never zero."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from siteshift.adapters.memory.traffic import MemoryTrafficMeter
+from siteshift.core.events import Event, SeenTraffic, TrafficMeasured
+from siteshift.core.model.units import ServiceId, SiteId
+from siteshift.ports import TrafficSample
+from siteshift.runtime.clock import SystemClock
+from siteshift.runtime.equipment import Metered
+from siteshift.runtime.metering import Metering, merge
+
+WEB = ServiceId("web")
+P, G = SiteId("pangyo"), SiteId("gasan")
+CLOCK = SystemClock()
+DEADLINE_S = 30
+
+
+def metered(name: str, *sites: SiteId, every_ms: int = 20) -> Metered:
+    meter = MemoryTrafficMeter([(WEB, site) for site in sites], CLOCK)
+    return Metered(id=name, meter=meter, covers=frozenset((WEB, site) for site in sites), every_ms=every_ms)
+
+
+def sample(site: SiteId, requests: int, window_ms: int = 500) -> TrafficSample:
+    return TrafficSample(service=WEB, site=site, at_ms=0, window_ms=window_ms, requests=requests, errors=0)
+
+
+def told(seen: list[SeenTraffic]) -> dict[str, tuple[int, int]]:
+    return {entry.site: (entry.requests, entry.window_ms) for entry in seen}
+
+
+def test_what_several_load_balancers_saw_is_added_up() -> None:
+    meters = [metered("a", P, G), metered("b", P)]
+    last = {"a": [sample(P, 10), sample(G, 3)], "b": [sample(P, 5)]}
+    assert told(merge(meters, last, {(WEB, P), (WEB, G)})) == {P: (15, 500), G: (3, 500)}
+
+
+def test_a_place_that_one_of_its_meters_cannot_tell_is_left_out() -> None:
+    meters = [metered("a", P, G), metered("b", P)]
+    assert told(merge(meters, {"a": [sample(P, 10), sample(G, 3)]}, {(WEB, P), (WEB, G)})) == {G: (3, 500)}
+
+
+def test_windows_of_different_length_are_brought_to_the_longest() -> None:
+    meters = [metered("a", P), metered("b", P)]
+    last = {"a": [sample(P, 10, 500)], "b": [sample(P, 40, 2_000)]}
+    assert told(merge(meters, last, {(WEB, P)})) == {P: (80, 2_000)}
+
+
+class Running:
+    """A metering at work, and what it told."""
+
+    def __init__(self, *meters: Metered) -> None:
+        self.events: list[TrafficMeasured] = []
+        self.errors: list[str] = []
+        self.metering = Metering(
+            clock=CLOCK, offer=self._take, on_error=lambda what, _: self.errors.append(what), meters=meters
+        )
+
+    def _take(self, event: Event) -> None:
+        assert isinstance(event, TrafficMeasured)
+        self.events.append(event)
+
+    async def until(self, holds: Callable[[], object]) -> None:
+        task = asyncio.create_task(self.metering.run())
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                while not holds():
+                    await asyncio.sleep(0.005)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def last_sites(self) -> set[str]:
+        return {entry.site for entry in self.events[-1].seen} if self.events else set()
+
+
+async def test_a_meter_that_fails_makes_its_places_unknown_and_is_told_once() -> None:
+    one, other = metered("one", P), metered("other", G)
+    running = Running(one, other)
+    await running.until(lambda: running.last_sites() == {P, G})
+    assert isinstance(one.meter, MemoryTrafficMeter)
+    one.meter.go("gone")
+    await running.until(lambda: running.last_sites() == {G} and len(running.events) > 20)
+    assert running.errors == ["traffic meter one"]
+    one.meter.go("")
+    await running.until(lambda: running.last_sites() == {P, G})
+
+
+async def test_each_meter_is_asked_in_its_own_time_and_others_may_come() -> None:
+    quick, slow = metered("quick", P), metered("slow", G, every_ms=3_600_000)
+    running = Running(quick, slow)
+    await running.until(lambda: len(running.events) >= 10)
+    assert all({entry.site for entry in event.seen} == {P} for event in running.events)
+    running.metering.configure([metered("new", G)])
+    await running.until(lambda: running.last_sites() == {G})
