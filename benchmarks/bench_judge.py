@@ -219,7 +219,8 @@ def main() -> None:
             one = false_verdicts(members, vantages, budget=budget, seconds=seconds / (10 if quick else 1), path=path, seed=11)
             verdicts.append(one)
             print(
-                f"  {members:2d} members {vantages} vantage(s){' noisy path' if path else '':11s} {budget:9.0f} {one['hours']:8.1f}"
+                f"  {members:2d} members {vantages} vantage(s){' noisy path' if path else '':11s} {budget:9.0f}"
+                f" {one['hours']:8.1f}"
                 f" {one['target_years']:12.5f} {one['false']:6.0f} {one['per_target_year']:8.1f} {one['upper95']:10.1f}",
                 flush=True,
             )
@@ -247,8 +248,8 @@ def main() -> None:
                 }
             )
             print(
-                f"  {members:2d} members {vantages} vantage(s) {fault:9s} {len(times):4d} runs {median:7.2f} {p95:7.2f} {bound:7.2f}"
-                f"   {goal or ''}",
+                f"  {members:2d} members {vantages} vantage(s) {fault:9s} {len(times):4d} runs"
+                f" {median:7.2f} {p95:7.2f} {bound:7.2f}   {goal or ''}",
                 flush=True,
             )
 

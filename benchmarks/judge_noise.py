@@ -2,8 +2,8 @@
 
 Noise model (all the time, every vantage and member unless said otherwise)
     independent failures   0.1 % of checks: a quarter resets, a quarter errors, half time-outs
-    pauses                 each member stops for 1 s every 30 min (exponential); answers wait for its end or time out (800 ms)
-    latency                10 ms; 0.1 % of checks 600 ms (SLO 500 ms); each member has a bout of 0.5-3 s at 300-700 ms every 20 min
+    pauses                 each member stops for 1 s every 30 min (exponential); answers wait or time out (800 ms)
+    latency                10 ms; 0.1 % of checks 600 ms (SLO 500 ms); a bout of 0.5-3 s at 300-700 ms per member every 20 min
     flapping member        one member refuses connections, 10 s down and 20 s up, for 3 min every 2 h
     noisy path             vantage 1 to site 2 loses 1 % of checks, and everything for 0.5 s once an hour
                            (only in worlds with `path`)

@@ -60,6 +60,7 @@ class Bank:
         "cleared_at_ms",
         "echoes",
         "echoes_bad",
+        "echoes_slow",
         "epoch",
         "estimate",
         "estimate_weight",
@@ -85,7 +86,7 @@ class Bank:
         self.blip_from_ms = [0, 0, 0, 0]
         self.blip_nats = [0.0, 0.0, 0.0, 0.0]
         self.seen = self.bad = self.slow = 0
-        self.echoes = self.echoes_bad = 0
+        self.echoes = self.echoes_bad = self.echoes_slow = 0
         self.seen_mark = [0, 0, 0, 0]
         self.bad_mark = [0, 0, 0, 0]
         self.slow_mark = [0, 0, 0, 0]
@@ -168,6 +169,15 @@ class Bank:
         self.echoes_bad += failing
         if self.alarm >= 0 and self.alarm != SLOW:
             self._track(float(failing))
+
+    def dragged(self) -> None:
+        """A pass over the SLO that belongs to a sample already counted."""
+        self.seen += 1
+        self.slow += 1
+        self.echoes += 1
+        self.echoes_slow += 1
+        if self.alarm >= 0:
+            self._track(1.0 if self.alarm == SLOW else 0.0)
 
     def _raise(self, test: int, started_ms: int, part: Part | None) -> None:
         step = self.tuning.up[test]
@@ -302,7 +312,7 @@ class Bank:
         """Forget the excursion."""
         self.calm = True
         self.seen = self.bad = self.slow = 0
-        self.echoes = self.echoes_bad = 0
+        self.echoes = self.echoes_bad = self.echoes_slow = 0
         for test in (CRASH, ERRORS, GREY, SLOW):
             self.sums[test] = 0.0
             self.t0[test] = NEVER

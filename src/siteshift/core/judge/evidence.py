@@ -9,6 +9,8 @@ HARD_FAULTS = frozenset({Fault.REFUSED, Fault.RESET, Fault.UNREACHABLE, Fault.BA
 SILENT_FAULTS = frozenset({Fault.TIMEOUT})
 SAMPLE_MS = 1_000
 """Failures of one member within this time have one cause (a pause, a lost packet): one sample."""
+SLOW_SAMPLE_MS = 3_000
+"""Latency comes in bouts: slow answers of one member within this time are one sample."""
 SLOW_CONFIRM_FACTOR = 3
 """Slowness harms less than a wrong move, and load moves in waves: three times as long as silence."""
 

@@ -38,6 +38,10 @@ def feed(group: Pooled, sample: Sample, outcome: Outcome, fault: Fault, at_ms: i
         if not bank.calm:
             bank.echoed(failing=1 if outcome is Outcome.FAIL else 0)
         return
+    if sample is Sample.SLOW_ECHO:
+        if not bank.calm:
+            bank.dragged()
+        return
     if sample is Sample.SLOWED:
         bank.slowed(started_ms, at_ms, part)
     elif not bank.calm:

@@ -12,7 +12,7 @@ from enum import Enum
 from siteshift.core.judge.bank import Bank, Part
 from siteshift.core.judge.baseline import Baseline, learned_rates
 from siteshift.core.judge.cusum import CRASH, ERRORS, GREY, SLOW, tune
-from siteshift.core.judge.evidence import SAMPLE_MS, hardness_of, sample_ms
+from siteshift.core.judge.evidence import SLOW_SAMPLE_MS, hardness_of, sample_ms
 from siteshift.core.model.codes import Fault, Hardness, Outcome, Standing
 from siteshift.core.model.policy import JudgePolicy
 from siteshift.core.model.units import TargetId
@@ -29,6 +29,7 @@ class Sample(Enum):
     SLOWED = "slowed"
     FAILED = "failed"
     ECHO = "echo"
+    SLOW_ECHO = "slow_echo"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,15 +108,18 @@ class Stream:
         return Sample.FAILED
 
     def passed(self, latency_us: int, at_ms: int, started_ms: int) -> Sample:
-        """Count a passed check: PASSED, SLOWED (over the SLO) or ECHO."""
+        """Count a passed check: PASSED, SLOWED (over the SLO) or an echo."""
         self.last_at_ms, self.last_start_ms, self.last_pass_ms = at_ms, started_ms, started_ms
         self.failing = False
         self.streak = self.streak - 1 if self.streak < 0 else -1
-        if latency_us > self.slo_us and started_ms >= self.slow_until_ms:
-            self.slow_until_ms = started_ms + SAMPLE_MS
+        if latency_us > self.slo_us:
+            if started_ms < self.slow_until_ms:
+                self.bank.dragged()
+                return Sample.SLOW_ECHO
+            self.slow_until_ms = started_ms + SLOW_SAMPLE_MS
             self.bank.slowed(started_ms, at_ms, None)
             return Sample.SLOWED
-        if started_ms < self.sample_until_ms or latency_us > self.slo_us:
+        if started_ms < self.sample_until_ms:
             self.bank.echoed(failing=0)
             return Sample.ECHO
         if self.bank.calm:
@@ -157,7 +161,7 @@ class Stream:
         """Commit what was seen in health. The caller vouches that no fault was going on."""
         bank = self.bank
         if bank.alarm < 0 and bank.calm:
-            self.baseline.commit(self.quiet + bank.seen - bank.echoes, bank.bad - bank.echoes_bad, bank.slow)
+            self.baseline.commit(self.quiet + bank.seen - bank.echoes, bank.bad - bank.echoes_bad, bank.slow - bank.echoes_slow)
             self.quiet = 0
             bank.settle()
             policy = self.policy
