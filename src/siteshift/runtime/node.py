@@ -249,5 +249,6 @@ def assemble(
         recorder=Recorder(note=executor.note),
     )
     node.recorder.note_setup(equipment.setup)
+    node.recorder.note_state(state)
     loop.watchers.append(node.stepped)
     return node
