@@ -11,7 +11,7 @@ Document = dict[str, Any]
 
 
 class ExitCode(IntEnum):
-    """What a script can rely on. 6 is kept for a replay that missed its criteria."""
+    """What a script can rely on."""
 
     DONE = 0
     FAILED = 1
@@ -19,6 +19,7 @@ class ExitCode(IntEnum):
     REFUSED = 3
     NEEDS_APPROVAL = 4
     UNREACHABLE = 5
+    MISSED = 6
 
 
 MEANING = {
@@ -28,6 +29,7 @@ MEANING = {
     ExitCode.REFUSED: "refused by a rule; its code is printed",
     ExitCode.NEEDS_APPROVAL: "needs approval; who has to approve what is printed",
     ExitCode.UNREACHABLE: "the node cannot be reached, does not lead, or did not answer in time",
+    ExitCode.MISSED: "a replay missed one of its criteria; which one is printed",
 }
 
 

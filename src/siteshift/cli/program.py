@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from siteshift.cli import approvals, config, journal, lab, looks, moves, overrides, run, top
+from siteshift.cli import approvals, config, journal, lab, looks, moves, overrides, run, sim, top
 from siteshift.cli.reach import Wish
 from siteshift.cli.session import Ca, Json, Session, Socket, TokenFile, Url
 
@@ -35,6 +35,7 @@ app.add_typer(approvals.switch, name="switch")
 app.command("fate")(looks.fate)
 app.add_typer(journal.app, name="journal")
 app.add_typer(lab.app, name="lab")
+app.add_typer(sim.app, name="sim")
 
 
 def _version(wanted: bool) -> None:

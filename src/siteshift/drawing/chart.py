@@ -28,6 +28,7 @@ class Stroke(StrEnum):
 
     SOLID = "solid"
     DASHED = "dashed"
+    DOTTED = "dotted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,14 +7,14 @@ found, and whether that is enough; it never decides what to demand.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Protocol
 
 from siteshift.core.model.policy import Policy
 from siteshift.core.model.units import ServiceId, SiteId
-from siteshift.sim.record import Injury, Line, Milestones, Record, Second
+from siteshift.sim.record import Line, Milestones, Record, Second
 from siteshift.sim.spec import WorldSpec
 
 
@@ -30,11 +30,16 @@ class Judged:
 
 @dataclass(kw_only=True)
 class Evidence:
-    """A record with the world and policy it came from, and the look-ups that criteria share."""
+    """A record with the world and policy it came from, and the look-ups that criteria share.
+
+    ``instants`` are the events of the file by their names.
+    """
 
     record: Record
     world: WorldSpec
     policy: Policy
+    warm_up_ms: int
+    instants: Mapping[str, int]
 
     @cached_property
     def by_place(self) -> dict[tuple[ServiceId, SiteId], list[Second]]:
@@ -52,9 +57,11 @@ class Evidence:
         """Lines of the transcript of these kinds."""
         return (line for line in self.record.transcript if line.kind in kinds)
 
-    def injury(self, label: str) -> Injury | None:
-        """The injury of this name; without a name the first."""
-        return next((entry for entry in self.record.injuries if label in ("", entry.label)), None)
+    def instant(self, label: str) -> int | None:
+        """When the event of this name came; without a name the first fault, or zero where there is none."""
+        if label:
+            return self.instants.get(label)
+        return self.record.injuries[0].at_ms if self.record.injuries else 0
 
     def milestones(self, label: str) -> Milestones | None:
         """What followed the injury of this name; without a name the first."""

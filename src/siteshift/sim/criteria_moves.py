@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar
 
 from siteshift.core.model.units import ServiceId, SiteId
@@ -129,7 +130,7 @@ class Reversals:
     def judge(self, evidence: Evidence) -> Judged:
         worst, where = 0, ""
         for (service, site), deltas in _deltas(evidence.record.moves).items():
-            turns = sum(1 for one, next_one in zip(deltas, deltas[1:], strict=False) if (one < 0) != (next_one < 0))
+            turns = sum(1 for one, next_one in pairwise(deltas) if (one < 0) != (next_one < 0))
             if turns > worst:
                 worst, where = turns, f" of {service} at {site}"
         return _count(self.NAME, "turns of a site's share", worst, self.at_most, f"turns{where}")

@@ -118,19 +118,19 @@ class LostPart:
     """The part of all requests of an interval that was lost (openly shed ones apart), in per cent."""
 
     NAME: ClassVar[str] = "lost_percent"
-    at_most_pm: int
+    at_most_percent: float
     from_ms: int = 0
     until_ms: int = FOREVER_MS
 
     def judge(self, evidence: Evidence) -> Judged:
         lost = evidence.total(lambda s: s.lost, self.from_ms, self.until_ms)
         offered = evidence.total(lambda s: s.offered, self.from_ms, self.until_ms)
-        found_pm = 1_000 * lost / max(1.0, offered)
+        found = 100 * lost / max(1.0, offered)
         return Judged(
             name=self.NAME,
-            demand=f"at most {percent(self.at_most_pm)} of requests lost{_interval(self.from_ms, self.until_ms)}",
-            found=percent(found_pm),
-            is_met=found_pm <= self.at_most_pm,
+            demand=f"at most {percent(10 * self.at_most_percent)} of requests lost{_interval(self.from_ms, self.until_ms)}",
+            found=percent(10 * found),
+            is_met=found <= self.at_most_percent,
         )
 
 
@@ -146,7 +146,7 @@ class LostAtSite:
     """The part of the requests that one site got in an interval and that were lost, in per cent."""
 
     NAME: ClassVar[str] = "lost_at_site_percent"
-    at_most_pm: int
+    at_most_percent: float
     site: SiteId
     from_ms: int = 0
     until_ms: int = FOREVER_MS
@@ -154,13 +154,13 @@ class LostAtSite:
     def judge(self, evidence: Evidence) -> Judged:
         lost = evidence.total(lambda s: s.lost, self.from_ms, self.until_ms, self.site)
         offered = evidence.total(lambda s: s.offered, self.from_ms, self.until_ms, self.site)
-        found_pm = 1_000 * lost / max(1.0, offered)
+        found = 100 * lost / max(1.0, offered)
         where = f"of {self.site}'s requests lost{_interval(self.from_ms, self.until_ms)}"
         return Judged(
             name=self.NAME,
-            demand=f"at most {percent(self.at_most_pm)} {where}",
-            found=percent(found_pm),
-            is_met=found_pm <= self.at_most_pm,
+            demand=f"at most {percent(10 * self.at_most_percent)} {where}",
+            found=percent(10 * found),
+            is_met=found <= self.at_most_percent,
         )
 
 
@@ -170,16 +170,16 @@ class LostToOverload:
     """The part of all requests that met a full queue, in per cent: what cannot be carried is shed openly, not timed out."""
 
     NAME: ClassVar[str] = "overload_percent"
-    at_most_pm: int
+    at_most_percent: float
 
     def judge(self, evidence: Evidence) -> Judged:
         record = evidence.record
-        found_pm = 1_000 * record.lost.get(LostTo.OVERLOAD, 0.0) / max(1.0, record.offered)
+        found = 100 * record.lost.get(LostTo.OVERLOAD, 0.0) / max(1.0, record.offered)
         return Judged(
             name=self.NAME,
-            demand=f"at most {percent(self.at_most_pm)} of requests lost to overload",
-            found=percent(found_pm),
-            is_met=found_pm <= self.at_most_pm,
+            demand=f"at most {percent(10 * self.at_most_percent)} of requests lost to overload",
+            found=percent(10 * found),
+            is_met=found <= self.at_most_percent,
         )
 
 

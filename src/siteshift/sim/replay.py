@@ -23,7 +23,7 @@ class Verdict(StrEnum):
 class Figures:
     """One line of the table. Times in ms after the fault that cost most; None: it did not happen, or there was no fault.
 
-    ``lost_s`` is in seconds of the failed sites' traffic; None where no site failed.
+    ``lost_s`` is that of the fault that cost most, in seconds of its site's traffic; None where no site failed.
     """
 
     fault: str
@@ -73,24 +73,35 @@ def replay(scenario: Scenario, *, seed: int | None = None) -> tuple[Outcome, Rec
         duration_ms=scenario.duration_ms,
         warm_up_ms=scenario.warm_up_ms,
     )
-    evidence = Evidence(record=record, world=scenario.world, policy=scenario.policy)
+    evidence = evidence_of(scenario, record)
     outcome = Outcome(
         id=scenario.id,
         title=scenario.title,
         file=scenario.file,
         seed=used,
         digest=record.digest(),
-        figures=figures_of(evidence),
+        figures=figures_of(evidence, scenario.times_of),
         judged=tuple(entry.judge(evidence) for entry in scenario.criteria),
         later=scenario.later,
     )
     return outcome, record
 
 
-def figures_of(evidence: Evidence) -> Figures:
-    """The line of the table."""
+def evidence_of(scenario: Scenario, record: Record) -> Evidence:
+    """What criteria look at."""
+    return Evidence(
+        record=record,
+        world=scenario.world,
+        policy=scenario.policy,
+        warm_up_ms=scenario.warm_up_ms,
+        instants={event.label: event.at_ms for event in scenario.events if event.label},
+    )
+
+
+def figures_of(evidence: Evidence, times_of: str) -> Figures:
+    """The line of the table; its times are those after the fault named ``times_of``, else after the one that cost most."""
     record = evidence.record
-    worst = worst_of(record)
+    worst = evidence.milestones(times_of) if times_of else worst_of(record)
     return Figures(
         fault=worst.label if worst else "",
         detect_ms=worst.detect_ms if worst else None,
@@ -99,7 +110,7 @@ def figures_of(evidence: Evidence) -> Figures:
         t95_ms=worst.t95_ms if worst else None,
         moves=len(record.moves),
         wrong_moves=len(record.wrong_moves),
-        lost_s=sum(entry.lost_s for entry in record.milestones) if record.milestones else None,
+        lost_s=max((entry.lost_s for entry in record.milestones), default=None),
         lost_requests=record.lost_total,
         offered_requests=record.offered,
         peak_utilisation_pm=max(record.peak_utilisation_pm.values(), default=0),

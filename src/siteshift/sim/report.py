@@ -106,7 +106,8 @@ def _library(parts: Sequence[Part]) -> str:
     """The table of the whole library, with links to the runs."""
     met = sum(1 for part in parts if part.outcome.verdict is Verdict.MET)
     waiting = sum(len(part.outcome.later) for part in parts)
-    heads = "".join(f"<th{' class="num"' if 0 < n < len(_HEADS) - 1 else ''}>{name}</th>" for n, name in enumerate(_HEADS))
+    numbers = "".join(f'<th class="num">{name}</th>' for name in _HEADS[1:-1])
+    heads = f"<th>{_HEADS[0]}</th>{numbers}<th>{_HEADS[-1]}</th>"
     lead = (
         f"{met} of {len(parts)} scenarios meet all their criteria. Times are those after the fault that cost most; lost is in "
         f"seconds of the failed site's traffic; peak is the fullest healthy site. {waiting} demands wait for features that are "

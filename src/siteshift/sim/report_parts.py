@@ -11,7 +11,7 @@ from siteshift.core.model.units import ServiceId, SiteId
 from siteshift.drawing.chart import Axes, Bars, Limit, Mark, Series, Stroke, nice_top, plot_bars, plot_events, plot_lines
 from siteshift.sim.criteria import Evidence, Judged
 from siteshift.sim.record import Record, Second
-from siteshift.sim.replay import Figures, Outcome
+from siteshift.sim.replay import Figures, Outcome, evidence_of
 from siteshift.sim.report_series import envelope, steps, sums
 from siteshift.sim.scenario import Scenario
 
@@ -29,7 +29,7 @@ class Drawing:
 
     @cached_property
     def evidence(self) -> Evidence:
-        return Evidence(record=self.record, world=self.scenario.world, policy=self.scenario.policy)
+        return evidence_of(self.scenario, self.record)
 
     @cached_property
     def sites(self) -> tuple[SiteId, ...]:

@@ -36,7 +36,7 @@ WARM_UP_S = 60
 
 _TEXTS = {"id": True, "title": True, "source": True, "link": False, "happened": True, "lesson": True}
 """Texts of the file, and whether they must be there."""
-_KEYS = (*_TEXTS, "world", "policy", "lasts_s", "warm_up_s", "seed", "events", "pass", "later")
+_KEYS = (*_TEXTS, "world", "policy", "lasts_s", "warm_up_s", "seed", "times_of", "events", "pass", "later")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class Later:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """One scenario, ready to run."""
+    """One scenario, ready to run. ``times_of`` names the fault after which the table's times are taken; empty: the worst."""
 
     file: str
     id: str
@@ -65,6 +65,7 @@ class Scenario:
     seed: int
     events: tuple[TimedEvent, ...]
     criteria: tuple[Criterion, ...]
+    times_of: str = ""
     later: tuple[Later, ...] = ()
 
 
@@ -116,7 +117,7 @@ def _read(document: ScenarioDocument, over: PolicyPart) -> Scenario:
         if key not in _KEYS:
             remedy = f"known: {', '.join(_KEYS)}"
             document.note(Code.UNKNOWN_KEY, (key,), f"`{key}` is not known in a scenario", remedy)
-    texts = {key: _text(document, values, key, is_needed) for key, is_needed in _TEXTS.items()}
+    texts = {key: _text(document, values, key, is_needed=is_needed) for key, is_needed in _TEXTS.items()}
     stem = Path(document.file).stem
     if texts["id"] and texts["id"] != stem:
         document.note(Code.ID_NOT_FILE_NAME, ("id",), f"`{texts['id']}` is not the file's name", f"write `id: {stem}`")
@@ -127,6 +128,9 @@ def _read(document: ScenarioDocument, over: PolicyPart) -> Scenario:
     events = read_events(document, values.get("events"), ("events",), names, policy, lasts_ms)
     labels = frozenset(event.label for event in events if event.label)
     criteria = read_criteria(document, values.get("pass"), ("pass",), names, labels, lasts_ms)
+    times_of = _text(document, values, "times_of", is_needed=False)
+    if times_of and times_of not in labels:
+        document.note(Code.UNKNOWN_NAME, ("times_of",), f"no event is named `{times_of}`", "name a fault of this file")
     return Scenario(
         file=document.file,
         **texts,
@@ -137,11 +141,12 @@ def _read(document: ScenarioDocument, over: PolicyPart) -> Scenario:
         seed=_number(document, values, "seed", 1, 0, 2**31),
         events=events,
         criteria=criteria,
+        times_of=times_of,
         later=_later(document, values.get("later")),
     )
 
 
-def _text(document: ScenarioDocument, values: Mapping[str, Value], key: str, is_needed: bool) -> str:
+def _text(document: ScenarioDocument, values: Mapping[str, Value], key: str, *, is_needed: bool) -> str:
     value = values.get(key)
     if value is None:
         if is_needed:

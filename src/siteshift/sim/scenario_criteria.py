@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from siteshift.sim.criteria import CRITERIA, Criterion
+from siteshift.sim.criteria_outcome import FOREVER_MS
 from siteshift.sim.criteria_register import EVERYWHERE
 from siteshift.sim.scenario_document import ScenarioDocument, ScenarioProblemCode, Spot, Value
 from siteshift.sim.scenario_fields import Names, Unfit, convert, keys_of, note_missing, read_fields
@@ -76,6 +77,6 @@ def _check_label(document: ScenarioDocument, read: Criterion, spot: Spot, labels
 def _check_instants(document: ScenarioDocument, read: Criterion, spot: Spot, lasts_ms: int) -> None:
     for field in ("at_ms", "from_ms", "until_ms"):
         value = getattr(read, field, None)
-        if isinstance(value, int) and value > lasts_ms:
+        if isinstance(value, int) and lasts_ms < value < FOREVER_MS:
             key = field.replace("_ms", "_s")
             document.note(Code.AFTER_THE_END, (*spot, key), f"the scenario ends at {lasts_ms / 1000:g} s")

@@ -29,11 +29,12 @@ Code = ScenarioProblemCode
 
 def _faults() -> dict[str, type[Any]]:
     """Every fault by its kind."""
-    found = {}
+    found: dict[str, type[Any]] = {}
     for module in (faults, faults_control):
         for name, made in vars(module).items():
-            if isinstance(made, type) and is_dataclass(made) and not name.startswith("_") and getattr(made, "kind", ""):
-                found[made.kind] = made
+            kind = getattr(made, "kind", "")
+            if isinstance(made, type) and is_dataclass(made) and isinstance(kind, str) and kind and not name.startswith("_"):
+                found[kind] = made
     return found
 
 

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from decimal import Decimal
 from enum import Enum
-from functools import cache
 from typing import Any
 
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId, VantageId
@@ -64,9 +63,19 @@ class Unfit(Exception):
         super().__init__(message)
 
 
-@cache
-def keys_of(made: type, stays_ms: frozenset[str] = frozenset()) -> dict[str, FieldKey]:
+_NONE: frozenset[str] = frozenset()
+_KNOWN: dict[tuple[type[Any], frozenset[str]], dict[str, FieldKey]] = {}
+
+
+def keys_of(made: type[Any], stays_ms: frozenset[str] = _NONE) -> dict[str, FieldKey]:
     """The keys that may be written for a dataclass, in the order of its fields."""
+    known = (made, stays_ms)
+    if known not in _KNOWN:
+        _KNOWN[known] = _derive(made, stays_ms)
+    return _KNOWN[known]
+
+
+def _derive(made: type[Any], stays_ms: frozenset[str]) -> dict[str, FieldKey]:
     hints = typing.get_type_hints(made)
     found = {}
     for entry in fields(made):

@@ -1,0 +1,192 @@
+"""``siteshift sim``: replay outages in a virtual world, with the core that runs in production."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from siteshift.cli.exits import ExitCode, Failure
+from siteshift.cli.figures import BAD, GOOD, QUIET, WATCH
+from siteshift.cli.session import Session, command
+
+if TYPE_CHECKING:
+    from siteshift.sim.library import Ran
+    from siteshift.sim.replay import Outcome
+    from siteshift.sim.scenario import Scenario
+    from siteshift.sim.scenario_document import ScenarioError
+
+app = typer.Typer(no_args_is_help=True, help="Replay outages in a virtual world, with the core that runs in production.")
+
+LIBRARY = Path("simulations")
+
+Files = Annotated[list[Path], typer.Argument(help="Scenario files; see simulations/README.md.", show_default=False)]
+Seed = Annotated[int | None, typer.Option(help="Chance; the same seed gives the same run. Default: the file's.")]
+PolicyFile = Annotated[Path | None, typer.Option("--policy", metavar="FILE", help="A `policy:` to lay over the scenarios'.")]
+Transcript = Annotated[Path | None, typer.Option(metavar="FILE", help="Write everything that was said and done.")]
+ReportFile = Annotated[Path | None, typer.Option("--report", metavar="OUT.html", help="Write a report as one HTML file.")]
+Jobs = Annotated[int, typer.Option(help="Scenarios run at a time.", min=1, max=64)]
+
+
+@app.command("run")
+@command
+def run(
+    session: Session,
+    files: Files,
+    seed: Seed = None,
+    policy: PolicyFile = None,
+    transcript: Transcript = None,
+    report: ReportFile = None,
+    jobs: Jobs = 2,
+) -> None:
+    """Run scenarios and judge them. Exit 0 only if every criterion holds, 6 if one is missed, 2 on a bad file."""
+    from siteshift.sim.library import Job, Wants, as_document
+    from siteshift.sim.report import write_report
+    from siteshift.sim.scenario import load_policy_part, load_scenarios
+    from siteshift.sim.scenario_document import ScenarioError
+
+    try:
+        load_scenarios(files, load_policy_part(policy) if policy is not None else None)
+    except ScenarioError as error:
+        raise _unusable(error) from error
+    wants = Wants.OUTCOME if report is None else Wants.REPORT
+    wanted = [Job(file=file, seed=seed, policy=policy, wants=wants) for file in files]
+    ran = _run_all(session, wanted, jobs)
+    if transcript is not None:
+        _write(transcript, "".join(_headed(entry, len(ran)) for entry in ran))
+    if report is not None:
+        write_report([entry.part for entry in ran if entry.part is not None], report)
+    outcomes = [entry.outcome for entry in ran]
+    tables = [_table(outcomes)] if len(outcomes) > 1 else []
+    details = [line for outcome in outcomes for line in _details(outcome, alone=len(outcomes) == 1)]
+    session.show({"scenarios": [as_document(outcome) for outcome in outcomes]}, [*tables, *details])
+    if report is not None:
+        session.say(f"report: {report}")
+    missed = [outcome.id for outcome in outcomes if outcome.missed]
+    if missed:
+        session.say(f"{len(missed)} of {len(outcomes)} scenarios missed a criterion: {', '.join(missed)}", BAD)
+        raise typer.Exit(ExitCode.MISSED)
+
+
+@app.command("list")
+@command
+def list_scenarios(
+    session: Session,
+    folder: Annotated[Path, typer.Argument(help="Where the scenarios are.")] = LIBRARY,
+) -> None:
+    """The scenarios of a folder: id, source, what they are about."""
+    from siteshift.sim.scenario import load_scenarios
+    from siteshift.sim.scenario_document import ScenarioError
+
+    files = sorted(folder.glob("*.yaml"))
+    if not files:
+        raise Failure(ExitCode.USAGE, f"{folder} holds no scenarios", remedy="Name a folder with *.yaml files.")
+    try:
+        found = load_scenarios(files)
+    except ScenarioError as error:
+        raise _unusable(error) from error
+    table = Table(box=None, pad_edge=False, header_style=QUIET)
+    table.add_column("scenario", no_wrap=True)
+    table.add_column("what it is about", ratio=1)
+    table.add_column("lasts", justify="right", no_wrap=True)
+    table.add_column("criteria", justify="right")
+    table.add_column("later", justify="right")
+    for entry in found:
+        minutes = f"{entry.duration_ms / 60_000:g} min"
+        table.add_row(entry.id, entry.title, minutes, str(len(entry.criteria)), str(len(entry.later) or ""))
+    session.show({"scenarios": [_about(entry) for entry in found]}, [table])
+
+
+def _about(entry: Scenario) -> dict[str, str | int]:
+    lasts_s = entry.duration_ms // 1000
+    return {"id": entry.id, "file": entry.file, "title": entry.title, "source": entry.source, "lasts_s": lasts_s}
+
+
+def _unusable(error: ScenarioError) -> Failure:
+    return Failure(
+        ExitCode.USAGE,
+        str(error),
+        remedy="Nothing was run. Correct the files; simulations/README.md says what may stand in them.",
+        document={"title": "scenarios cannot be used", "problems": [problem.as_values() for problem in error.problems]},
+    )
+
+
+def _run_all(session: Session, wanted: list, jobs: int) -> list[Ran]:  # type: ignore[type-arg]  # Job is imported late
+    """Run with progress on standard error."""
+    from siteshift.sim.library import run_jobs
+
+    if session.is_json or not session.err.is_terminal:
+        return run_jobs(wanted, processes=jobs, tell=lambda ran: session.say(f"{ran.outcome.id}: {_word(ran.outcome)}"))
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=session.err, transient=True) as progress:
+        task = progress.add_task("replaying", total=len(wanted))
+
+        def tell(ran: Ran) -> None:
+            progress.update(task, advance=1, description=f"{ran.outcome.id}: {_word(ran.outcome)}")
+
+        return run_jobs(wanted, processes=jobs, tell=tell)
+
+
+def _headed(ran: Ran, runs: int) -> str:
+    head = f"# {ran.outcome.id} seed {ran.outcome.seed}\n" if runs > 1 else ""
+    return head + ran.transcript
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise Failure(ExitCode.FAILED, f"{path} cannot be written: {error.strerror}") from error
+
+
+def _word(outcome: Outcome) -> str:
+    return f"{len(outcome.missed)} missed" if outcome.missed else "met"
+
+
+def _seconds(value_ms: int | None) -> str:
+    return "-" if value_ms is None else f"{value_ms / 1000:.1f}" if value_ms < 1_000_000 else f"{value_ms / 1000:.0f}"
+
+
+_COLUMNS = ("T_detect", "T_decide", "T50", "T95", "moves", "wrong", "lost", "peak %", "probes %")
+
+
+def _table(outcomes: list[Outcome]) -> Table:
+    """The library on one page. Times in seconds after the fault that cost most."""
+    table = Table(box=None, pad_edge=False, header_style=QUIET, padding=(0, 2, 0, 0))
+    table.add_column("scenario", no_wrap=True)
+    for name in _COLUMNS:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for outcome in outcomes:
+        figures = outcome.figures
+        later = f" +{len(outcome.later)} later" if outcome.later else ""
+        table.add_row(
+            outcome.id,
+            *(_seconds(value) for value in (figures.detect_ms, figures.decide_ms, figures.t50_ms, figures.t95_ms)),
+            str(figures.moves),
+            str(figures.wrong_moves),
+            "-" if figures.lost_s is None else f"{figures.lost_s:.1f}",
+            f"{figures.peak_utilisation_pm / 10:.0f}",
+            f"{figures.extra_probes_pm / 10:+.1f}",
+            Text(_word(outcome), style=BAD if outcome.missed else GOOD) + Text(later, style=QUIET),
+        )
+    return table
+
+
+def _details(outcome: Outcome, *, alone: bool) -> list[Text]:
+    """Every criterion of a single run; of many runs only those that were missed."""
+    shown = outcome.judged if alone else outcome.missed
+    lines = [Text(f"{outcome.id}: {outcome.title}", style="bold")] if shown else []
+    for entry in shown:
+        sign, style = ("holds ", GOOD) if entry.is_met else ("MISSED", BAD)
+        lines.append(Text.assemble((f"  {sign} ", style), f"{entry.demand}: {entry.found}"))
+    if alone:
+        lines += [
+            Text.assemble(("  later  ", WATCH), f"{entry.what}: not yet judged, needs {entry.needs}") for entry in outcome.later
+        ]
+    return lines
