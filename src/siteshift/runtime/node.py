@@ -16,6 +16,7 @@ import structlog
 from siteshift.core.ahead import plan_ahead
 from siteshift.core.commands import Answer, Command
 from siteshift.core.decide.plan import Plan
+from siteshift.core.durable import remember
 from siteshift.core.events import Asked, StoreChanged
 from siteshift.core.explain import status_document, why_document
 from siteshift.core.judge.vantage import Observer
@@ -75,7 +76,8 @@ class Node:
         start("sensing", self.sensing.run, restart=CRITICAL, stage=StopStage.SENSING)
         start("meters", self.metering.run, stage=StopStage.SENSING)
         start("evidence", self.evidence.run, stage=StopStage.SENSING)
-        self.executor.note("started", {"node": self.loop.setup.node, "setup": self.loop.setup.digest})
+        setup, state = self.loop.setup, self.loop.state
+        self.executor.note("started", {"node": setup.node, "setup": setup.digest, "state": remember(state)})
 
     def _start_plane(self, enactor: EnactorId) -> None:
         """One worker for each name, once: a data plane that comes back after a reload finds its worker waiting."""
