@@ -16,7 +16,7 @@ from siteshift.api import openapi
 from siteshift.api.acts import NEEDED, Acts
 from siteshift.api.bodies import ACTS
 from siteshift.api.identity import Doorkeeper, Identity, Rank
-from siteshift.api.looks import Looks
+from siteshift.api.looks import BadNumber, Looks
 from siteshift.api.problems import problem, reply
 from siteshift.config.setups import ApiSetup, TlsListenerSetup
 from siteshift.errors import Permanent
@@ -30,9 +30,6 @@ log = structlog.get_logger("siteshift.api")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-OPEN = frozenset({"/healthz", "/readyz"})
-"""Answered to anybody: load balancers and systemd ask these."""
-
 
 class ApiServer:
     """Serves one node."""
@@ -43,6 +40,7 @@ class ApiServer:
         self._looks = Looks(node=node, journal=journal, version=version)
         self._acts = Acts(node=node)
         self._runner: web.AppRunner | None = None
+        self._listens = False
         self._version = version
 
     @property
@@ -55,10 +53,9 @@ class ApiServer:
         """The aiohttp application."""
         application = web.Application(middlewares=[self._guard], client_max_size=DEFAULT_LIMITS.api_body_bytes)
         for path, (handler, _) in self._look_routes().items():
-            application.router.add_get(path, handler)
+            application.router.add_get(path, handler, allow_head=path != "/v1/events")
         for name in ACTS:
             application.router.add_post(f"/v1/{name}", self._acts.handler(name))
-        application.router.add_get("/v1/openapi.json", self._openapi)
         return application
 
     def _look_routes(self) -> dict[str, tuple[Handler, str]]:
@@ -75,6 +72,7 @@ class ApiServer:
             "/v1/journal": (looks.read_journal, "The record"),
             "/v1/journal/verify": (looks.verify_journal, "Whether the record's hash chain holds"),
             "/v1/events": (looks.events, "Everything that happens, as it happens"),
+            "/v1/openapi.json": (self._openapi, "This document"),
         }
 
     async def _openapi(self, request: web.Request) -> web.Response:
@@ -86,11 +84,14 @@ class ApiServer:
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Who asks, may he, and no exception leaves as anything but a problem document."""
         try:
-            if request.path not in OPEN:
+            if request.path not in openapi.OPEN:
                 refusal = self._admit(request)
                 if refusal is not None:
                     return refusal
             return await handler(request)
+        except BadNumber as error:
+            entry = {"field": error.name, "message": error.text, "remedy": error.remedy}
+            return problem(400, "BAD_REQUEST", "the query does not fit", error.text or "", errors=[entry])
         except web.HTTPException as error:
             return problem(error.status, f"HTTP_{error.status}", error.reason, error.text or "")
         except asyncio.CancelledError:
@@ -128,6 +129,7 @@ class ApiServer:
         try:
             path = await asyncio.to_thread(_free_path, Path(self._setup.unix_path))
             await web.UnixSite(self._runner, str(path)).start()
+            self._listens = True
             path.chmod(self._setup.unix_mode)
             if self._setup.tls is not None:
                 host, port = self._setup.tls.listen
@@ -137,9 +139,13 @@ class ApiServer:
             raise Permanent(str(error), system="api", operation="listen", target=self.where) from error
 
     async def close(self) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        """Stop listening; the socket's file goes too, so that nobody takes it for a node that hangs."""
+        if self._runner is None:
+            return
+        runner, self._runner = self._runner, None
+        await runner.cleanup()
+        if self._listens:
+            await asyncio.to_thread(Path(self._setup.unix_path).unlink, missing_ok=True)
 
 
 def _free_path(path: Path) -> Path:

@@ -46,17 +46,18 @@ class Listeners:
     async def listen(self, wanted: tuple[Address, ...]) -> None:
         """Serve these addresses from now on: new ones are bound first, then those no longer wanted are let go.
 
-        Raises OSError when one cannot be had; then everything is as before.
+        Raises OSError, naming the address, when one cannot be had; then everything is as before.
         """
         fresh: dict[Address, _Bound] = {}
-        try:
-            for address in dict.fromkeys(wanted):
-                if address not in self._bound:
-                    fresh[address] = await self._bind(*address)
-        except OSError:
-            for bound in fresh.values():
-                await bound.close()
-            raise
+        for host, port in dict.fromkeys(wanted):
+            if (host, port) in self._bound:
+                continue
+            try:
+                fresh[host, port] = await self._bind(host, port)
+            except OSError as error:
+                for bound in fresh.values():
+                    await bound.close()
+                raise OSError(error.errno, f"{host} port {port}: {error.strerror or error}") from error
         old = self._bound
         self._bound = {address: fresh.get(address) or old[address] for address in dict.fromkeys(wanted)}
         for address, bound in old.items():
