@@ -103,16 +103,16 @@ class RunningNode:
 
     def start(self) -> None:
         """Start the node; returns when it has seen enough to act."""
+        self.launch()
+        self.until(lambda status: status["fresh"] and status["generation"] > 0 and status["services"][0]["in_step"])
+
+    def launch(self) -> None:
+        """Start the process and wait for nothing."""
         script = Path(sys.executable).parent / "siteshift"
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
-                [str(script), "run", "--config", str(self.config)],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                preexec_fn=die_with_parent,
+                [str(script), "run", "--config", str(self.config)], stdin=subprocess.DEVNULL, stdout=out, stderr=out
             )
-        self.until(lambda status: status["fresh"] and status["generation"] > 0 and status["services"][0]["in_step"])
 
     def stop(self) -> int:
         """Stop it politely; its exit code."""
