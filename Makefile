@@ -9,7 +9,7 @@ FAULT ?= crash
 SEED ?= 1
 RUNS ?= 2000
 
-.PHONY: help setup servers demo lab test lint types layers docs ci clean
+.PHONY: help setup servers demo lab test lint types layers docs ci clean replays fuzz soak
 .PHONY: bench-probe bench-judge bench-core bench-plan bench-haproxy bench-dns bench-detect bench-loss
 
 help: ## this list
@@ -32,6 +32,15 @@ lab: setup ## three sites, load and a node that stay up; prints how to reach the
 
 test: setup servers ## every test, against real servers
 	@$(BIN)/pytest tests
+
+replays: setup ## the outage library in virtual time; report in build/replays
+	@$(BIN)/siteshift sim run simulations/*.yaml --report build/replays/report.html
+
+fuzz: setup ## RUNS=2000 random virtual hours from SEED=1, every law's checker on
+	@$(BIN)/siteshift sim fuzz --runs $(RUNS) --seed $(SEED) --jobs 2
+
+soak: setup ## thirty minutes of healthy but noisy traffic in the lab: there must be no move
+	@$(BIN)/python benchmarks/soak_noise.py $(ARGS)
 
 lint: setup ## ruff
 	@$(BIN)/ruff check src tests benchmarks
