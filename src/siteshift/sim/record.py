@@ -58,7 +58,8 @@ class Line:
     at_ms: int
     node: str
     kind: str
-    """``decision`` ``belief`` ``command`` ``answer`` ``term`` ``tell`` ``violation`` ``fault`` ``plane`` ``standby`` ``store`` ``note``"""
+    """``decision`` ``finding`` ``life`` ``belief`` ``command`` ``answer`` ``term`` ``tell`` ``violation`` ``fault`` ``plane``
+    ``standby`` ``store`` ``note``"""
     text: str
     data: Mapping[str, object] = field(default_factory=dict)
 

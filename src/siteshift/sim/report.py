@@ -14,12 +14,15 @@ from string import Template
 from siteshift.sim.record import Line, Record
 from siteshift.sim.replay import Outcome, Verdict
 from siteshift.sim.report_parts import MOST_ROWS, Drawing, legend, lost_text, rows, seconds, tiles, verdict
+from siteshift.sim.report_words import sentence
 from siteshift.sim.scenario import Scenario
 
 TEMPLATE = Path(__file__).with_name("report.html")
 
-ACTS = frozenset({"decision", "answer", "tell", "term"})
-BELIEFS = frozenset({"belief"})
+ACTS = frozenset({"decision", "answer", "finding", "tell", "term", "command", "violation"})
+BELIEFS = frozenset({"belief", "life"})
+QUIET_MS = -2_000
+"""What was said before belongs to the warm-up: it is in the transcript."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +58,8 @@ def part_of(scenario: Scenario, record: Record, outcome: Outcome) -> Part:
     if scenario.link:
         source = f'<a href="{html.escape(scenario.link)}">{source}</a>'
     body = [
-        '<a class="back" href="#top">to the top</a>',
         f"<h2>{html.escape(scenario.title)}</h2>",
-        f'<p class="lead"><b>{html.escape(scenario.id)}</b> · {source} · seed {outcome.seed}</p>',
+        f'<p class="lead"><a class="back" href="#top">to the top</a><b>{html.escape(scenario.id)}</b> · {source} · seed {outcome.seed}</p>',
         f'<section class="story"><div><h3>What happened</h3><p>{html.escape(scenario.happened)}</p></div>'
         f"<div><h3>What it teaches</h3><p>{html.escape(scenario.lesson)}</p></div></section>",
         verdict(outcome),
@@ -85,7 +87,7 @@ def _section(title: str, note: str, body: str) -> str:
 
 def _said(record: Record, kinds: frozenset[str]) -> str:
     """What was said, by whom and when."""
-    lines = [line for line in record.transcript if line.kind in kinds]
+    lines = [line for line in record.transcript if line.kind in kinds and (line.at_ms >= QUIET_MS or line.kind == "violation")]
     shown = rows(_cells(line) for line in lines[:MOST_ROWS])
     more = f'<p class="note">{len(lines) - MOST_ROWS} more in the transcript</p>' if len(lines) > MOST_ROWS else ""
     if not lines:
@@ -95,8 +97,7 @@ def _said(record: Record, kinds: frozenset[str]) -> str:
 
 
 def _cells(line: Line) -> Sequence[str]:
-    said = line.text if line.kind in ("belief", "decision") else f"{line.kind}: {line.text}"
-    return (f"{line.at_ms / 1000:+.1f} s", line.node, said)
+    return (f"{line.at_ms / 1000:+.1f} s", line.node, sentence(line))
 
 
 _HEADS = ("scenario", "T_detect", "T_decide", "T50", "T95", "moves", "wrong", "lost", "peak", "extra probes", "verdict")

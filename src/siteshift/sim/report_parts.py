@@ -100,7 +100,7 @@ class Drawing:
             highest = max([highest, *(value for _, value in points)])
             lines.append(Series(label=str(site), css=f"s{number}", points=points))
         limit_pm = self.scenario.policy.default.max_utilisation_pm
-        limits = [Limit(value=limit_pm / 10, label=f"limit {limit_pm / 10:g} %")]
+        limits = [Limit(value=limit_pm / 10, label=f"limit {limit_pm / 10:g} %", anchor="end")]
         return plot_lines(self._axes(min(250.0, nice_top(highest)), "load on open capacity, %"), lines, limits)
 
     def _fullest(self, site: SiteId) -> list[Second]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from siteshift.core.commands import ActivateStandby, Answer, Command, RetireStandby, Tell
+from siteshift.core.commands import ActivateStandby, Answer, Command, Record, RetireStandby, Tell
 from siteshift.core.controller import Decision
 from siteshift.core.decide.override import forced_view
 from siteshift.core.events import Event
@@ -61,7 +61,7 @@ class Witness:
         if before.picture is not after.picture:
             self._believes(node, before.picture, after.picture)
         if before.steering is not after.steering and before.steering != after.steering:
-            self._decided(node, before.steering, after)
+            self._decided(node, before.steering, after, _reasons(decision))
         for command in decision.commands:
             self._commanded(node, command)
 
@@ -75,11 +75,11 @@ class Witness:
             self.detected += [(self._world.clock.now_ms, site) for site in sorted(bad - self._bad)]
             self._bad = bad
 
-    def _decided(self, node: Node, before: Steering, state: ControllerState) -> None:
+    def _decided(self, node: Node, before: Steering, state: ControllerState, reasons: Mapping[str, object]) -> None:
         assert self._world is not None
         after = state.steering
         lines = "; ".join(entry.line() for entry in after.services if before.of(entry.service) != entry)
-        self._world.line(node.spec.id, "decision", f"generation {after.generation} term {after.term}: {lines}")
+        self._world.line(node.spec.id, "decision", f"generation {after.generation} term {after.term}: {lines}", reasons)
         for entry in after.services:
             old = before.of(entry.service)
             if old is None or dict(old.shares_bp) != dict(entry.shares_bp) or old.shed_bp != entry.shed_bp:
@@ -134,7 +134,12 @@ class Witness:
                 self._world.line(node.spec.id, "tell", f"{severity.value} {code}: {text}")
             case Answer(asking=asking, severity=severity, findings=findings):
                 codes = ",".join(finding.code.value for finding in findings)
-                self._world.line(node.spec.id, "answer", f"{asking}: {severity.value} {codes}".rstrip())
+                said = {"findings": [f"{f.severity.value} {f.code.value}: {f.text}" for f in findings]}
+                self._world.line(node.spec.id, "answer", f"{asking}: {severity.value} {codes}".rstrip(), said)
+            case Record(kind="findings", data=data):
+                self._world.line(node.spec.id, "finding", _found(data), data)
+            case Record(kind="life", data=data):
+                self._world.line(node.spec.id, "life", _lived(data), data)
             case _:
                 pass
 
@@ -155,6 +160,23 @@ class Witness:
         if self._desired is None:
             return {}
         return {entry.service: entry.shares_bp for entry in self._desired.services}
+
+
+def _reasons(decision: Decision) -> Mapping[str, object]:
+    """What the core wrote down about a decision, for reports."""
+    return next((c.data for c in decision.commands if isinstance(c, Record) and c.kind == "decision"), {})
+
+
+def _found(data: Mapping[str, Any]) -> str:
+    """What stands in the way of a service's plan."""
+    said = "; ".join(f"{entry['severity']} {entry['code']}: {entry['text']}" for entry in data["findings"])
+    return f"{data['service']}: {said or 'nothing stands in the way'}"
+
+
+def _lived(data: Mapping[str, Any]) -> str:
+    """A service at a site began another part of its life."""
+    because = f" because {data['because']}" if data.get("because") else ""
+    return f"{data['service']}/{data['site']}: {data['from']} to {data['to']}{because}"
 
 
 def _belief(picture: Picture) -> str:
