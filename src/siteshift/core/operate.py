@@ -13,7 +13,7 @@ from typing import assert_never
 from siteshift.core.ahead import plan_ahead
 from siteshift.core.commands import Answer
 from siteshift.core.decide.finding import Finding, finding, verdict
-from siteshift.core.decide.override import make_override
+from siteshift.core.decide.override import Override, make_override
 from siteshift.core.decide.plan import Plan
 from siteshift.core.draft import Draft
 from siteshift.core.model.codes import FindingCode, Mode, OverrideKind, Severity
@@ -122,6 +122,11 @@ def unknown_names(asking: Asking, setup: Setup) -> tuple[Finding, ...]:
     return tuple(found)
 
 
+_BRAKES = frozenset({OverrideKind.FREEZE, OverrideKind.MODE})
+"""Overrides that move nothing: they say what siteshift may do by itself. What the gate thinks of a move under way must
+not keep a person from braking it; a move they permit meets the gate when it comes."""
+
+
 def _force(
     draft: Draft,
     asking: Asking,
@@ -151,6 +156,8 @@ def _force(
     )
     if isinstance(made, Finding):
         return _refusal(asking, (made,))
+    if kind in _BRAKES:
+        return _grant(draft, asking, made, None, ())
     forced = replace(draft.state, overrides=(*draft.state.overrides, made))
     plan = plan_ahead(forced, draft.setup, draft.now_ms, approved_by=_approvers(asking))
     findings = _bound(asking, plan)
@@ -158,9 +165,16 @@ def _force(
     plans = (plan,) if plan is not None else ()
     if severity is not Severity.ALLOWED:
         return Answer(asking=asking.id, severity=severity, findings=findings, plans=plans)
+    return _grant(draft, asking, made, plan, findings)
+
+
+def _grant(
+    draft: Draft, asking: Asking, made: Override, plan: Plan | None, findings: tuple[Finding, ...]
+) -> Answer:
     made = replace(made, approved_by=_approvers(asking), plan_digest=plan.digest if plan else None)
     draft.set(overrides=(*draft.state.overrides, made), overrides_made=draft.state.overrides_made + 1)
-    return Answer(asking=asking.id, severity=severity, findings=findings, plans=plans, override=made)
+    plans = (plan,) if plan is not None else ()
+    return Answer(asking=asking.id, severity=Severity.ALLOWED, findings=findings, plans=plans, override=made)
 
 
 def _approvers(asking: Asking) -> tuple[str, ...]:
