@@ -54,7 +54,7 @@ class Flow:
             for key, pool in spec.topology.pools.items()
         }
         self.meters = {key: Meter() for key in self._pools}
-        self.populations: list[Population] = [self._population(service.id, start_ms) for service in spec.topology.services]
+        self.populations: list[Population] = [self._population(service.id) for service in spec.topology.services]
         self._routes: list[Route] = []
         self.is_plain = True
         self.is_stirred = False
@@ -66,7 +66,7 @@ class Flow:
     def _slo_ms(self, service: ServiceId) -> int:
         return self._spec.topology.service_by_id[service].slo_latency_ms
 
-    def _population(self, name: ServiceId, now_ms: int) -> Population:
+    def _population(self, name: ServiceId) -> Population:
         service, spec = self._spec.topology.service_by_id[name], self._spec.clients_of(name)
         nominal = [pool.nominal_bp / 10_000 for pool in service.pools]
         habits = ((1_000 - spec.stretch_pm - spec.pin_pm, 0), (spec.stretch_pm, spec.stretch_ms), (spec.pin_pm, spec.pin_ms))
@@ -164,7 +164,7 @@ class Flow:
         broken = [self._broken(pool, is_reached=reachable[number]) for number, pool in enumerate(population.pools)]
         return Route(answers, ttl_ms, direct, forward, reachable, broken, shed)
 
-    def _dns(self, name: ServiceId, sites: Sequence[SiteId]) -> tuple[list[float] | None, int]:
+    def _dns(self, name: ServiceId, sites: tuple[SiteId, ...]) -> tuple[list[float] | None, int]:
         """What resolvers are told: the mean of the DNS planes that answer them."""
         planes = [
             plane
@@ -183,7 +183,7 @@ class Flow:
                 sums[number] += part / len(planes)
         return sums, max(plane.ttl_s[name] for plane in planes) * 1_000
 
-    def _forward(self, name: ServiceId, site: SiteId, number: int, sites: Sequence[SiteId]) -> list[float]:
+    def _forward(self, name: ServiceId, site: SiteId, number: int, sites: tuple[SiteId, ...]) -> list[float]:
         """A site's balancer keeps what comes, unless the steering wants nothing there: then it sends it where it is wanted."""
         stays = [1.0 if other == number else 0.0 for other in range(len(sites))]
         plane = self._balancer(name, site)

@@ -28,6 +28,7 @@ class Candidate:
         self._store = world.store
         self._term: int | None = None
         self._kept_ms = 0
+        self._watching_ms = 0
 
     @property
     def term(self) -> int | None:
@@ -36,6 +37,7 @@ class Candidate:
     def start(self) -> None:
         """Begin: first try soon, each node at its own moment."""
         self._term = None
+        self._watching_ms = self._world.clock.now_ms
         place = self._world.nodes.index(self._node)
         self._node.later(self._world.clock.now_ms + 10 + 20 * place, self._turn)
 
@@ -54,7 +56,8 @@ class Candidate:
         end_ms = self._kept_ms + self._store.spec.lease_ms - BEFORE_END_MS
         if self._term is not None and now_ms >= end_ms:
             self.lose("its lease may have ended")
-        elif self._term is not None:
+        elif self._term is not None and self._watching_ms < end_ms:
+            self._watching_ms = end_ms
             self._node.later(end_ms, lambda: self._give_up_in_time(self._world.clock.now_ms))
 
     def _hear(self, asked_ms: int) -> None:

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 KEEP_ALIVE_MS = 1_000
 HASTEN_FOR_MS, HASTEN_AGAIN_MS = 5_000, 2_000
+CALM_METERS = 4
 
 
 class Node:
@@ -83,6 +84,7 @@ class Node:
         self._hastened_ms = 0
         self._metered: dict[TargetId, tuple[float, float, float]] = {}
         self._sampled_ms = 0
+        self._meter_turn = 0
 
     def _new_observer(self) -> RestingObserver:
         return RestingObserver(self.setup.topology, self.setup.policy.judge, self.spec.id, self.spec.site, anchors=self._anchors)
@@ -283,7 +285,8 @@ class Node:
         if self._is_changed or now_ms - self._published_ms >= KEEP_ALIVE_MS:
             self._is_changed = False
             self._published_ms = now_ms
-            self._publish(self.observer.report(self.now_ms))
+            rests = self.prober.is_resting
+            self._publish(self.observer.report_at_rest(self.now_ms) if rests else self.observer.report(self.now_ms))
         self._keep_hot(now_ms)
         next_ms = self._published_ms + KEEP_ALIVE_MS
         if not self.prober.is_resting and (timer_ms := self.observer.next_timer_ms()) is not None:
@@ -339,7 +342,17 @@ class Node:
     # -- seen traffic ---------------------------------------------------------------------------------------------
 
     def _plan_meter(self) -> None:
-        self.later(self._world.clock.now_ms + self._world.spec.meter_every_ms, self._meter)
+        """Twice a second while anything stirs, every two seconds in calm (its counts are rates either way)."""
+        every_ms = self._world.spec.meter_every_ms
+        self._meter_turn += 1
+        turn = self._meter_turn
+        wait_ms = every_ms if self._world.is_stirred else CALM_METERS * every_ms
+        self.later(self._world.clock.now_ms + wait_ms, lambda: self._meter() if turn == self._meter_turn else None)
+
+    def stirs(self) -> None:
+        """The world stirs after a calm: look at traffic again soon."""
+        if not self.is_dead and not self._is_paused:
+            self._plan_meter()
 
     def _meter(self) -> None:
         """Ask every site's front what it served; a site that cannot be asked says nothing (unknown, not zero)."""

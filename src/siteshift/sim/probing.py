@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from siteshift.sim.world import World
 
 AT_ONCE_MS = 15
-"""A pass that takes no longer is told when it starts: nothing can come between."""
+"""A pass (or a closed standby's refusal) that takes no longer is told when it starts: nothing can come between."""
+CALM_AT_ONCE_MS = 100
+"""The same while nothing is hastened: then a pass is no news whenever it is told."""
 LEAST_STOPWATCH_MS = 200
 REST_MS = 10_000
 """Rest is taken in portions no longer than the detector's learning period."""
@@ -181,7 +183,9 @@ class Prober:
         timeout_ms = self._judge.timeout_ms
         after_ms, outcome, fault = found.after_ms, found.outcome, found.fault
         check.spoken_ms = -(1 << 60)
-        if after_ms is not None and after_ms <= AT_ONCE_MS and outcome is Outcome.PASS:
+        is_closed = check.server is not None and not check.server.is_open
+        at_once_ms = AT_ONCE_MS if self._hot else CALM_AT_ONCE_MS
+        if after_ms is not None and after_ms <= at_once_ms and (outcome is Outcome.PASS or is_closed):
             self._node.sense_result(check, outcome, fault, after_ms, now_ms + after_ms, now_ms)
             return
         if after_ms is None or after_ms >= timeout_ms:

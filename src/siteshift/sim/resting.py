@@ -6,12 +6,19 @@ the observer awake, and resting credits them no passes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from siteshift.core.judge.stream import Stream
 from siteshift.core.judge.vantage import Observer
+from siteshift.core.model.codes import Standing
+from siteshift.core.model.evidence import TargetView, VantageReport
+from siteshift.core.model.units import TargetId
 
 
 class RestingObserver(Observer):
     """The core's observer with a rest that knows closed standbys. Judges exactly as its base does."""
+
+    _views_told: Mapping[TargetId, TargetView] = {}
 
     def _closed(self) -> list[Stream]:
         """Standbys found down, and still failing. Only standbys stand in no pooled stream."""
@@ -36,3 +43,35 @@ class RestingObserver(Observer):
         for stream, quiet, last_pass_ms in closed:
             stream.quiet, stream.last_pass_ms = quiet, last_pass_ms
             self._uneasy[stream.target] = stream
+
+    def _view(self, target: TargetId, at_ms: int) -> TargetView:
+        """As its base; but while a target stays up, a later pass alone is no news (it costs the core a whole reconciliation)."""
+        view, before = super()._view(target, at_ms), self._views.get(target)
+        if before is None or view.standing is not Standing.UP or before.standing is not Standing.UP:
+            return view
+        is_same = (
+            view.score_pm == before.score_pm
+            and view.since_ms == before.since_ms
+            and view.hardness is before.hardness
+            and view.reason == before.reason
+        )
+        return before if is_same else view
+
+    def report_at_rest(self, at_ms: int) -> VantageReport:
+        """The last report again, with its instant and the self-check of now: at rest no view changes."""
+        if self._dirty or not self._views:
+            return self.report(at_ms)
+        self._sequence += 1
+        return VantageReport(
+            vantage=self._vantage,
+            site=self._site,
+            at_ms=at_ms,
+            sequence=self._sequence,
+            self_check=self._own.check(at_ms),
+            views=self._views_told,
+        )
+
+    def report(self, at_ms: int) -> VantageReport:
+        found = super().report(at_ms)
+        self._views_told = found.views
+        return found

@@ -46,33 +46,13 @@ class LoadSpec:
     start_ms: int = 0
 
 
+# fmt: off
 DAILY_CURVE_PM = (
-    450,
-    350,
-    300,
-    280,
-    280,
-    320,
-    450,
-    650,
-    850,
-    920,
-    940,
-    960,
-    980,
-    950,
-    930,
-    920,
-    930,
-    950,
-    970,
-    1_000,
-    980,
-    900,
-    750,
-    580,
+    450, 350, 300, 280, 280, 320, 450, 650, 850, 920, 940, 960,
+    980, 950, 930, 920, 930, 950, 970, 1_000, 980, 900, 750, 580,
 )
-"""A day by the hour, midnight first: a messenger's weekday. Fits the reports of the facts file (peak at commuting and evening)."""
+# fmt: on
+"""A day by the hour, midnight first: a messenger's weekday, by the peaks the facts file tells of (commuting and evening)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

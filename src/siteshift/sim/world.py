@@ -94,16 +94,24 @@ class World:
             node.prober.wake()
 
     def _stir(self) -> None:
+        was_stirred = self.is_stirred
         self._stir_until_ms = self.clock.now_ms + STIR_MS
         self._next_tick()
+        if not was_stirred:
+            for node in self.nodes:
+                node.stirs()
+
+    @property
+    def is_stirred(self) -> bool:
+        """Whether something changed not long ago, or queues and retries are under way."""
+        return self.clock.now_ms < self._stir_until_ms or self.flow.is_stirred
 
     def _next_tick(self) -> None:
         """Plan the next tick anew: ticks are on the grid of their length."""
         self._ticking += 1
         turn = self._ticking
         now_ms = self.clock.now_ms
-        is_close = now_ms < self._stir_until_ms or self.flow.is_stirred
-        length_ms = TICK_MS if is_close else CALM_TICK_MS
+        length_ms = TICK_MS if self.is_stirred else CALM_TICK_MS
         self.clock.at((now_ms // length_ms + 1) * length_ms, lambda: self._tick(turn))
 
     def _tick(self, turn: int) -> None:
@@ -114,6 +122,7 @@ class World:
         if was_plain and not self.flow.is_plain:
             for node in self.nodes:
                 node.prober.wake()
+                node.stirs()
         self._next_tick()
 
     @property
