@@ -105,12 +105,16 @@ def _steer(
         allocation = now.of(service)
         if allocation is not None:
             wishes.append(wish_for(draft, situation, allocation, modes[service]))
+    if not _may_write(draft):
+        return
     entries = tuple(wish.steering for wish in wishes)
     steering = draft.state.steering
     found = highest_found(draft.state)
-    is_overtaken = found > steering.generation and _may_write(draft)
+    is_overtaken = found > steering.generation
     if entries == steering.services and not is_overtaken:
         return
+    if not steering.services and not _may_write(draft):
+        return  # the very first steering is a decision like any other (law 12): it waits for the term and the store
     generation = max(steering.generation, found) + 1
     new = replace(
         steering,
