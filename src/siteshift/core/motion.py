@@ -233,6 +233,7 @@ def context_of(draft: Draft, situation: Situation, mode: Mode, after: ServiceSte
         blind=situation.is_blind,
         global_fault=situation.is_global_fault,
         standby_phase={member: track.phase for member, track in state.standbys.items()},
+        nodes_agreeing=0,
         data_role=situation.data_role,
     )
 
