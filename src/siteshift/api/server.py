@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from siteshift.api import openapi
 from siteshift.api.acts import NEEDED, Acts
@@ -124,7 +126,9 @@ class ApiServer:
 
     async def start(self) -> None:
         """Listen. Raises `Permanent` when an address or a certificate cannot be had."""
-        self._runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=STOP_DEADLINE_S)
+        self._runner = web.AppRunner(
+            self.application(), access_log=None, shutdown_timeout=STOP_DEADLINE_S, logger=_http_log()
+        )
         await self._runner.setup()
         try:
             path = await asyncio.to_thread(_free_path, Path(self._setup.unix_path))
@@ -146,6 +150,20 @@ class ApiServer:
         await runner.cleanup()
         if self._listens:
             await asyncio.to_thread(Path(self._setup.unix_path).unlink, missing_ok=True)
+
+
+class _OwnFaults(logging.Filter):
+    """Lets through what is our fault. What is not HTTP is answered 400, and fills nobody's log with stack traces."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+def _http_log() -> logging.Logger:
+    logger = logging.getLogger("siteshift.api.http")
+    if not logger.filters:
+        logger.addFilter(_OwnFaults())
+    return logger
 
 
 def _free_path(path: Path) -> Path:
