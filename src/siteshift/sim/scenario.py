@@ -19,6 +19,7 @@ from siteshift.sim.scenario_document import (
     ScenarioProblem,
     ScenarioProblemCode,
     Value,
+    parse_scenario_document,
     read_scenario_document,
 )
 from siteshift.sim.scenario_events import read_events
@@ -74,6 +75,15 @@ def load_scenario(path: Path, over: PolicyPart | None = None) -> Scenario:
     document = read_scenario_document(path)
     document.refuse()
     scenario = _read(document, over or PolicyPart())
+    document.refuse()
+    return scenario
+
+
+def scenario_of(text: str, file: str) -> Scenario:
+    """Read a scenario at hand; ``file`` is the name it has or would have. Raises `ScenarioError` with every problem."""
+    document = parse_scenario_document(text.encode(), ScenarioDocument(file=file))
+    document.refuse()
+    scenario = _read(document, PolicyPart())
     document.refuse()
     return scenario
 

@@ -33,6 +33,8 @@ class WorldPart:
 
     ``services`` have tiers 1, 2, … in order; each asks for ``demand_rps`` at its peak. ``writable`` names those with data
     roles, ``sorry_page`` those that have an answer for what is shed, ``depends_on`` what a service needs at its own site.
+    ``capacity_pm`` scales every capacity of the standard world; ``standbys`` members share a site's standby capacity.
+    Nobody measures the traffic of ``unmetered`` services.
     With the daily ``curve`` the scenario's zero is ``starts_at_h`` o'clock.
     """
 
@@ -43,6 +45,9 @@ class WorldPart:
     demand_rps: int = 300
     nodes: int = 3
     members: int = 4
+    standbys: int = 2
+    capacity_pm: int = 1_000
+    unmetered: tuple[str, ...] = ()
     entry: Entry = Entry.DNS_AND_BALANCER
     cold_start_ms: int = 15_000
     curve: Curve = Curve.CONSTANT
@@ -61,7 +66,14 @@ SECTIONS: dict[str, Mapping[str, FieldKey]] = {
     "store": STORE_KEYS,
 }
 NOTHING = Names(known={})
-_LIMITS = {"nodes": (1, 3), "members": (1, 50), "demand_rps": (1, 100_000), "starts_at_h": (0, 23)}
+_LIMITS = {
+    "nodes": (1, 3),
+    "members": (1, 50),
+    "standbys": (0, 10),
+    "capacity_pm": (100, 10_000),
+    "demand_rps": (1, 100_000),
+    "starts_at_h": (0, 23),
+}
 
 
 def read_world(document: ScenarioDocument, value: Value, spot: Spot) -> WorldSpec:
@@ -89,6 +101,8 @@ def _built(part: WorldPart, parts: Mapping[str, Mapping[str, Any]]) -> WorldSpec
         demand_rps=part.demand_rps,
         nodes=part.nodes,
         members=part.members,
+        standbys=part.standbys,
+        capacity_pct=part.capacity_pm // 10,
         entry=part.entry,
         cold_start_ms=part.cold_start_ms,
         curve_pm=curve,
@@ -99,6 +113,7 @@ def _built(part: WorldPart, parts: Mapping[str, Mapping[str, Any]]) -> WorldSpec
     return replace(
         world,
         topology=replace(world.topology, services=made),
+        unmetered=tuple(ServiceId(name) for name in part.unmetered),
         loads=dict.fromkeys(services, load),
         clients={service: ClientSpec(**parts["users"]) for service in services},
         server=replace(world.server, **parts["servers"]),
@@ -120,7 +135,7 @@ def _adorned(service: Service, part: WorldPart) -> Service:
 def _check_services(document: ScenarioDocument, given: dict[str, Any], spot: Spot) -> None:
     """Names of services that the world does not have."""
     services = given.get("services", WorldPart().services)
-    for key in ("writable", "sorry_page", "depends_on"):
+    for key in ("writable", "sorry_page", "unmetered", "depends_on"):
         said = given.get(key, ())
         needed = [name for names in said.values() for name in names] if isinstance(said, dict) else []
         for name in [*said, *needed]:

@@ -166,6 +166,8 @@ class WorldSpec:
     far_ms: int = 3
     anchors: int = 2
     meter_every_ms: int = 500
+    unmetered: tuple[ServiceId, ...] = ()
+    """Services whose traffic nobody measures: their configured demand has to do."""
 
     def load_of(self, service: ServiceId) -> LoadSpec:
         """The service's load; by default its configured demand, all the time."""

@@ -26,15 +26,23 @@ def standard_world(
     demand_rps: int = 300,
     nodes: int = 3,
     members: int = ACTIVE_MEMBERS,
+    standbys: int = STANDBY_MEMBERS,
+    capacity_pct: int = 100,
     entry: Entry = Entry.DNS,
     cold_start_ms: int = 15_000,
     curve_pm: tuple[int, ...] = (1_000,),
 ) -> WorldSpec:
-    """The standard world. Services get tiers 1, 2, … in order; ``nodes`` 1 to 3 stand at pangyo, gasan, anyang (1: anyang)."""
+    """The standard world. Services get tiers 1, 2, … in order; ``nodes`` 1 to 3 stand at pangyo, gasan, anyang (1: anyang).
+
+    ``standbys`` members share the standby capacity of a site (0: there is none); every capacity is ``capacity_pct`` of the
+    usual one.
+    """
     places = SITES[:nodes] if nodes > 1 else (ANYANG,)
     names = tuple(f"c{SITES.index(site) + 1}" for site in places)
     vantages = tuple((VantageId(name), site) for name, site in zip(names, places, strict=True))
-    made = tuple(_service(ServiceId(name), tier, demand_rps, members) for tier, name in enumerate(services, start=1))
+    base_rps = demand_rps * capacity_pct // 100
+    pools = {name: _pools(ServiceId(name), base_rps, members, standbys) for name in services}
+    made = tuple(_service(ServiceId(name), tier, demand_rps, pools[name]) for tier, name in enumerate(services, start=1))
     topology = Topology(sites=tuple(Site(id=site) for site in SITES), services=made, vantages=vantages)
     return WorldSpec(
         topology=topology,
@@ -64,7 +72,14 @@ def setup_of(spec: WorldSpec, policy: Policy, node: VantageId) -> Setup:
         )
         for plane in spec.planes
     )
-    return Setup(topology=spec.topology, policy=policy, node=node, planes=planes, metered=frozenset(services), digest="simulated")
+    return Setup(
+        topology=spec.topology,
+        policy=policy,
+        node=node,
+        planes=planes,
+        metered=frozenset(s for s in services if s not in spec.unmetered),
+        digest="simulated",
+    )
 
 
 def _planes(entry: Entry) -> tuple[PlaneSpec, ...]:
@@ -82,40 +97,33 @@ def _planes(entry: Entry) -> tuple[PlaneSpec, ...]:
             return (dns, *balancers)
 
 
-def _service(service: ServiceId, tier: int, demand_rps: int, members: int) -> Service:
-    pools = tuple(_pool(service, number, demand_rps, members) for number in range(len(_SHAPES)))
+def _service(service: ServiceId, tier: int, demand_rps: int, pools: tuple[Pool, ...]) -> Service:
     return Service(id=service, names=(f"{service}.example.test",), tier=tier, demand_rps=demand_rps, pools=pools)
 
 
-def _pool(service: ServiceId, number: int, demand_rps: int, members: int) -> Pool:
+def _pools(service: ServiceId, base_rps: int, members: int, standbys: int) -> tuple[Pool, ...]:
+    return tuple(_pool(service, number, base_rps, members, standbys) for number in range(len(_SHAPES)))
+
+
+def _pool(service: ServiceId, number: int, base_rps: int, members: int, standbys: int) -> Pool:
+    """One pool. ``base_rps``: what its capacities are per cent of."""
     site, nominal_bp, active_pct, standby_pct = _SHAPES[number]
     made = [
-        _member(
-            service,
-            site,
-            f"{site[0]}{n}",
-            f"127.{number + 1}.0.{10 + n}",
-            demand_rps * active_pct // (100 * members),
-            MemberRole.ACTIVE,
-        )
+        _member(service, site, f"{site[0]}{n}", f"127.{number + 1}.0.{10 + n}", base_rps * active_pct // (100 * members))
         for n in range(1, members + 1)
     ]
-    if standby_pct:
+    if standby_pct and standbys:
+        each_rps = base_rps * standby_pct // (100 * standbys)
         made += [
-            _member(
-                service,
-                site,
-                f"{site[0]}s{n}",
-                f"127.{number + 1}.0.{100 + n}",
-                demand_rps * standby_pct // (100 * STANDBY_MEMBERS),
-                MemberRole.STANDBY,
-            )
-            for n in range(1, STANDBY_MEMBERS + 1)
+            _member(service, site, f"{site[0]}s{n}", f"127.{number + 1}.0.{100 + n}", each_rps, MemberRole.STANDBY)
+            for n in range(1, standbys + 1)
         ]
     return Pool(service=service, site=site, nominal_bp=nominal_bp, answers=(f"127.{number + 1}.0.1",), members=tuple(made))
 
 
-def _member(service: ServiceId, site: SiteId, name: str, address: str, capacity_rps: int, role: MemberRole) -> Member:
+def _member(
+    service: ServiceId, site: SiteId, name: str, address: str, capacity_rps: int, role: MemberRole = MemberRole.ACTIVE
+) -> Member:
     return Member(
         id=MemberId(f"{service}/{site}/{name}"),
         service=service,
