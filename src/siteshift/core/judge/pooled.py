@@ -121,7 +121,7 @@ class Pooled:
                 break
             if bank.sums[test] <= 0.0:
                 continue
-            if bank.alarm >= 0 and test == CRASH and any(one.streak <= 0 for one in self.included):
+            if bank.alarm >= 0 and test == CRASH and any(one.streak <= SOLID_FAILS for one in self.included):
                 continue  # what the level means was set for health; among errors a crash is when nobody answers
             if test == CRASH and self._silence_complete(at_ms):
                 return CRASH
