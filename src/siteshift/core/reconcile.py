@@ -113,8 +113,6 @@ def _steer(
     is_overtaken = found > steering.generation
     if entries == steering.services and not is_overtaken:
         return
-    if not steering.services and not _may_write(draft):
-        return  # the very first steering is a decision like any other (law 12): it waits for the term and the store
     generation = max(steering.generation, found) + 1
     new = replace(
         steering,
