@@ -153,10 +153,10 @@ class ApiServer:
 
 
 class _OwnFaults(logging.Filter):
-    """Lets through what is our fault. What is not HTTP is answered 400, and fills nobody's log with stack traces."""
+    """Lets through what is our fault. What is not HTTP, or hangs up half-way, fills nobody's log with stack traces."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError | ConnectionError))
 
 
 def _http_log() -> logging.Logger:
