@@ -23,6 +23,8 @@ from siteshift.runtime.node import Node
 NEEDED = {"approve": Rank.APPROVER}
 """Acts that ask for more than an operator."""
 
+KEY_LENGTH = 200
+
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
@@ -48,7 +50,15 @@ class Acts:
         identity: Identity = request["identity"]
         key = request.headers.get("Idempotency-Key", "")
         raw = await request.clone(client_max_size=self.node.equipment.limits.api_body_bytes).read()
-        fingerprint = fingerprint_of(request.path, raw)
+        if len(key) > KEY_LENGTH:
+            return problem(400, "BAD_REQUEST", "the idempotency key is too long", f"use at most {KEY_LENGTH} characters")
+        if not key:
+            return await self._once(identity, key, request.path, raw, body_type)
+        async with self.keys.turn(identity.person, key):
+            return await self._once(identity, key, request.path, raw, body_type)
+
+    async def _once(self, identity: Identity, key: str, path: str, raw: bytes, body_type: type[Body]) -> web.Response:
+        fingerprint = fingerprint_of(path, raw)
         now_ms = self.node.clock.now_ms()
         kept = self.keys.find(identity.person, key, now_ms) if key else None
         if kept is not None:
@@ -58,7 +68,7 @@ class Acts:
         try:
             body = body_type.model_validate_json(raw or b"{}")
         except ValidationError as error:
-            return _invalid(error)
+            return _invalid(error, body_type)
         if not key and not body.dry_run:
             detail = "send an Idempotency-Key header (a UUID): a repeated request is then carried out once"
             return problem(400, "KEY_MISSING", "idempotency key missing", detail)
@@ -108,10 +118,26 @@ def _with_colleagues(asking: Asking, people: tuple[str, ...]) -> Asking:
     return replace(asking, approved_by=people)
 
 
-def _invalid(error: ValidationError) -> web.Response:
+def _invalid(error: ValidationError, body_type: type[Body]) -> web.Response:
     errors = [
-        {"field": ".".join(str(part) for part in entry["loc"]) or "(body)", "message": entry["msg"]}
-        for entry in error.errors(include_url=False)
+        {
+            "field": ".".join(str(part) for part in entry["loc"]) or "(body)",
+            "message": entry["msg"],
+            "remedy": _remedy(entry["type"], body_type),
+        }
+        for entry in error.errors(include_url=False, include_input=False)
     ]
     text = "; ".join(f"{entry['field']}: {entry['message']}" for entry in errors)
     return problem(400, "BAD_REQUEST", "the body does not fit", text, errors=errors)
+
+
+def _remedy(kind: str, body_type: type[Body]) -> str:
+    match kind:
+        case "missing":
+            return "add it"
+        case "extra_forbidden":
+            return f"remove it; known are {', '.join(body_type.model_fields)}"
+        case "json_invalid":
+            return "send a JSON object"
+        case _:
+            return f"see #/components/schemas/{body_type.__name__} of /v1/openapi.json"

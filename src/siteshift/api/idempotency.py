@@ -6,9 +6,11 @@ idempotent or refused as already done.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 from aiohttp import web
 
@@ -37,6 +39,11 @@ class Keys:
     """Answers by person and key."""
 
     _kept: OrderedDict[tuple[str, str], Kept] = field(default_factory=OrderedDict)
+    _turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = field(default_factory=WeakValueDictionary)
+
+    def turn(self, person: str, key: str) -> asyncio.Lock:
+        """Held while a request is carried out: the same one sent again meanwhile waits and gets the same answer."""
+        return self._turns.setdefault((person, key), asyncio.Lock())
 
     def find(self, person: str, key: str, now_ms: int) -> Kept | None:
         kept = self._kept.get((person, key))

@@ -79,7 +79,7 @@ class Doorkeeper:
             return None
         found: Identity | None = None
         for token in self._tokens:
-            if hmac.compare_digest(token.secret.encode(), given.strip().encode()):
+            if hmac.compare_digest(token.secret.encode(), given.strip().encode("utf-8", "surrogateescape")):
                 found = Identity(person=token.owner, rank=token.rank, via="token")
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +17,16 @@ from siteshift.core.invariants import lonely_parts
 from siteshift.core.model.units import SiteId
 from siteshift.errors import JournalBroken
 from siteshift.ports import Journal, JournalEntry
+from siteshift.runtime.broadcast import Subscriber
 from siteshift.runtime.node import Node
 
 JOURNAL_PAGE = 1_000
+MOST = 2**53 - 1
+"""The largest whole number every JSON reader keeps; as milliseconds it is the year 287396."""
+KEEP_ALIVE_S = 15.0
+"""How often an idle event stream shows that it lives: a listener whose machine is gone is noticed by that."""
+LOOK_S = 1.0
+"""How soon the place of a listener that hung up is free."""
 WHY_WINDOW_MS = 366 * 24 * 3_600_000
 
 
@@ -106,7 +114,7 @@ class Looks:
         """Entries in order, at most a thousand a page; ``after`` goes on. ``kind`` chooses, ``without`` leaves out."""
         since_ms, until_ms = _number(request, "since_ms") or 0, _number(request, "until_ms")
         after = _number(request, "after") or 0
-        limit = min(_number(request, "limit") or JOURNAL_PAGE, JOURNAL_PAGE)
+        limit = _number(request, "limit", least=1, most=JOURNAL_PAGE) or JOURNAL_PAGE
         kinds, without = set(request.query.getall("kind", [])), set(request.query.getall("without", []))
         rows: list[dict[str, Any]] = []
         async for entry in self.journal.read(since_ms=since_ms, until_ms=until_ms):
@@ -135,13 +143,27 @@ class Looks:
         try:
             await response.prepare(request)
             await response.write(b"retry: 2000\n\n")
-            async for message in messages:
-                await response.write(_sse(message))
+            quiet_s = 0.0
+            while request.transport is not None:
+                message = await _next(messages)
+                quiet_s = 0.0 if message else quiet_s + LOOK_S
+                if message or quiet_s >= KEEP_ALIVE_S:
+                    await response.write(message or b": still here\n\n")
+                    quiet_s = 0.0
         except ConnectionError:
             pass
         finally:
             await messages.aclose()
         return response
+
+
+async def _next(messages: Subscriber) -> bytes:
+    """The next message; nothing when none came within `LOOK_S`."""
+    try:
+        async with asyncio.timeout(LOOK_S):
+            return _sse(await anext(messages))
+    except TimeoutError:
+        return b""
 
 
 def _sse(message: dict[str, Any]) -> bytes:
@@ -162,14 +184,18 @@ def entry_document(entry: JournalEntry) -> dict[str, Any]:
 
 
 class BadNumber(web.HTTPBadRequest):
-    """A query parameter that is no number."""
+    """A query parameter that is not a number that can be."""
+
+    def __init__(self, name: str, text: str, least: int, most: int) -> None:
+        self.name = name
+        self.remedy = f"give a whole number from {least} to {most}"
+        super().__init__(text=f"{name}: {text[:40]!r} is no such number; {self.remedy}")
 
 
-def _number(request: web.Request, name: str) -> int | None:
+def _number(request: web.Request, name: str, *, least: int = 0, most: int = MOST) -> int | None:
     text = request.query.get(name)
     if text is None:
         return None
-    try:
-        return int(text)
-    except ValueError as error:
-        raise BadNumber(text=f"{name} must be a whole number, not {text!r}") from error
+    if not (text.isascii() and text.isdigit() and len(text) <= 16 and least <= int(text) <= most):
+        raise BadNumber(name, text, least, most)
+    return int(text)

@@ -12,6 +12,23 @@ _PROBLEM = {
 }
 
 
+_NUMBER = {"type": "integer", "minimum": 0}
+_WORDS = {"type": "array", "items": {"type": "string"}}
+_QUERIES: dict[str, dict[str, Any]] = {
+    "/v1/why/{site}": {"at_ms": _NUMBER},
+    "/v1/journal": {
+        "since_ms": _NUMBER,
+        "until_ms": _NUMBER,
+        "after": _NUMBER,
+        "limit": {"type": "integer", "minimum": 1, "maximum": 1_000},
+        "kind": _WORDS,
+        "without": _WORDS,
+    },
+}
+OPEN = frozenset({"/healthz", "/readyz"})
+"""Answered to anybody: load balancers and systemd ask these."""
+
+
 def document(version: str, looks: dict[str, str]) -> dict[str, Any]:
     """The whole document. ``looks`` is path → summary of everything that only looks."""
     schemas: dict[str, Any] = {"Problem": _problem_schema(), "Answer": _answer_schema()}
@@ -46,18 +63,14 @@ def _schema_of(body: type[Body]) -> dict[str, Any]:
 def _look(path: str, summary: str) -> dict[str, Any]:
     names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
     parameters = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
-    optional = {"/v1/why/{site}": ("at_ms",), "/v1/journal": ("since_ms", "until_ms", "after", "limit")}
     parameters += [
-        {"name": name, "in": "query", "required": False, "schema": {"type": "integer"}}
-        for name in optional.get(path, ())
-    ]
-    repeated = {"/v1/journal": ("kind", "without")}
-    parameters += [
-        {"name": name, "in": "query", "required": False, "schema": {"type": "array", "items": {"type": "string"}}}
-        for name in repeated.get(path, ())
+        {"name": name, "in": "query", "required": False, "schema": schema}
+        for name, schema in _QUERIES.get(path, {}).items()
     ]
     media = {"/v1/events": "text/event-stream", "/metrics": "text/plain"}.get(path, "application/json")
+    opened: dict[str, Any] = {"security": []} if path in OPEN else {}
     return {
+        **opened,
         "summary": summary,
         "operationId": "get_" + path.strip("/").replace("/", "_").replace("{", "").replace("}", "").replace(".", "_"),
         "parameters": parameters,

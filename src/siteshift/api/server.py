@@ -51,6 +51,12 @@ class ApiServer:
         tls = self._setup.tls
         return self._setup.unix_path + (f", https://{tls.listen[0]}:{tls.listen[1]}" if tls else "")
 
+    @property
+    def tls_port(self) -> int:
+        """The port really bound; 0 without a TLS listener."""
+        bound = self._runner.addresses if self._runner is not None else []
+        return next((int(address[1]) for address in bound if isinstance(address, tuple)), 0)
+
     def application(self) -> web.Application:
         """The aiohttp application."""
         application = web.Application(middlewares=[self._guard], client_max_size=DEFAULT_LIMITS.api_body_bytes)
