@@ -1,0 +1,93 @@
+"""Traffic nobody can measure is unknown: not zero, not what it was, and no reason to wait for ever."""
+
+from __future__ import annotations
+
+from core.playbook import DOWN, WEB, A, G, P, Playbook
+from siteshift.core.draft import Draft
+from siteshift.core.events import SeenTraffic, TrafficMeasured
+from siteshift.core.explain import service_document
+from siteshift.core.model.codes import SiteLife
+from siteshift.core.model.units import SiteId
+from siteshift.core.requests import DrainRequest
+from siteshift.core.traffic import absorb_traffic, seen_bp
+
+
+def measured(book: Playbook, rates_rps: dict[SiteId, int]) -> None:
+    """One measurement of half a second; a site that is not named is unknown."""
+    seen = tuple(
+        SeenTraffic(service=WEB, site=site, window_ms=500, requests=rps // 2, errors=0) for site, rps in rates_rps.items()
+    )
+    book.feed(TrafficMeasured(at_ms=book.now_ms, seen=seen))
+
+
+def run_with(book: Playbook, rates_rps: dict[SiteId, int], for_ms: int) -> None:
+    for _ in range(for_ms // 500):
+        book.run(500)
+        measured(book, rates_rps)
+
+
+def book_at_rest() -> Playbook:
+    book = Playbook(is_metered=False, demand_rps=100)
+    book.run(3_000)
+    run_with(book, {P: 50, G: 30, A: 20}, 10_000)
+    return book
+
+
+def test_a_site_that_is_not_measured_any_more_is_unknown_and_not_zero() -> None:
+    book = book_at_rest()
+    run_with(book, {G: 60, A: 40}, 8_000)
+    service = book.setup.topology.services[0]
+    assert seen_bp(book.state, service, book.now_ms) == {G: 6_000, A: 4_000}
+    sites = service_document(book.state, book.setup, service, book.now_ms)["sites"]
+    assert (sites[P]["seen_bp"], sites[G]["seen_bp"]) == (None, 6_000)
+
+
+def demand_after(book: Playbook, rates_rps: dict[SiteId, int], for_ms: int) -> int:
+    """The demand that is believed after such measurements alone (no faults, no moves)."""
+    for _ in range(for_ms // 500):
+        book.now_ms += 500
+        draft = Draft(state=book.state, setup=book.setup, now_ms=book.now_ms)
+        seen = tuple(
+            SeenTraffic(service=WEB, site=site, window_ms=500, requests=rps // 2, errors=0)
+            for site, rps in rates_rps.items()
+        )
+        absorb_traffic(draft, TrafficMeasured(at_ms=book.now_ms, seen=seen))
+        book.state = draft.state
+    return book.state.demand[WEB].peak_rps
+
+
+def test_the_users_of_a_dead_site_are_not_counted_twice() -> None:
+    """They come in elsewhere; what the dead site had when it was last measured is no demand."""
+    book = book_at_rest()
+    assert demand_after(book, {P: 50, G: 30, A: 20}, 1_000) == 100
+    assert demand_after(book, {G: 60, A: 40}, 20_000) in range(98, 104)
+
+
+def test_demand_does_not_fall_because_a_page_is_gone() -> None:
+    book = book_at_rest()
+    assert demand_after(book, {G: 30, A: 20}, 400_000) == 100
+    assert demand_after(book, {P: 50, G: 30, A: 20}, 1_000) == 100
+
+
+def test_it_may_rise_meanwhile() -> None:
+    book = book_at_rest()
+    assert demand_after(book, {G: 100, A: 80}, 60_000) >= 174
+
+
+def test_a_dead_site_that_took_its_page_with_it_is_drained_by_ttl_and_read_back() -> None:
+    book = book_at_rest()
+    book.believe(P, DOWN)
+    run_with(book, {G: 60, A: 40}, 60_000)
+    assert book.life(P) is SiteLife.DRAINED
+    assert book.violations == []
+
+
+def test_a_living_site_is_not_drained_while_traffic_is_seen_there() -> None:
+    book = book_at_rest()
+    book.ask(DrainRequest(site=P))
+    run_with(book, {P: 10, G: 54, A: 36}, 200_000)
+    assert book.shares()[P] == 0
+    assert book.life(P) is SiteLife.DRAINING
+    run_with(book, {P: 0, G: 240, A: 160}, 5_000)
+    assert book.life(P) is SiteLife.DRAINED
+    assert book.violations == []
