@@ -59,7 +59,8 @@ def part_of(scenario: Scenario, record: Record, outcome: Outcome) -> Part:
         source = f'<a href="{html.escape(scenario.link)}">{source}</a>'
     body = [
         f"<h2>{html.escape(scenario.title)}</h2>",
-        f'<p class="lead"><a class="back" href="#top">to the top</a><b>{html.escape(scenario.id)}</b> · {source} · seed {outcome.seed}</p>',
+        '<p class="lead"><a class="back" href="#top">to the top</a>'
+        f"<b>{html.escape(scenario.id)}</b> · {source} · seed {outcome.seed}</p>",
         f'<section class="story"><div><h3>What happened</h3><p>{html.escape(scenario.happened)}</p></div>'
         f"<div><h3>What it teaches</h3><p>{html.escape(scenario.lesson)}</p></div></section>",
         verdict(outcome),

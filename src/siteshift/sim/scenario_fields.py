@@ -155,9 +155,14 @@ def _named(value: Value, what: str, names: Names) -> str:
     return value
 
 
+def words_of(kind: type[Enum]) -> dict[str, Enum]:
+    """The words a file may use for the entries of an enum."""
+    return {str(entry.value) if isinstance(entry, str) else entry.name.lower(): entry for entry in kind}
+
+
 def _plain(value: Value, kind: Any, factor: int) -> Any:
     if isinstance(kind, type) and issubclass(kind, Enum):
-        words = {str(entry.value) if isinstance(entry, str) else entry.name.lower(): entry for entry in kind}
+        words = words_of(kind)
         if value not in words:
             raise Unfit(Code.OUT_OF_RANGE, f"must be one of {', '.join(words)}")
         return words[str(value)]

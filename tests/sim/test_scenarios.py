@@ -1,0 +1,227 @@
+"""Scenario files: strict reading, criteria, verdicts, reports, and the same transcript for the same seed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from siteshift.cli.program import app
+from siteshift.config.model.policy import JUDGE_FIELDS, SERVICE_POLICY_FIELDS
+from siteshift.core.model.codes import DiagnosisCode
+from siteshift.sim.criteria import CRITERIA, Evidence
+from siteshift.sim.criteria_register import EVERYWHERE
+from siteshift.sim.record import Move, Record
+from siteshift.sim.replay import Outcome, evidence_of, replay
+from siteshift.sim.report import part_of, render
+from siteshift.sim.scenario import Scenario, load_scenario, load_scenarios
+from siteshift.sim.scenario_document import ScenarioError
+from siteshift.sim.scenario_policy import JUDGING_KEYS, SERVICE_KEYS
+from siteshift.sim.scenario_reference import criterion_table, fault_table
+
+ROOT = Path(__file__).parents[2]
+LIBRARY = ROOT / "simulations"
+OUTAGES = {
+    "pangyo-fire", "bad-file", "scope-leak", "open-incident", "login-path", "six-minute-lag", "martial-law", "nirs-battery",
+    "kt-exit", "gh-43s", "fb-blind", "stale-enactor", "descheduled", "pdx-whole-site", "bad-refuge", "cfg-bomb", "sink-site",
+    "resolver-tail", "tool-dies-midway", "clock-back",
+}  # fmt: skip
+
+SMALL = """\
+id: small
+title: A server pool stops
+source: Routine
+happened: Gasan's servers stop.
+lesson: Leave it.
+world: {nodes: 1, cold_start_s: 1.5}
+lasts_s: 40
+warm_up_s: 15
+events:
+  - {at_s: 5, fault: crash, site: gasan, name: stop}
+pass:
+  - detect_s: %d
+  - extra_probes_percent: 100
+later:
+  - {what: somebody is told by post, needs: stamps}
+"""
+
+
+def scenario_file(folder: Path, text: str, name: str = "small") -> Path:
+    path = folder / f"{name}.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Scenario, Outcome, Record]:
+    scenario = load_scenario(scenario_file(tmp_path_factory.mktemp("small"), SMALL % 3))
+    return scenario, *replay(scenario)
+
+
+def test_the_library_is_readable_and_has_every_outage() -> None:
+    found = load_scenarios(sorted(LIBRARY.glob("*.yaml")))
+    assert {entry.id for entry in found} >= OUTAGES
+    for entry in found:
+        assert entry.source and entry.happened and entry.lesson, entry.id
+        assert {criterion.NAME for criterion in EVERYWHERE} <= {criterion.NAME for criterion in entry.criteria}, entry.id
+
+
+def test_the_guide_says_what_the_code_takes() -> None:
+    guide = (LIBRARY / "README.md").read_text(encoding="utf-8")
+    assert fault_table() in guide
+    assert criterion_table() in guide
+
+
+def test_policy_keys_are_those_of_the_configuration() -> None:
+    assert {name: key.field for name, key in SERVICE_KEYS.items()} == SERVICE_POLICY_FIELDS
+    assert {name: key.field for name, key in JUDGING_KEYS.items()} == JUDGE_FIELDS
+
+
+BROKEN = """\
+id: other
+title: Wrong in many ways
+source: Routine
+happened: x
+lasts_s: 60
+speed: fast
+world: {nodes: 9, sorry_page: [shop]}
+policy:
+  max_utilisation_percent: lots
+  hold_down: 5
+events:
+  - {at_s: 0, fault: crash, site: busan}
+  - {at_s: 1, fault: meteor, site: gasan}
+  - {at_s: 99, fault: hang, site: gasan}
+  - {at_s: 2, fault: latency, site: gasan}
+  - {at_s: 3, heal: nothing}
+  - {at_s: 4, ask: drain, site: gasan, node: c9}
+  - {at_s: 5, fault: partition, sides: [[pangyo], [moon]]}
+pass:
+  - quickly: true
+  - t95_s: {at_most_s: 1, after: meteor}
+  - share: 5
+later:
+  - soon
+"""
+
+
+def test_every_problem_is_told_at_once_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(scenario_file(tmp_path, BROKEN, "broken"))
+    found = {(problem.line, problem.id) for problem in caught.value.problems}
+    assert found == {
+        (1, "SIM-101"), (1, "SIM-205"), (6, "SIM-102"), (7, "SIM-104"), (7, "SIM-203"), (9, "SIM-103"), (10, "SIM-102"),
+        (12, "SIM-203"), (13, "SIM-201"), (14, "SIM-301"), (15, "SIM-101"), (16, "SIM-302"), (17, "SIM-203"), (18, "SIM-203"),
+        (20, "SIM-202"), (21, "SIM-203"), (22, "SIM-101"), (24, "SIM-103"),
+    }  # fmt: skip
+    unknown = next(problem for problem in caught.value.problems if problem.id == "SIM-202")
+    assert "t95_s" in unknown.remedy and "quickly" in unknown.message
+    assert str(unknown).startswith(f"{tmp_path}/broken.yaml:20:")
+
+
+@pytest.mark.parametrize(
+    ("text", "id"),
+    [
+        ("a: [1", "SIM-002"),
+        ("- 1", "SIM-003"),
+        ("id: x\nid: y\n", "SIM-004"),
+        ("a: &b {c: 1}\nd: *b\n", "SIM-002"),
+        ("a: " + "[" * 40 + "]" * 40, "SIM-005"),
+    ],
+)
+def test_what_is_no_scenario_is_refused(tmp_path: Path, text: str, id: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(scenario_file(tmp_path, text))
+    assert caught.value.problems[0].id == id
+
+
+def test_two_files_may_not_share_an_id(tmp_path: Path) -> None:
+    (tmp_path / "twin").mkdir()
+    paths = [scenario_file(tmp_path, SMALL % 3), scenario_file(tmp_path / "twin", SMALL % 3)]
+    with pytest.raises(ScenarioError, match="SIM-204"):
+        load_scenarios(paths)
+
+
+def test_every_criterion_can_be_judged_on_any_record(small: tuple[Scenario, Outcome, Record]) -> None:
+    scenario, _, record = small
+    values = {"at_most_ms": 1, "at_most": 0, "at_most_pm": 0, "at_most_percent": 0.0, "within_ms": 1, "at_ms": 1}
+    values |= {"site": "gasan", "code": DiagnosisCode.SITE_DOWN, "after": "stop", "is_demanded": True}
+    for made in CRITERIA.values():
+        needed = {name: value for name, value in values.items() if name in made.__annotations__}
+        judged = made(**needed).judge(evidence_of(scenario, record))
+        assert judged.name == made.NAME and judged.demand and judged.found
+
+
+def test_a_wrong_move_and_a_broken_limit_are_missed(small: tuple[Scenario, Outcome, Record]) -> None:
+    scenario, _, record = small
+    move = Move(
+        at_ms=1_000, by="c3", service=record.moves[0].service, before_bp={}, after_bp={}, shed_bp=0, truth_pm={},
+        generation=9, wrong="gasan is healthy and was left",
+    )  # fmt: skip
+    evidence: Evidence = evidence_of(scenario, replace(record, moves=(*record.moves, move)))
+    missed = [entry.NAME for entry in EVERYWHERE if not entry.judge(evidence).is_met]
+    assert "wrong_moves" in missed
+
+
+def test_what_is_not_judged_yet_is_listed_and_never_counts_as_met(small: tuple[Scenario, Outcome, Record]) -> None:
+    scenario, outcome, record = small
+    page = render([part_of(scenario, record, outcome)])
+    assert "somebody is told by post" in page and "not yet judged: needs stamps" in page
+    assert len(outcome.judged) == len(scenario.criteria)
+
+
+def test_a_report_is_one_file_that_needs_nothing_else(small: tuple[Scenario, Outcome, Record]) -> None:
+    scenario, outcome, record = small
+    page = render([part_of(scenario, record, outcome)])
+    assert page.count("<svg") >= 4
+    assert not re.search(r"(src|href)=[\"'](?!#)", page) and "<script" not in page
+    assert "decides: web" in page and "gasan=down" in page
+
+
+def run_cli(*arguments: str) -> tuple[int, str]:
+    ended = CliRunner().invoke(app, ["sim", *arguments])
+    return ended.exit_code, ended.output
+
+
+def test_exit_codes(tmp_path: Path) -> None:
+    good = scenario_file(tmp_path, SMALL % 3)
+    code, text = run_cli("run", str(good))
+    assert code == 0 and "later" in text and "MISSED" not in text
+    code, text = run_cli("run", str(scenario_file(tmp_path, SMALL % 0)))
+    assert code == 6 and "MISSED detected within 0 s" in text
+    code, text = run_cli("run", str(scenario_file(tmp_path, BROKEN, "broken")))
+    assert code == 2 and "broken.yaml:13:" in text
+
+
+def test_json_policy_transcript_and_report(tmp_path: Path) -> None:
+    file = scenario_file(tmp_path, SMALL % 3)
+    policy = tmp_path / "slow.yaml"
+    policy.write_text("policy: {mode: observe}\n", encoding="utf-8")
+    transcript, report = tmp_path / "t.txt", tmp_path / "out" / "r.html"
+    outputs = ["--json", "--transcript", str(transcript), "--report", str(report)]
+    code, text = run_cli("run", str(file), "--policy", str(policy), "--seed", "7", *outputs)
+    assert code == 0
+    (document,) = json.loads(text)["scenarios"]
+    assert document["seed"] == 7 and document["verdict"] == "met" and document["figures"]["decide_ms"] is None
+    assert "world fault crash" in transcript.read_text(encoding="utf-8")
+    assert report.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_the_same_seed_gives_the_same_transcript_byte_for_byte(tmp_path: Path) -> None:
+    file = scenario_file(tmp_path, SMALL.replace("nodes: 1", "nodes: 3") % 3)
+    written = []
+    for hash_seed in ("1", "2"):
+        path = tmp_path / f"{hash_seed}.txt"
+        command = [sys.executable, "-m", "siteshift", "sim", "run", str(file), "--transcript", str(path)]
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+        assert ended.returncode in (0, 6), ended.stderr
+        written.append(path.read_bytes())
+    assert written[0] == written[1] and len(written[0]) > 2_000
