@@ -1,0 +1,55 @@
+"""What a user would pick instead of siteshift, each at its documented defaults, in the same world with the same faults.
+
+Peers stand behind the kind of entry they are made for: HAProxy as one layer of load balancers in front of all sites, the DNS
+products behind DNS, the operator behind what the scenario has. Their own parts never fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from siteshift.sim.acts import Ask, TimedEvent
+from siteshift.sim.peer_delivery import behind_balancer, behind_dns, events_without_us
+from siteshift.sim.peer_dns import HABITS, DnsChecks
+from siteshift.sim.peer_haproxy import HaproxyChecks
+from siteshift.sim.peer_operator import ByHand
+from siteshift.sim.record import Record
+from siteshift.sim.run import Pilot, simulate
+from siteshift.sim.scenario import Scenario
+from siteshift.sim.spec import WorldSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """One model: the world it stands in and how it is made from what people ask for."""
+
+    name: str
+    world: Callable[[WorldSpec], WorldSpec]
+    make: Callable[[Sequence[TimedEvent]], Pilot]
+
+
+def _without_nodes(spec: WorldSpec) -> WorldSpec:
+    return replace(spec, nodes=())
+
+
+PEERS: tuple[Peer, ...] = (
+    Peer(name="haproxy", world=behind_balancer, make=HaproxyChecks),
+    *(Peer(name=habits.name, world=behind_dns, make=partial(DnsChecks, habits)) for habits in HABITS),
+    Peer(name="by-hand", world=_without_nodes, make=ByHand),
+)
+
+
+def run_peer(peer: Peer, scenario: Scenario, *, seed: int) -> Record:
+    """The scenario with this peer in our place."""
+    asks = [event for event in scenario.events if isinstance(event.act, Ask)]
+    return simulate(
+        peer.world(scenario.world),
+        scenario.policy,
+        events_without_us(scenario.events),
+        seed=seed,
+        duration_ms=scenario.duration_ms,
+        warm_up_ms=scenario.warm_up_ms,
+        pilots=(peer.make(asks),),
+    )
