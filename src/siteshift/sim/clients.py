@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import SiteId
@@ -73,14 +74,44 @@ class Cache:
             self._buckets[now_ms + max(1, self.hold_ms * number // count)] = [part / count for part in self.mix]
 
 
-@dataclass(slots=True)
-class Waiting:
-    """Requests that will fail, or be tried again, at an instant. Instants only grow within one queue."""
+class Way(NamedTuple):
+    """What requests that wait have in common: when they were first made, their try, and what befell them where."""
 
-    at_ms: int
-    batch: Batch
+    born_ms: int
+    tries: int
     site: int
     cause: LostTo
+
+
+@dataclass(slots=True)
+class Waiting:
+    """Requests that will fail, or be tried again, at instants that only grow. Those alike are one: else retries of retries
+    would multiply."""
+
+    _instants: deque[int] = field(default_factory=deque)
+    _amounts: dict[int, dict[Way, float]] = field(default_factory=dict)
+
+    def put(self, at_ms: int, way: Way, amount: float) -> None:
+        """Let so many wait until then."""
+        found = self._amounts.get(at_ms)
+        if found is None:
+            found = self._amounts[at_ms] = {}
+            self._instants.append(at_ms)
+        found[way] = found.get(way, 0.0) + amount
+
+    def due(self, now_ms: int) -> list[tuple[Way, float]]:
+        """Take those whose instant has come."""
+        taken: list[tuple[Way, float]] = []
+        while self._instants and self._instants[0] <= now_ms:
+            taken += self._amounts.pop(self._instants.popleft()).items()
+        return taken
+
+    def amount(self) -> float:
+        """How many wait."""
+        return sum(amount for found in self._amounts.values() for amount in found.values())
+
+    def __bool__(self) -> bool:
+        return bool(self._instants)
 
 
 @dataclass(slots=True)
@@ -104,8 +135,8 @@ class Population:
     held_pm: int = 0
     held_mix: list[float] = field(default_factory=list)
     pinned_until_ms: int = 0
-    _failing: deque[Waiting] = field(default_factory=deque)
-    _again: deque[Waiting] = field(default_factory=deque)
+    _failing: Waiting = field(default_factory=Waiting)
+    _again: Waiting = field(default_factory=Waiting)
     _tokens: float = 0.0
     _surge: tuple[int, int, int, int] = (1_000, 1_000, 0, 0)
     """From, to (per mille), since, over (ms)."""
@@ -233,14 +264,14 @@ class Population:
         if self.spec.retry_budget_pm is not None:
             most = self.demand_rps(now_ms) * BUDGET_MS / 1_000
             self._tokens = min(most, self._tokens + first) if self.spec.retry_budget_pm else 0.0
-        batches = [Batch(now_ms, 0, first)]
-        while self._again and self._again[0].at_ms <= now_ms:
-            batches.append(self._again.popleft().batch)
+        again: dict[tuple[int, int], float] = {}
+        for way, amount in self._again.due(now_ms):
+            again[way.born_ms, way.tries] = again.get((way.born_ms, way.tries), 0.0) + amount
+        batches = [Batch(now_ms, 0, first), *(Batch(born, tries, amount) for (born, tries), amount in again.items())]
         for site, part in enumerate(parts):
             self._send(site, part, batches, now_ms, dt_ms, is_reached=reachable[site])
-        while self._failing and self._failing[0].at_ms <= now_ms:
-            waiting = self._failing.popleft()
-            self._failed(waiting.batch, waiting.site, waiting.cause, now_ms)
+        for way, amount in self._failing.due(now_ms):
+            self._failed(Batch(way.born_ms, way.tries, amount), way.site, way.cause, now_ms)
 
     def _send(self, site: int, part: float, batches: list[Batch], now_ms: int, dt_ms: int, *, is_reached: bool) -> None:
         pool = self.pools[site]
@@ -251,13 +282,13 @@ class Population:
         self.seen[site] += sum(batch.amount for batch in mine)
         if not is_reached:
             for batch in mine:
-                self._failing.append(Waiting(now_ms + self.spec.try_ms, batch, site, LostTo.SILENT))
+                self._failing.put(now_ms + self.spec.try_ms, Way(batch.born_ms, batch.tries, site, LostTo.SILENT), batch.amount)
             mine = []
         fates: list[Fate] = []
         pool.take(mine, now_ms, dt_ms, self.spec.try_ms, fates)
         for at_ms, batch, cause in fates:
             if at_ms > now_ms:
-                self._failing.append(Waiting(at_ms, batch, site, cause))
+                self._failing.put(at_ms, Way(batch.born_ms, batch.tries, site, cause), batch.amount)
             else:
                 self._failed(batch, site, cause, now_ms)
 
@@ -277,7 +308,7 @@ class Population:
                 allowed = min(amount, self._tokens * spec.retry_budget_pm / 1_000)
                 self._tokens -= allowed * 1_000 / max(1, spec.retry_budget_pm)
             if allowed > 0:
-                self._again.append(Waiting(again_ms, Batch(batch.born_ms, batch.tries + 1, allowed), site, cause))
+                self._again.put(again_ms, Way(batch.born_ms, batch.tries + 1, site, cause), allowed)
                 amount -= allowed
         if amount > 0:
             self.lost[cause] = self.lost.get(cause, 0.0) + amount
@@ -286,8 +317,7 @@ class Population:
     @property
     def pending(self) -> float:
         """Requests whose end is not known yet."""
-        waiting = sum(w.batch.amount for w in self._failing) + sum(w.batch.amount for w in self._again)
-        return waiting + sum(pool.waiting() for pool in self.pools)
+        return self._failing.amount() + self._again.amount() + sum(pool.waiting() for pool in self.pools)
 
     @property
     def has_retries(self) -> bool:

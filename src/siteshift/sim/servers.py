@@ -269,8 +269,7 @@ class PoolFlow:
         late_pm = 0
         if condition.add_ms + self.dep_add_ms > try_ms:
             late_pm = condition.add_part_pm if condition.add_ms else 1_000
-        # Rejections by a full queue: all work that would wait longer than the queue allows.
-        room = max(0.0, self.spec.queue_ms / 1_000 * server.capacity_rps - server.backlog + server.capacity_rps * dt_ms / 1_000)
+        room = max(0.0, server.effective_rps() * (self.spec.queue_ms + dt_ms) / 1_000 - server.backlog)
         wanted = amount * (1_000 - error_pm) / 1_000
         admitted = min(1.0, room / wanted) if wanted > DUST else 1.0
         for batch in batches:

@@ -64,6 +64,9 @@ class Witness:
             self._decided(node, before.steering, after, _reasons(decision))
         for command in decision.commands:
             self._commanded(node, command)
+        tells = [f"{c.severity.value} {c.code}: {c.text}" for c in decision.commands if isinstance(c, Tell)]
+        for text in sorted(tells):
+            self._world.line(node.spec.id, "tell", text)
 
     def _believes(self, node: Node, before: Picture, after: Picture) -> None:
         assert self._world is not None
@@ -130,8 +133,6 @@ class Witness:
                 self._world.line(node.spec.id, "command", f"activate {member}")
             case RetireStandby(member=member):
                 self._world.line(node.spec.id, "command", f"retire {member}")
-            case Tell(severity=severity, code=code, text=text):
-                self._world.line(node.spec.id, "tell", f"{severity.value} {code}: {text}")
             case Answer(asking=asking, severity=severity, findings=findings):
                 codes = ",".join(finding.code.value for finding in findings)
                 said = {"findings": [f"{f.severity.value} {f.code.value}: {f.text}" for f in findings]}

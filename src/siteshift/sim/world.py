@@ -19,7 +19,7 @@ from siteshift.sim.network import Net
 from siteshift.sim.planes import Plane
 from siteshift.sim.record import Line
 from siteshift.sim.servers import HEALTHY, Down, Effect, Server, combined
-from siteshift.sim.spec import OUTSIDE, WorldSpec
+from siteshift.sim.spec import OUTSIDE, USERS, WorldSpec
 from siteshift.sim.standbys import Standbys
 from siteshift.sim.store import SharedStore
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 TICK_MS, CALM_TICK_MS = 100, 1_000
 STIR_MS = 30_000
 """How long after a change traffic is followed closely."""
+CUT_OFF_PM = 900
+"""Between sick and healthy: leaving it is no wrong move, and neither is staying."""
 
 
 class World:
@@ -65,10 +67,16 @@ class World:
         self.lines.append(Line(at_ms=self.clock.now_ms, node=who, kind=kind, text=text, data=data or {}))
 
     def truth_pm(self, service: ServiceId, site: SiteId) -> int:
-        """The true goodput of a pool as its users get it: faults, dependencies and links, overload apart."""
-        if not self.net.is_open("users", site) or site in self.dark_sites:
+        """The true goodput of a pool as its users get it: faults, dependencies and links, overload apart.
+
+        A site cut off from every other one serves its users, but cannot be called healthy: it gets `CUT_OFF_PM` at most.
+        """
+        if not self.net.is_open(USERS, site) or site in self.dark_sites:
             return 0
-        return self.flow.pool(service, site).truth_pm()
+        others = [other for other in self.spec.topology.site_ids if other != site]
+        is_cut_off = bool(others) and not any(self.net.is_open(site, other) for other in others)
+        truth_pm = self.flow.pool(service, site).truth_pm()
+        return min(truth_pm, CUT_OFF_PM) if is_cut_off else truth_pm
 
     def change_plane(self, change: Callable[[], object]) -> None:
         """Do something that may change what a plane delivers."""

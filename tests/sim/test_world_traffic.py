@@ -1,0 +1,125 @@
+"""Traffic: nothing appears or vanishes, servers thrash past their knee, retries without a budget keep a pool down."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from siteshift.core.model.policy import Policy
+from siteshift.core.model.units import EnactorId
+from siteshift.sim.acts import TimedEvent
+from siteshift.sim.clients import Cache
+from siteshift.sim.faults import CapCut, Crash, Errors, Fault, Flap, Hang, Latency, Partition, ResolverPin, Surge
+from siteshift.sim.record import LostTo, Record
+from siteshift.sim.run import simulate
+from siteshift.sim.servers import Down, Effect, combined
+from siteshift.sim.spec import ClientSpec, Entry, ServerSpec, WorldSpec
+from siteshift.sim.worlds import ANYANG, GASAN, PANGYO, WEB, standard_world
+
+UNSTEERED = replace(standard_world(nodes=1), nodes=())
+RETRYING = ClientSpec(retries=3, retry_after_ms=200, try_ms=300, deadline_ms=3_000)
+
+
+def play(spec: WorldSpec, *faults: Fault, until_ms: int = 20_000, duration_ms: int = 60_000) -> Record:
+    events = [TimedEvent(at_ms=0, act=fault, until_ms=until_ms) for fault in faults]
+    return simulate(spec, Policy(), events, duration_ms=duration_ms, warm_up_ms=10_000)
+
+
+@pytest.mark.parametrize("entry", list(Entry))
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Crash(site=PANGYO),
+        Crash(site=PANGYO, how=Down.SILENT, fraction=0.5),
+        Hang(site=GASAN),
+        Latency(site=PANGYO, add_ms=1_500, part_pm=300),
+        Errors(site=ANYANG, rate_pm=300, are_fast=False),
+        Flap(site=PANGYO, down_ms=1_000, up_ms=2_000),
+        CapCut(site=PANGYO, factor_pm=300),
+        Partition(sides=(("users",), ("pangyo",))),
+        ResolverPin(part_pm=87, hold_ms=15_000, connections_pm=50),
+        Surge(factor_pm=4_000, ramp_ms=2_000),
+    ],
+    ids=lambda fault: fault.kind,
+)
+def test_every_request_is_served_lost_or_still_under_way(fault: Fault, entry: Entry) -> None:
+    spec = replace(standard_world(nodes=1, entry=entry), nodes=(), clients={WEB: RETRYING})
+    record = play(spec, fault)
+    assert record.offered == pytest.approx(300 * 70) if not isinstance(fault, Surge) else record.offered > 300 * 70
+    assert record.served + record.lost_total + record.pending == pytest.approx(record.offered, abs=1e-5)
+    assert all(amount >= 0 for amount in record.lost.values())
+
+
+def test_health_loses_nothing_and_users_spread_as_told() -> None:
+    record = play(UNSTEERED)
+    assert record.lost_total == 0
+    last = {row.site: row.seen_bp for row in record.seconds[-3:]}
+    assert last == {PANGYO: 5_000, GASAN: 3_000, ANYANG: 2_000}
+
+
+def test_goodput_falls_past_the_knee() -> None:
+    def served_per_second(factor_pm: int) -> float:
+        record = play(UNSTEERED, Surge(factor_pm=factor_pm), until_ms=60_000)
+        return sum(row.served for row in record.seconds if 40_000 < row.at_ms <= 50_000) / 10
+
+    full, double, triple = served_per_second(1_200), served_per_second(2_400), served_per_second(3_600)
+    assert full > double > triple > 0
+
+
+def test_retries_without_a_budget_keep_a_pool_down_after_the_trigger_is_gone() -> None:
+    """Metastable: the load that overloaded it is gone, the retries for what came too late are not."""
+    server = ServerSpec(queue_ms=2_000, thrash_pm=500)
+    greedy = replace(
+        UNSTEERED, server=server, clients={WEB: ClientSpec(retries=8, retry_after_ms=100, try_ms=250, deadline_ms=10_000)}
+    )
+    modest = replace(greedy, clients={WEB: replace(greedy.clients[WEB], retry_budget_pm=100)})
+    trigger = Surge(factor_pm=3_000)
+
+    def lost_long_after(spec: WorldSpec) -> float:
+        record = play(spec, trigger, until_ms=10_000, duration_ms=90_000)
+        return sum(row.lost for row in record.seconds if row.at_ms > 80_000)
+
+    assert lost_long_after(greedy) > 1_000
+    assert lost_long_after(modest) == 0
+
+
+def test_a_crash_is_answered_at_once_and_a_hang_only_after_the_users_patience() -> None:
+    crash, hang = play(UNSTEERED, Crash(site=PANGYO)), play(UNSTEERED, Hang(site=PANGYO))
+    assert {cause for cause, amount in crash.lost.items() if amount} == {LostTo.REFUSED}
+    assert {cause for cause, amount in hang.lost.items() if amount} == {LostTo.SILENT}
+    assert hang.lost_total == pytest.approx(150 * 20, rel=0.1)
+
+
+def test_a_front_sends_refused_connections_to_the_members_left() -> None:
+    record = play(UNSTEERED, Crash(site=GASAN, fraction=0.25))
+    assert record.lost_total == 0
+
+
+def test_caches_leave_within_their_ttl_and_stretched_ones_later() -> None:
+    obeys = Cache(least_ms=0, mix=[1.0, 0.0], answers=[1.0, 0.0], hold_ms=30_000)
+    stretches = Cache(least_ms=60_000, mix=[1.0, 0.0], answers=[1.0, 0.0], hold_ms=60_000)
+    for now_ms in range(0, 61_000, 100):
+        obeys.advance(now_ms, [0.0, 1.0], 5_000)
+        stretches.advance(now_ms, [0.0, 1.0], 5_000)
+        if now_ms == 15_000:
+            assert obeys.mix[0] == pytest.approx(0.5, abs=0.04)
+            assert stretches.mix[0] == pytest.approx(0.75, abs=0.04)
+        if now_ms == 30_000:
+            assert obeys.mix[0] == pytest.approx(0.0, abs=1e-9)
+    assert stretches.mix == pytest.approx([0.0, 1.0])
+
+
+def test_a_dns_plane_that_dies_leaves_users_with_their_old_answers() -> None:
+    spec = standard_world(nodes=1)
+    assert spec.planes[0].id == EnactorId("dns")
+    record = play(replace(spec, nodes=()), Partition(sides=(("users",), ("outside",))))
+    assert record.lost_total == 0
+
+
+def test_faults_add_up() -> None:
+    both = combined([Effect(error_pm=500, capacity_pm=500), Effect(error_pm=500, add_ms=100), Effect(down=Down.HANG)])
+    assert both.error_pm == 750
+    assert both.capacity_pm == 500
+    assert both.add_ms == 100
+    assert both.down is Down.HANG
