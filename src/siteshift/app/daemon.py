@@ -68,7 +68,7 @@ class Daemon:
     loaded: LoadedConfig
     resolved: Resolved
     clock: Clock = field(default_factory=SystemClock)
-    _reloading: bool = False
+    _reloads_asked: int = 0
 
     async def run(self) -> StopReport:
         systemd = SystemdNotifier.from_environment()
@@ -135,15 +135,18 @@ class Daemon:
     def _ask_reload(
         self, supervisor: Supervisor, systemd: SystemdNotifier, metrics: Metrics, node: Node, workshop: Workshop
     ) -> None:
-        if self._reloading:
+        """Reload; asked again meanwhile, reload once more: the file may have changed since it was read."""
+        self._reloads_asked += 1
+        if self._reloads_asked > 1:
             return
-        self._reloading = True
 
         async def run() -> None:
             try:
-                await self._reload(systemd, metrics, node, workshop)
+                while (asked := self._reloads_asked) > 0:
+                    await self._reload(systemd, metrics, node, workshop)
+                    self._reloads_asked = 1 if self._reloads_asked > asked else 0
             finally:
-                self._reloading = False
+                self._reloads_asked = 0
 
         supervisor.start("reload", run, restart=ONCE, stage=StopStage.INTAKE)
 
