@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import sys
 from itertools import pairwise
 
@@ -30,8 +31,8 @@ async def soak(minutes: float) -> dict[str, int]:
         await lab.start_clients()
         async with NodeClient(lab.api_socket) as node, Recording(lab) as recording:
             await node.until_fresh(deadline_s=30)
-            for minute in range(1, round(minutes) + 1):
-                await asyncio.sleep(60)
+            for minute in range(1, math.ceil(minutes) + 1):
+                await asyncio.sleep(60 * min(1.0, minutes - minute + 1))
                 print(f"minute {minute}: {count(recording)}", flush=True)
             lab.timeline.refresh()
             bins = lab.timeline.bins
