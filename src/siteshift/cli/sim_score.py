@@ -1,0 +1,179 @@
+"""``sim score`` and ``sim compare``: beside the least possible loss, beside peers, and one policy beside another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from siteshift.cli.exits import ExitCode, Failure, usage
+from siteshift.cli.figures import BAD, GOOD, QUIET, WATCH
+from siteshift.cli.session import Session, command
+
+if TYPE_CHECKING:
+    from siteshift.sim.compare import Compared
+    from siteshift.sim.score import LibraryScore, Score
+
+LIBRARY = Path("simulations")
+
+Files = Annotated[list[Path] | None, typer.Argument(help="Scenario files. Default: all of simulations/.", show_default=False)]
+Seed = Annotated[int | None, typer.Option(help="Chance; the same seed gives the same run. Default: the files'.")]
+PolicyFile = Annotated[Path | None, typer.Option("--policy", metavar="FILE", help="A `policy:` to lay over the scenarios'.")]
+PolicyArgument = Annotated[Path, typer.Argument(metavar="POLICY.yaml", help="A file with a `policy:`.")]
+Jobs = Annotated[int, typer.Option(help="Scenarios run at a time.", min=1, max=64)]
+
+
+@command
+def score(session: Session, files: Files = None, seed: Seed = None, policy: PolicyFile = None, jobs: Jobs = 2) -> None:
+    """Losses beside the least possible and beside what a user would pick instead, at documented defaults."""
+    from siteshift.sim.scenario import load_policy_part, load_scenarios
+    from siteshift.sim.scenario_document import ScenarioError
+    from siteshift.sim.score import as_document, score_files
+
+    chosen = _files(files)
+    try:
+        load_scenarios(chosen, load_policy_part(policy) if policy is not None else None)
+    except ScenarioError as error:
+        raise _unusable(error) from error
+    session.say(f"{len(chosen)} scenarios, each with siteshift, the informed controller and every peer")
+    library = score_files(chosen, seed=seed, policy=policy, processes=jobs)
+    session.show(as_document(library), [_scores(library), _losses(library), *_summary(library)])
+
+
+@command
+def compare(
+    session: Session,
+    one: PolicyArgument,
+    other: PolicyArgument,
+    files: Files = None,
+    seed: Seed = None,
+    jobs: Jobs = 2,
+) -> None:
+    """Two policies over the library: what differs, scenario by scenario."""
+    from siteshift.sim.compare import as_document, compare_files
+    from siteshift.sim.scenario import load_policy_part, load_scenarios
+    from siteshift.sim.scenario_document import ScenarioError
+
+    chosen = _files(files)
+    try:
+        for policy in (one, other):
+            load_scenarios(chosen, load_policy_part(policy))
+    except ScenarioError as error:
+        raise _unusable(error) from error
+    found = compare_files(
+        chosen,
+        one,
+        other,
+        seed=seed,
+        processes=jobs,
+        tell=lambda entry: session.say(f"{entry.id}: {'the same' if entry.is_same else 'differs'}"),
+    )
+    differing = [entry for entry in found if not entry.is_same]
+    saved = -sum(entry.lost_more for entry in found)
+    text = f"{len(differing)} of {len(found)} scenarios differ; {other} loses {_more_or_less(saved)} than {one}"
+    document = {
+        "one": str(one),
+        "other": str(other),
+        "lost_more": -saved,
+        "scenarios": [as_document(entry) for entry in found],
+    }
+    session.show(document, [_differences(differing), Text(text)] if differing else [Text(text)])
+
+
+def _files(files: list[Path] | None) -> list[Path]:
+    chosen = files or sorted(LIBRARY.glob("*.yaml"))
+    if not chosen:
+        raise usage(f"{LIBRARY} holds no scenarios", remedy="Name scenario files.")
+    return chosen
+
+
+def _unusable(error: Exception) -> Failure:
+    return Failure(ExitCode.USAGE, str(error), remedy="Nothing was run. Correct the files; see simulations/README.md.")
+
+
+def _more_or_less(saved: float) -> str:
+    return f"{abs(saved):,.0f} requests {'less' if saved >= 0 else 'more'}"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style=QUIET, padding=(0, 2, 0, 0))
+    table.add_column("scenario", no_wrap=True)
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _seconds(value_ms: int | None) -> str:
+    return "-" if value_ms is None else f"{value_ms / 1000:.1f}"
+
+
+def _scores(library: LibraryScore) -> Table:
+    table = _table("regret s", "T_detect", "bound", "×", "T_decide", "T50", "T95", "moves", "wrong", "peak %", "probes %")
+    for one in library.scores:
+        figures = one.figures
+        times = (figures.decide_ms, figures.t50_ms, figures.t95_ms)
+        table.add_row(
+            one.id,
+            f"{one.regret_s:.1f}",
+            _seconds(figures.detect_ms),
+            _seconds(one.bound_ms),
+            "-" if one.detect_to_bound is None else f"{one.detect_to_bound:.1f}",
+            *(_seconds(value) for value in times),
+            str(figures.moves),
+            Text(str(figures.wrong_moves), style=BAD if figures.wrong_moves else ""),
+            f"{figures.peak_utilisation_pm / 10:.0f}",
+            f"{figures.extra_probes_pm / 10:+.1f}",
+        )
+    return table
+
+
+def _losses(library: LibraryScore) -> Table:
+    """Losses in seconds of the failed site's traffic, a column for each controller."""
+    names = list(library.scores[0].lost) if library.scores else []
+    table = _table(*names, "to best")
+    table.title = "lost, in seconds of the failed site's traffic"
+    table.title_style = QUIET
+    for one in library.scores:
+        ratio = f"{one.to_best_peer:.2f}" if one.loses_anything else "-"
+        style = GOOD if one.to_best_peer <= 1 else BAD
+        table.add_row(one.id, *(_lost(one, name) for name in names), Text(ratio, style=style))
+    return table
+
+
+def _lost(one: Score, name: str) -> Text:
+    style = WATCH if name == one.best_peer and one.loses_anything else ""
+    return Text(f"{one.lost_s(name):.1f}", style=style)
+
+
+def _summary(library: LibraryScore) -> list[Text]:
+    mean = library.to_best_peer
+    style = GOOD if mean <= 1 / 3 else WATCH
+    lossy = len(library.lossy)
+    return [
+        Text(f"loss {mean:.3f} of the best peer's (geometric mean over {lossy} scenarios where anything is lost)", style=style),
+        Text(f"{library.wrong_moves} wrong moves", style=BAD if library.wrong_moves else GOOD),
+    ]
+
+
+def _differences(found: list[Compared]) -> Table:
+    table = _table("lost", "T_detect", "T95", "moves", "wrong", "peak %", "missed")
+    for entry in found:
+        one, other = entry.one.figures, entry.other.figures
+        table.add_row(
+            entry.id,
+            _change(f"{one.lost_requests:,.0f}", f"{other.lost_requests:,.0f}"),
+            _change(_seconds(one.detect_ms), _seconds(other.detect_ms)),
+            _change(_seconds(one.t95_ms), _seconds(other.t95_ms)),
+            _change(str(one.moves), str(other.moves)),
+            _change(str(one.wrong_moves), str(other.wrong_moves)),
+            _change(f"{one.peak_utilisation_pm / 10:.0f}", f"{other.peak_utilisation_pm / 10:.0f}"),
+            _change(str(len(entry.one.missed)), str(len(entry.other.missed))),
+        )
+    return table
+
+
+def _change(one: str, other: str) -> Text:
+    return Text(one, style=QUIET) if one == other else Text(f"{one} > {other}", style=WATCH)
