@@ -66,6 +66,20 @@ def export_line(entry: JournalEntry) -> str:
     ).line()
 
 
+async def read_record(path: Path) -> AsyncIterator[JournalEntry]:
+    """Every entry of a store's file or of an export (``.jsonl``), in order. Raises `AdapterError` and `JournalBroken`."""
+    if path.suffix != EXPORT_SUFFIX:
+        async for entry in read_file(path):
+            yield entry
+        return
+    try:
+        with path.open(encoding="utf-8") as stream:
+            for number, line in enumerate(stream, 1):
+                yield parse_line(line, number=number).read()
+    except OSError as error:
+        raise Permanent(error.strerror or str(error), system="journal", operation="read", target=str(path)) from error
+
+
 async def read_file(path: Path) -> AsyncIterator[JournalEntry]:
     """Every entry of a store's file, in order. Raises `AdapterError`."""
     async with open_journal(path) as journal:

@@ -1,4 +1,4 @@
-"""``journal tail | verify | export``: the record of what was seen, decided and done."""
+"""``journal tail | verify | export | replay``: the record of what was seen, decided and done."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Annotated, TextIO
 import typer
 from rich.text import Text
 
+from siteshift.cli import journal_replay
 from siteshift.cli.client import LONG_DEADLINE_S, NodeClient, Query
 from siteshift.cli.exits import Document, ExitCode, Failure
 from siteshift.cli.figures import GOOD
@@ -26,7 +27,8 @@ CLOCK_SLACK_MS = 60_000
 TOO_LONG = ("input", "why")
 """What the core heard, and its reasons line by line: for a replay and for `siteshift why`; shown when asked for."""
 
-app = typer.Typer(no_args_is_help=True, help="The record: read it, follow it, check its chain, take a copy.")
+app = typer.Typer(no_args_is_help=True, help="The record: read it, follow it, check its chain, take a copy, replay it.")
+app.command("replay")(journal_replay.replay)
 
 Offline = Annotated[
     Path | None,
