@@ -6,19 +6,15 @@ Mutable on purpose: 15,000 probe results a second leave no room for building a n
 
 from __future__ import annotations
 
-from math import log
+from math import exp
 
-from siteshift.core.judge.cusum import CRASH, ERRORS, FAILURE_TESTS, GREY, NEVER, SLOW, Tuning, blip_part, fault_rate
+from siteshift.core.judge.cusum import CRASH, ERRORS, FAILURE_TESTS, FAULT_RATE, GREY, NEVER, SLOW, Tuning, blip_part
 from siteshift.core.judge.evidence import SAMPLE_MS, confirm_ms
+from siteshift.core.judge.recovery import Recovery
 from siteshift.core.model.codes import Hardness
 from siteshift.core.model.policy import JudgePolicy
 
 NO_ALARM = -1
-CLEAR_NATS_PER_RISE = log(10)
-"""``rise`` passes clear a crash (each is ten times likelier in health); a grey alarm needs as much evidence."""
-LEAST_CLEARED_RATE = 0.05
-CRASH_LIKE_RATE = 0.75
-"""A fault is cleared by passes that half its failure rate makes unlikely (at least 5 %); a crash by `rise` passes."""
 FLAP_MEMORY_MS = 600_000
 MOST_FLAPS = 6
 SUSPECT_STEPS = 1.2
@@ -56,7 +52,6 @@ class Bank:
         "blip_from_ms",
         "blip_nats",
         "calm",
-        "clear_step",
         "cleared_at_ms",
         "echoes",
         "echoes_bad",
@@ -96,8 +91,7 @@ class Bank:
         self.alarm_at_ms = self.alarm_since_ms = 0
         self.cleared_at_ms = -FLAP_MEMORY_MS
         self.flaps = 0
-        self.clear_step = 0.0
-        self.recovery = 0.0
+        self.recovery = Recovery()
         self.estimate = 0.0
         self.estimate_weight = 0
 
@@ -119,7 +113,7 @@ class Bank:
         if self.alarm >= 0:
             self._track(1.0)
             if self.alarm != SLOW:
-                self.recovery = 0.0
+                self.recovery.failed()
 
     def slowed(self, started_ms: int, at_ms: int, part: Part | None) -> None:
         """One sample that passed, but over the SLO."""
@@ -128,7 +122,7 @@ class Bank:
         self.slow += 1
         if self.alarm == SLOW:
             self.last_bad_ms = at_ms
-            self.recovery = 0.0
+            self.recovery.failed()
             self._track(1.0)
         self.passed(part, Hardness.SLOW)
 
@@ -155,7 +149,7 @@ class Bank:
         alarm = self.alarm
         if alarm >= 0:
             if not (alarm == SLOW and kind is Hardness.SLOW):
-                self.recovery += self.clear_step
+                self.recovery.passed()
                 self._track(0.0)
         elif live == 0.0:
             self.calm = True
@@ -169,6 +163,7 @@ class Bank:
         self.echoes_bad += failing
         if self.alarm >= 0 and self.alarm != SLOW:
             self._track(float(failing))
+            self.recovery.echoed(failing)
 
     def dragged(self) -> None:
         """A pass over the SLO that belongs to a sample already counted."""
@@ -178,6 +173,7 @@ class Bank:
         self.echoes_slow += 1
         if self.alarm >= 0:
             self._track(1.0 if self.alarm == SLOW else 0.0)
+            self.recovery.echoed(1 if self.alarm == SLOW else 0)
 
     def _raise(self, test: int, started_ms: int, part: Part | None) -> None:
         step = self.tuning.up[test]
@@ -211,9 +207,12 @@ class Bank:
         return step
 
     def _track(self, failing: float) -> None:
-        window = 20 + 10 * self.tuning.members if self.alarm in (CRASH, ERRORS) else 200 + 20 * self.tuning.members
-        self.estimate_weight = min(self.estimate_weight + 1, window)
+        self.estimate_weight = min(self.estimate_weight + 1, self._window(self.alarm))
         self.estimate += (failing - self.estimate) / self.estimate_weight
+
+    def _window(self, test: int) -> int:
+        """Results that the estimate of a fault rests on: many for a few per cent."""
+        return 20 + 10 * self.tuning.members if test in (CRASH, ERRORS) else 200 + 20 * self.tuning.members
 
     def withdraw(self, part: Part) -> None:
         """Take one member's part out again: it is known to be sick and judged alone."""
@@ -279,7 +278,7 @@ class Bank:
         sums, level = self.sums, self.tuning.level
         return sums[0] >= level[0] or sums[1] >= level[1] or sums[2] >= level[2] or sums[3] >= level[3]
 
-    def raise_alarm(self, test: int, at_ms: int) -> None:
+    def raise_alarm(self, test: int, at_ms: int, policy: JudgePolicy) -> None:
         """Latch the verdict. A verdict soon after the last one doubles the way back."""
         if self.alarm < 0:
             quiet = (at_ms - self.cleared_at_ms) // FLAP_MEMORY_MS
@@ -289,18 +288,23 @@ class Bank:
         if self.alarm < 0 or test == CRASH:
             self.estimate = self.failing_rate(test)
             self.estimate_weight = self.seen - self.seen_mark[test]
+            tuning = self.tuning
+            self.recovery.begin(
+                *self.tally(test),
+                members=tuning.members,
+                base=FAULT_RATE[SLOW] * exp(-tuning.up[SLOW]) if test == SLOW else tuning.base_rate,
+                interval_ms=policy.interval_ms,
+                window=self._window(test),
+            )
         self.alarm = test
-        rate = self.estimate if self.estimate >= CRASH_LIKE_RATE else self.estimate / 2
-        self.clear_step = -log(1.0 - min(fault_rate(test, 0.0), max(LEAST_CLEARED_RATE, rate)))
-        self.recovery = 0.0
+        self.recovery.restart()
         if test == SLOW:
             self.last_bad_ms = at_ms
 
     def may_clear(self, at_ms: int, policy: JudgePolicy) -> bool:
         """Whether the alarm has been answered: enough passes, and ``rise`` intervals without a failure, doubled per flap."""
-        enough = policy.rise * CLEAR_NATS_PER_RISE * (1 + self.flaps / 2)
         quiet_ms = policy.rise * policy.interval_ms << self.flaps
-        return self.recovery >= enough and at_ms - self.last_bad_ms >= quiet_ms
+        return at_ms - self.last_bad_ms >= quiet_ms and self.recovery.answered(policy.rise, self.flaps)
 
     def clear(self, at_ms: int) -> None:
         """Back to health, with nothing held over but the flap count."""

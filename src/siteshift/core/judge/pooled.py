@@ -185,7 +185,7 @@ class Pooled:
 
     def accuse(self, at_ms: int) -> None:
         """Latch the verdict that was near."""
-        self.bank.raise_alarm(self.near_test, at_ms)
+        self.bank.raise_alarm(self.near_test, at_ms, self.policy)
         self.back_off()
         self.stop_watching()
 
@@ -201,6 +201,11 @@ class Pooled:
         if all(one.bank.alarm >= 0 or one.bank.suspect for one in self.siblings):
             bound *= 4
         return at_ms - self.near_since_ms >= bound
+
+    def answered_with(self, at_ms: int) -> list[Stream]:
+        """Members with an alarm of their own whose good answers were part of the pool's; those judged alone are not."""
+        quiet_from = at_ms - self.policy.rise * self.policy.interval_ms
+        return [one for one in self.included if one.bank.alarm >= 0 and one.streak < 0 and one.bank.last_bad_ms <= quiet_from]
 
     @property
     def accused_with_all(self) -> bool:

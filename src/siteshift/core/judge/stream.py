@@ -136,7 +136,7 @@ class Stream:
         if bank.ripe:
             for test in (CRASH, ERRORS, GREY, SLOW):
                 if (bank.alarm < 0 or test < bank.alarm) and bank.due_ms(test, self.policy) <= at_ms:
-                    bank.raise_alarm(test, at_ms)
+                    bank.raise_alarm(test, at_ms, self.policy)
                     break
         standing = self._standing()
         if standing is self.standing:

@@ -190,13 +190,7 @@ class Observer:
         return (stream, None, None)
 
     def _judge_stream(self, stream: Stream, pool: Pooled | None, site: Pooled | None, at_ms: int) -> bool:
-        changed = stream.judge(at_ms)
-        if changed:
-            self._dirty.add(stream.target)
-        if stream.standing is Standing.UP:
-            self._uneasy.pop(stream.target, None)
-        else:
-            self._uneasy[stream.target] = stream
+        changed = self._judge_alone(stream, at_ms)
         if pool is None or site is None:
             return changed
         if stream.excluded:
@@ -206,20 +200,31 @@ class Observer:
             exclude_the_sick(pool, site)
         return changed
 
+    def _judge_alone(self, stream: Stream, at_ms: int) -> bool:
+        changed = stream.judge(at_ms)
+        if changed:
+            self._dirty.add(stream.target)
+        if stream.standing is Standing.UP:
+            self._uneasy.pop(stream.target, None)
+        else:
+            self._uneasy[stream.target] = stream
+        return changed
+
     def _judge_group(self, group: Pooled, at_ms: int) -> bool:
         bank = group.bank
         changed = False
         if bank.alarm >= 0 and bank.may_clear(at_ms, self._policy):
             bank.clear(at_ms)
             group.back_off()
+            changed = self._clear_with(group, at_ms)
         group.watch()
         test = group.candidate(at_ms)
         if test != NO_ALARM and bank.alarm >= 0:
-            bank.raise_alarm(test, at_ms)
+            bank.raise_alarm(test, at_ms, self._policy)
         elif test != NO_ALARM:
             group.come_near(test, at_ms)
             if group.accused_with_all:
-                changed = self._accuse_all(group, at_ms)
+                changed |= self._accuse_all(group, at_ms)
             elif self._may_accuse(group, test, at_ms):
                 group.accuse(at_ms)
         elif not bank.suspect:
@@ -229,6 +234,14 @@ class Observer:
             self._dirty.add(group.target)
         if bank.calm and bank.alarm < 0:
             self._stirred.pop(group.target, None)
+        return changed
+
+    def _clear_with(self, pool: Pooled, at_ms: int) -> bool:
+        """The pool's answer holds for the members that made it: their own streams would need minutes for the same."""
+        changed = False
+        for one in pool.answered_with(at_ms) if pool in self._pools else ():
+            one.bank.clear(at_ms)
+            changed |= self._judge_alone(one, at_ms)
         return changed
 
     def _accuse_all(self, group: Pooled, at_ms: int) -> bool:
