@@ -20,7 +20,8 @@ ROUNDING = 1e-9
 SOLID_RESULTS = 5
 """So many failures without one pass are a crash: at 30 % errors that is one beginning in 400, and no later stretch counts."""
 FALSE_CLEARS_A_MINUTE = 1.5e-5
-"""Divided by the rate: 5e-5 at 30 %, 3e-4 at 5 % (the estimate of the rate spends as much again). A false clear costs a needless return; a fault of few errors is cheap."""
+"""Divided by the rate: 5e-5 at 30 %, 3e-4 at 5 % (that the rate is estimated spends as much again). A false clear costs a
+needless return."""
 LONGEST_GAPS = 4.0
 """A stretch of passes over four times the usual one counts as four: e^-4 of stretches are longer while a fault goes on."""
 MINUTE_MS = 60_000
