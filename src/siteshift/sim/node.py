@@ -161,16 +161,15 @@ class Node:
     def later(self, at_ms: int, do: Callable[[], None]) -> None:
         """Do something of this process at an instant: never once it died, after the pause while it is paused."""
         life = self._life
+        self._world.clock.at(at_ms, lambda: self._run(life, do))
 
-        def run() -> None:
-            if life != self._life:
-                return
-            if self._is_paused:
-                self._deferred.append(run)
-            else:
-                do()
-
-        self._world.clock.at(at_ms, run)
+    def _run(self, life: int, do: Callable[[], None]) -> None:
+        if life != self._life:
+            return
+        if self._is_paused:
+            self._deferred.append(lambda: self._run(life, do))
+        else:
+            do()
 
     # -- the core -------------------------------------------------------------------------------------------------
 
@@ -364,6 +363,7 @@ class Node:
             target = pool_target(service, site)
             totals = world.flow.metered(service, site)
             if not world.place_is_reached(self.spec.site, site) or service not in self.setup.metered:
+                self._metered.pop(target, None)  # what is counted meanwhile belongs to no window of ours
                 continue
             before = self._metered.get(target)
             self._metered[target] = totals

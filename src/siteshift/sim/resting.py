@@ -30,10 +30,8 @@ class RestingObserver(Observer):
 
     @property
     def at_rest(self) -> bool:
-        if self._stirred or self._hot.targets:
-            return False
-        closed = {stream.target for stream in self._closed()}
-        return all(target in closed or (stream.bank.alarm < 0 and stream.streak <= -2) for target, stream in self._uneasy.items())
+        """Stricter than the base: a suspicion wears off check by check, so that it ends at the instant it would."""
+        return not self._stirred and not self._hot.targets and len(self._closed()) == len(self._uneasy)
 
     def fast_forward(self, elapsed_ms: int, at_ms: int) -> None:
         closed = [(stream, stream.quiet, stream.last_pass_ms) for stream in self._closed()]
