@@ -22,7 +22,7 @@ from siteshift.core.decide.steering import Target, target_of, with_shares
 from siteshift.core.draft import Draft
 from siteshift.core.model.codes import FindingCode, MemberRole, Severity, StandbyPhase
 from siteshift.core.model.topology import Member
-from siteshift.core.model.units import SiteId
+from siteshift.core.model.units import ServiceId, SiteId
 from siteshift.core.motion import cause_of, context_of, proposal_for
 from siteshift.core.reconcile import effective_mode
 from siteshift.core.setup import Setup
@@ -39,10 +39,18 @@ _BY_WEIGHT = (
 )
 
 
-def plan_ahead(state: ControllerState, setup: Setup, now_ms: int, *, approved_by: tuple[str, ...] = ()) -> Plan | None:
+def plan_ahead(
+    state: ControllerState,
+    setup: Setup,
+    now_ms: int,
+    *,
+    approved_by: tuple[str, ...] = (),
+    only: ServiceId | None = None,
+) -> Plan | None:
     """The plan from here to the end of what the state asks for; None when nothing would change.
 
     Returning sites are planned to the end of their ramp. ``approved_by`` are persons who approve this very plan.
+    ``only`` leaves out what other services are about: nobody's request is refused for another's trouble.
     """
     draft = Draft(state=state, setup=setup, now_ms=now_ms)
     update_lives(draft)
@@ -54,7 +62,7 @@ def plan_ahead(state: ControllerState, setup: Setup, now_ms: int, *, approved_by
     findings: list[Finding] = []
     for service, situation in situations.items():
         allocation = planned.of(service)
-        if allocation is None:
+        if allocation is None or only not in (None, service):
             continue
         target = target_of(situation, allocation)
         findings += short_of_room(situation, target)

@@ -17,7 +17,7 @@ from siteshift.core.overload import is_overloaded, name_overloads
 from siteshift.core.planes import in_step
 from siteshift.core.setup import Setup
 from siteshift.core.state import ControllerState, LeftBecause, SiteTrack
-from siteshift.core.traffic import seen_bp
+from siteshift.core.traffic import settled_bp
 
 UNDO_WATCH_MS = 15_000
 """A survivor that sickens this soon after it gained is taken to sicken because it gained."""
@@ -215,7 +215,7 @@ def is_gone(draft: Draft, service: Service, site: SiteId, policy: ServicePolicy)
         return False
     if not draft.due(state.motion(service.id).tail_until_ms):
         return False
-    seen = seen_bp(state, service, draft.now_ms)
+    seen = settled_bp(state, service, draft.now_ms)
     if seen is None or site not in seen or service.id not in draft.setup.metered:
         return True
     draft.due(draft.now_ms + 1_000)

@@ -159,7 +159,7 @@ def _force(
     if kind in _BRAKES:
         return _grant(draft, asking, made, None, ())
     forced = replace(draft.state, overrides=(*draft.state.overrides, made))
-    plan = plan_ahead(forced, draft.setup, draft.now_ms, approved_by=_approvers(asking))
+    plan = plan_ahead(forced, draft.setup, draft.now_ms, approved_by=_approvers(asking), only=service)
     findings = _bound(asking, plan)
     severity = verdict(findings)
     plans = (plan,) if plan is not None else ()

@@ -51,6 +51,7 @@ def absorb_result(draft: Draft, result: EnactResult) -> bool:
         next_read_ms=min(track.next_read_ms, read_at_ms),
         detail=result.detail,
         found_generation=result.found_generation,
+        ended_ms=draft.now_ms,
     )
     if result.outcome is not EnactOutcome.APPLIED and (track.outcome is not result.outcome or attempts <= 1):
         draft.tell(Severity.NEEDS_APPROVAL, f"PLANE_{result.outcome.name}", f"{result.enactor}: {result.detail}")
@@ -172,7 +173,7 @@ def _write_if_behind(draft: Draft, plane: PlaneRef, modes: dict[ServiceId, Mode]
     steering = draft.state.steering
     if steering.generation == 0 or track.confirmed_generation == steering.generation:
         return
-    is_news = track.sent_generation != steering.generation and track.standing is not PlaneStanding.REFUSING
+    is_news = track.sent_generation != steering.generation
     if not is_news and not draft.due(track.next_try_ms):
         return
     part = _part_for(steering, plane, modes)

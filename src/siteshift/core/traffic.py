@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from siteshift.core.draft import Draft
@@ -105,12 +105,23 @@ def seen_bp(state: ControllerState, service: Service, now_ms: int) -> dict[SiteI
 
     A site that is not there is unknown, not zero: its page or load balancer may have died with it.
     """
+    return _parts(state, service, now_ms, lambda track: track.last_mrps)
+
+
+def settled_bp(state: ControllerState, service: Service, now_ms: int) -> dict[SiteId, int] | None:
+    """The same over the last seconds (`SMOOTHING_MS`): one empty half second does not make a drain complete."""
+    return _parts(state, service, now_ms, lambda track: track.rate_mrps)
+
+
+def _parts(
+    state: ControllerState, service: Service, now_ms: int, rate: Callable[[TrafficTrack], int]
+) -> dict[SiteId, int] | None:
     rates = {
-        site: track.last_mrps
+        site: rate(track)
         for site in service.sites
         if (track := state.traffic.get((service.id, site))) is not None and now_ms - track.at_ms <= FRESH_MS
     }
     total = sum(rates.values())
     if not rates or total == 0:
         return None
-    return {site: rate * WHOLE_BP // total for site, rate in rates.items()}
+    return {site: found * WHOLE_BP // total for site, found in rates.items()}

@@ -21,8 +21,13 @@ FAST_POLICY: Yaml = {
     "proof_s": 1,
     "velocity_percent": 100,
     "standby_deadline_s": 20,
+    "residual_done_percent": 6,
 }
-"""Times short enough for a person to watch; everything else is the default of the product."""
+"""Times short enough for a person to watch; everything else is the default of the product.
+
+``residual_done_percent`` 6: 8.7 % of resolvers keep answers for a minute, which is 4.4 % of the traffic when a site with
+half of it is left. A person who watches does not wait for them.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
