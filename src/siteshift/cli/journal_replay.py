@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from siteshift.replay.rows import Entry
     from siteshift.replay.what_if import Difference, WhatIf
 
+CAVEATS = (
+    "What was measured is taken as it was: loads that the new policy would have changed were never seen.",
+    "Standings are as they were judged then: of `judging:` only report_stale_ms plays a part here; try the rest with `sim compare`.",
+)
 MOST_SHOWN = 20
 """Decisions that came out differently: more of them say no more."""
 
@@ -159,10 +163,9 @@ def _verdict(found: list[Difference], policy: Path | None) -> list[Text]:
     if policy is None:
         return []
     if not found:
-        return [Text(f"{policy} would have steered the same", style=GOOD)]
+        return [Text(f"{policy} would have steered the same", style=GOOD), Text(CAVEATS[1], style=QUIET)]
     text = f"{len(found)} intervals in which {policy} would have steered otherwise"
-    caveat = "What was probed and measured is taken as it was: loads that the new policy would have changed were never seen."
-    return [Text(text, style=WATCH), Text(caveat, style=QUIET)]
+    return [Text(text, style=WATCH), *(Text(line, style=QUIET) for line in CAVEATS)]
 
 
 def _document(run: WhatIf, found: list[Difference], policy: Path | None) -> Document:

@@ -108,6 +108,7 @@ _SENTENCES: Mapping[str, Callable[[Document], str]] = {
     "enacted": _enacted,
     "started": lambda data: f"{data['node']} with configuration {data['setup']}",
     "setup": lambda data: f"configuration {data['digest']}",
+    "state": lambda data: f"a replay can begin here, at generation {data['state']['steering']['generation']}",
     "fresh": lambda data: f"has seen enough after {data['after_ms']} ms",
     "term": lambda data: f"term {data['term']}",
     "notice": lambda data: f"{data['code']}: {data['text']}",
