@@ -85,6 +85,13 @@ def test_standby_that_is_open_counts_and_is_known_to_be_needed() -> None:
     assert serve(home).standby_needed_rps == {}
 
 
+def test_standby_that_carries_the_present_load_is_needed_though_the_target_could_do_without() -> None:
+    on_the_way = changed(candidates(active=(1_000, 500, 300), current=(250, 4_500, 5_250), away=None), 2, open_standby_rps=400)
+    result = serve(on_the_way)
+    assert got(result) == [5_000, 3_000, 2_000, 0]
+    assert result.standby_needed_rps == {ANYANG: 284}
+
+
 def test_a_site_of_nominal_share_nothing_comes_last() -> None:
     spare = candidates(nominal=(6_000, 4_000, 0), current=(6_000, 4_000, 0))
     assert got(serve(spare)) == [0, 9_000, 1_000, 0]

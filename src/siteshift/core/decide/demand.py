@@ -107,13 +107,19 @@ class ServiceAllocation(NamedTuple):
 
     @property
     def standby_needed_rps(self) -> dict[SiteId, int]:
-        """Standby capacity in use, open or to be opened, per site that needs some; what is open beyond may retire."""
+        """Standby capacity in use, open or to be opened, per site that needs some; what is open beyond may retire.
+
+        What carries the present shares is in use, though the target could do without: the way there may be long (ramps,
+        hold-downs), and a standby that retires before its load has left takes the load down with it (law 2).
+        """
         needed = {}
         for entry in self.demand.candidates:
             wanted_rps = capacity_for(self.shares_bp[entry.site], self.demand) - entry.active_rps
+            carries_rps = capacity_for(entry.current_bp, self.demand) - entry.active_rps
             spare_rps = entry.open_standby_rps + self.open_standby_rps.get(entry.site, 0)
-            if wanted_rps > 0 and spare_rps > 0:
-                needed[entry.site] = min(wanted_rps, spare_rps)
+            used_rps = max(min(wanted_rps, spare_rps), min(carries_rps, entry.open_standby_rps))
+            if used_rps > 0:
+                needed[entry.site] = used_rps
         return needed
 
     @property
