@@ -5,7 +5,7 @@ from __future__ import annotations
 from siteshift.core.judge.cusum import GREY
 from siteshift.core.judge.evidence import hardness_of
 from siteshift.core.judge.pooled import Pooled
-from siteshift.core.judge.stream import Sample, Stream
+from siteshift.core.judge.stream import Sample, Stream, roll_of
 from siteshift.core.model.codes import Fault, Outcome
 
 
@@ -50,6 +50,16 @@ def feed(group: Pooled, sample: Sample, outcome: Outcome, fault: Fault, at_ms: i
         watcher.passed(group.index, started_ms, slow=1 if sample is Sample.SLOWED else 0)
 
 
+def call_roll(stream: Stream, pool: Pooled, site: Pooled) -> None:
+    """Keep the counts of both groups in step with one member; after every change of its standing or membership."""
+    now, before = roll_of(stream), stream.roll
+    if now == before:
+        return
+    stream.roll = now
+    pool.count(now, before)
+    site.count(now, before)
+
+
 def exclude_the_sick(pool: Pooled, site: Pooled) -> None:
     """Judge members with a verdict of their own alone, unless the rest of the pool is in trouble as well."""
     included = pool.included
@@ -62,6 +72,7 @@ def exclude_the_sick(pool: Pooled, site: Pooled) -> None:
         one.excluded = True
         pool.bank.withdraw(one.pool_part)
         site.bank.withdraw(one.site_part)
+        call_roll(one, pool, site)
     pool.retune()
     site.retune()
 
@@ -69,5 +80,6 @@ def exclude_the_sick(pool: Pooled, site: Pooled) -> None:
 def include_again(stream: Stream, pool: Pooled, site: Pooled) -> None:
     """A member that recovered counts again."""
     stream.excluded = False
+    call_roll(stream, pool, site)
     pool.retune()
     site.retune()

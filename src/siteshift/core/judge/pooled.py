@@ -26,6 +26,7 @@ class Pooled:
 
     __slots__ = (
         "bank",
+        "included",
         "index",
         "last_pass_ms",
         "last_result_failed",
@@ -34,6 +35,7 @@ class Pooled:
         "near_test",
         "part_of",
         "policy",
+        "roll",
         "siblings",
         "site",
         "standing",
@@ -48,6 +50,10 @@ class Pooled:
         self.target = target
         self.site = site
         self.members = members
+        self.included = members
+        """Members whose results make up the stream; chosen anew by `retune`."""
+        self.roll = (0, 0, 0)
+        """How many members are known, known to be sick and down, known to be sick."""
         self.policy = policy
         self.part_of = "site_part" if target.startswith("site:") else "pool_part"
         self.siblings: list[Pooled] = []
@@ -64,13 +70,14 @@ class Pooled:
 
     # -- membership and tuning ------------------------------------------------------------------------------------
 
-    @property
-    def included(self) -> list[Stream]:
-        """Members whose results make up the stream."""
-        return [one for one in self.members if not one.excluded]
+    def count(self, now: tuple[int, int, int], before: tuple[int, int, int]) -> None:
+        """One member's part of the counts changed (`stream.roll_of`)."""
+        known, down, sick = self.roll
+        self.roll = (known + now[0] - before[0], down + now[1] - before[1], sick + now[2] - before[2])
 
     def retune(self) -> None:
         """Thresholds follow the number of members counted and what is normal for them."""
+        self.included = [one for one in self.members if not one.excluded]
         included = self.included or self.members
         policy = self.policy
         rates = learned_rates(one.baseline for one in included)
@@ -233,15 +240,7 @@ class Pooled:
 
     def _standing(self) -> Standing:
         bank = self.bank
-        known = down = sick = 0
-        for one in self.members:
-            standing = one.standing
-            if standing is not Standing.UNKNOWN:
-                known += 1
-                if one.excluded and standing is Standing.DOWN:
-                    down += 1
-                if one.excluded and one.bank.alarm >= 0:
-                    sick += 1
+        known, down, sick = self.roll
         if not known:
             return Standing.UNKNOWN
         if bank.alarm >= 0:

@@ -59,6 +59,7 @@ class Stream:
         "policy",
         "pool_part",
         "quiet",
+        "roll",
         "sample_until_ms",
         "since_ms",
         "site_part",
@@ -86,6 +87,7 @@ class Stream:
         """Failures in a row when positive, passes in a row when negative (passes of calm times are not counted)."""
         self.excluded = False
         """Known to be sick: judged alone, not part of the pooled streams."""
+        self.roll = (0, 0, 0)
         self.quiet = 0
         self.last_at_ms = self.last_start_ms = self.last_pass_ms = 0
         self.last_fault = Fault.NONE
@@ -188,6 +190,15 @@ class Stream:
         if bank.alarm >= 0:
             return bank.hardness(bank.alarm)
         return Hardness.NONE if bank.calm else bank.hardness(bank.strongest())
+
+
+def roll_of(stream: Stream) -> tuple[int, int, int]:
+    """What a member adds to its groups' counts of known, of excluded and down, of excluded and ill members."""
+    if stream.standing is Standing.UNKNOWN:
+        return (0, 0, 0)
+    if not stream.excluded:
+        return (1, 0, 0)
+    return (1, 1 if stream.standing is Standing.DOWN else 0, 1 if stream.bank.alarm >= 0 else 0)
 
 
 def observe(

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from siteshift.core.judge.bank import NO_ALARM
 from siteshift.core.judge.cusum import NEVER
 from siteshift.core.judge.hotset import HotSet
-from siteshift.core.judge.membership import exclude_the_sick, feed, include_again, make_siblings
+from siteshift.core.judge.learning import Entry, Learner
+from siteshift.core.judge.membership import call_roll, exclude_the_sick, feed, include_again, make_siblings
 from siteshift.core.judge.passive import Traffic
 from siteshift.core.judge.pooled import Pooled
 from siteshift.core.judge.score import worst
@@ -26,10 +27,10 @@ from siteshift.core.model.topology import Topology
 from siteshift.core.model.units import SiteId, TargetId, VantageId, data_target, site_target
 
 SECOND_MS = 1_000
-LEARN_EVERY_MS = 10_000
+LEARN_ALL_AFTER_MS = 10_000
+"""A leap in virtual time from which everything learns at once."""
 NEAR_MS, UNEASY_MS = 50, 100
 """How soon to look again while a verdict is near, or while anything is not calm."""
-Entry = tuple[Stream, Pooled | None, Pooled | None]
 
 
 class Observer:
@@ -64,7 +65,8 @@ class Observer:
         self._dirty: set[TargetId] = set(topology.targets)
         self._sequence = 0
         self._at_ms = 0
-        self._second_ms = self._learned_ms = 0
+        self._second_ms = 0
+        self._learner = Learner(self._entries, tuple(self._group_of.values()))
 
     def _build(self, topology: Topology) -> None:
         at_site: dict[SiteId, list[Stream]] = {site: [] for site in topology.site_ids}
@@ -203,12 +205,19 @@ class Observer:
     def _judge_alone(self, stream: Stream, at_ms: int) -> bool:
         changed = stream.judge(at_ms)
         if changed:
-            self._dirty.add(stream.target)
+            self._restood(stream)
         if stream.standing is Standing.UP:
             self._uneasy.pop(stream.target, None)
         else:
             self._uneasy[stream.target] = stream
         return changed
+
+    def _restood(self, stream: Stream) -> None:
+        """A stream's standing changed: tell it, and count it anew in its groups."""
+        self._dirty.add(stream.target)
+        _, pool, site = self._entries.get(stream.target, (stream, None, None))
+        if pool is not None and site is not None:
+            call_roll(stream, pool, site)
 
     def _judge_group(self, group: Pooled, at_ms: int) -> bool:
         bank = group.bank
@@ -281,9 +290,7 @@ class Observer:
         if at_ms - self._second_ms >= SECOND_MS:
             self._second_ms = at_ms
             changed |= self._expire(at_ms)
-        if at_ms - self._learned_ms >= LEARN_EVERY_MS:
-            self._learned_ms = at_ms
-            self._learn()
+            self._learner.learn_next()
         return self._rehot(at_ms) or changed
 
     def next_timer_ms(self) -> int | None:
@@ -310,7 +317,7 @@ class Observer:
                 passes -= 1
             passes = elapsed_ms // self._policy.interval_ms
             if stream.judge(at_ms):
-                self._dirty.add(stream.target)
+                self._restood(stream)
                 self._uneasy.pop(stream.target)
         for stream, _, _ in self._entries.values():
             stream.quiet += passes
@@ -318,6 +325,8 @@ class Observer:
         for group in self._group_of.values():
             group.last_pass_ms = at_ms
         self._at_ms = self._second_ms = at_ms
+        if elapsed_ms >= LEARN_ALL_AFTER_MS:
+            self._learner.learn_all()
 
     def _expire(self, at_ms: int) -> bool:
         """Unknown is what has not been heard of for long (law 3). A latched verdict shows again with the next result."""
@@ -329,27 +338,13 @@ class Observer:
         ]
         for stream in silent:
             stream.standing = Standing.UNKNOWN
-            self._dirty.add(stream.target)
+            self._restood(stream)
             self._uneasy.pop(stream.target, None)
         if silent:
             for group in self._group_of.values():
                 if group.update_standing(at_ms):
                     self._dirty.add(group.target)
         return bool(silent)
-
-    def _learn(self) -> None:
-        for stream, pool, site in self._entries.values():
-            troubled = stream.excluded or any(
-                group is not None and (group.bank.alarm >= 0 or group.near_since_ms != NEVER) for group in (pool, site)
-            )
-            if troubled or stream.bank.alarm >= 0:
-                stream.unlearn()
-            elif pool is None or pool.bank.calm:
-                stream.learn()
-        for group in self._group_of.values():
-            if group.bank.calm:
-                group.bank.settle()
-                group.retune()
 
     def _rehot(self, at_ms: int) -> bool:
         if not self._stirred and not self._direct and not self._hot.targets:
