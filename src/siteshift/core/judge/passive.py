@@ -66,6 +66,8 @@ class Traffic:
         """One batch; True when the standing changed."""
         if requests < FEWEST_REQUESTS:
             return False
+        if self.at_ms and not self.fresh(at_ms):
+            self._forget()
         rate = min(1.0, errors / requests)
         slow = 0.0 if latency_ms is None or latency_ms <= self._slo_ms else 1.0
         self._requests = 0.7 * self._requests + requests
@@ -81,6 +83,14 @@ class Traffic:
             if self._baseline.samples % 100 < WORTH:
                 self._tuning = self._tune()
         return self._restand()
+
+    def _forget(self) -> None:
+        """Too long ago to mean anything: what users saw before a site was drained says nothing of its return."""
+        self._sums = [0.0, 0.0, 0.0, 0.0]
+        self._t0 = [NEVER, NEVER, NEVER, NEVER]
+        self._requests = self._errors = self._slow = 0.0
+        self._clean_since_ms = NEVER
+        self.alarm = -1
 
     def _weigh(self, test: int, rate: float, worth: int, at_ms: int) -> None:
         tuning = self._tuning
