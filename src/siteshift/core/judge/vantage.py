@@ -12,19 +12,20 @@ from siteshift.core.judge.bank import NO_ALARM
 from siteshift.core.judge.cusum import NEVER
 from siteshift.core.judge.hotset import HotSet
 from siteshift.core.judge.learning import Entry, Learner
-from siteshift.core.judge.membership import call_roll, exclude_the_sick, feed, include_again, make_siblings
+from siteshift.core.judge.membership import call_roll, exclude_the_sick, feed, include_again
 from siteshift.core.judge.passive import Traffic
 from siteshift.core.judge.pooled import Pooled
+from siteshift.core.judge.roster import Roster
 from siteshift.core.judge.score import worst
 from siteshift.core.judge.selfcheck import OwnState
 from siteshift.core.judge.siblings import LAG_MS
 from siteshift.core.judge.stream import Stream
 from siteshift.core.judge.views import group_view, stream_view, traffic_view
-from siteshift.core.model.codes import DataKind, Fault, MemberRole, Outcome, Standing
+from siteshift.core.model.codes import Fault, Outcome, Standing
 from siteshift.core.model.evidence import TargetView, VantageReport
 from siteshift.core.model.policy import JudgePolicy
 from siteshift.core.model.topology import Topology
-from siteshift.core.model.units import SiteId, TargetId, VantageId, data_target, site_target
+from siteshift.core.model.units import SiteId, TargetId, VantageId
 
 SECOND_MS = 1_000
 LEARN_ALL_AFTER_MS = 10_000
@@ -49,15 +50,15 @@ class Observer:
         self._vantage = vantage
         self._site = site
         self._own = OwnState(anchors, policy.report_stale_ms)
-        self._entries: dict[TargetId, Entry] = {}
-        self._pools: list[Pooled] = []
-        self._sites: list[Pooled] = []
-        self._group_of: dict[TargetId, Pooled] = {}
+        roster = Roster(topology, policy)
+        self._entries = roster.entries
+        self._pools = frozenset(roster.pools)
+        self._group_of = roster.group_of
+        self._slo_us = roster.slo_us
+        self._learner = Learner(self._entries, tuple(self._group_of.values()))
         self._direct: dict[TargetId, Stream] = {}
         self._traffic: dict[TargetId, Traffic] = {}
         self._figures: dict[TargetId, Traffic] = {}
-        self._slo_us: dict[TargetId, int] = {}
-        self._build(topology)
         self._hot = HotSet(len(self._entries), policy)
         self._uneasy: dict[TargetId, Stream] = {}
         self._stirred: dict[TargetId, Pooled] = {}
@@ -66,39 +67,6 @@ class Observer:
         self._sequence = 0
         self._at_ms = 0
         self._second_ms = 0
-        self._learner = Learner(self._entries, tuple(self._group_of.values()))
-
-    def _build(self, topology: Topology) -> None:
-        at_site: dict[SiteId, list[Stream]] = {site: [] for site in topology.site_ids}
-        for service in topology.services:
-            family: list[Pooled] = []
-            for pool in service.pools:
-                streams = [Stream(m.target, self._policy, service.slo_latency_ms * 1_000) for m in pool.members]
-                active = [s for s, m in zip(streams, pool.members, strict=True) if m.role is MemberRole.ACTIVE]
-                group = Pooled(len(self._group_of), pool.target, pool.site, active, self._policy)
-                self._group_of[pool.target] = group
-                self._slo_us[pool.target] = service.slo_latency_ms * 1_000
-                family.append(group)
-                at_site[pool.site].extend(active)
-                for stream, member in zip(streams, pool.members, strict=True):
-                    pooled = group if member.role is MemberRole.ACTIVE else None
-                    self._entries[member.target] = (stream, pooled, None)
-            self._pools.extend(family)
-            make_siblings(family)
-            if service.data is DataKind.WRITABLE:
-                for pool in service.pools:
-                    target = data_target(service.id, pool.site)
-                    self._entries[target] = (Stream(target, self._policy, service.slo_latency_ms * 1_000), None, None)
-        for site, streams in at_site.items():
-            group = Pooled(len(self._group_of), site_target(site), site, streams, self._policy)
-            self._group_of[group.target] = group
-            self._slo_us[group.target] = max((s.slo_latency_ms * 1_000 for s in topology.services), default=500_000)
-            self._sites.append(group)
-        make_siblings(self._sites)
-        whole = {group.site: group for group in self._sites}
-        for target, (stream, pooled, _) in self._entries.items():
-            if pooled is not None:
-                self._entries[target] = (stream, pooled, whole[pooled.site])
 
     # -- results --------------------------------------------------------------------------------------------------
 

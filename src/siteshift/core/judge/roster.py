@@ -1,0 +1,60 @@
+"""Who is watched: the streams of a deployment's members, and the pooled streams of its pools and sites above them."""
+
+from __future__ import annotations
+
+from siteshift.core.judge.learning import Entry
+from siteshift.core.judge.membership import make_siblings
+from siteshift.core.judge.pooled import Pooled
+from siteshift.core.judge.stream import Stream
+from siteshift.core.model.codes import DataKind, MemberRole
+from siteshift.core.model.policy import JudgePolicy
+from siteshift.core.model.topology import Service, Topology
+from siteshift.core.model.units import SiteId, TargetId, data_target, site_target
+
+
+class Roster:
+    """Made once from a topology; standbys and data checks stand in no pooled stream."""
+
+    __slots__ = ("_policy", "entries", "group_of", "pools", "sites", "slo_us")
+
+    def __init__(self, topology: Topology, policy: JudgePolicy) -> None:
+        self._policy = policy
+        self.entries: dict[TargetId, Entry] = {}
+        self.pools: list[Pooled] = []
+        self.sites: list[Pooled] = []
+        self.group_of: dict[TargetId, Pooled] = {}
+        self.slo_us: dict[TargetId, int] = {}
+        at_site: dict[SiteId, list[Stream]] = {site: [] for site in topology.site_ids}
+        for service in topology.services:
+            self._add_service(service, at_site)
+        slowest_us = max((s.slo_latency_ms * 1_000 for s in topology.services), default=500_000)
+        for site, streams in at_site.items():
+            group = Pooled(len(self.group_of), site_target(site), site, streams, policy)
+            self.group_of[group.target] = group
+            self.slo_us[group.target] = slowest_us
+            self.sites.append(group)
+        make_siblings(self.sites)
+        whole = {group.site: group for group in self.sites}
+        for target, (stream, pooled, _) in self.entries.items():
+            if pooled is not None:
+                self.entries[target] = (stream, pooled, whole[pooled.site])
+
+    def _add_service(self, service: Service, at_site: dict[SiteId, list[Stream]]) -> None:
+        slo_us = service.slo_latency_ms * 1_000
+        family: list[Pooled] = []
+        for pool in service.pools:
+            streams = [Stream(m.target, self._policy, slo_us) for m in pool.members]
+            active = [s for s, m in zip(streams, pool.members, strict=True) if m.role is MemberRole.ACTIVE]
+            group = Pooled(len(self.group_of), pool.target, pool.site, active, self._policy)
+            self.group_of[pool.target] = group
+            self.slo_us[pool.target] = slo_us
+            family.append(group)
+            at_site[pool.site].extend(active)
+            for stream, member in zip(streams, pool.members, strict=True):
+                self.entries[member.target] = (stream, group if member.role is MemberRole.ACTIVE else None, None)
+        self.pools.extend(family)
+        make_siblings(family)
+        if service.data is DataKind.WRITABLE:
+            for pool in service.pools:
+                target = data_target(service.id, pool.site)
+                self.entries[target] = (Stream(target, self._policy, slo_us), None, None)
