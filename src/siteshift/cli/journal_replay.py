@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 CAVEATS = (
     "What was measured is taken as it was: loads that the new policy would have changed were never seen.",
-    "Standings are as they were judged then: of `judging:` only report_stale_ms plays a part here; try the rest with `sim compare`.",
+    "Standings are as they were judged then: of `judging:` only report_stale_ms counts here; try the rest with `sim compare`.",
 )
 MOST_SHOWN = 20
 """Decisions that came out differently: more of them say no more."""

@@ -3,7 +3,8 @@
 Only detection is idealised. It moves what can be moved, as fast as it can be moved: the same data planes with their write
 times, the same TTLs, the same standbys with their start times, the same capacities. It knows nothing in advance. It fills
 survivors up to `FULL_PM`, where the world's servers still answer in time, and needs neither ramps nor confirmation, because it
-is never wrong about what it sees.
+is never wrong about what it sees. It is greedy: it looks neither at caches nor ahead, so where a site keeps a part of its
+share, what caches still send there beyond its capacity is lost, to it as to us.
 """
 
 from __future__ import annotations
