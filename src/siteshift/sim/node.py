@@ -289,7 +289,7 @@ class Node:
         self._keep_hot(now_ms)
         next_ms = self._published_ms + KEEP_ALIVE_MS
         if not self.prober.is_resting and (timer_ms := self.observer.next_timer_ms()) is not None:
-            next_ms = min(next_ms, timer_ms - self._offset_ms)
+            next_ms = min(next_ms, _on_grid(timer_ms - self._offset_ms, now_ms))
         self._plan_sense(max(now_ms + 1, next_ms))
 
     def _publish(self, report: VantageReport) -> None:
@@ -378,3 +378,9 @@ class Node:
         if seen:
             self.offer(TrafficMeasured(at_ms=0, seen=tuple(seen)))
         self._plan_meter()
+
+
+def _on_grid(timer_ms: int, now_ms: int) -> int:
+    """Ticks of the observer fall on whole steps, so that they do not hang on when a rest ended."""
+    step_ms = 50 if timer_ms - now_ms <= 50 else 100
+    return -(-timer_ms // step_ms) * step_ms
