@@ -6,18 +6,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
-from core.playbook import DOWN, UNKNOWN, UP, A, G, P, PLANE, WEB, Playbook, three_sites
 
+from core.playbook import DOWN, NODE, PLANE, UNKNOWN, UP, WEB, A, G, P, Playbook, three_sites
 from siteshift.core.commands import ActivateStandby, Command, Enact, Record, Remember, RetireStandby
 from siteshift.core.decide.override import Override
 from siteshift.core.events import Asked, EnactFinished, Event, ReadBackArrived, Reloaded, Ticked
 from siteshift.core.invariants import CHECKERS, check
 from siteshift.core.model.codes import EnactOutcome, Mode, OverrideKind, SiteLife, Standing
+from siteshift.core.model.evidence import TargetView
 from siteshift.core.model.steering import Drift, EnactResult
-from siteshift.core.model.units import MemberId, ServiceId, SiteId
+from siteshift.core.model.units import MemberId, ServiceId, SiteId, VantageId, pool_target
 from siteshift.core.requests import Asking, DrainRequest
 from siteshift.core.setup import Part, PartKind, PlaneRef, Setup
-from siteshift.core.state import ControllerState, SiteTrack
+from siteshift.core.state import ControllerState, LeftBecause, SiteTrack
 
 Shares = Mapping[SiteId, int]
 RECORDED: tuple[Command, ...] = (Remember(generation=2), Record(kind="decision", data={}))
@@ -45,12 +46,13 @@ def laws(
 
 
 def steered(state: ControllerState, shares: Shares, *, shed_bp: int = 0, **more: object) -> ControllerState:
-    """The state with other shares for the web service, under the next generation."""
+    """The state with other shares for the web service, under the next generation, and with the old TTL noted."""
     entry = state.steering.of(WEB)
     assert entry is not None
     changed = replace(entry, shares_bp=dict(shares), shed_bp=shed_bp, **more)  # type: ignore[arg-type]
     steering = replace(state.steering, generation=state.steering.generation + 1, services=(changed,))
-    return replace(state, steering=steering)
+    motion = replace(state.motion(WEB), tail_until_ms=state.steering.decided_at_ms + 100_000)
+    return replace(state, steering=steering, motions={WEB: motion})
 
 
 def seeing(book: Playbook, **standings: object) -> ControllerState:
@@ -113,6 +115,36 @@ def test_law_4_moving_during_a_global_fault(book: Playbook) -> None:
     assert 4 in laws(book, steered(state, {P: 4500, G: 3500, A: 2000}), before=state)
 
 
+def left_for_dead(state: ControllerState, site: SiteId) -> ControllerState:
+    track = SiteTrack(life=SiteLife.DRAINING, left_because=LeftBecause.DEAD)
+    return replace(state, tracks={**state.tracks, (WEB, site): track})
+
+
+def hearing(book: Playbook, **words: TargetView) -> ControllerState:
+    """The state with the reports of other vantages, each of one mind about pangyo."""
+    state = book.state
+    mine = state.reports[NODE]
+    reports = {
+        VantageId(name): replace(mine, vantage=VantageId(name), site=None, views={**mine.views, pool_target(WEB, P): view})
+        for name, view in words.items()
+    }
+    return replace(state, reports=reports)
+
+
+def test_law_4_left_on_the_word_of_a_few(book: Playbook) -> None:
+    state = hearing(book, c1=DOWN, c2=UP, c3=UP)
+    assert 4 in laws(book, left_for_dead(state, P), before=state)
+    state = hearing(book, c1=DOWN, c2=DOWN, c3=UP)
+    assert 4 not in laws(book, left_for_dead(state, P), before=state)
+
+
+def test_law_4_left_although_every_site_is_down(book: Playbook) -> None:
+    for site in (P, G, A):
+        book.believe(site, DOWN)
+    book.report()
+    assert 4 in laws(book, left_for_dead(book.state, P))
+
+
 def an_override(book: Playbook, **more: object) -> Override:
     made = Override(
         id="o1", kind=OverrideKind.DRAIN, owner="kim", reason="test", ticket="", created_ms=book.now_ms,
@@ -153,6 +185,18 @@ def test_law_8_drained_while_traffic_is_seen(book: Playbook) -> None:
 def test_law_9_drained_before_the_old_ttl_ran_out(book: Playbook) -> None:
     motion = replace(book.state.motion(WEB), tail_until_ms=book.now_ms + 10_000)
     assert 9 in laws(book, drained(book, replace(book.state, motions={WEB: motion})))
+
+
+def test_law_9_a_move_that_forgets_the_old_ttl(book: Playbook) -> None:
+    after = steered(book.state, {P: 4800, G: 3100, A: 2100})
+    assert 9 in laws(book, replace(after, motions=book.state.motions))
+
+
+def test_law_10_written_again_on_a_reading_from_before(book: Playbook) -> None:
+    track = replace(book.state.plane(PLANE), outcome=EnactOutcome.AMBIGUOUS, ended_ms=book.now_ms)
+    state = replace(book.state, planes={PLANE: track})
+    write = Enact(enactor=PLANE, steering=state.steering)
+    assert 10 in laws(book, state, before=state, commands=(write,))
 
 
 def test_law_10_written_again_after_an_ambiguous_write(book: Playbook) -> None:
@@ -219,8 +263,10 @@ def test_law_16_moving_while_switched_off(book: Playbook) -> None:
 
 
 def test_law_17_the_only_way_out_stands_in_the_site(book: Playbook) -> None:
+    vantages = ((VantageId("c1"), P), (VantageId("c2"), G))
     setup = replace(
         book.setup,
+        topology=replace(book.setup.topology, vantages=vantages),
         planes=(PlaneRef(id=PLANE, services=(WEB,), site=P),),
         parts=(Part(kind=PartKind.NOTIFIER, id="hook", site=P),),
     )

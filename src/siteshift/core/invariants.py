@@ -16,10 +16,10 @@ from siteshift.core.judge.diagnosis import diagnose
 from siteshift.core.model.codes import EnactOutcome, MemberRole, Mode, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.topology import Service
-from siteshift.core.model.units import WHOLE_BP, SiteId
+from siteshift.core.model.units import WHOLE_BP, SiteId, pool_target, site_target
 from siteshift.core.setup import PartKind, Setup
 from siteshift.core.state import ControllerState, LeftBecause
-from siteshift.core.traffic import demand_rps, seen_bp
+from siteshift.core.traffic import demand_rps, settled_bp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +132,50 @@ def law_4_doubt_yourself(p: Passage) -> Iterator[Violation]:
             continue
         if dict(old.shares_bp) != dict(new.shares_bp):
             yield Violation(law=4, text=f"{service.id}: shares changed during a global fault")
+    yield from _left_by_few(p)
+
+
+def _left_by_few(p: Passage) -> Iterator[Violation]:
+    """A site is left for evidence only on the word of most who can know, and never while all sites fail alike."""
+    for service in p.setup.topology.services:
+        for site in service.sites:
+            now, was = p.after.track(service.id, site), p.before.track(service.id, site)
+            is_left = now.life is SiteLife.DRAINING and was.life not in (SiteLife.DRAINING, SiteLife.DRAINED)
+            if not is_left or now.left_because in (None, LeftBecause.PERSON):
+                continue
+            accusing, speaking = _votes(p, service, site)
+            if speaking and 2 * accusing <= speaking:
+                yield Violation(law=4, text=f"{service.id}: {site} left on the word of {accusing} of {speaking} vantages")
+            words = [_votes(p, service, other, (Standing.DOWN,)) for other in service.sites]
+            if len(words) > 1 and all(told and 2 * down > told for down, told in words):
+                yield Violation(law=4, text=f"{service.id}: {site} left although every site is held to be down")
+
+
+_BAD = (Standing.DOWN, Standing.DEGRADED)
+
+
+def _votes(p: Passage, service: Service, site: SiteId, accusations: tuple[Standing, ...] = _BAD) -> tuple[int, int]:
+    """How many of those who can know about a pool accuse it, and how many they are: counted from the reports alone.
+
+    Those can know who reported lately, reach an anchor, are not known to be cut off, and stand elsewhere.
+    """
+    stale_ms = p.setup.policy.judge.report_stale_ms
+    fresh = [
+        report
+        for report in p.after.reports.values()
+        if p.now_ms - report.at_ms <= stale_ms
+        and (report.self_check.anchors_ok > 0 or report.self_check.anchors_total == 0)
+        and report.vantage not in p.after.picture.isolated
+    ]
+    outside = [report for report in fresh if report.site != site] or fresh
+    accusing = speaking = 0
+    for report in outside:
+        pool, whole = report.views.get(pool_target(service.id, site)), report.views.get(site_target(site))
+        if pool is None:
+            continue
+        speaking += 1
+        accusing += any(view is not None and view.standing in accusations for view in (pool, whole))
+    return accusing, speaking
 
 
 def law_5_real_and_forced(p: Passage) -> Iterator[Violation]:
@@ -183,14 +227,19 @@ def law_8_seen(p: Passage) -> Iterator[Violation]:
     for service, site in _newly_drained(p):
         if service.id not in p.setup.metered:
             continue
-        seen = seen_bp(p.after, service, p.now_ms)
+        seen = settled_bp(p.after, service, p.now_ms)
         limit = p.setup.policy.of(service.id).residual_done_bp
         if seen is not None and seen.get(site, 0) > limit:
             yield Violation(law=8, text=f"{service.id}: {site} called drained with {seen[site]} bp still seen")
 
 
 def law_9_old_ttl(p: Passage) -> Iterator[Violation]:
-    """A drain is not complete before the TTL of the answers given earlier has run out."""
+    """A drain is not complete before the TTL of the answers given earlier has run out; a move does not forget that TTL."""
+    for service, old, new in p.changes():
+        if any(bp > new.shares_bp.get(site, 0) for site, bp in old.shares_bp.items()):
+            short_ms = p.now_ms + old.ttl_s * 1000 - p.after.motion(service.id).tail_until_ms
+            if short_ms > 0:
+                yield Violation(law=9, text=f"{service.id}: the answers given so far live {short_ms} ms longer than is known")
     for service, site in _newly_drained(p):
         tail_ms = p.after.motion(service.id).tail_until_ms
         if p.now_ms < tail_ms:
@@ -210,7 +259,8 @@ def law_10_ambiguous(p: Passage) -> Iterator[Violation]:
     unsure = {
         enactor
         for enactor, track in p.before.planes.items()
-        if track.outcome is EnactOutcome.AMBIGUOUS and track.read_back is None
+        if track.outcome is EnactOutcome.AMBIGUOUS
+        and (track.read_back is None or track.read_back.at_ms < track.ended_ms)
     }
     if isinstance(p.event, EnactFinished) and p.event.result.outcome is EnactOutcome.AMBIGUOUS:
         unsure.add(p.event.result.enactor)
@@ -303,9 +353,10 @@ def law_16_on_record(p: Passage) -> Iterator[Violation]:
 def law_17_no_part_only_there(p: Passage) -> Iterator[Violation]:
     """A site is not left with the only data plane, standby driver or notifier that could leave it standing in it.
 
-    Judged on the setup when it is taken: what would be lost together with a site must exist elsewhere too.
+    Judged on the setup when it is taken: what would be lost together with a site must exist elsewhere too. A single
+    node has no elsewhere; what that means for each site `siteshift fate` tells.
     """
-    if not isinstance(p.event, Reloaded):
+    if not isinstance(p.event, Reloaded) or len({site for _, site in p.setup.topology.vantages}) < 2:
         return
     for fault in lonely_parts(p.setup):
         yield Violation(law=17, text=fault)

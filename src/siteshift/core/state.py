@@ -74,6 +74,7 @@ class PlaneStanding(StrEnum):
 class PlaneTrack:
     """One data plane. ``confirmed_generation`` is the last one written and acknowledged, or read back.
 
+    ``ended_ms``: when the last write ended, however it did.
     ``read_back`` is the last reading; ``unread_since_ms`` is set while it cannot be read. ``found_generation`` is what
     the plane told when it refused an older write.
     """
@@ -90,6 +91,7 @@ class PlaneTrack:
     detail: str = ""
     read_back: ReadBack | None = None
     found_generation: int | None = None
+    ended_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
