@@ -1,0 +1,205 @@
+"""The fuzz: random hours in random worlds, with every law's checker on after every step of every node.
+
+A run has a safety phase, in which anything may break, and a phase in which everything is healed and the world has to come
+home. It stops at the first thing that is wrong. What can be wrong, besides the laws (`core.invariants`):
+
+``crash``       the core raised an exception.
+``fence``       a data plane's generation went back, or two steerings were written under one.
+``empty``       a data plane answers nobody although a node has written it.
+``bystander``   a healthy site that nothing had befallen was left, while nothing misled anybody.
+``no-home``     healed, the world did not come back to its nominal shares in time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+
+from siteshift.core.model.units import EnactorId
+from siteshift.sim.mutants import MUTANTS, planted
+from siteshift.sim.record import Line, Move, Record
+from siteshift.sim.run import simulate
+from siteshift.sim.swarm import NEAR_PERCENT, NOMINAL_PERCENT, Case, draw_case
+from siteshift.sim.witness import HEALTHY_PM, Witness
+from siteshift.sim.world import World
+
+LOOK_EVERY_MS = 1_000
+AFTERMATH_S = 180
+"""So long after a trouble was healed its consequences may still be seen: a verdict under way, a queue, a cache."""
+MISLEADING = frozenset({"prober_blind", "partition", "loss", "surge", "dep_down", "flap", "standby_bad", "plane_edit"})
+"""Troubles that may make anybody look bad, or load anybody, wherever they strike."""
+_FORGETS = ("plane_forget", "gc_race")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """Something wrong. ``check`` is ``law N`` or one of the module's words."""
+
+    check: str
+    at_ms: int
+    who: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.check} at {self.at_ms / 1000:.3f} s, {self.who}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """How one run ended. ``digest`` is of everything that was said and done in it."""
+
+    seed: int
+    found: Found | None
+    digest: str
+    moves: int
+
+
+class Stopped(Exception):
+    """Raised out of a run by whoever found something wrong."""
+
+    def __init__(self, found: Found) -> None:
+        self.found = found
+        super().__init__(str(found))
+
+
+class Watch:
+    """A pilot that steers nothing: it looks once a second, and stops the run at the first thing that is wrong."""
+
+    def __init__(self, case: Case) -> None:
+        self._case = case
+        self._lines_seen = self._moves_seen = 0
+        self._generations: dict[str, int] = {}
+        self.world: World | None = None
+        self.witness: Witness | None = None
+
+    def start(self, world: World, witness: Witness) -> None:
+        """See `run.Pilot`."""
+        self.world, self.witness = world, witness
+        world.clock.after(LOOK_EVERY_MS, self._look_again)
+
+    def _look_again(self) -> None:
+        self.look()
+        assert self.world is not None
+        self.world.clock.after(LOOK_EVERY_MS, self._look_again)
+
+    def look(self) -> None:
+        """Whether anything is wrong by now. Raises `Stopped`."""
+        world, witness = self.world, self.witness
+        if world is None or witness is None:
+            return
+        for broken in witness.violations:
+            raise Stopped(Found(check=f"law {broken.law}", at_ms=broken.at_ms, who=broken.node, text=broken.text))
+        lines, self._lines_seen = world.lines[self._lines_seen :], len(world.lines)
+        for line in lines:
+            self._fence(line)
+        self._empty(world)
+        moves, self._moves_seen = witness.moves[self._moves_seen :], len(witness.moves)
+        for move in moves:
+            self._bystander(move)
+
+    def _fence(self, line: Line) -> None:
+        if line.kind == "fault" and line.text.startswith(_FORGETS):
+            self._generations.clear()
+        if line.kind != "plane" or not line.text.endswith(": applied"):
+            return
+        generation, before = int(line.text.split()[1]), self._generations.get(line.node, -1)
+        if generation < before:
+            text = f"{line.text}, after generation {before}"
+            raise Stopped(Found(check="fence", at_ms=line.at_ms, who=line.node, text=text))
+        self._generations[line.node] = generation
+
+    def _empty(self, world: World) -> None:
+        for name, plane in world.planes.items():
+            for service in plane.services if plane.generation is not None else ():
+                if not any(plane.delivered_bp(service).values()):
+                    raise Stopped(self._of_plane(world, name, f"no answer for {service}"))
+
+    def _of_plane(self, world: World, name: EnactorId, text: str) -> Found:
+        return Found(check="empty", at_ms=world.clock.now_ms, who=name, text=text)
+
+    def _bystander(self, move: Move) -> None:
+        if not move.wrong.endswith("was left"):
+            return
+        for site, bp in move.after_bp.items():
+            was_left = bp == 0 and move.before_bp.get(site, 0) > 0 and move.truth_pm[site] >= HEALTHY_PM
+            if was_left and not self._is_excused(site, move.at_ms / 1000):
+                text = f"{move.service} left {site}, which is healthy: {dict(move.before_bp)} to {dict(move.after_bp)}"
+                raise Stopped(Found(check="bystander", at_ms=move.at_ms, who=move.by, text=text))
+
+    def _is_excused(self, site: str, at_s: float) -> bool:
+        """Whether something had befallen the site, or misled whoever looked, a while ago or now; or a person asked."""
+        for event in self._case.events:
+            begins, ends = event["at_s"], event.get("until_s", event["at_s"])
+            assert isinstance(begins, int | float) and isinstance(ends, int | float)
+            if not begins <= at_s <= ends + AFTERMATH_S:
+                continue
+            if event.get("fault") in MISLEADING or event.get("site") == site or event.get("ask") == "shares":
+                return True
+        return False
+
+
+def run_case(case: Case) -> Ran:
+    """Run one case to its end, or to the first thing that is wrong."""
+    scenario, watch = case.scenario(), Watch(case)
+    try:
+        record = simulate(
+            scenario.world,
+            scenario.policy,
+            scenario.events,
+            seed=scenario.seed,
+            duration_ms=scenario.duration_ms,
+            warm_up_ms=scenario.warm_up_ms,
+            pilots=(watch,),
+        )
+        watch.look()
+        found = not_home(case, record)
+    except Stopped as stopped:
+        found = stopped.found
+    except Exception as error:  # whatever the core raises is a finding, and never ours to hide
+        at_ms = watch.world.clock.now_ms if watch.world else 0
+        found = Found(check="crash", at_ms=at_ms, who=type(error).__name__, text=str(error))
+    lines, moves = (watch.world.lines, watch.witness.moves) if watch.world and watch.witness else ([], [])
+    text = "".join(f"{line}\n" for line in lines) + str(found)
+    return Ran(seed=case.seed, found=found, digest=hashlib.sha256(text.encode()).hexdigest()[:16], moves=len(moves))
+
+
+def not_home(case: Case, record: Record) -> Found | None:
+    """The first share, wanted or delivered, that is not near its nominal one at the end."""
+    last = [row for row in record.seconds if row.at_ms > record.duration_ms - 5_000]
+    for row in last:
+        nominal = NOMINAL_PERCENT[row.site]
+        for what, bp in (("desired", row.desired_bp), ("actual", row.actual_bp)):
+            if abs(bp / 100 - nominal) > NEAR_PERCENT:
+                minutes = (record.duration_ms // 1000 - case.heal_s) / 60
+                text = f"{row.service} at {row.site}: {what} {bp / 100:g} %, nominal {nominal} %, {minutes:.0f} min after healing"
+                return Found(check="no-home", at_ms=row.at_ms, who="world", text=text)
+    return None
+
+
+def run_seed(seed: int, minutes: int, bug: str | None) -> Ran:
+    """Draw a seed's case and run it; with a deliberate bug in the core where one is named."""
+    with planted(MUTANTS[bug] if bug is not None else None):
+        return run_case(draw_case(seed, minutes=minutes))
+
+
+def run_seeds(
+    seeds: Sequence[int], *, minutes: int, bug: str | None = None, jobs: int = 1, tell: Callable[[Ran], None]
+) -> list[Ran]:
+    """Run them all, ``jobs`` processes at a time; ``tell`` hears of each as it ends. The results are in the order given."""
+    if jobs <= 1 or len(seeds) <= 1:
+        done = []
+        for seed in seeds:
+            done.append(run_seed(seed, minutes, bug))
+            tell(done[-1])
+        return done
+    ended: dict[int, Ran] = {}
+    with ProcessPoolExecutor(max_workers=min(jobs, len(seeds)), mp_context=get_context("spawn")) as pool:
+        waiting = [pool.submit(run_seed, seed, minutes, bug) for seed in seeds]
+        for future in as_completed(waiting):
+            ran = future.result()
+            ended[ran.seed] = ran
+            tell(ran)
+    return [ended[seed] for seed in seeds]
