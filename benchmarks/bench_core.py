@@ -17,14 +17,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from core.playbook import DOWN, NODE, PLANE, SUSPECT, UP, A, G, P, Playbook, pool, three_sites  # noqa: E402
-
-from siteshift.core.controller import step  # noqa: E402
-from siteshift.core.events import Event, ReadBackArrived, ReportArrived, SeenTraffic, Ticked, TrafficMeasured  # noqa: E402
-from siteshift.core.model.evidence import SelfCheck, VantageReport  # noqa: E402
-from siteshift.core.model.topology import Service, Site, Topology  # noqa: E402
-from siteshift.core.model.units import ServiceId  # noqa: E402
-from siteshift.core.setup import PlaneRef, Setup  # noqa: E402
+from core.playbook import DOWN, NODE, PLANE, SUSPECT, UP, A, G, P, Playbook, pool, three_sites
+from siteshift.core.controller import step
+from siteshift.core.events import Event, ReadBackArrived, ReportArrived, SeenTraffic, Ticked, TrafficMeasured
+from siteshift.core.model.evidence import SelfCheck, VantageReport
+from siteshift.core.model.topology import Service, Site, Topology
+from siteshift.core.model.units import ServiceId
+from siteshift.core.setup import PlaneRef, Setup
 
 ROUNDS = 5
 

@@ -268,4 +268,4 @@ class Playbook:
         return [command for command in self.commands if isinstance(command, Record) and command.kind == kind]
 
 
-__all__ = ["DOWN", "NODE", "SICK", "SUSPECT", "UNKNOWN", "UP", "A", "Failback", "G", "Mode", "P", "Playbook", "WEB"]
+__all__ = ["DOWN", "NODE", "SICK", "SUSPECT", "UNKNOWN", "UP", "WEB", "A", "Failback", "G", "Mode", "P", "Playbook"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from core.playbook import DOWN, SICK, SUSPECT, UNKNOWN, UP, A, G, P, PLANE, WEB, Playbook, three_sites
 
+from core.playbook import DOWN, PLANE, SICK, SUSPECT, UNKNOWN, UP, WEB, A, G, P, Playbook, three_sites
 from siteshift.core.commands import ActivateStandby, Enact, ReadPlane, RetireStandby
 from siteshift.core.events import EnactFinished, ReadBackArrived, ReadBackFailed, StoreChanged, TermChanged
 from siteshift.core.model.codes import EnactOutcome, Failback, Hardness, Mode, Severity, SiteLife, StandbyPhase

@@ -25,7 +25,6 @@ from typing import Any
 import yaml
 
 from nodes.members import LOOPBACK, Members
-from siteshift.lab.control import die_with_parent
 
 Document = dict[str, Any]
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from core.playbook import DOWN, NODE, SICK, SUSPECT, UNKNOWN, UP, A, G, P, PLANE, WEB, Playbook, three_sites
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from core.playbook import DOWN, NODE, PLANE, SICK, SUSPECT, UNKNOWN, UP, WEB, A, G, P, Playbook, three_sites
 from siteshift.core.codec import from_document, to_document
 from siteshift.core.durable import remember, restore
 from siteshift.core.events import (

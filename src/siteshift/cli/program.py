@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from siteshift.cli import approvals, config, journal, lab, looks, moves, overrides, run, sim, top
+from siteshift.cli import approvals, config, drill, journal, lab, looks, moves, overrides, run, sim, top
 from siteshift.cli.reach import Wish
 from siteshift.cli.session import Ca, Json, Session, Socket, TokenFile, Url
 
@@ -36,6 +36,7 @@ app.command("fate")(looks.fate)
 app.add_typer(journal.app, name="journal")
 app.add_typer(lab.app, name="lab")
 app.add_typer(sim.app, name="sim")
+app.command("drill")(drill.drill)
 
 
 def _version(wanted: bool) -> None:
