@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -356,7 +357,7 @@ class TestDataPlanes:
         book.commands.clear()
         book.run(3_000)
         kinds = [type(c) for c in book.commands if isinstance(c, Enact | ReadPlane)]
-        for first, second in zip(kinds, kinds[1:], strict=False):
+        for first, second in pairwise(kinds):
             assert not (first is Enact and second is Enact)
         book.plane_outcome = EnactOutcome.APPLIED
         book.run(15_000)

@@ -73,8 +73,7 @@ def steps(draw: st.DrawFn) -> tuple[str, object]:
     """One thing that happens."""
     kind = draw(
         st.sampled_from(
-            ["believe", "believe", "believe", "run", "run", "ask", "outcome", "result", "read", "drift", "unread"]
-            + ["standby", "store", "term", "blind", "reload", "restart", "demand", "standby_works"]
+            ["believe", "believe", "believe", "run", "run", "ask", "outcome", "result", "read", "drift", "unread", "standby", "store", "term", "blind", "reload", "restart", "demand", "standby_works"]
         )
     )
     match kind:
