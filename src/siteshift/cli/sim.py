@@ -104,6 +104,25 @@ def list_scenarios(
     session.show({"scenarios": [_about(entry) for entry in found]}, [table])
 
 
+@app.command("fuzz")
+@command
+def fuzz(
+    session: Session,
+    runs: Annotated[int, typer.Option(help="How many random worlds.", min=1, max=1_000_000)] = 100,
+    seed: Annotated[int, typer.Option(help="The first seed; the next run has the next one.", min=0)] = 1,
+    jobs: Jobs = 2,
+    minutes: Annotated[int, typer.Option(help="Virtual minutes of each run.", min=5, max=1_440)] = 60,
+    bug: Annotated[str | None, typer.Option(help="Plant one of the deliberate bugs of docs/SAFETY.md first.")] = None,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where shrunk scenario files go.")] = Path("build/fuzz"),
+) -> None:
+    """Random troubles in random worlds, every law's checker on. Exit 6 when something is wrong, with a short scenario of it."""
+    from siteshift.cli.sim_fuzz import hunt
+
+    if missed := hunt(session, range(seed, seed + runs), jobs=jobs, minutes=minutes, bug=bug, out=out):
+        session.say(f"{missed} of {runs} runs found something wrong", BAD)
+        raise typer.Exit(ExitCode.MISSED)
+
+
 def _about(entry: Scenario) -> dict[str, str | int]:
     lasts_s = entry.duration_ms // 1000
     return {"id": entry.id, "file": entry.file, "title": entry.title, "source": entry.source, "lasts_s": lasts_s}

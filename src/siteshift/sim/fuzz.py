@@ -167,7 +167,9 @@ def run_case(case: Case) -> Ran:
 
 
 def not_home(case: Case, record: Record) -> Found | None:
-    """The first share, wanted or delivered, that is not near its nominal one at the end."""
+    """The first share, wanted or delivered, that is not near its nominal one at the end of a run that was healed."""
+    if record.duration_ms <= case.heal_s * 1000:
+        return None
     last = [row for row in record.seconds if row.at_ms > record.duration_ms - 5_000]
     for row in last:
         nominal = NOMINAL_PERCENT[row.site]

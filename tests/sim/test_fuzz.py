@@ -1,0 +1,88 @@
+"""The fuzz: sound runs of the core as it is, every deliberate bug found, findings shrunk, everything the same each time."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from siteshift.sim.fuzz import Found, run_case, run_seed
+from siteshift.sim.mutants import MUTANTS, planted
+from siteshift.sim.scenario import scenario_of
+from siteshift.sim.shrink import shrunk
+from siteshift.sim.swarm import KINDS, draw_case
+
+SAFETY = Path(__file__).parents[2] / "docs" / "SAFETY.md"
+MINUTES = 12
+SOUND_SEEDS = (1, 4, 7, 11)
+ROW = re.compile(r"^\| `([a-z-]+)` \| (.+?) \| (\d+) \| (.+?) \|$", re.MULTILINE)
+ROWS = [(name, says, int(seed), check) for name, says, seed, check in ROW.findall(SAFETY.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize("seed", SOUND_SEEDS)
+def test_nothing_is_wrong_in_a_random_world(seed: int) -> None:
+    assert run_seed(seed, MINUTES, None).found is None
+
+
+@pytest.mark.parametrize(("name", "seed", "check"), [(name, seed, check) for name, _, seed, check in ROWS])
+def test_a_deliberate_bug_is_found(name: str, seed: int, check: str) -> None:
+    found = run_seed(seed, MINUTES, name).found
+    assert found is not None and found.check == check, found
+
+
+def test_the_table_of_deliberate_bugs_is_true() -> None:
+    assert len(ROWS) >= 10
+    assert {name: says for name, says, _, _ in ROWS}.items() <= {m.name: m.says for m in MUTANTS.values()}.items()
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_planted_bug_is_gone_afterwards(name: str) -> None:
+    mutant = MUTANTS[name]
+    home = sys.modules[mutant.original.__module__]
+    *owner, attribute = mutant.original.__qualname__.split(".")
+    place = getattr(home, owner[0]) if owner else home
+    with planted(mutant):
+        assert getattr(place, attribute) is not mutant.original
+    assert getattr(place, attribute) is mutant.original
+
+
+def test_a_finding_is_shrunk_to_a_scenario_that_shows_it_again(tmp_path: Path) -> None:
+    case = draw_case(36, minutes=MINUTES)
+    with planted(MUTANTS["crush-drift"]):
+        found = run_case(case).found
+    assert isinstance(found, Found)
+    small = shrunk(case, found, bug="crush-drift")
+    assert len(small.events) == 1 < len(case.events)
+    assert scenario_of(small.text(), f"{small.name}.yaml").events
+    with planted(MUTANTS["crush-drift"]):
+        again = run_case(small).found
+    assert again is not None and again.check == found.check
+    assert run_case(small).found is None
+
+
+def test_every_drawn_case_is_a_valid_scenario() -> None:
+    said = ""
+    for seed in range(60):
+        case = draw_case(seed, minutes=MINUTES)
+        assert case.scenario().events
+        said += str(case.values["happened"])
+    assert all(kind in said for kind in KINDS)
+
+
+def test_a_seed_gives_the_same_run_whatever_python_hashes() -> None:
+    code = f"from siteshift.sim.fuzz import run_seed; print(run_seed(1, {MINUTES}, 'same-number'))"
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("1", "2")
+    }
+    assert len(told) == 1
