@@ -241,7 +241,8 @@ def law_9_old_ttl(p: Passage) -> Iterator[Violation]:
             if short_ms > 0:
                 yield Violation(law=9, text=f"{service.id}: the answers given so far live {short_ms} ms longer than is known")
     for service, site in _newly_drained(p):
-        tail_ms = p.after.motion(service.id).tail_until_ms
+        moved_now = p.before.steering.of(service.id) != p.after.steering.of(service.id)
+        tail_ms = (p.before if moved_now else p.after).motion(service.id).tail_until_ms  # a move made now has its own tail
         if p.now_ms < tail_ms:
             yield Violation(law=9, text=f"{service.id}: {site} called drained {tail_ms - p.now_ms} ms early")
 
