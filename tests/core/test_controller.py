@@ -216,6 +216,17 @@ class TestDoubt:
         book.run(60_000)
         assert book.shares() == NOMINAL
 
+    def test_the_tail_of_a_global_fault_drains_nothing(self, book: Playbook) -> None:
+        """Sites recover one after the other: the last one is not sick alone."""
+        for site in (P, G, A):
+            book.believe(site, SICK)
+        book.run(20_000)
+        for site in (G, A, P):
+            book.believe(site, UP)
+            book.run(2_000)
+        book.run(20_000)
+        assert book.shares() == NOMINAL
+
     def test_blind_changes_nothing(self, book: Playbook) -> None:
         book.self_check = SelfCheck(anchors_ok=0, anchors_total=2)
         book.believe(P, DOWN)

@@ -21,6 +21,8 @@ from siteshift.core.traffic import settled_bp
 
 UNDO_WATCH_MS = 15_000
 """A survivor that sickens this soon after it gained is taken to sicken because it gained."""
+UNSETTLED_MS = 10_000
+"""So long after a global fault soft trouble at one site is taken for the tail of it; a refused connection is not."""
 OVERLOAD_AGAIN_MS = 1_000
 """What is called overload is looked at again this often: the load may go and the trouble stay."""
 OBSERVE_INTERVALS = 3
@@ -39,6 +41,7 @@ def refresh_picture(draft: Draft) -> None:
         draft.due(draft.now_ms + OVERLOAD_AGAIN_MS)
     for report in state.reports.values():
         draft.due(report.at_ms + judge.report_stale_ms + 1)
+    _note_unsettled(draft, picture)
     if picture != state.picture:
         _say_what_changed(draft, state.picture, picture)
         draft.set(picture=picture)
@@ -46,6 +49,18 @@ def refresh_picture(draft: Draft) -> None:
     if not state.is_fresh and not picture.blind and draft.due(watched_ms):
         draft.set(is_fresh=True)
         draft.record("fresh", {"after_ms": draft.now_ms - state.started_ms})
+
+
+def _note_unsettled(draft: Draft, picture: Picture) -> None:
+    """A fault everywhere, or blindness, ends site by site: for a while the laggards look sick alone and are not."""
+    found = dict(draft.state.unsettled_until_ms)
+    for service in draft.setup.topology.services:
+        if service.id in picture.global_fault or (picture.blind and draft.state.is_fresh):
+            found[service.id] = draft.now_ms + UNSETTLED_MS
+        elif service.id in found and draft.due(found[service.id]):
+            del found[service.id]
+    if found != draft.state.unsettled_until_ms:
+        draft.set(unsettled_until_ms=found)
 
 
 def _without_closed_standbys(picture: Picture, state: ControllerState, setup: Setup) -> Picture:
@@ -75,10 +90,10 @@ def _say_what_changed(draft: Draft, before: Picture, after: Picture) -> None:
             "global_fault": sorted(after.global_fault),
         },
     )
-    for name in new.keys() - old.keys():
+    for name in sorted(new.keys() - old.keys()):
         entry = new[name]
         draft.tell(Severity.NEEDS_APPROVAL, entry.code.value, entry.reason)
-    for name in old.keys() - new.keys():
+    for name in sorted(old.keys() - new.keys()):
         entry = old[name]
         draft.tell(Severity.ALLOWED, f"{entry.code.value}_ENDED", f"no longer: {entry.reason}")
     if after.blind and not before.blind and draft.state.is_fresh:
@@ -120,7 +135,8 @@ def _evidence_of(state: ControllerState, policy: ServicePolicy, service: Service
     pool = picture.pools.get((service, site))
     if picture.blind or pool is None or service in picture.global_fault:
         return Signal.NO_EVIDENCE
-    if is_overloaded(picture, service, site):
+    is_tail = service in state.unsettled_until_ms and pool.hardness is not Hardness.HARD
+    if is_overloaded(picture, service, site) or (is_tail and pool.standing in (Standing.DOWN, Standing.DEGRADED)):
         return Signal.SUSPECTED
     match pool.standing:
         case Standing.UNKNOWN:

@@ -146,6 +146,7 @@ class ControllerState:
     reports: Mapping[VantageId, VantageReport] = field(default_factory=dict)
     picture: Picture = field(default_factory=lambda: Picture(pools={}, sites={}, blind=True))
     is_fresh: bool = False
+    unsettled_until_ms: Mapping[ServiceId, int] = field(default_factory=dict)
     tracks: Mapping[tuple[ServiceId, SiteId], SiteTrack] = field(default_factory=dict)
     motions: Mapping[ServiceId, Motion] = field(default_factory=dict)
     standbys: Mapping[MemberId, StandbyTrack] = field(default_factory=dict)
