@@ -14,7 +14,7 @@ from typing import ClassVar, Protocol
 
 from siteshift.core.model.policy import Policy
 from siteshift.core.model.units import ServiceId, SiteId
-from siteshift.sim.record import Line, Milestones, Record, Second
+from siteshift.sim.record import Line, Milestones, Move, Record, Second
 from siteshift.sim.spec import WorldSpec
 
 
@@ -52,6 +52,11 @@ class Evidence:
     @cached_property
     def services(self) -> list[ServiceId]:
         return list(dict.fromkeys(second.service for second in self.record.seconds))
+
+    @cached_property
+    def moves(self) -> list[Move]:
+        """Changes of desired shares; the very first steering changes nothing (it is what the planes have)."""
+        return [move for move in self.record.moves if move.before_bp]
 
     def lines(self, *kinds: str) -> Iterable[Line]:
         """Lines of the transcript of these kinds."""

@@ -123,6 +123,26 @@ class Refused:
 
 @criterion
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NotGranted:
+    """What somebody asks for (the event of this name) is not done as asked: refused, or held for another person."""
+
+    NAME: ClassVar[str] = "not_granted"
+    after: str
+    code: str = ""
+
+    def judge(self, evidence: Evidence) -> Judged:
+        start_ms = evidence.instant(self.after)
+        demand = f'"{self.after}" is not granted{f", because of {self.code}" if self.code else ""}'
+        answers = [line for line in evidence.lines("answer") if start_ms is not None and line.at_ms >= start_ms]
+        if not answers:
+            return Judged(name=self.NAME, demand=demand, found="no answer", is_met=False)
+        text = answers[0].text
+        is_met = ": allowed" not in text and (not self.code or self.code in text)
+        return Judged(name=self.NAME, demand=demand, found=text, is_met=is_met)
+
+
+@criterion
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewLeader:
     """Somebody leads within so many seconds: the one who led before, if alive, or another."""
 

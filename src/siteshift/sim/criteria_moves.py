@@ -70,7 +70,7 @@ class Moves:
     until_ms: int = FOREVER_MS
 
     def judge(self, evidence: Evidence) -> Judged:
-        found = [move for move in evidence.record.moves if self.from_ms <= move.at_ms < self.until_ms]
+        found = [move for move in evidence.moves if self.from_ms <= move.at_ms < self.until_ms]
         when = "" if self.until_ms == FOREVER_MS else f" between {seconds(self.from_ms)} and {seconds(self.until_ms)}"
         return _count(self.NAME, f"moves{when}", len(found), self.at_most, "moves")
 
@@ -86,7 +86,7 @@ class Drains:
     def judge(self, evidence: Evidence) -> Judged:
         found = [
             f"{move.service} left {site} at {seconds(move.at_ms)}"
-            for move in evidence.record.moves
+            for move in evidence.moves
             for site, before in move.before_bp.items()
             if before > 0 and move.after_bp.get(site, 0) == 0
         ]
@@ -106,7 +106,7 @@ class SitesHit:
     def judge(self, evidence: Evidence) -> Judged:
         found = {
             site
-            for move in evidence.record.moves
+            for move in evidence.moves
             for site, before in move.before_bp.items()
             if before > 0 and move.after_bp.get(site, 0) == 0
         }
@@ -129,7 +129,7 @@ class Reversals:
 
     def judge(self, evidence: Evidence) -> Judged:
         worst, where = 0, ""
-        for (service, site), deltas in _deltas(evidence.record.moves).items():
+        for (service, site), deltas in _deltas(evidence.moves).items():
             turns = sum(1 for one, next_one in pairwise(deltas) if (one < 0) != (next_one < 0))
             if turns > worst:
                 worst, where = turns, f" of {service} at {site}"
@@ -155,7 +155,7 @@ class FirstMove:
     at_ms: int
 
     def judge(self, evidence: Evidence) -> Judged:
-        first = next((move.at_ms for move in evidence.record.moves), None)
+        first = next((move.at_ms for move in evidence.moves), None)
         return Judged(
             name=self.NAME,
             demand=f"no move before {seconds(self.at_ms)}",
@@ -175,7 +175,7 @@ class Shed:
     at_least_bp: int = 0
 
     def judge(self, evidence: Evidence) -> Judged:
-        found = max((m.shed_bp for m in evidence.record.moves if self.service in (None, m.service)), default=0)
+        found = max((m.shed_bp for m in evidence.moves if self.service in (None, m.service)), default=0)
         whose = self.service or "any service"
         limits = []
         if self.at_least_bp:
@@ -202,7 +202,7 @@ class ShedLowestFirst:
         tiers = {service.id: service.tier for service in evidence.world.topology.services}
         shed: dict[ServiceId, int] = dict.fromkeys(tiers, 0)
         wrong = ""
-        moves = evidence.record.moves
+        moves = evidence.moves
         for number, move in enumerate(moves):
             shed[move.service] = move.shed_bp
             if number + 1 < len(moves) and moves[number + 1].at_ms == move.at_ms:

@@ -108,7 +108,7 @@ def figures_of(evidence: Evidence, times_of: str) -> Figures:
         decide_ms=worst.decide_ms if worst else None,
         t50_ms=worst.t50_ms if worst else None,
         t95_ms=worst.t95_ms if worst else None,
-        moves=len(record.moves),
+        moves=len(evidence.moves),
         wrong_moves=len(record.wrong_moves),
         lost_s=max((entry.lost_s for entry in record.milestones), default=None),
         lost_requests=record.lost_total,
