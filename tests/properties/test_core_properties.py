@@ -68,13 +68,18 @@ REQUESTS: st.SearchStrategy[Request] = st.one_of(
 )
 
 
+KINDS = [
+    *("believe", "believe", "believe", "run", "run", "ask", "outcome", "result", "read", "drift", "unread"),
+    *("standby", "store", "term", "blind", "reload", "restart", "demand", "standby_works"),
+]
+"""What may happen; what is named more often happens more often."""
+
+
 @st.composite
 def steps(draw: st.DrawFn) -> tuple[str, object]:
     """One thing that happens."""
     kind = draw(
-        st.sampled_from(
-            ["believe", "believe", "believe", "run", "run", "ask", "outcome", "result", "read", "drift", "unread", "standby", "store", "term", "blind", "reload", "restart", "demand", "standby_works"]
-        )
+        st.sampled_from(KINDS)
     )
     match kind:
         case "believe":
