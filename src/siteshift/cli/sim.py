@@ -174,12 +174,12 @@ def _seconds(value_ms: int | None) -> str:
     return "-" if value_ms is None else f"{value_ms / 1000:.1f}" if value_ms < 1_000_000 else f"{value_ms / 1000:.0f}"
 
 
-_COLUMNS = ("T_detect", "T_decide", "T50", "T95", "moves", "wrong", "lost", "peak %", "probes %")
+_COLUMNS = ("T_detect", "T_decide", "T50", "T95", "moves", "wrong", "lost", "peak%", "probes%")
 
 
 def _table(outcomes: list[Outcome]) -> Table:
     """The library on one page. Times in seconds after the fault that cost most."""
-    table = Table(box=None, pad_edge=False, header_style=QUIET, padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, header_style=QUIET, padding=(0, 1, 0, 0))
     table.add_column("scenario", no_wrap=True)
     for name in _COLUMNS:
         table.add_column(name, justify="right", no_wrap=True)

@@ -46,7 +46,7 @@ class Drawing:
             return from_s, until_s, MINUTE_S, "minutes of the scenario"
         return from_s, until_s, HOUR_S, "hours of the scenario"
 
-    def _axes(self, top: float, unit: str, height: int = 220) -> Axes:
+    def _axes(self, top: float, unit: str, height: int = 220, digits: int = 0) -> Axes:
         from_s, until_s, tick_s, label = self._span
         return Axes(
             from_s=from_s,
@@ -54,6 +54,7 @@ class Drawing:
             top=top,
             unit=unit,
             height=height,
+            digits=digits,
             tick_s=tick_s,
             time_label=label,
             gap_s=max(2.5, (until_s - from_s) / 50),
@@ -120,7 +121,7 @@ class Drawing:
                 stacked[at_s] = stacked.get(at_s, 0.0) + value
             layers.append(Bars(label=str(site), css=f"s{number}", points=points, width_s=width_s))
         top = nice_top(max([1.0, *stacked.values()]), 4)
-        return plot_bars(self._axes(top, "requests lost per second", 180), layers)
+        return plot_bars(self._axes(top, "requests lost per second", 180, digits=0 if top >= 4 else 1), layers)
 
 
 _STROKES: tuple[tuple[Stroke, Callable[[Second], float]], ...] = (
