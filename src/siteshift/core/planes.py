@@ -33,7 +33,10 @@ _STANDING = {
 
 
 def absorb_result(draft: Draft, result: EnactResult) -> bool:
-    """A write ended. Failures wait longer each time; ambiguity and staleness ask for a reading at once."""
+    """A write ended. Failures wait longer each time; ambiguity and staleness ask for a reading at once.
+
+    A plane that is unsure stays so until it was read, whatever a late result says (law 10).
+    """
     track = draft.state.plane(result.enactor)
     attempts = 0 if result.outcome is EnactOutcome.APPLIED else track.attempts + 1
     wait_ms = min(RETRY_MS << min(attempts, 8), RETRY_MAX_MS)
@@ -43,7 +46,7 @@ def absorb_result(draft: Draft, result: EnactResult) -> bool:
     read_at_ms = draft.now_ms if result.outcome is not EnactOutcome.FAILED else draft.now_ms + wait_ms
     draft.set_plane(
         result.enactor,
-        standing=_STANDING[result.outcome],
+        standing=PlaneStanding.UNSURE if track.standing is PlaneStanding.UNSURE else _STANDING[result.outcome],
         confirmed_generation=confirmed,
         outcome=result.outcome,
         attempts=attempts,
@@ -59,19 +62,23 @@ def absorb_result(draft: Draft, result: EnactResult) -> bool:
 
 
 def absorb_reading(draft: Draft, reading: ReadBack) -> bool:
-    """A plane was read: what is there is a fact, whatever we thought."""
+    """A plane was read: what is there is a fact, whatever we thought.
+
+    One made before an ambiguous write ended does not tell whether that write was done: it is read again (law 10).
+    """
     track = draft.state.plane(reading.enactor)
     wanted = draft.state.steering.generation
     before = track.read_back
     found = reading.generation
-    standing = _standing_of(track, found, wanted)
+    is_early = track.outcome is EnactOutcome.AMBIGUOUS and reading.at_ms < track.ended_ms
+    standing = PlaneStanding.UNSURE if is_early else _standing_of(track, found, wanted)
     draft.set_plane(
         reading.enactor,
         standing=standing,
         confirmed_generation=found,
         reading_since_ms=None,
         unread_since_ms=None,
-        next_read_ms=draft.now_ms + draft.setup.policy.read_back_every_ms,
+        next_read_ms=draft.now_ms + (0 if is_early else draft.setup.policy.read_back_every_ms),
         read_back=reading,
     )
     if reading.drifts and (before is None or before.drifts != reading.drifts):
