@@ -152,6 +152,10 @@ def _must_undo(draft: Draft, situation: Situation) -> bool:
         return False
     if situation.is_blind or situation.is_global_fault:
         return False
+    before, now = situation.motion.undo_bp, situation.current.shares_bp
+    gets_back = [site for site in situation.service.sites if before.get(site, 0) > now.get(site, 0)]
+    if sum(before.values()) < sum(now.values()) or any(situation.is_dead(site) for site in gets_back):
+        return False  # going back would shed more than now, or send users to the dead (laws 1, 7)
     return any(
         situation.signals[site] is Signal.SICK and gained_lately(draft, situation.service, site)
         for site in situation.service.sites
@@ -163,7 +167,14 @@ def _undo(draft: Draft, situation: Situation) -> tuple[ServiceSteering, Cause, t
     """Back to the shares before the last step, and no next one for a hold-down."""
     before = dict(situation.motion.undo_bp or situation.current.shares_bp)
     held_until_ms = draft.now_ms + situation.policy.hold_down_ms
-    draft.set_motion(situation.service.id, undo_bp=None, moved_at_ms=draft.now_ms, held_until_ms=held_until_ms)
+    tail_ms = max(draft.now_ms + situation.current.ttl_s * 1000, situation.motion.old_ttl_until_ms)
+    draft.set_motion(
+        situation.service.id,
+        undo_bp=None,
+        moved_at_ms=draft.now_ms,
+        tail_until_ms=max(tail_ms, situation.motion.tail_until_ms),
+        held_until_ms=held_until_ms,
+    )
     text = f"{situation.service.id}: the last step made a survivor worse; undone"
     found = finding(FindingCode.TARGET_UNHEALTHY, Severity.REFUSED, text, held_until_ms=held_until_ms)
     shed = 10_000 - sum(before.values())
