@@ -40,7 +40,7 @@ title: A server pool stops
 source: Routine
 happened: Gasan's servers stop.
 lesson: Leave it.
-world: {nodes: 1, cold_start_s: 1.5}
+world: {nodes: 1, cold_start_s: 1.5, entry: dns}
 lasts_s: 40
 warm_up_s: 15
 events:

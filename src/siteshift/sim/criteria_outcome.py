@@ -32,12 +32,21 @@ def _within(
 ) -> Judged:
     found = evidence.milestones(after)
     took_ms = field(found) if found else None
-    return Judged(
-        name=name,
-        demand=f"{what} within {seconds(at_most_ms)}{_after(after)}",
-        found=seconds(took_ms),
-        is_met=took_ms is not None and took_ms <= at_most_ms,
-    )
+    demand = f"{what} within {seconds(at_most_ms)}{_after(after)}"
+    if found is not None and took_ms is None and _was_empty(evidence, found.site, evidence.instant(after) or 0):
+        return Judged(name=name, demand=demand, found=f"nearly nobody was at {found.site} any more", is_met=True)
+    is_met = took_ms is not None and took_ms <= at_most_ms
+    return Judged(name=name, demand=demand, found=seconds(took_ms), is_met=is_met)
+
+
+EMPTY_BP = 100
+"""A site with less of the traffic than this has been left."""
+
+
+def _was_empty(evidence: Evidence, site: SiteId, at_ms: int) -> bool:
+    """Whether a site had been left before an instant."""
+    places = [(service, site) for service in evidence.services]
+    return evidence.mean(places, lambda s: s.seen_bp, at_ms - SHARE_WINDOW_MS, at_ms) < EMPTY_BP
 
 
 @criterion
