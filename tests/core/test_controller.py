@@ -161,6 +161,19 @@ class TestDeadSite:
         book.run(90_000)
         assert book.shares()[G] > 0
 
+    def test_a_well_site_in_its_hold_down_is_a_refuge_when_demand_would_be_shed(self) -> None:
+        book = serving(hold_down_ms=3_600_000)
+        book.believe(A, DOWN)
+        book.run(60_000)
+        book.believe(A, UP)
+        book.run(60_000)
+        assert book.shares()[A] == 0
+        book.standby_works = False
+        book.believe(P, DOWN)
+        book.run(30_000)
+        assert book.shares()[A] >= 3_600
+        assert book.violations == []
+
     def test_a_suspect_site_warms_the_standby_and_shortens_the_ttl(self, book: Playbook) -> None:
         book.believe(P, SUSPECT)
         book.run(2_000)

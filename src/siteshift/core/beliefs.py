@@ -8,7 +8,7 @@ from siteshift.core.decide.life import AWAY, Signal, advance, may_return
 from siteshift.core.decide.override import Forced, forced_view
 from siteshift.core.draft import Draft
 from siteshift.core.judge.diagnosis import diagnose
-from siteshift.core.model.codes import Hardness, MemberRole, Severity, SiteLife, StandbyPhase, Standing
+from siteshift.core.model.codes import Failback, Hardness, MemberRole, Severity, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.evidence import Diagnosis, Picture
 from siteshift.core.model.policy import ServicePolicy
 from siteshift.core.model.topology import Service
@@ -199,13 +199,19 @@ def _refined(
     moved = draft.state.motion(service.id).moved_at_ms >= track.since_ms > 0
     if is_well and track.life is SiteLife.DRAINING and not moved:
         return Signal.UNMOVED
-    if is_well and may_return(track, policy, draft.now_ms):
+    if is_well and (may_return(track, policy, draft.now_ms) or _is_needed(draft, service, policy)):
         return Signal.MAY_RETURN
     if is_well and track.left_because is not LeftBecause.PERSON:
         draft.due(track.hold_until_ms)
     if track.life is SiteLife.DRAINING and is_gone(draft, service, site, policy):
         return Signal.GONE
     return base
+
+
+def _is_needed(draft: Draft, service: Service, policy: ServicePolicy) -> bool:
+    """Whether demand is shed: then no hold-down keeps a well site idle. Where a person fails back, a person is asked."""
+    current = draft.state.steering.of(service.id)
+    return current is not None and current.shed_bp > 0 and policy.failback is not Failback.MANUAL
 
 
 def gained_lately(draft: Draft, service: Service, site: SiteId) -> bool:

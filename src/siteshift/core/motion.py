@@ -237,7 +237,7 @@ def context_of(draft: Draft, situation: Situation, mode: Mode, after: ServiceSte
         is_frozen=situation.forced.frozen,
         moved=situation.motion.moves,
         removals_ms=situation.motion.removals_ms,
-        hold_until_ms={site: track.hold_until_ms for site, track in situation.tracks.items()},
+        hold_until_ms={s: track.hold_until_ms for s, track in situation.tracks.items() if track.life in AWAY},
         is_leader=state.term is not None,
         store_ok=state.is_store_usable,
         switched_off=state.is_switched_off,

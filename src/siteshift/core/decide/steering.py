@@ -75,7 +75,7 @@ def _fixed_bp(situation: Situation, pool: Pool, current_bp: int) -> int | None:
             return current_bp
         if situation.current.shed_bp > 0:
             return None
-        return min(situation.returning_bp(site), situation.limit_bp(site))
+        return min(max(current_bp, situation.returning_bp(site)), situation.limit_bp(site))
     if signal is Signal.NO_EVIDENCE:
         return current_bp
     if signal is Signal.SUSPECTED:
@@ -178,4 +178,5 @@ def nominal(situation_service_sites: Mapping[SiteId, int]) -> dict[SiteId, int]:
 def with_shares(current: ServiceSteering, target: Target, shares_bp: Mapping[SiteId, int]) -> ServiceSteering:
     """The steering with these shares; what they do not sum to is shed where the target says."""
     shed = WHOLE_BP - sum(shares_bp.values())
-    return replace(current, shares_bp=dict(shares_bp), shed_bp=shed, shed_at=target.shed_at if shed else None)
+    shed_at = (target.shed_at or current.shed_at) if shed else None
+    return replace(current, shares_bp=dict(shares_bp), shed_bp=shed, shed_at=shed_at)
