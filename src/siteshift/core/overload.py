@@ -19,9 +19,6 @@ from siteshift.core.traffic import FRESH_MS
 PRESUMED_MS = 20_000
 """How long after the loss of a sibling soft trouble is presumed to be overload: a standby is up and the shift settled."""
 
-EASY_PM = 800
-"""Asked for less than this part of its capacity, a site's trouble is its own."""
-
 _TROUBLED = (Standing.DOWN, Standing.DEGRADED)
 
 
@@ -64,11 +61,9 @@ def _why(
         capacity_rps = _open_rps(state, service, pool)
         if track.last_mrps > capacity_rps * 1000:
             return f"it is asked {track.last_mrps // 1000} of {capacity_rps} requests/s"
-        if track.last_mrps < capacity_rps * EASY_PM:
-            return ""
     for site in service.sites:
         lost = state.track(service.id, site)
-        is_recent = lost.left_because in (LeftBecause.DEAD, LeftBecause.SICK) and now_ms - lost.left_at_ms <= PRESUMED_MS
+        is_recent = lost.left_because is LeftBecause.DEAD and now_ms - lost.left_at_ms <= PRESUMED_MS
         if site != pool.site and is_recent and lost.left_at_ms <= seen.since_ms:
             return f"{site} was lost just before"
     return ""
