@@ -457,10 +457,11 @@ class TestOverload:
         assert "OVERLOAD" in book.told()
 
     def test_a_survivor_that_refuses_connections_is_left_all_the_same(self, book: Playbook) -> None:
+        book.is_metered = False  # nobody sees it answer any request
         book.believe(P, DOWN)
         book.run(5_000)
         book.believe(G, DOWN)
-        book.run(5_000)
+        book.run(8_000)
         assert book.shares()[G] == 0
 
     def test_trouble_that_outlasts_the_presumption_is_the_sites_own(self, book: Playbook) -> None:

@@ -19,6 +19,10 @@ from siteshift.core.traffic import FRESH_MS
 PRESUMED_MS = 20_000
 """How long after the loss of a sibling soft trouble is presumed to be overload: a standby is up and the shift settled."""
 
+MOSTLY_PM = 700
+"""A site that answers more than three in ten of the requests it is sent is overloaded, not gone."""
+SERVED_MS = 1_500
+
 _TROUBLED = (Standing.DOWN, Standing.DEGRADED)
 
 
@@ -28,7 +32,9 @@ def name_overloads(picture: Picture, state: ControllerState, setup: Setup, now_m
     for service in setup.topology.services:
         for pool in service.pools:
             seen = picture.pools.get((service.id, pool.site))
-            if seen is None or seen.standing not in _TROUBLED or seen.hardness is Hardness.HARD:
+            if seen is None or seen.standing not in _TROUBLED:
+                continue
+            if seen.hardness is Hardness.HARD and not _serves(state, setup, service, pool, now_ms):
                 continue
             why = _why(state, setup, service, pool, seen, now_ms)
             if why:
@@ -67,6 +73,14 @@ def _why(
         if site != pool.site and is_recent and lost.left_at_ms <= seen.since_ms:
             return f"{site} was lost just before"
     return ""
+
+
+def _serves(state: ControllerState, setup: Setup, service: Service, pool: Pool, now_ms: int) -> bool:
+    """Whether real requests are seen to be answered there: a full queue resets connections, a dead site answers none."""
+    track = state.traffic.get((service.id, pool.site))
+    if service.id not in setup.metered or track is None or now_ms - track.at_ms > SERVED_MS:
+        return False
+    return track.last_mrps > 0 and track.error_pm < MOSTLY_PM
 
 
 def _open_rps(state: ControllerState, service: Service, pool: Pool) -> int:
