@@ -101,7 +101,10 @@ class StandbyDriver(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrafficSample:
-    """Traffic really seen for a service at a site since the sample before. ``served_at`` counts by serving site."""
+    """Traffic really seen for a service at a site since the sample before.
+
+    ``requests``, ``errors``, ``answered`` and ``passed_on`` are those of `core.events.SeenTraffic`.
+    """
 
     service: ServiceId
     site: SiteId
@@ -110,6 +113,8 @@ class TrafficSample:
     requests: int
     errors: int
     latency_ms: int | None = None
+    answered: int | None = None
+    passed_on: int = 0
 
 
 class TrafficMeter(Protocol):
@@ -181,6 +186,28 @@ class Journal(Protocol):
 
     async def verify(self) -> int:
         """Number of entries checked. Raises `JournalBroken` naming the first bad sequence."""
+
+    async def close(self) -> None: ...
+
+
+JournalRow = tuple[int, str, Mapping[str, object]]
+"""(at_ms, kind, data) of an entry to be."""
+
+
+class Ledger(Protocol):
+    """Store and journal as one: what was decided is remembered *and* on record, or neither is. One writer at a time."""
+
+    async def reached(self) -> int:
+        """Sequence of the record's last entry, once everything handed in before has ended; 0 when there is none.
+
+        This is what to read after a `commit` whose end is unknown (law 10).
+        """
+
+    async def commit(self, changes: Mapping[str, bytes | None], rows: Sequence[JournalRow]) -> int:
+        """Write state and rows in one transaction, durably; the sequence reached.
+
+        None deletes a key. Raises `AdapterError`: nothing of it was written, but for `Ambiguous`.
+        """
 
     async def close(self) -> None: ...
 

@@ -39,16 +39,22 @@ def _plane_ref(setup: PlaneSetup, resolved: Resolved) -> PlaneRef:
         case Rfc2136Setup():
             return PlaneRef(id=setup.id, services=setup.services)
         case HaproxySetup():
-            return PlaneRef(id=setup.id, services=_carried(setup), site=setup.beside)
+            return PlaneRef(id=setup.id, services=_carried(setup), site=setup.beside, sheds=_shed(setup))
         case AgentCheckSetup():
             carried = _carried(setup.plane)
-            return PlaneRef(id=setup.id, services=carried, site=setup.plane.beside, answers_itself=True)
+            site, sheds = setup.plane.beside, _shed(setup.plane)
+            return PlaneRef(id=setup.id, services=carried, site=site, answers_itself=True, sheds=sheds)
         case _:
             assert_never(setup)
 
 
 def _carried(setup: HaproxySetup) -> tuple[ServiceId, ...]:
     return tuple(dict.fromkeys(backend.service for backend in setup.backends))
+
+
+def _shed(setup: HaproxySetup) -> frozenset[ServiceId]:
+    """Services of which this HAProxy answers the shed part by servers of their own."""
+    return frozenset(backend.service for backend in setup.backends if backend.shed_servers)
 
 
 def _parts(resolved: Resolved) -> tuple[Part, ...]:

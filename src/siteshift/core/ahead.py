@@ -33,6 +33,7 @@ _BY_WEIGHT = (
     Cause.DEAD,
     Cause.PERSON,
     Cause.DEGRADED,
+    Cause.RELIEF,
     Cause.RELEASE,
     Cause.FAILBACK,
     Cause.REBALANCE,

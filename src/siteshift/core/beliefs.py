@@ -135,8 +135,10 @@ def _evidence_of(state: ControllerState, policy: ServicePolicy, service: Service
     pool = picture.pools.get((service, site))
     if picture.blind or pool is None or service in picture.global_fault:
         return Signal.NO_EVIDENCE
+    if is_overloaded(picture, service, site):
+        return Signal.OVERLOADED
     is_tail = service in state.unsettled_until_ms and pool.hardness is not Hardness.HARD
-    if is_overloaded(picture, service, site) or (is_tail and pool.standing in (Standing.DOWN, Standing.DEGRADED)):
+    if is_tail and pool.standing in (Standing.DOWN, Standing.DEGRADED):
         return Signal.SUSPECTED
     match pool.standing:
         case Standing.UNKNOWN:

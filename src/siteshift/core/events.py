@@ -53,13 +53,20 @@ class ReadBackFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenTraffic:
-    """Requests really served for a service at a site within the last window."""
+    """Requests given to a service at a site within the last window, and what became of them.
+
+    ``answered``: those that got a good answer, counted when it came; None: the meter cannot tell it from those that
+    still wait, and it is ``requests`` less ``errors``. ``passed_on``: those that failed there and were given to another
+    server, where they count once more: attempts here, and demand only there.
+    """
 
     service: ServiceId
     site: SiteId
     window_ms: int
     requests: int
     errors: int
+    answered: int | None = None
+    passed_on: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,6 +74,8 @@ def cause_of(situation: Situation, target: Target) -> Cause:
         return Cause.PERSON
     if any(situation.away(site) for site in losing):
         return Cause.DEGRADED
+    if any(situation.is_overloaded(site) for site in losing):
+        return Cause.RELIEF
     returning = [s for s, track in situation.tracks.items() if track.life is SiteLife.RETURNING]
     if any(situation.tracks[site].left_because is LeftBecause.PERSON for site in returning):
         return Cause.RELEASE
@@ -94,7 +96,7 @@ def _move(
     if wait is not None:
         return current, None, (wait,) if wait.severity is not Severity.ALLOWED else ()
     shares = target.shares_bp
-    if cause is not Cause.DEAD:
+    if cause not in (Cause.DEAD, Cause.RELIEF):
         room = {site: max(0, situation.limit_bp(site) - bp) for site, bp in current.shares_bp.items()}
         shares = next_shares(current.shares_bp, target.shares_bp, room)
     after = with_shares(current, target, shares)

@@ -1,47 +1,76 @@
-"""Overload is not a site failure: a site that sickens because others failed is kept, and helped.
+"""Overload is not a site failure: a site that sickens because of what is asked of it is kept, and relieved.
 
 When a site dies, load balancers send its requests on to the survivors before anybody decides anything; the survivors
 queue, slow down, answer 503. Leaving them for it takes down one site after the other (the cascade of every metastable
-outage). So trouble that is not hard (nobody refuses connections) is overload while the site is asked for more than its
-open capacity, or, where traffic is not measured, for a while after another site of the service was lost.
+outage). What tells overload from failure is goodput: an overloaded site is asked for more than its open capacity *and
+answers about as much as it can*; a dead one answers nothing, however much a load balancer tries. Where traffic is not
+measured, trouble that is not hard (nobody refuses connections) is presumed to be overload for a while after another site
+of the service was lost.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from siteshift.core.model.codes import DiagnosisCode, Hardness, Standing
 from siteshift.core.model.evidence import Diagnosis, Picture, PoolPicture
 from siteshift.core.model.topology import Pool, Service
-from siteshift.core.model.units import ServiceId, SiteId
+from siteshift.core.model.units import WHOLE_PM, ServiceId, SiteId
 from siteshift.core.setup import Setup
 from siteshift.core.state import ControllerState, LeftBecause
 from siteshift.core.traffic import FRESH_MS
 
 PRESUMED_MS = 20_000
 """How long after the loss of a sibling soft trouble is presumed to be overload: a standby is up and the shift settled."""
+EARLIER_MS = 3_000
+"""Load balancers send a dead site's requests on while its silence is still being confirmed."""
+RECOVERY_MS = 20_000
+"""How long a site that was relieved may need to empty its queues and pass its probes again."""
 
-MOSTLY_PM = 700
-"""A site that answers more than three in ten of the requests it is sent is overloaded, not gone."""
+FULL_PM = 950
+"""Asked this part of its capacity, a site is full: measured rates waver by some per cent, and nothing is planned above 900."""
+ANSWERING_PM = 300
+"""Who answers three in ten of what he is asked, or can carry, is there. Far past its knee a server does not manage more."""
 SERVED_MS = 1_500
+"""So young must a measurement be to speak against refused connections."""
+SILENT_PM = 50
+"""Who answers fewer than one in twenty is not there, whoever was lost before."""
 
 _TROUBLED = (Standing.DOWN, Standing.DEGRADED)
 
 
+class Load(NamedTuple):
+    """What is asked of a pool and answered there, requests/s x 1000 of the last window, and what it can carry (requests/s)."""
+
+    asked_mrps: int
+    answered_mrps: int
+    capacity_rps: int
+    at_ms: int
+
+    @property
+    def is_full(self) -> bool:
+        return self.asked_mrps > self.capacity_rps * FULL_PM
+
+    def answers(self, part_pm: int) -> bool:
+        """Whether it answers this part of what it is asked, or of what it can when it is asked for more."""
+        possible_mrps = min(self.asked_mrps, self.capacity_rps * 1000)
+        return self.answered_mrps > 0 and self.answered_mrps * WHOLE_PM >= possible_mrps * part_pm
+
+
 def name_overloads(picture: Picture, state: ControllerState, setup: Setup, now_ms: int) -> tuple[Diagnosis, ...]:
-    """An `OVERLOAD` for each service at a site whose trouble is its load."""
+    """An `OVERLOAD` for each service at a site whose trouble is its load. Suspicion is enough where the load is measured."""
     found: list[Diagnosis] = []
     for service in setup.topology.services:
         for pool in service.pools:
             seen = picture.pools.get((service.id, pool.site))
-            if seen is None or seen.standing not in _TROUBLED:
-                continue
-            if seen.hardness is Hardness.HARD and not _serves(state, setup, service, pool, now_ms):
+            if seen is None or seen.standing not in (*_TROUBLED, Standing.SUSPECT):
                 continue
             why = _why(state, setup, service, pool, seen, now_ms)
             if why:
                 found.append(
                     Diagnosis(
                         code=DiagnosisCode.OVERLOAD,
-                        since_ms=seen.since_ms,
+                        since_ms=_since_ms(state.picture, service.id, pool.site, now_ms),
                         reason=f"{service.id} at {pool.site} is in trouble because {why}; it is kept",
                         site=pool.site,
                         service=service.id,
@@ -52,37 +81,62 @@ def name_overloads(picture: Picture, state: ControllerState, setup: Setup, now_m
 
 def is_overloaded(picture: Picture, service: ServiceId, site: SiteId) -> bool:
     """Whether the picture calls this overload."""
-    return any(
-        entry.code is DiagnosisCode.OVERLOAD and entry.service == service and entry.site == site
-        for entry in picture.diagnoses
-    )
+    return _named(picture, service, site) is not None
+
+
+def _named(picture: Picture, service: ServiceId, site: SiteId) -> Diagnosis | None:
+    for entry in picture.diagnoses:
+        if entry.code is DiagnosisCode.OVERLOAD and entry.service == service and entry.site == site:
+            return entry
+    return None
+
+
+def _since_ms(before: Picture, service: ServiceId, site: SiteId, now_ms: int) -> int:
+    named = _named(before, service, site)
+    return named.since_ms if named is not None else now_ms
 
 
 def _why(
     state: ControllerState, setup: Setup, service: Service, pool: Pool, seen: PoolPicture, now_ms: int
 ) -> str:
     """The reason in words; empty when it is not overload."""
-    track = state.traffic.get((service.id, pool.site))
-    if service.id in setup.metered and track is not None and now_ms - track.at_ms <= FRESH_MS:
-        capacity_rps = _open_rps(state, service, pool)
-        if track.last_mrps > capacity_rps * 1000:
-            return f"it is asked {track.last_mrps // 1000} of {capacity_rps} requests/s"
+    load = load_of(state, setup, service, pool, now_ms)
+    if seen.hardness is Hardness.HARD and (load is None or now_ms - load.at_ms > SERVED_MS or not load.answers(ANSWERING_PM)):
+        return ""  # refused connections are no queue, unless real requests are seen to be answered
+    if load is not None and load.answers(ANSWERING_PM):
+        if load.is_full:
+            return f"it is asked {load.asked_mrps // 1000} of {load.capacity_rps} requests/s"
+        if _recovers(state, service.id, pool.site, now_ms):
+            return "it was asked for too much just before"
+    if seen.standing is Standing.SUSPECT or (load is not None and not load.answers(SILENT_PM)):
+        return ""
     for site in service.sites:
         lost = state.track(service.id, site)
         is_recent = lost.left_because is LeftBecause.DEAD and now_ms - lost.left_at_ms <= PRESUMED_MS
-        if site != pool.site and is_recent and lost.left_at_ms <= seen.since_ms:
+        if site != pool.site and is_recent and lost.left_at_ms - EARLIER_MS <= seen.since_ms:
             return f"{site} was lost just before"
     return ""
 
 
-def _serves(state: ControllerState, setup: Setup, service: Service, pool: Pool, now_ms: int) -> bool:
-    """Whether real requests are seen to be answered there: a full queue resets connections, a dead site answers none."""
-    track = state.traffic.get((service.id, pool.site))
-    if service.id not in setup.metered or track is None or now_ms - track.at_ms > SERVED_MS:
+def _recovers(state: ControllerState, service: ServiceId, site: SiteId, now_ms: int) -> bool:
+    """Whether it was overloaded until now and was given less lately: its queues may still be full."""
+    named = _named(state.picture, service, site)
+    if named is None:
         return False
-    return track.last_mrps > 0 and track.error_pm < MOSTLY_PM
+    return now_ms - max(named.since_ms, state.motion(service).moved_at_ms) <= RECOVERY_MS
+
+
+def load_of(state: ControllerState, setup: Setup, service: Service, pool: Pool, now_ms: int) -> Load | None:
+    """The measured load of a pool; None when nothing fresh is known."""
+    track = state.traffic.get((service.id, pool.site))
+    if service.id not in setup.metered or track is None or now_ms - track.at_ms > FRESH_MS or track.asked_mrps == 0:
+        return None
+    return Load(track.asked_mrps, track.answered_mrps, _open_rps(state, service, pool), track.at_ms)
 
 
 def _open_rps(state: ControllerState, service: Service, pool: Pool) -> int:
+    """What the pool takes before the first of its members is full: weights divide its traffic among them."""
     current = state.steering.of(service.id)
-    return sum(m.capacity_rps for m in pool.members if current is None or m.id in current.members_pm)
+    weights = {m.id: 1_000 for m in pool.members} if current is None else current.members_pm
+    most_pm = max((weights.get(m.id, 0) for m in pool.members), default=0)
+    return sum(m.capacity_rps * weights.get(m.id, 0) for m in pool.members) // max(1, most_pm)

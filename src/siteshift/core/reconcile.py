@@ -81,13 +81,15 @@ def _reconcile_standbys(draft: Draft, situations: Mapping[ServiceId, Situation],
 
 
 def _if_suspects_fell(draft: Draft, situation: Situation) -> Situation:
-    """The situation as it would be if every site suspected for a while were lost."""
+    """The situation as it would be if every site suspected for a while were lost. One that is only overloaded is none."""
     if not situation.policy.warm_on_suspicion or situation.is_blind:
         return situation
     lost = {
         site
         for site, track in situation.tracks.items()
-        if track.life is SiteLife.SUSPECT and draft.due(track.since_ms + WARM_AFTER_MS)
+        if track.life is SiteLife.SUSPECT
+        and situation.signals[site] is not Signal.OVERLOADED
+        and draft.due(track.since_ms + WARM_AFTER_MS)
     }
     if not lost or len(lost) == len(situation.tracks):
         return situation

@@ -15,12 +15,14 @@ class PlaneRef:
     """A data plane as the core knows it: which services it carries and beside which site it stands (None: outside).
 
     ``answers_itself``: the plane has no state but ours (the embedded DNS), so it is always told everything.
+    ``sheds``: services of which it can answer the shed part by itself (a load balancer's servers that say "come back later").
     """
 
     id: EnactorId
     services: tuple[ServiceId, ...]
     site: SiteId | None = None
     answers_itself: bool = False
+    sheds: frozenset[ServiceId] = frozenset()
 
 
 class PartKind(StrEnum):

@@ -43,6 +43,7 @@ def situation_of(state: ControllerState, setup: Setup, service: Service, now_ms:
         is_global_fault=service.id in state.picture.global_fault,
         now_ms=now_ms,
         data_role=data_roles(state, service),
+        has_shed_answer=bool(service.shed_answers) or any(service.id in plane.sheds for plane in setup.planes),
     )
 
 

@@ -120,12 +120,18 @@ class Motion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrafficTrack:
-    """Seen traffic of one service at one site: requests per second x 1000, smoothed over ten seconds."""
+    """Seen traffic of one service at one site, in requests per second x 1000.
+
+    ``rate_mrps`` and ``demand_mrps`` are smoothed (`core.traffic`), the others are of the last window. ``demand_mrps`` and
+    ``asked_mrps`` leave out what was passed on to another server; ``answered_mrps`` got a good answer.
+    """
 
     at_ms: int
     rate_mrps: int
     last_mrps: int
-    error_pm: int
+    asked_mrps: int = 0
+    answered_mrps: int = 0
+    demand_mrps: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,7 +38,7 @@ def absorb_traffic(draft: Draft, event: TrafficMeasured) -> bool:
 
 
 def _is_troubled(draft: Draft, service: ServiceId) -> bool:
-    """While a pool is down or degraded a load balancer tries requests twice: what it counts is not demand."""
+    """While a pool is down or degraded a load balancer may try requests twice: what it counts may not be demand."""
     bad = (Standing.DOWN, Standing.DEGRADED)
     pools = draft.state.picture.pools
     found = draft.setup.topology.service_by_id.get(service)
@@ -60,7 +60,7 @@ def _demand_of(
     known = draft.setup.topology.service_by_id.get(service)
     window_ms = max(sample.window_ms for sample in event.seen if sample.service == service)
     fresh = [t for (owner, _), t in traffic.items() if owner == service and event.at_ms - t.at_ms < max(1, window_ms)]
-    total_rps = sum(track.rate_mrps for track in fresh) // 1000
+    total_rps = sum(track.demand_mrps for track in fresh) // 1000
     before = draft.state.demand.get(service)
     if known is None or len(fresh) >= len(known.sites):
         return _peak(before, total_rps, event.at_ms)
@@ -72,12 +72,24 @@ def _demand_of(
 def _smoothed(before: TrafficTrack | None, sample: SeenTraffic, event: TrafficMeasured) -> TrafficTrack:
     window_ms = max(1, sample.window_ms)
     now_mrps = sample.requests * 1_000_000 // window_ms
-    errors_pm = sample.errors * WHOLE_PM // max(1, sample.requests)
+    asked_mrps = max(0, sample.requests - sample.passed_on) * 1_000_000 // window_ms
+    answered = sample.requests - sample.errors if sample.answered is None else sample.answered
+    track = TrafficTrack(
+        at_ms=event.at_ms,
+        rate_mrps=now_mrps,
+        last_mrps=now_mrps,
+        asked_mrps=asked_mrps,
+        answered_mrps=max(0, answered) * 1_000_000 // window_ms,
+        demand_mrps=asked_mrps,
+    )
     if before is None:
-        return TrafficTrack(at_ms=event.at_ms, rate_mrps=now_mrps, last_mrps=now_mrps, error_pm=errors_pm)
+        return track
     part_pm = min(WHOLE_PM, window_ms * WHOLE_PM // SMOOTHING_MS)
-    rate = before.rate_mrps + (now_mrps - before.rate_mrps) * part_pm // WHOLE_PM
-    return TrafficTrack(at_ms=event.at_ms, rate_mrps=rate, last_mrps=now_mrps, error_pm=errors_pm)
+    return replace(
+        track,
+        rate_mrps=before.rate_mrps + (track.rate_mrps - before.rate_mrps) * part_pm // WHOLE_PM,
+        demand_mrps=before.demand_mrps + (track.demand_mrps - before.demand_mrps) * part_pm // WHOLE_PM,
+    )
 
 
 def _peak(before: DemandTrack | None, total_rps: int, now_ms: int) -> DemandTrack:

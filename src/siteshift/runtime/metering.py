@@ -108,11 +108,19 @@ def merge(meters: Iterable[Metered], last: dict[str, Sequence[TrafficSample]], p
 
 
 def _sum(place: Place, samples: Sequence[TrafficSample]) -> SeenTraffic:
+    """Several meters' counts, brought to the longest of their windows. One that cannot tell what was answered spoils that."""
     window_ms = max(1, *(sample.window_ms for sample in samples))
+
+    def total(count: Callable[[TrafficSample], int]) -> int:
+        return sum(count(sample) * window_ms // max(1, sample.window_ms) for sample in samples)
+
+    is_told = all(sample.answered is not None for sample in samples)
     return SeenTraffic(
         service=place[0],
         site=place[1],
         window_ms=window_ms,
-        requests=sum(sample.requests * window_ms // max(1, sample.window_ms) for sample in samples),
-        errors=sum(sample.errors * window_ms // max(1, sample.window_ms) for sample in samples),
+        requests=total(lambda sample: sample.requests),
+        errors=total(lambda sample: sample.errors),
+        answered=total(lambda sample: sample.answered or 0) if is_told else None,
+        passed_on=total(lambda sample: sample.passed_on),
     )

@@ -30,11 +30,12 @@ class Route:
 
 @dataclass(slots=True)
 class Meter:
-    """Counts since a meter was last read: (requests, errors, latency sum), as one balancer's statistics page has them."""
+    """Counts since the run's start: requests, errors, latency sum, good answers, as a balancer's statistics page has them."""
 
     requests: float = 0.0
     errors: float = 0.0
     latency_sum: float = 0.0
+    answered: float = 0.0
 
 
 class Flow:
@@ -294,11 +295,13 @@ class Flow:
         meter.requests += pool.offered
         meter.errors += pool.errors
         meter.latency_sum += pool.latency_sum
+        meter.answered += pool.served
 
-    def metered(self, service: ServiceId, site: SiteId) -> tuple[float, float, float]:
-        """Requests, errors and latency sum at a site's front since the run's start."""
+    def metered(self, service: ServiceId, site: SiteId) -> tuple[float, float, float, float]:
+        """Requests, errors, latency sum and answers at a site's front since the run's start."""
         pool, meter = self._pools[(service, site)], self.meters[(service, site)]
-        return meter.requests + pool.offered, meter.errors + pool.errors, meter.latency_sum + pool.latency_sum
+        latency_sum = meter.latency_sum + pool.latency_sum
+        return meter.requests + pool.offered, meter.errors + pool.errors, latency_sum, meter.answered + pool.served
 
     def totals(self) -> tuple[float, float, dict[LostTo, float], float]:
         """Offered, served, lost by cause, and pending, since the run's start."""

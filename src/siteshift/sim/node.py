@@ -82,7 +82,7 @@ class Node:
         self._watched: dict[TargetId, int] = {}
         self._hot_seen = -1
         self._hastened_ms = 0
-        self._metered: dict[TargetId, tuple[float, float, float]] = {}
+        self._metered: dict[TargetId, tuple[float, float, float, float]] = {}
         self._sampled_ms = 0
         self._meter_turn = 0
 
@@ -370,9 +370,11 @@ class Node:
             if before is None:
                 continue
             requests, errors = int(totals[0]) - int(before[0]), int(totals[1]) - int(before[1])
-            answered = totals[0] - before[0]
-            latency_ms = int((totals[2] - before[2]) / answered) if answered > 0 else None
-            seen.append(SeenTraffic(service=service, site=site, window_ms=window_ms, requests=requests, errors=errors))
+            asked, answered = totals[0] - before[0], int(totals[3]) - int(before[3])
+            latency_ms = int((totals[2] - before[2]) / asked) if asked > 0 else None
+            seen.append(
+                SeenTraffic(service=service, site=site, window_ms=window_ms, requests=requests, errors=errors, answered=answered)
+            )
             self._is_changed |= self.observer.observe_counts(target, requests, errors, latency_ms, self.now_ms)
         self._sampled_ms = now_ms
         if seen:

@@ -2,9 +2,9 @@
 
 What HAProxy 2.6 counts per server (tried with answers, 500s, resets, hangs and refused connections): ``stot`` every
 attempt, ``wretr`` those that were repetitions, ``wredis`` requests it failed that went on to another server,
-``hrsp_5xx`` its own 5xx answers, ``econ`` requests that ended without a connection, ``eresp`` answers that never
-came. The 502, 503 or 504 HAProxy itself gives the client for those is *not* in ``hrsp_5xx``. Times are means of the
-last 1,024 requests.
+``hrsp_5xx`` its own 5xx answers and ``hrsp_1xx`` to ``hrsp_4xx`` its others, when they are complete, ``econ`` requests
+that ended without a connection, ``eresp`` answers that never came. The 502, 503 or 504 HAProxy itself gives the client
+for those is *not* in ``hrsp_5xx``. Times are means of the last 1,024 requests.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ class ServerCounters(NamedTuple):
     attempts: int
     retries: int
     redispatches: int
+    answers_1xx: int
+    answers_2xx: int
+    answers_3xx: int
+    answers_4xx: int
     answers_5xx: int
     connect_errors: int
     response_errors: int
@@ -37,6 +41,11 @@ class ServerCounters(NamedTuple):
         return self.attempts - self.retries
 
     @property
+    def answered(self) -> int:
+        """Requests it answered, and not with a 5xx."""
+        return self.answers_1xx + self.answers_2xx + self.answers_3xx + self.answers_4xx
+
+    @property
     def errors(self) -> int:
         """Requests the server failed, also where another one saved them."""
         return self.redispatches + self.answers_5xx + self.connect_errors + self.response_errors
@@ -47,7 +56,8 @@ class ServerCounters(NamedTuple):
         return self.queue_ms + self.connect_ms + self.response_ms
 
 
-COLUMNS = ("stot", "wretr", "wredis", "hrsp_5xx", "econ", "eresp", "qtime", "ctime", "rtime")
+_ANSWERS = ("hrsp_1xx", "hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx")
+COLUMNS = ("stot", "wretr", "wredis", *_ANSWERS, "econ", "eresp", "qtime", "ctime", "rtime")
 
 Counters = dict[tuple[str, str], ServerCounters]
 """By backend and server name."""

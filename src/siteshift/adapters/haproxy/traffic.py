@@ -16,7 +16,7 @@ from siteshift.adapters.haproxy.stat import Counters, ServerCounters
 from siteshift.core.model.units import ServiceId, SiteId
 from siteshift.ports import Clock, TrafficSample
 
-NOTHING = ServerCounters(0, 0, 0, 0, 0, 0, 0, 0, 0)
+NOTHING = ServerCounters(*[0] * len(ServerCounters._fields))
 
 
 class HaproxyTrafficMeter:
@@ -60,6 +60,8 @@ class HaproxyTrafficMeter:
                 requests=total.requests,
                 errors=total.errors,
                 latency_ms=total.latency_ms,
+                answered=total.answered,
+                passed_on=total.passed_on,
             )
             for (service, site), total in sums.items()
         ]
@@ -71,6 +73,8 @@ class TrafficSum:
     def __init__(self) -> None:
         self.requests = 0
         self.errors = 0
+        self.answered = 0
+        self.passed_on = 0
         self._weighted_ms = 0
 
     def add(self, before: ServerCounters, now: ServerCounters) -> None:
@@ -81,6 +85,8 @@ class TrafficSum:
         requests = max(now.requests - before.requests, errors)
         self.requests += requests
         self.errors += errors
+        self.answered += now.answered - before.answered
+        self.passed_on += now.redispatches - before.redispatches
         self._weighted_ms += requests * now.latency_ms
 
     @property

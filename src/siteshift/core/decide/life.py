@@ -19,6 +19,7 @@ class Signal(StrEnum):
 
     WELL = "well"
     SUSPECTED = "suspected"
+    OVERLOADED = "overloaded"
     SICK = "sick"
     DEAD = "dead"
     NO_EVIDENCE = "no_evidence"
@@ -34,6 +35,7 @@ _L, _S = SiteLife, Signal
 TABLE: dict[tuple[SiteLife, Signal], SiteLife] = {
     (_L.SERVING, _S.WELL): _L.SERVING,
     (_L.SERVING, _S.SUSPECTED): _L.SUSPECT,
+    (_L.SERVING, _S.OVERLOADED): _L.SUSPECT,
     (_L.SERVING, _S.SICK): _L.DRAINING,
     (_L.SERVING, _S.DEAD): _L.DRAINING,
     (_L.SERVING, _S.NO_EVIDENCE): _L.SERVING,
@@ -44,6 +46,7 @@ TABLE: dict[tuple[SiteLife, Signal], SiteLife] = {
     (_L.SERVING, _S.RAMPED): _L.SERVING,
     (_L.SUSPECT, _S.WELL): _L.SERVING,
     (_L.SUSPECT, _S.SUSPECTED): _L.SUSPECT,
+    (_L.SUSPECT, _S.OVERLOADED): _L.SUSPECT,
     (_L.SUSPECT, _S.SICK): _L.DRAINING,
     (_L.SUSPECT, _S.DEAD): _L.DRAINING,
     (_L.SUSPECT, _S.NO_EVIDENCE): _L.SUSPECT,
@@ -54,6 +57,7 @@ TABLE: dict[tuple[SiteLife, Signal], SiteLife] = {
     (_L.SUSPECT, _S.RAMPED): _L.SERVING,
     (_L.DRAINING, _S.WELL): _L.DRAINING,
     (_L.DRAINING, _S.SUSPECTED): _L.DRAINING,
+    (_L.DRAINING, _S.OVERLOADED): _L.DRAINING,
     (_L.DRAINING, _S.SICK): _L.DRAINING,
     (_L.DRAINING, _S.DEAD): _L.DRAINING,
     (_L.DRAINING, _S.NO_EVIDENCE): _L.DRAINING,
@@ -64,6 +68,7 @@ TABLE: dict[tuple[SiteLife, Signal], SiteLife] = {
     (_L.DRAINING, _S.RAMPED): _L.DRAINING,
     (_L.DRAINED, _S.WELL): _L.DRAINED,
     (_L.DRAINED, _S.SUSPECTED): _L.DRAINED,
+    (_L.DRAINED, _S.OVERLOADED): _L.DRAINED,
     (_L.DRAINED, _S.SICK): _L.DRAINED,
     (_L.DRAINED, _S.DEAD): _L.DRAINED,
     (_L.DRAINED, _S.NO_EVIDENCE): _L.DRAINED,
@@ -74,6 +79,7 @@ TABLE: dict[tuple[SiteLife, Signal], SiteLife] = {
     (_L.DRAINED, _S.RAMPED): _L.DRAINED,
     (_L.RETURNING, _S.WELL): _L.RETURNING,
     (_L.RETURNING, _S.SUSPECTED): _L.RETURNING,
+    (_L.RETURNING, _S.OVERLOADED): _L.RETURNING,
     (_L.RETURNING, _S.SICK): _L.DRAINING,
     (_L.RETURNING, _S.DEAD): _L.DRAINING,
     (_L.RETURNING, _S.NO_EVIDENCE): _L.RETURNING,

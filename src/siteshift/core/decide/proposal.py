@@ -17,11 +17,13 @@ from siteshift.core.model.units import MemberId, SiteId
 class Cause(StrEnum):
     """Why steering shall change. ``PERSON`` was asked for by hand; all others are automatic.
 
-    ``RELEASE`` is the end of an override: what it forced goes back by itself.
+    ``RELEASE`` is the end of an override: what it forced goes back by itself. ``RELIEF`` takes off an overloaded site what
+    it cannot carry; it leaves no site.
     """
 
     DEAD = "dead"
     DEGRADED = "degraded"
+    RELIEF = "relief"
     PERSON = "person"
     FAILBACK = "failback"
     REBALANCE = "rebalance"

@@ -49,7 +49,7 @@ def _pushes(proposal: Proposal, site: SiteId) -> bool:
 
 
 def shed_needed(proposal: Proposal, _: GateContext) -> Iterator[Finding]:
-    """More demand than before finds no room. To leave a sick site that is law 7 at work; otherwise it is a price."""
+    """More demand than before finds no room. To leave or relieve a sick site that is law 7 at work; otherwise it is a price."""
     if proposal.shed_grows_bp <= 0:
         return
     yield weigh(
@@ -57,7 +57,7 @@ def shed_needed(proposal: Proposal, _: GateContext) -> Iterator[Finding]:
         FindingCode.SHED_NEEDED,
         f"{proposal.after.shed_bp / 100:g} % of {proposal.service.id} (tier {proposal.service.tier}) would be shed, "
         f"{proposal.before.shed_bp / 100:g} % are now",
-        instead=PASS if proposal.cause in (Cause.DEAD, Cause.DEGRADED) else None,
+        instead=PASS if proposal.cause in (Cause.DEAD, Cause.DEGRADED, Cause.RELIEF) else None,
         shed_bp=proposal.after.shed_bp,
         shed_before_bp=proposal.before.shed_bp,
     )
@@ -85,8 +85,8 @@ def standby_not_ready(proposal: Proposal, context: GateContext) -> Iterator[Find
 def velocity(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
     """Law 16: so much of a service's share in so much time without a person.
 
-    What leaves a dead site does not count, nor does the way back: it is paced by its own ramp, and must not use up what
-    a site that sickens on the way needs to be left again.
+    What leaves a dead site does not count, nor does what an overloaded one cannot carry anyway, nor the way back: it is
+    paced by its own ramp, and must not use up what a site that sickens on the way needs to be left again.
     """
     policy = context.policy
     since_ms = context.now_ms - policy.velocity_window_ms
@@ -102,7 +102,7 @@ def velocity(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
             FindingCode.VELOCITY,
             f"{now_bp / 100:g} % now and {before_bp / 100:g} % before, within "
             f"{policy.velocity_window_ms // 60_000} min; without a person {policy.velocity_bp / 100:g} % may move",
-            instead=PASS if proposal.cause in (Cause.FAILBACK, Cause.RELEASE) else None,
+            instead=PASS if proposal.cause in (Cause.FAILBACK, Cause.RELEASE, Cause.RELIEF) else None,
             moved_bp=now_bp,
             moved_before_bp=before_bp,
             velocity_bp=policy.velocity_bp,

@@ -28,10 +28,10 @@ def mode_recommend(proposal: Proposal, context: GateContext) -> Iterator[Finding
 
 
 def change_freeze(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
-    """A freeze stops changes, not protection: leaving a sick site and bringing standby up go on."""
+    """A freeze stops changes, not protection: leaving a sick site, relieving one and bringing standby up go on."""
     if not context.is_frozen:
         return
-    protective = proposal.cause in (Cause.DEAD, Cause.DEGRADED, Cause.STANDBY)
+    protective = proposal.cause in (Cause.DEAD, Cause.DEGRADED, Cause.RELIEF, Cause.STANDBY)
     yield weigh(
         proposal,
         FindingCode.CHANGE_FREEZE,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from siteshift.core.decide.life import AWAY, Signal
 from siteshift.core.decide.override import Forced
-from siteshift.core.model.codes import MemberRole, SiteLife, StandbyPhase, Standing
+from siteshift.core.model.codes import Hardness, MemberRole, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.evidence import PoolPicture
 from siteshift.core.model.policy import ServicePolicy
 from siteshift.core.model.steering import ServiceSteering
@@ -35,6 +35,8 @@ class Situation:
     now_ms: int
     data_role: Mapping[SiteId, bool | None] = field(default_factory=dict)
     """Of a writable service: see `core.data_role`. Empty for others."""
+    has_shed_answer: bool = False
+    """Whether what is shed gets an answer of its own, by DNS or by a data plane; else it stays with some site."""
 
     def may_hold_data(self, site: SiteId) -> bool:
         """Whether more writable traffic may be meant for a site. Where one site that may serve is known to be promoted,
@@ -58,11 +60,28 @@ class Situation:
     def is_dead(self, site: SiteId) -> bool:
         return self.signals[site] is Signal.DEAD
 
+    def is_overloaded(self, site: SiteId) -> bool:
+        """Whether a site that serves is in trouble by what is asked of it: it may give and may not receive."""
+        return self.signals[site] is Signal.OVERLOADED and not self.away(site)
+
     def is_usable(self, member: Member) -> bool:
-        """Whether a member may get traffic at all, as far as anybody knows. Unknown is not down (law 3)."""
+        """Whether a member may get traffic at all, as far as anybody knows. Unknown is not down (law 3).
+
+        Where the whole site is overloaded a member that is slow, or fails by its full queue, is one that serves.
+        """
         if member.id in self.forced.depooled:
             return False
-        return self.standing_of(member) is not Standing.DOWN
+        if self.standing_of(member) is not Standing.DOWN:
+            return True
+        return self.is_overloaded(member.site) and not self._is_gone(member)
+
+    def _is_gone(self, member: Member) -> bool:
+        """Whether a member of an overloaded site refuses connections while active ones of it do not."""
+        place, seen = self.service.pool_at(member.site), self.pools.get(member.site)
+        if place is None or seen is None or seen.members[member.id].hardness is not Hardness.HARD:
+            return False
+        active = (seen.members.get(other.id) for other in place.members if other.role is MemberRole.ACTIVE)
+        return any(view is not None and view.hardness is not Hardness.HARD for view in active)
 
     def standing_of(self, member: Member) -> Standing:
         pool = self.pools.get(member.site)
@@ -73,7 +92,7 @@ class Situation:
         """A member's relative weight by goodput; shrinks with a degraded score, never by CPU (DESIGN §4)."""
         pool = self.pools.get(member.site)
         view = pool.members.get(member.id) if pool else None
-        if view is None or view.standing is not Standing.DEGRADED:
+        if view is None or view.standing is not Standing.DEGRADED or self.is_overloaded(member.site):
             return WHOLE_PM
         return max(50, view.score_pm // 50 * 50)
 

@@ -56,7 +56,7 @@ def _candidate(situation: Situation, pool: Pool) -> Candidate:
         active_rps=situation.active_rps(pool),
         standby_rps=situation.standby_rps(pool, _COLD),
         open_standby_rps=situation.standby_rps(pool, _PROVEN),
-        may_receive=not away and fixed is None and may_hold_data,
+        may_receive=not away and fixed is None and may_hold_data and not situation.is_overloaded(site),
         fixed_bp=fixed,
         away=away,
         because=None if may_hold_data or away or fixed is not None else Because.NOT_PROMOTED,
@@ -87,7 +87,7 @@ def target_of(situation: Situation, allocation: ServiceAllocation) -> Target:
     """The end state an allocation means for a service: where the part nobody can carry stays (law 7).
 
     At a site that is alive and being left it stays, as far as it is there now, and is served; the rest is shed openly.
-    With no site being left it is spread by capacity, unless the service has an address that answers the shed part.
+    With no site being left it is spread by capacity, unless something answers the shed part.
     """
     shares = {site: allocation.shares_bp.get(site, 0) for site in situation.service.sites}
     shed = allocation.shed_bp
@@ -100,7 +100,7 @@ def target_of(situation: Situation, allocation: ServiceAllocation) -> Target:
             if stays:
                 because[site] = Because.CAPACITY_LIMIT
     dead = [site for site in shares if situation.away(site)]
-    if shed and not dead and not situation.service.shed_answers:
+    if shed and not dead and not situation.has_shed_answer:
         _spread(shares, shed, {site: max(1, situation.limit_bp(site)) for site in shares})
         shed = 0
     shed_at = next((site for site in dead if _share(situation, site) > 0), dead[0] if dead else None)
