@@ -20,9 +20,9 @@ from core.playbook import PLANE, A, G, P, three_sites
 from integration.probes.pki import Authority
 from siteshift.adapters.memory.enactor import MemoryEnactor
 from siteshift.adapters.memory.journal import MemoryJournal
+from siteshift.adapters.memory.ledger import MemoryLedger
 from siteshift.adapters.memory.prober import MemoryProber, Seen
 from siteshift.adapters.memory.standby import MemoryStandby
-from siteshift.adapters.memory.store import MemoryStore
 from siteshift.api.server import ApiServer
 from siteshift.config import SecretRef
 from siteshift.config.model.node import Role
@@ -229,8 +229,7 @@ async def _running(folder: Path, setup: Setup, limits: Limits) -> AsyncIterator[
         clock=clock,
         supervisor=supervisor,
         equipment=equipment,
-        store=MemoryStore(),
-        journal=journal,
+        ledger=MemoryLedger(journal=journal),
         gauges=Gauges(metrics=Metrics(version="0.test", node="c1")),
         state=initial_state(now_ms=clock.now_ms()),
         make_prober=make_prober,

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from core.playbook import PLANE, three_sites
-from siteshift.adapters.memory.journal import MemoryJournal
+from siteshift.adapters.memory.ledger import MemoryLedger
 from siteshift.adapters.memory.notify import MemoryNotifier
-from siteshift.adapters.memory.store import MemoryStore
 from siteshift.core.commands import AskStandby, Enact, ReadPlane, Tell
 from siteshift.core.controller import initial_state
 from siteshift.core.events import Event, StoreChanged, Ticked
@@ -73,19 +72,25 @@ class SlowDriver:
 def executor_of(equipment: Equipment, events: list[Event]) -> Executor:
     return Executor(
         clock=CLOCK,
-        store=MemoryStore(),
-        journal=MemoryJournal(),
+        ledger=MemoryLedger(),
         equipment=equipment,
         offer=events.append,
         answered=lambda _: None,
         watch=lambda _: None,
+        state_now=dict,
         on_error=lambda _what, _error: None,
+        on_written=lambda _rows, _sequence, _took_ms: None,
     )
 
 
 async def working(executor: Executor, *, until: Sequence[object], count: int) -> None:
     """Let the executor work until so many things have come."""
-    workers = (executor.run_remembering(), executor.run_plane(PLANE), executor.run_standby(), executor.run_notifying())
+    workers = (
+        executor.remembering.run(),
+        executor.run_plane(PLANE),
+        executor.standbys.run(),
+        executor.notices.run(),
+    )
     tasks = [asyncio.create_task(worker) for worker in workers]
     try:
         async with asyncio.timeout(DEADLINE_S):
@@ -128,7 +133,7 @@ async def test_beyond_the_limit_the_oldest_of_the_least_severe_notices_gives_way
     told += [("e", Severity.REFUSED)]
     commands = tuple(Tell(severity=severity, code=code, text=code) for code, severity in told)
     executor.carry_out(commands, initial_state(now_ms=CLOCK.now_ms()))
-    assert executor.tells_dropped == 2
+    assert executor.notices.dropped == 2
     await working(executor, until=notifier.sent, count=3)
     assert [message.code for message in notifier.sent] == ["b", "d", "e"]
 

@@ -16,6 +16,7 @@ from siteshift.adapters.probes.prober import SocketProber
 from siteshift.adapters.store.database import SqliteDatabase
 from siteshift.adapters.store.sqlite import SqliteStore
 from siteshift.adapters.store.sqlite_journal import SqliteJournal
+from siteshift.adapters.store.sqlite_ledger import SqliteLedger
 from siteshift.api.server import ApiServer
 from siteshift.app.equip import Workshop
 from siteshift.app.secrets import secrets_of
@@ -78,7 +79,7 @@ class Daemon:
         file = Path(self.resolved.store.path)
         await asyncio.to_thread(file.parent.mkdir, parents=True, exist_ok=True)
         database = await SqliteDatabase.open(file)
-        store, journal = SqliteStore(database), SqliteJournal(database)
+        store, journal, ledger = SqliteStore(database), SqliteJournal(database), SqliteLedger(database)
         state = await load_state(store, self.clock)
         workshop = Workshop(clock=self.clock)
         try:
@@ -87,8 +88,7 @@ class Daemon:
                 clock=self.clock,
                 supervisor=supervisor,
                 equipment=equipment,
-                store=store,
-                journal=journal,
+                ledger=ledger,
                 gauges=Gauges(metrics=metrics),
                 state=state,
                 make_prober=self._prober,
@@ -99,12 +99,14 @@ class Daemon:
             await workshop.close()
             await store.close()
             await journal.close()
+            await ledger.close()
             raise
         supervisor.at_stop(StopStage.INTAKE, "api", api.close)
         supervisor.at_stop(StopStage.ACTING, "data planes", workshop.close)
         supervisor.at_stop(StopStage.REMEMBERING, "store", store.close)
         supervisor.at_stop(StopStage.REMEMBERING, "journal", journal.close)
-        supervisor.at_stop(StopStage.REMEMBERING, "rows", node.executor.flush)
+        supervisor.at_stop(StopStage.REMEMBERING, "ledger", ledger.close)
+        supervisor.at_stop(StopStage.REMEMBERING, "rows", node.executor.remembering.flush)
         node.start()
         self._start_watching(supervisor, systemd, metrics, node)
         supervisor.on_signal(signal.SIGHUP, lambda: self._ask_reload(supervisor, systemd, metrics, node, workshop))

@@ -152,6 +152,7 @@ class Workshop:
             limits=Limits(
                 event_queue=limits.event_queue,
                 notify_queue=limits.notify_queue,
+                journal_rows=limits.journal_rows,
                 api_subscribers=limits.api_subscribers,
                 api_body_bytes=limits.api_body_bytes,
                 enact_timeout_ms=limits.enact_timeout_ms,

@@ -138,6 +138,8 @@ def _of_part(file: Path) -> Callable[[Policy], Policy]:
 
 def _proof_line(proof: AsRecorded) -> Text:
     text = f"{proof.decisions} decisions in {proof.inputs} recorded inputs over {proof.starts} starts of the node"
+    if proof.gaps:
+        text = f"{text} ({proof.lost_rows} rows were lost to {proof.gaps} gaps while the store was)"
     if proof.mismatches:
         return Text(f"{text}: {len(proof.mismatches)} come out differently", style=BAD)
     return Text(f"{text}: all come out as recorded", style=GOOD)

@@ -338,6 +338,7 @@ class LimitsSetup:
 
     event_queue: int
     notify_queue: int
+    journal_rows: int
     api_subscribers: int
     api_body_bytes: int
     enact_timeout_ms: int

@@ -1,6 +1,7 @@
 """The record folded through the core again, under the setup it was made with; every decision is compared.
 
 A journal holds a section for each start of the node. Entries before the first start in it are passed over and counted.
+Where rows were counted instead of kept, the fold goes on with the state written down behind the gap.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from siteshift.core.model.evidence import VantageReport
 from siteshift.core.model.units import VantageId
 from siteshift.core.setup import Setup
 from siteshift.core.state import ControllerState
-from siteshift.replay.rows import DecisionRow, InputRow, Row, SetupRow, StateRow
+from siteshift.replay.rows import DecisionRow, GapRow, InputRow, Row, SetupRow, StateRow
 
 KEEP_ALIVE_MS = 1_000
 """A vantage that was not silent has reported at least this lately."""
@@ -59,12 +60,16 @@ class AsRecorded:
     setup: Setup | None = None
     state: ControllerState | None = None
     starts: int = 0
+    gaps: int = 0
+    lost_rows: int = 0
+    """Rows that only gaps tell of."""
     inputs: int = 0
     passed_over: int = 0
     decisions: int = 0
     mismatches: list[Mismatch] = field(default_factory=list)
     _setups: deque[Setup] = field(default_factory=deque)
     _decided: list[tuple[int, str]] = field(default_factory=list)
+    _is_behind_gap: bool = False
 
     def take(self, row: Row) -> Refolded | None:
         """Fold one row. Raises `CannotReplay`."""
@@ -75,14 +80,19 @@ class AsRecorded:
                 self._start(state)
             case DecisionRow(generation=generation, digest=digest):
                 self._decided.append((generation, digest))
+            case GapRow(rows=rows):
+                self.gaps += 1
+                self.lost_rows += rows
+                self.state, self._is_behind_gap = None, True
             case InputRow():
                 return self._hear(row)
         return None
 
     def _start(self, state: ControllerState) -> None:
-        """A new process: the last setup noted before it is the one it starts with."""
+        """A new process, or the other side of a gap: the last setup noted before it is the one it goes on with."""
         self.state = state
-        self.starts += 1
+        self.starts += 0 if self._is_behind_gap else 1
+        self._is_behind_gap = False
         if self._setups:
             self.setup = self._setups[-1]
         self._setups.clear()

@@ -1,4 +1,4 @@
-"""The rows of a journal that a replay needs: setups, starts, inputs and decisions."""
+"""The rows of a journal that a replay needs: setups, starts, inputs, decisions, and gaps between them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from siteshift.core.setup import Setup
 from siteshift.core.state import ControllerState
 from siteshift.errors import SiteshiftError
 
-KINDS = ("setup", "state", "input", "decision")
+KINDS = ("setup", "state", "input", "decision", "gap")
 """The kinds of entries that matter here."""
 
 
@@ -45,7 +45,7 @@ class SetupRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateRow:
-    """A node started with this state."""
+    """A node started with this state, or had it behind a gap of the record."""
 
     sequence: int
     state: ControllerState
@@ -86,7 +86,15 @@ class DecisionRow:
     digest: str
 
 
-Row = SetupRow | StateRow | InputRow | DecisionRow
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GapRow:
+    """So many rows were counted instead of kept, while the store was lost; a `StateRow` follows."""
+
+    sequence: int
+    rows: int
+
+
+Row = SetupRow | StateRow | InputRow | DecisionRow | GapRow
 
 
 def rows_of(entries: Iterable[Entry]) -> Iterator[Row]:
@@ -109,6 +117,8 @@ def _row(entry: Entry) -> Row:
             return StateRow(sequence=entry.sequence, state=from_document(ControllerState, data["state"]))
         case "decision":
             return DecisionRow(sequence=entry.sequence, generation=data["generation"], digest=data["digest"])
+        case "gap":
+            return GapRow(sequence=entry.sequence, rows=int(data["rows"]))
         case _:
             gone = data.get("gone")
             return InputRow(

@@ -11,6 +11,7 @@ class Limits:
 
     event_queue: int = 10_000
     notify_queue: int = 1_000
+    journal_rows: int = 2_000
     api_subscribers: int = 64
     api_body_bytes: int = 65_536
     enact_timeout_ms: int = 5_000

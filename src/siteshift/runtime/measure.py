@@ -40,7 +40,9 @@ class Gauges:
     def failed(self, what: str, error: BaseException) -> None:
         self.errors[what] += 1
         if what == "store":
-            self.metrics.store_failed("save")
+            self.metrics.store_failed("commit")
+            self.metrics.journal_failed(error)
+        elif what == "journal":
             self.metrics.journal_failed(error)
 
     def stepped(self, stepped: Stepped, loop: ControlLoop) -> None:

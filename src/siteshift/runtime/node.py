@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from siteshift.core.ahead import plan_ahead
+from siteshift.core.codec import to_document
 from siteshift.core.commands import Answer, Command
 from siteshift.core.decide.plan import Plan
 from siteshift.core.durable import remember
@@ -24,7 +25,7 @@ from siteshift.core.model.units import EnactorId, SiteId
 from siteshift.core.operate import look_at
 from siteshift.core.requests import Asking
 from siteshift.core.state import ControllerState
-from siteshift.ports import Clock, Journal, Prober, ProbeResult, ProbeSink, Store
+from siteshift.ports import Clock, Ledger, Prober, ProbeResult, ProbeSink
 from siteshift.runtime.broadcast import Broadcast, Subscriber
 from siteshift.runtime.equipment import Equipment
 from siteshift.runtime.evidence import Evidence
@@ -48,8 +49,6 @@ class Node:
     clock: Clock
     supervisor: Supervisor
     equipment: Equipment
-    store: Store
-    journal: Journal
     gauges: Gauges
     loop: ControlLoop
     executor: Executor
@@ -67,9 +66,9 @@ class Node:
         prober = self.sensing.prober
         assert prober is not None
         start("loop", self.loop.run, restart=CRITICAL, stage=StopStage.DECIDING)
-        start("remembering", self.executor.run_remembering, restart=CRITICAL, stage=StopStage.REMEMBERING)
-        start("standby", self.executor.run_standby, stage=StopStage.ACTING)
-        start("notifying", self.executor.run_notifying, stage=StopStage.ACTING)
+        start("remembering", self.executor.remembering.run, restart=CRITICAL, stage=StopStage.REMEMBERING)
+        start("standby", self.executor.standbys.run, stage=StopStage.ACTING)
+        start("notifying", self.executor.notices.run, stage=StopStage.ACTING)
         for enactor in self.equipment.enactors:
             self._start_plane(enactor)
         start("prober", prober.run, restart=CRITICAL, stage=StopStage.SENSING)
@@ -104,8 +103,10 @@ class Node:
     # -- what the API asks ------------------------------------------------------------------------------------------
 
     def status(self) -> dict[str, Any]:
-        """The whole state as a document."""
-        return status_document(self.loop.state, self.loop.setup, self.clock.now_ms())
+        """The whole state as a document, with what waits for the journal."""
+        backlog = self.executor.remembering.backlog
+        record = {"waiting_rows": len(backlog), "summarised_rows": backlog.summarised, "has_gap": backlog.has_gap}
+        return {**status_document(self.loop.state, self.loop.setup, self.clock.now_ms()), "record": record}
 
     def why(self, site: SiteId) -> dict[str, Any]:
         """Why a site gets what it gets now."""
@@ -147,6 +148,9 @@ class Node:
         if future is not None and not future.done():
             future.set_result(answer)
 
+    def journalled(self, rows: int, sequence: int, took_ms: int) -> None:
+        self.gauges.metrics.journalled(rows, sequence=sequence, duration_ms=took_ms)
+
     def carry_out(self, commands: tuple[Command, ...], state: ControllerState) -> None:
         self.executor.carry_out(commands, state)
 
@@ -187,8 +191,7 @@ def assemble(
     clock: Clock,
     supervisor: Supervisor,
     equipment: Equipment,
-    store: Store,
-    journal: Journal,
+    ledger: Ledger,
     gauges: Gauges,
     state: ControllerState,
     make_prober: Callable[[ProbeSink], Prober],
@@ -205,13 +208,14 @@ def assemble(
     )
     executor = Executor(
         clock=clock,
-        store=store,
-        journal=journal,
+        ledger=ledger,
         equipment=equipment,
         offer=loop.offer,
         answered=lambda answer: node.answered(answer),
         watch=lambda watch: node.sensing.watch(watch),
+        state_now=lambda: to_document(loop.state),
         on_error=lambda what, error: node.on_error(what, error),
+        on_written=lambda rows, sequence, took_ms: node.journalled(rows, sequence, took_ms),
     )
     observer = observer_for(equipment)
     sensing = Sensing(
@@ -239,8 +243,6 @@ def assemble(
         clock=clock,
         supervisor=supervisor,
         equipment=equipment,
-        store=store,
-        journal=journal,
         gauges=gauges,
         loop=loop,
         executor=executor,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +14,10 @@ import dns.query
 import pytest
 
 from integration.node.records import assert_record_holds, entries, override_ids
-from nodes.running_node import DEADLINE_S, Document, RunningNode, running_node
+from nodes.running_node import DEADLINE_S, Document, NodeShape, RunningNode, running_node
+from siteshift.app.offline import read_record
+from siteshift.replay.as_recorded import AsRecorded, fold
+from siteshift.replay.rows import rows_of
 
 SIZE_MIB = 4
 BALLAST_BYTES = 64 * 1024
@@ -45,7 +50,19 @@ class TightDisk:
 
 @pytest.fixture
 def tight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TightDisk]:
-    folder = tmp_path_factory.mktemp("disk")
+    with tight_disk(tmp_path_factory.mktemp("disk"), NodeShape()) as found:
+        yield found
+
+
+@pytest.fixture
+def terse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TightDisk]:
+    """A node that lets only ten rows wait."""
+    with tight_disk(tmp_path_factory.mktemp("terse"), NodeShape(sections={"limits": {"journal_rows": 10}})) as found:
+        yield found
+
+
+@contextmanager
+def tight_disk(folder: Path, shape: NodeShape) -> Iterator[TightDisk]:
     state = folder / "state"
     state.mkdir()
     mounted = subprocess.run(
@@ -53,7 +70,7 @@ def tight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TightDisk]:
     )
     assert mounted.returncode == 0, f"mounting needs root: {mounted.stderr}"
     try:
-        with running_node(folder) as node:
+        with running_node(folder, shape) as node:
             yield TightDisk(node=node, directory=state)
     finally:
         subprocess.run(["umount", "--lazy", state], check=True)
@@ -127,3 +144,44 @@ def test_what_was_remembered_before_the_disk_filled_survives_a_power_cut(tight: 
     assert status["services"][0]["sites"]["pangyo"]["desired_bp"] == 0
     assert_record_holds(node)
     assert [entry["kind"] for entry in entries(node, "started")] == ["started"] * 2
+
+
+def folded(database: Path) -> AsRecorded:
+    """The record, decided again."""
+
+    async def read() -> AsRecorded:
+        return fold(rows_of([entry async for entry in read_record(database)]))
+
+    return asyncio.run(read())
+
+
+def test_what_is_heard_in_a_long_loss_is_counted_and_the_record_goes_on_behind_the_gap(terse: TightDisk) -> None:
+    node = terse.node
+    terse.fill()
+    for name in ("gasan-1", "gasan-2"):
+        node.members.stop(name)
+    before = node.until(lambda status: not status["store_usable"])
+    assert not before["record"]["has_gap"]
+    for _ in range(20):
+        node.members.stop("pangyo-1")
+        node.until(lambda status: status["sites"]["pangyo"]["standing"] != "up")
+        node.members.start("pangyo-1")
+        status = node.until(lambda status: status["sites"]["pangyo"]["standing"] == "up")
+        if status["record"]["has_gap"]:
+            break
+    assert status["record"]["has_gap"]
+    assert status["record"]["waiting_rows"] < 40, "what waits is bounded"
+    assert status["generation"] == before["generation"], "nothing is moved that could not be put on record"
+    assert "only counted until the store takes rows again" in node.log.read_text(), "it is said"
+
+    terse.make_room()
+    status = node.until(lambda status: status["store_usable"] and not status["record"]["has_gap"])
+    node.until(lambda status: status["services"][0]["sites"]["gasan"]["desired_bp"] == 0)
+    record = assert_record_holds(node)
+    gap = next(number for number, entry in enumerate(record) if entry["kind"] == "gap")
+    assert record[gap]["data"]["rows"] == status["record"]["summarised_rows"]
+    assert record[gap + 1]["kind"] == "state"
+    proof = folded(node.database)
+    assert (proof.starts, proof.gaps) == (1, 1)
+    assert proof.decisions > 1
+    assert not proof.mismatches, "the record can be replayed on both sides of the gap"

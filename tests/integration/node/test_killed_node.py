@@ -93,6 +93,17 @@ def assert_it_looks_first(world: BehindHaproxy, left: dict[str, int]) -> Documen
     return first[0]
 
 
+def decided_before_each_start(world: BehindHaproxy) -> list[int]:
+    """The generation of the last decision on record when each process began."""
+    last, found = 0, []
+    for entry in entries(world.node, "started", "decision"):
+        if entry["kind"] == "started":
+            found.append(last)
+        else:
+            last = entry["data"]["generation"]
+    return found
+
+
 def test_killed_at_random_moments_it_keeps_its_word_and_looks_before_it_acts(world: BehindHaproxy) -> None:
     story, chance, pause = Story(world), random.Random(20221015), threading.Event()
     acts = story.acts()
@@ -118,6 +129,7 @@ def test_killed_at_random_moments_it_keeps_its_word_and_looks_before_it_acts(wor
     assert len(entries(world.node, "started")) == KILLS + 1
     restored = [entry["data"]["state"]["steering"]["generation"] for entry in entries(world.node, "started")]
     assert restored == sorted(restored)
+    assert restored == decided_before_each_start(world), "state and record differed after a death"
     assert_record_holds(world.node)
 
 

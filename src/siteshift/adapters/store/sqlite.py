@@ -27,7 +27,7 @@ class SqliteStore:
     async def save(self, changes: Mapping[str, bytes | None], *, expect_generation: int | None = None) -> None:
         """Write all or nothing, durably. Raises `StaleWrite`; `AdapterError` when the disk does not take it."""
         frozen = dict(changes)
-        await self._lease.write("save", lambda connection: _save(connection, frozen, expect_generation))
+        await self._lease.write("save", lambda connection: save_in(connection, frozen, expect_generation))
 
     async def close(self) -> None:
         """Give the file back; may be called again."""
@@ -56,7 +56,10 @@ def _load(connection: sqlite3.Connection) -> dict[str, bytes]:
     return {key: bytes(value) for key, value in connection.execute("SELECT key, value FROM state")}
 
 
-def _save(connection: sqlite3.Connection, changes: Mapping[str, bytes | None], expected: int | None) -> None:
+def save_in(
+    connection: sqlite3.Connection, changes: Mapping[str, bytes | None], expected: int | None = None
+) -> None:
+    """In the database's thread, within its transaction. Raises `StaleWrite`."""
     if expected is not None:
         row = connection.execute("SELECT value FROM state WHERE key = ?", (GENERATION_KEY,)).fetchone()
         found = stored_generation(bytes(row[0]) if row else None)

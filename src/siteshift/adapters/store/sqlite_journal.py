@@ -64,7 +64,7 @@ class SqliteJournal:
     async def append(self, entries: Sequence[tuple[int, str, Mapping[str, object]]]) -> Sequence[JournalEntry]:
         """Add (at_ms, kind, data) durably and in order; many appends that wait together share one fsync."""
         texts = [(at_ms, kind, canonical(data)) for at_ms, kind, data in entries]
-        written = await self._lease.write("append", partial(_append, texts=texts))
+        written = await self._lease.write("append", partial(append_in, texts=texts))
         return [entry.read() for entry in written]
 
     async def read(self, *, since_ms: int = 0, until_ms: int | None = None) -> AsyncIterator[JournalEntry]:
@@ -82,7 +82,7 @@ class SqliteJournal:
 
     async def verify(self) -> int:
         """Number of entries checked. Raises `JournalBroken` naming the first bad sequence and what is wrong with it."""
-        extent = await self._lease.read("verify", _extent)
+        extent = await self._lease.read("verify", extent_in)
         reached = extent.base
         while reached.sequence < extent.head.sequence:
             check = partial(_verify_chunk, after=reached, until=extent.head.sequence)
@@ -104,7 +104,7 @@ class SqliteJournal:
 
     async def extent(self) -> JournalExtent:
         """Where the chain begins and ends, and how far it was exported."""
-        return await self._lease.read("extent", _extent)
+        return await self._lease.read("extent", extent_in)
 
     async def head(self) -> Head:
         """The last entry's sequence and digest."""
@@ -164,7 +164,8 @@ def _sync(stream: TextIO) -> None:
 # ---- in the database's thread ---------------------------------------------------------------------------------------
 
 
-def _extent(connection: sqlite3.Connection) -> JournalExtent:
+def extent_in(connection: sqlite3.Connection) -> JournalExtent:
+    """Where the chain begins and ends. Raises `JournalBroken` when the head record is missing."""
     row = connection.execute(
         "SELECT sequence, digest, base_sequence, base_digest, exported_sequence FROM journal_head"
     ).fetchone()
@@ -177,8 +178,9 @@ def _extent(connection: sqlite3.Connection) -> JournalExtent:
     )
 
 
-def _append(connection: sqlite3.Connection, texts: Sequence[tuple[int, str, str]]) -> list[WrittenEntry]:
-    head = _extent(connection).head
+def append_in(connection: sqlite3.Connection, texts: Sequence[tuple[int, str, str]]) -> list[WrittenEntry]:
+    """Within the transaction of the database's thread: the entries, linked to the head and counted in it."""
+    head = extent_in(connection).head
     written: list[WrittenEntry] = []
     for at_ms, kind, data in texts:
         entry = link(head, at_ms=at_ms, kind=kind, data=data)
@@ -212,7 +214,7 @@ def _span(connection: sqlite3.Connection, *, since_ms: int, until_ms: int) -> tu
 
 
 def _verify_chunk(connection: sqlite3.Connection, *, after: Head, until: int) -> Head:
-    base = _extent(connection).base
+    base = extent_in(connection).base
     reached = base if base.sequence > after.sequence else after  # pruned while we were verifying
     for entry in _chunk(connection, first=reached.sequence + 1, last=until):
         reached = follow(reached, entry)
@@ -221,7 +223,7 @@ def _verify_chunk(connection: sqlite3.Connection, *, after: Head, until: int) ->
 
 def _verify_ends(connection: sqlite3.Connection) -> None:
     """Nothing stands before the beginning or after the end on record."""
-    extent = _extent(connection)
+    extent = extent_in(connection)
     first, last = connection.execute("SELECT min(sequence), max(sequence) FROM journal").fetchone()
     if first is not None and first <= extent.base.sequence:
         raise JournalBroken(first, "stands before the beginning on record: it was added from outside")
@@ -234,7 +236,7 @@ def _note_export(connection: sqlite3.Connection, *, through: int) -> None:
 
 
 def _prune(connection: sqlite3.Connection, *, through: int) -> PruneResult:
-    extent = _extent(connection)
+    extent = extent_in(connection)
     exported = extent.exported_sequence
     if through > exported:
         return PruneResult(verdict=PruneVerdict.NOT_EXPORTED, removed=0, exported_sequence=exported)

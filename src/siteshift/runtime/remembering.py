@@ -1,0 +1,201 @@
+"""Makes what was decided durable before anything is done about it.
+
+State and record of all steps that wait go to the disk in one transaction, so that a death leaves both or neither. When
+its end is unknown (a late answer, a failed fsync) the record is read before anything is written again (law 10): its last
+sequence tells whether the commit happened. While the store fails nothing acts (law 12); what may wait is bounded
+(`runtime.backlog`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from siteshift.core.commands import Answer, Command, Record, Remember, Tell
+from siteshift.core.durable import remember
+from siteshift.core.events import Event, StoreChanged
+from siteshift.core.model.codes import Severity
+from siteshift.core.state import ControllerState
+from siteshift.errors import AdapterError, Ambiguous, SiteshiftError
+from siteshift.ports import Clock, JournalRow, Ledger
+from siteshift.runtime.backlog import Backlog
+
+SAVE_DEADLINE_S = 2.0
+"""A healthy commit takes 1-30 ms; a disk that needs longer than this holds up what must be done now."""
+STORE_RETRY_S = 1.0
+STATE_KEY = "controller"
+
+
+@dataclass(slots=True, kw_only=True)
+class Batch:
+    """The commands of one step, with the durable part as it was then. ``answers`` wait until that is on the disk."""
+
+    commands: tuple[Command, ...]
+    durable: bytes | None
+    rows: tuple[JournalRow, ...]
+    answers: tuple[Answer, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class Remembering:
+    """The way to the disk. ``act`` gets each step's commands afterwards, and whether they were remembered."""
+
+    clock: Clock
+    ledger: Ledger
+    backlog: Backlog
+    offer: Callable[[Event], None]
+    act: Callable[[tuple[Command, ...], bool], None]
+    answered: Callable[[Answer], None]
+    tell: Callable[[Tell], None]
+    state_now: Callable[[], Mapping[str, object]]
+    on_error: Callable[[str, BaseException], None]
+    on_written: Callable[[int, int, int], None]
+    """Rows written, the sequence reached, milliseconds it took."""
+    is_store_usable: bool = True
+    _batches: deque[Batch] = field(default_factory=deque)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _durable: bytes | None = None
+    """The newest durable part that is not known to be on the disk."""
+    _owed_answers: list[Answer] = field(default_factory=list)
+    _reached: int | None = None
+    """The sequence of the record's last entry as far as we know; None before it was read."""
+    _has_told_gap: bool = False
+    _state_after: Mapping[str, object] = field(default_factory=dict)
+    """The whole state after the rows that were taken last; only kept up to date while there is a gap."""
+
+    def take(self, commands: tuple[Command, ...], state: ControllerState, answers: tuple[Answer, ...]) -> None:
+        """Take one step. Never blocks."""
+        must_save = any(isinstance(command, Remember) for command in commands)
+        durable = json.dumps(remember(state), separators=(",", ":")).encode() if must_save else None
+        at_ms = self.clock.now_ms()
+        rows = tuple((at_ms, entry.kind, entry.data) for entry in commands if isinstance(entry, Record))
+        self._put(Batch(commands=commands, durable=durable, rows=rows, answers=answers))
+
+    def note(self, kind: str, data: Mapping[str, object]) -> None:
+        """Add a row to the journal; written with the next commit, in order."""
+        self._put(Batch(commands=(), durable=None, rows=((self.clock.now_ms(), kind, data),)))
+
+    def _put(self, batch: Batch) -> None:
+        self._batches.append(batch)
+        self._news.set()
+
+    async def run(self) -> None:
+        """Commit what waits, then let it act."""
+        while True:
+            if not self._batches:
+                self._news.clear()
+                await self._news.wait()
+            taken = self._absorb()
+            is_durable = await self._commit()
+            for batch in taken:
+                self.act(batch.commands, is_durable or batch.durable is None)
+            if not is_durable:
+                await self._until_store_is_back()
+
+    async def flush(self) -> None:
+        """At a stop: write what is still owed. What cannot be written was never acted upon."""
+        for batch in self._absorb():
+            self.act(batch.commands, False)
+        await self._commit()
+
+    def _absorb(self) -> list[Batch]:
+        """Take every batch that waits: whole steps only, so that a commit never divides one."""
+        taken = list(self._batches)
+        self._batches.clear()
+        for batch in taken:
+            self._durable = batch.durable or self._durable
+            self._owed_answers += batch.answers
+            for row in batch.rows:
+                if self.is_store_usable:
+                    self.backlog.keep(row)
+                else:
+                    self.backlog.keep_or_count(row)
+        if self.backlog.has_gap:
+            self._state_after = self.state_now()
+            if not self._has_told_gap:
+                self._tell_gap()
+        return taken
+
+    async def _commit(self) -> bool:
+        try:
+            async with asyncio.timeout(SAVE_DEADLINE_S):
+                await self._settle()
+                await self._write()
+        except (SiteshiftError, TimeoutError) as error:
+            self._store_failed(error)
+            return False
+        owed, self._owed_answers = self._owed_answers, []
+        for answer in owed:
+            self.answered(answer)
+        return True
+
+    async def _settle(self) -> None:
+        """Read before writing: at the start, and after a commit whose end is unknown."""
+        open_rows = self.backlog.sealed_rows
+        if self._reached is not None and open_rows is None:
+            return
+        found = await self.ledger.reached()
+        if open_rows is not None:
+            if open_rows and found == (self._reached or 0) + open_rows:
+                self._has_written(open_rows, found, 0)
+            else:
+                self.backlog.not_written()
+        self._reached = found
+
+    async def _write(self) -> None:
+        durable = self._durable
+        rows = self.backlog.seal(self.clock.now_ms(), self._state_after)
+        if durable is None and not rows:
+            self.backlog.written()
+            return
+        began_ms = self.clock.now_ms()
+        try:
+            reached = await self.ledger.commit({STATE_KEY: durable} if durable is not None else {}, rows)
+        except AdapterError as error:
+            if not isinstance(error, Ambiguous):
+                self.backlog.not_written()
+            raise
+        self._has_written(len(rows), reached, self.clock.now_ms() - began_ms)
+        if self._durable is durable:
+            self._durable = None
+
+    def _has_written(self, rows: int, reached: int, took_ms: int) -> None:
+        self.backlog.written()
+        self._reached = reached
+        self._has_told_gap = self.backlog.has_gap
+        self.on_written(rows, reached, took_ms)
+
+    def _store_failed(self, error: BaseException) -> None:
+        if self.is_store_usable:
+            self.is_store_usable = False
+            self.on_error("store", error)
+            detail = str(error) or f"no answer within {SAVE_DEADLINE_S:g} s"
+            self.offer(StoreChanged(at_ms=self.clock.now_ms(), is_usable=False, detail=detail))
+
+    async def _until_store_is_back(self) -> None:
+        """Try again every second with everything that is owed; reading and answering go on meanwhile."""
+        while True:
+            await asyncio.sleep(STORE_RETRY_S)
+            for batch in self._absorb():
+                self.act(batch.commands, False)
+            if await self._commit():
+                break
+        self.is_store_usable = True
+        self.offer(StoreChanged(at_ms=self.clock.now_ms(), is_usable=True))
+
+    def _tell_gap(self) -> None:
+        """Once for each gap: whoever counts on the record has to know that it is not whole."""
+        self._has_told_gap = True
+        text = (
+            f"{len(self.backlog)} rows wait for the journal, which is `limits.journal_rows`: what is heard from now on is "
+            "only counted until the store takes rows again; what is done stays on record, and nothing is moved meanwhile"
+        )
+        self.on_error("journal", RecordHasGap(text))
+        self.tell(Tell(severity=Severity.REFUSED, code="RECORD_GAP", text=text))
+
+
+class RecordHasGap(SiteshiftError):
+    """Rows of the journal were counted instead of kept."""
