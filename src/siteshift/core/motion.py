@@ -14,7 +14,7 @@ from siteshift.core.decide.plan import Plan
 from siteshift.core.decide.proposal import Cause, GateContext, Move, Proposal
 from siteshift.core.decide.ramp import next_shares
 from siteshift.core.decide.situation import Situation
-from siteshift.core.decide.steering import Target, members_of, target_of, ttl_of, with_shares
+from siteshift.core.decide.steering import Target, members_of, sent_on, target_of, ttl_of, with_shares
 from siteshift.core.draft import Draft
 from siteshift.core.model.codes import FindingCode, Mode, Severity, SiteLife
 from siteshift.core.model.policy import HOUR_MS
@@ -105,7 +105,7 @@ def _move(
     if verdict(findings) is not Severity.ALLOWED:
         return current, cause, findings
     _note_move(draft, situation, after, cause)
-    return after, cause, findings
+    return sent_on(after, draft.state.motion(situation.service.id).cached_bp), cause, findings
 
 
 def _standing_findings(situation: Situation) -> tuple[Finding, ...]:
@@ -175,17 +175,21 @@ def _undo(draft: Draft, situation: Situation) -> tuple[ServiceSteering, Cause, t
         undo_bp=None,
         moved_at_ms=draft.now_ms,
         tail_until_ms=max(tail_ms, situation.motion.tail_until_ms),
+        cached_bp=_cached_bp(situation),
         held_until_ms=held_until_ms,
     )
     text = f"{situation.service.id}: the last step made a survivor worse; undone"
     found = finding(FindingCode.TARGET_UNHEALTHY, Severity.REFUSED, text, held_until_ms=held_until_ms)
     shed = 10_000 - sum(before.values())
     current = situation.current
-    return (
-        replace(current, shares_bp=before, shed_bp=shed, shed_at=current.shed_at if shed else None),
-        (Cause.REBALANCE),
-        (found,),
-    )
+    undone = replace(current, shares_bp=before, shed_bp=shed, shed_at=current.shed_at if shed else None)
+    return sent_on(undone, _cached_bp(situation)), Cause.REBALANCE, (found,)
+
+
+def _cached_bp(situation: Situation) -> Mapping[SiteId, int]:
+    """The shares that users' caches go by at a move: the present ones, or older ones whose TTL still runs."""
+    motion = situation.motion
+    return motion.cached_bp if motion.cached_bp and situation.now_ms < motion.tail_until_ms else situation.current.shares_bp
 
 
 def proposal_for(situation: Situation, after: ServiceSteering, cause: Cause, end: ServiceSteering) -> Proposal:
@@ -279,6 +283,7 @@ def _note_move(draft: Draft, situation: Situation, after: ServiceSteering, cause
         situation.service.id,
         moved_at_ms=now_ms,
         tail_until_ms=max(tail_ms, motion.tail_until_ms),
+        cached_bp=_cached_bp(situation),
         undo_bp=None if cause is Cause.DEAD else dict(current.shares_bp),
         moves=(*moves, Move(at_ms=now_ms, moved_bp=sum(lost.values()), cause=cause)) if lost else moves,
         removals_ms=(*removals, now_ms) if removed and is_automatic else removals,

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from siteshift.core.model.codes import DiagnosisCode, Hardness, Standing
 from siteshift.core.model.evidence import Diagnosis, Picture, PoolPicture
 from siteshift.core.model.topology import Pool, Service
-from siteshift.core.model.units import WHOLE_PM, ServiceId, SiteId
+from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, ServiceId, SiteId
 from siteshift.core.setup import Setup
 from siteshift.core.state import ControllerState, LeftBecause
 from siteshift.core.traffic import FRESH_MS
@@ -29,6 +29,8 @@ RECOVERY_MS = 20_000
 
 FULL_PM = 950
 """Asked this part of its capacity, a site is full: measured rates waver by some per cent, and nothing is planned above 900."""
+STILL_FULL_PM = 850
+"""A full queue empties only while less than this is asked."""
 ANSWERING_PM = 300
 """Who answers three in ten of what he is asked, or can carry, is there. Far past its knee a server does not manage more."""
 SERVED_MS = 1_500
@@ -47,9 +49,9 @@ class Load(NamedTuple):
     capacity_rps: int
     at_ms: int
 
-    @property
-    def is_full(self) -> bool:
-        return self.asked_mrps > self.capacity_rps * FULL_PM
+    def is_above(self, part_pm: int) -> bool:
+        """Whether more than this part of its capacity is asked."""
+        return self.asked_mrps > self.capacity_rps * part_pm
 
     def answers(self, part_pm: int) -> bool:
         """Whether it answers this part of what it is asked, or of what it can when it is asked for more."""
@@ -101,12 +103,13 @@ def _why(
 ) -> str:
     """The reason in words; empty when it is not overload."""
     load = load_of(state, setup, service, pool, now_ms)
+    was_named = is_overloaded(state.picture, service.id, pool.site)
     if seen.hardness is Hardness.HARD and (load is None or now_ms - load.at_ms > SERVED_MS or not load.answers(ANSWERING_PM)):
         return ""  # refused connections are no queue, unless real requests are seen to be answered
     if load is not None and load.answers(ANSWERING_PM):
-        if load.is_full:
+        if load.is_above(FULL_PM) or (was_named and load.is_above(STILL_FULL_PM)):
             return f"it is asked {load.asked_mrps // 1000} of {load.capacity_rps} requests/s"
-        if _recovers(state, service.id, pool.site, now_ms):
+        if was_named and _recovers(state, service.id, pool.site, now_ms):
             return "it was asked for too much just before"
     if seen.standing is Standing.SUSPECT or (load is not None and not load.answers(SILENT_PM)):
         return ""
@@ -119,11 +122,23 @@ def _why(
 
 
 def _recovers(state: ControllerState, service: ServiceId, site: SiteId, now_ms: int) -> bool:
-    """Whether it was overloaded until now and was given less lately: its queues may still be full."""
-    named = _named(state.picture, service, site)
-    if named is None:
-        return False
-    return now_ms - max(named.since_ms, state.motion(service).moved_at_ms) <= RECOVERY_MS
+    """Whether it was called overloaded or given less so lately that its queues may still be full."""
+    since_ms = _since_ms(state.picture, service, site, now_ms)
+    return now_ms - max(since_ms, state.motion(service).moved_at_ms) <= RECOVERY_MS
+
+
+def excess_rps(state: ControllerState, setup: Setup, service: Service, demand_rps: int, now_ms: int) -> dict[SiteId, int]:
+    """How much more than its share each site is seen to be asked for, where that is measured.
+
+    Caches that hold old answers, a dead sibling's tunnelled rest, users who try again: no share of ours takes it away.
+    """
+    found: dict[SiteId, int] = {}
+    for pool in service.pools:
+        load = load_of(state, setup, service, pool, now_ms)
+        meant_rps = state.steering_share(service.id, pool.site) * demand_rps // WHOLE_BP
+        if load is not None and load.asked_mrps > meant_rps * 1000:
+            found[pool.site] = load.asked_mrps // 1000 - meant_rps
+    return found
 
 
 def load_of(state: ControllerState, setup: Setup, service: Service, pool: Pool, now_ms: int) -> Load | None:

@@ -12,6 +12,7 @@ from siteshift.core.model.codes import MemberRole
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import ServiceId
+from siteshift.core.overload import excess_rps
 from siteshift.core.setup import Setup
 from siteshift.core.state import ControllerState
 from siteshift.core.traffic import demand_rps
@@ -28,6 +29,7 @@ def situation_of(state: ControllerState, setup: Setup, service: Service, now_ms:
     forced = forced_view(state.overrides, service.id, now_ms)
     policy = setup.policy.of(service.id)
     pools = {site: pool for site in service.sites if (pool := state.picture.pools.get((service.id, site))) is not None}
+    demand = demand_rps(state, service, setup.metered)
     return Situation(
         service=service,
         policy=policy,
@@ -38,7 +40,8 @@ def situation_of(state: ControllerState, setup: Setup, service: Service, now_ms:
         current=state.steering.of(service.id) or first_steering(service, policy.ttl_normal_s),
         motion=state.motion(service.id),
         standbys=state.standbys,
-        demand_rps=demand_rps(state, service, setup.metered),
+        demand_rps=demand,
+        excess_rps=excess_rps(state, setup, service, demand, now_ms),
         is_blind=state.picture.blind,
         is_global_fault=service.id in state.picture.global_fault,
         now_ms=now_ms,

@@ -193,7 +193,8 @@ class Flow:
         shares = plane.delivered_bp(name)
         if shares.get(site, 0) > 0 or not shares:
             return stays
-        parts = [part if self._net.is_open(site, sites[k]) else 0.0 for k, part in enumerate(parts_of(shares, sites))]
+        onward = parts_of(plane.onward_bp(name), sites)
+        parts = [part if self._net.is_open(site, sites[k]) else 0.0 for k, part in enumerate(onward)]
         total = sum(parts)
         return [part / total for part in parts] if total else stays
 

@@ -85,6 +85,12 @@ class Plane:
         """What it delivers to new askers now; empty: it answers nothing."""
         return self.edits.get(service) or self.shares_bp[service]
 
+    def onward_bp(self, service: ServiceId) -> Mapping[SiteId, int]:
+        """Where it sends on what reaches a site that was left."""
+        wanted = None if service in self.edits or self.steering is None else self.steering.of(service)
+        onward = wanted.onward_bp if wanted is not None else {}
+        return {site: bp for site, bp in onward.items() if self.shares_bp[service].get(site)} or self.delivered_bp(service)
+
     # -- what nodes do --------------------------------------------------------------------------------------------
 
     def hits(self, how: Trouble) -> bool:

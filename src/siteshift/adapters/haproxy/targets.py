@@ -112,7 +112,14 @@ def serving_fractions(
             )
         else:
             shares.pop(plane.beside, None)
+            shares = _sent_on(backend, wanted, missing) or shares
     return _fractions(backend, wanted, shares, shed_bp, missing, plane.mode)
+
+
+def _sent_on(backend: BackendMap, wanted: ServiceSteering, missing: frozenset[str]) -> dict[SiteId, int]:
+    """Where the steering sends what still comes to a site that was left; nothing when no tunnel here leads there."""
+    shares = {site: bp for site, bp in wanted.onward_bp.items() if wanted.shares_bp.get(site)}
+    return shares if any(_of_site(backend, site, wanted, missing) for site in shares) else {}
 
 
 def _fractions(

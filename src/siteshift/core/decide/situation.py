@@ -35,6 +35,8 @@ class Situation:
     now_ms: int
     data_role: Mapping[SiteId, bool | None] = field(default_factory=dict)
     """Of a writable service: see `core.data_role`. Empty for others."""
+    excess_rps: Mapping[SiteId, int] = field(default_factory=dict)
+    """How much more than its share a site is seen to be asked for (`core.overload`)."""
     has_shed_answer: bool = False
     """Whether what is shed gets an answer of its own, by DNS or by a data plane; else it stays with some site."""
 
@@ -100,6 +102,16 @@ class Situation:
         """Capacity of the active members that may serve, scaled by their goodput."""
         active = (m for m in pool.members if m.role is MemberRole.ACTIVE and self.is_usable(m))
         return sum(member.capacity_rps * self.weight_pm(member) // WHOLE_PM for member in active)
+
+    def room_rps(self, pool: Pool) -> int:
+        """What the active members can be *meant* to carry: where a site is overloaded, less by what comes beyond its share.
+
+        At least half: what comes may be the tail of our own last move.
+        """
+        active_rps = self.active_rps(pool)
+        if not self.is_overloaded(pool.site):
+            return active_rps
+        return max(active_rps - self.excess_rps.get(pool.site, 0), active_rps // 2)
 
     def standby_rps(self, pool: Pool, phases: frozenset[StandbyPhase]) -> int:
         """Capacity of the standby members whose phase is one of ``phases``; a proven one that is down has none."""

@@ -53,7 +53,7 @@ def _candidate(situation: Situation, pool: Pool) -> Candidate:
         site=site,
         nominal_bp=pool.nominal_bp,
         current_bp=current,
-        active_rps=situation.active_rps(pool),
+        active_rps=situation.room_rps(pool),
         standby_rps=situation.standby_rps(pool, _COLD),
         open_standby_rps=situation.standby_rps(pool, _PROVEN),
         may_receive=not away and fixed is None and may_hold_data and not situation.is_overloaded(site),
@@ -180,3 +180,16 @@ def with_shares(current: ServiceSteering, target: Target, shares_bp: Mapping[Sit
     shed = WHOLE_BP - sum(shares_bp.values())
     shed_at = (target.shed_at or current.shed_at) if shed else None
     return replace(current, shares_bp=dict(shares_bp), shed_bp=shed, shed_at=shed_at)
+
+
+def sent_on(steering: ServiceSteering, cached_bp: Mapping[SiteId, int]) -> ServiceSteering:
+    """The steering with where the traffic that still reaches a drained site goes: to those who gained, by their gain.
+
+    As long as caches hold answers given by ``cached_bp``, a survivor's old users are still with it. Were the rest sent on
+    by the new shares, a survivor that gains little would get old users and new share together (`tunnel-overshoot`).
+    By gain each gets its new share at every moment, however far the caches have run out.
+    """
+    shares = steering.shares_bp
+    was_left = any(bp and not shares.get(site, 0) for site, bp in cached_bp.items())
+    gains = {site: bp - cached_bp.get(site, 0) for site, bp in shares.items() if bp > cached_bp.get(site, 0)}
+    return replace(steering, onward_bp=gains if was_left else {})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from siteshift.core.model.codes import EnactOutcome
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
@@ -17,7 +17,8 @@ class ServiceSteering:
     ``shares_bp`` over sites plus ``shed_bp`` make 10,000. A site with share 0 is drained. ``shed_bp`` is demand nobody
     can carry: it is answered with the service's ``shed_answers`` where configured, else it stays where it was
     (``shed_at``). ``members_pm`` is the relative weight (0-1000) of each member that may serve, by goodput; a member
-    that is absent gets nothing (depooled, down, or a standby that is not open).
+    that is absent gets nothing (depooled, down, or a standby that is not open). ``onward_bp`` (parts of any whole) is where
+    a load balancer beside a drained site sends what still comes there; empty: by the shares.
     """
 
     service: ServiceId
@@ -26,12 +27,15 @@ class ServiceSteering:
     ttl_s: int
     shed_bp: int = 0
     shed_at: SiteId | None = None
+    onward_bp: Mapping[SiteId, int] = field(default_factory=dict)
 
     def line(self) -> str:
         """A canonical line of text: equal steering, equal line."""
         shares = ",".join(f"{site}={bp}" for site, bp in sorted(self.shares_bp.items()))
         members = ",".join(f"{member}={pm}" for member, pm in sorted(self.members_pm.items()))
-        return f"{self.service} ttl={self.ttl_s} shed={self.shed_bp}@{self.shed_at or '-'} {shares} {members}"
+        onward = ",".join(f"{site}={bp}" for site, bp in sorted(self.onward_bp.items()))
+        text = f"{self.service} ttl={self.ttl_s} shed={self.shed_bp}@{self.shed_at or '-'} {shares} {members}"
+        return f"{text} onward={onward}" if onward else text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
