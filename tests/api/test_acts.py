@@ -48,6 +48,19 @@ async def test_a_refusal_has_its_code_its_reason_and_its_remedy(node: Served) ->
     assert (nothing.status, nothing.code) == (422, "NOTHING_TO_DO")
 
 
+async def test_undraining_a_dead_site_needs_the_digest_of_the_plan_that_says_so(node: Served) -> None:
+    assert (await node.act("drain", DRAIN)).status == 200
+    node.down.add(str(P))
+    await node.until(lambda status: status["services"][0]["sites"]["pangyo"]["standing"] == "down")
+    reply = await node.act("undrain", {"site": str(P)})
+    assert (reply.status, reply.code) == (409, "TARGET_UNHEALTHY")
+    assert "pangyo is down by the evidence" in reply.document["detail"]
+    assert len((await node.get("/v1/overrides")).document["overrides"]) == 1
+    digest = reply.document["plans"][0]["digest"]
+    assert (await node.act("undrain", {"site": str(P), "digest": digest})).status == 200
+    assert (await node.get("/v1/overrides")).document["overrides"] == []
+
+
 async def test_the_same_key_gets_the_same_answer_and_is_carried_out_once(node: Served) -> None:
     key = str(uuid.uuid4())
     first = await node.act("drain", DRAIN, key=key)

@@ -99,3 +99,27 @@ def test_an_approval_ahead_of_the_request_is_noted(cli: Cli) -> None:
 def test_what_would_be_lost_with_a_site(cli: Cli) -> None:
     assert "every data plane that steers it stands in anyang" in cli("fate").out
     assert len(cli("fate", "--json").document["lonely"]) == 1
+
+
+def test_a_site_that_is_down_is_undrained_only_by_somebody_who_knows_it(cli: Cli, node: RunningNode) -> None:
+    assert cli("drain", "pangyo", "-r", "test", "--yes", "--wait").code == ExitCode.DONE
+    for name in ("pangyo-1", "pangyo-2"):
+        node.members.stop(name)
+    node.until(lambda status: status["sites"]["pangyo"]["standing"] == "down")
+    looked = cli("undrain", "pangyo", "--dry-run", "--json")
+    assert looked.code == ExitCode.NEEDS_APPROVAL
+    digest = looked.document["plans"][0]["digest"]
+    asked = cli("undrain", "pangyo", "--yes")
+    assert asked.code == ExitCode.NEEDS_APPROVAL
+    assert "shop at pangyo is down by the evidence" in " ".join(asked.out.split())
+    assert f"siteshift undrain pangyo --digest {digest}" in asked.err
+    assert node.status()["overrides"], "a yes is no approval"
+    assert cli("undrain", "pangyo", "--digest", digest).code == ExitCode.DONE
+    assert node.status()["overrides"] == []
+    assert node.site("pangyo")["desired_bp"] == 0
+
+
+def test_an_override_that_is_not_there_cannot_be_lifted(cli: Cli) -> None:
+    ended = cli("override", "lift", "o999", "--yes")
+    assert ended.code == ExitCode.REFUSED
+    assert "UNKNOWN_NAME" in ended.err

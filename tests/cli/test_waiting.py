@@ -73,7 +73,8 @@ def test_waiting_may_be_given_up(cli: Cli, node: RunningNode) -> None:
     for name in ("pangyo-1", "pangyo-2"):
         node.members.stop(name)
     node.until(lambda status: status["services"][0]["sites"]["pangyo"]["desired_bp"] == 0)
-    ended = cli("undrain", "pangyo", "--yes", "--wait", "--timeout", "1s")
+    digest = cli("undrain", "pangyo", "--dry-run", "--json").document["plans"][0]["digest"]
+    ended = cli("undrain", "pangyo", "--digest", digest, "--wait", "--timeout", "1s")
     assert ended.code == ExitCode.FAILED
     assert "not over after 1 s" in ended.err
     assert "The move itself goes on" in ended.err

@@ -308,9 +308,12 @@ class TestPeople:
         book.run(60_000)
         book.believe(P, DOWN)
         book.run(5_000)
-        book.ask(LiftRequest(override=made.id))
+        asked = book.ask(LiftRequest(override=made.id))
+        book.ask(LiftRequest(override=made.id), digest=asked.plans[0].digest)
+        assert book.state.overrides == ()
         book.run(30_000)
         assert book.shares()[P] == 0
+        assert book.life(P) is SiteLife.DRAINED
 
     def test_forced_shares_pass_the_capacity_guard(self, book: Playbook) -> None:
         """Outage `sink-site`: an operator sends everything to one site; forcing it takes two persons."""

@@ -179,10 +179,14 @@ class RunningNode:
         return self.log.read_bytes()[-size:].decode(errors="replace") if self.log.exists() else ""
 
     def calm(self) -> None:
-        """Lift everything forced, heal everybody, and wait until all sites serve their nominal share again."""
+        """Lift everything forced, heal everybody, and wait until all sites serve their nominal share again.
+
+        What is down when its drain is lifted needs an approval; so they are seen to be well first.
+        """
         for name in self.shape.member_names:
             self.members.start(name)
             self.members.heal(name)
+        self.until(lambda status: all(site["standing"] == "up" for site in status["sites"].values()))
         if self.status()["switched_off"]:
             self.act("switch-on")
         for entry in self.status()["overrides"]:

@@ -181,12 +181,14 @@ def test_a_healed_world_converges(story: list[tuple[str, object]]) -> None:
     book.feed(StoreChanged(at_ms=book.now_ms, is_usable=True))
     book.feed(TermChanged(at_ms=book.now_ms, term=3))
     book.ask(SwitchOnRequest())
-    for override in book.state.overrides:
-        book.ask(LiftRequest(override=override.id))
     book.plane_outcome, book.standby_works, book.demand_rps = EnactOutcome.APPLIED, True, 100
     book.self_check = SelfCheck(anchors_ok=2, anchors_total=2)
     for site in (P, G, A):
         book.believe(site, UP)
+    book.run(5_000, tick_ms=500)
+    for override in book.state.overrides:
+        book.ask(LiftRequest(override=override.id))
+    assert book.state.overrides == ()
     book.run(1_500_000, tick_ms=500)
     assert book.violations == []
     away = {site: abs(book.shares()[site] - nominal) for site, nominal in ((P, 5000), (G, 3000), (A, 2000))}

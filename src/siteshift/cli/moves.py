@@ -85,12 +85,13 @@ def undrain(
     service: OneService = None,
     reason: Reason = "",
     ticket: Ticket = "",
+    digest: Digest = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     wait: Wait = False,
     timeout: Timeout = None,
 ) -> None:
-    """Let a site's traffic come back, by the ramp of the policy."""
+    """Let a site's traffic come back, by the ramp of the policy. One that the evidence says is down needs your approval."""
     act = Act(
         path="undrain",
         body={"site": site, **_service(service), **record_of(reason, ticket)},
@@ -99,7 +100,7 @@ def undrain(
         moves=True,
     )
     timeout_s = duration_s(timeout, "--timeout")
-    answer = carry_out(session, act, Manner(dry_run=dry_run, yes=yes))
+    answer = carry_out(session, act, Manner(dry_run=dry_run, yes=yes, digest=digest))
     if wait and not dry_run:
         _wait(session, site, service, answer, Goal.SERVING, timeout_s)
 

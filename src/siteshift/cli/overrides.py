@@ -38,12 +38,13 @@ def lift(
     override: Annotated[str, typer.Argument(help="The id of an override.")],
     reason: Reason = "",
     ticket: Ticket = "",
+    digest: Digest = None,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
     """End an override before its time; the real state shows again."""
     words = ("override", "lift", override, *record_words(reason, ticket))
-    carry_out(session, _lifting(override, reason, ticket, words), Manner(dry_run=dry_run, yes=yes))
+    carry_out(session, _lifting(override, reason, ticket, words), Manner(dry_run=dry_run, yes=yes, digest=digest))
 
 
 def _lifting(override: str, reason: str, ticket: str, words: tuple[str, ...]) -> Act:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from siteshift.core.ahead import plan_ahead
+from siteshift.core.approval import approvers, bound, refusal
 from siteshift.core.commands import Answer
 from siteshift.core.decide.finding import Finding, finding, verdict
 from siteshift.core.decide.override import Override, make_override
@@ -18,6 +19,7 @@ from siteshift.core.decide.plan import Plan
 from siteshift.core.draft import Draft
 from siteshift.core.model.codes import FindingCode, Mode, OverrideKind, Severity
 from siteshift.core.model.units import MemberId, ServiceId, SiteId
+from siteshift.core.release import lift, pool, undrain
 from siteshift.core.requests import (
     AckRequest,
     ApproveRequest,
@@ -41,7 +43,7 @@ def answer(draft: Draft, asking: Asking) -> bool:
     """Answer one request; True when it changed the state."""
     before = draft.state
     found = _forbids(draft.state, draft.setup, asking)
-    reply = _refusal(asking, found) if found else _answer(draft, asking)
+    reply = refusal(asking, found) if found else _answer(draft, asking)
     draft.commands.append(reply)
     draft.record("answer", _document(asking, reply))
     if draft.state is before:
@@ -54,7 +56,7 @@ def look_at(state: ControllerState, setup: Setup, asking: Asking, now_ms: int) -
     """What the answer would be, with the plan; nothing is changed (``--dry-run``, and the screen before a drain)."""
     scratch = Draft(state=state, setup=setup, now_ms=now_ms)
     found = _forbids(state, setup, asking)
-    return _refusal(asking, found) if found else _answer(scratch, asking)
+    return refusal(asking, found) if found else _answer(scratch, asking)
 
 
 def _forbids(state: ControllerState, setup: Setup, asking: Asking) -> tuple[Finding, ...]:
@@ -84,12 +86,11 @@ def _answer(draft: Draft, asking: Asking) -> Answer:
         case ModeRequest(service=service, mode=mode):
             return _force(draft, asking, OverrideKind.MODE, service=service, mode=mode)
         case UndrainRequest(site=site, service=service):
-            return _undrain(draft, asking, site, service)
+            return undrain(draft, asking, site, service)
         case PoolRequest(member=member):
-            ids = [e.id for e in draft.state.overrides if e.kind is OverrideKind.DEPOOL and e.member == member]
-            return _lift(draft, asking, ids, f"{member} is not depooled")
+            return pool(draft, asking, member)
         case LiftRequest(override=override):
-            return _lift(draft, asking, [e.id for e in draft.state.overrides if e.id == override], "no such override")
+            return lift(draft, asking, override)
         case ApproveRequest(digest=digest):
             return _approve(draft, asking, digest)
         case AckRequest(site=site, service=service):
@@ -155,12 +156,12 @@ def _force(
         now_ms=draft.now_ms,
     )
     if isinstance(made, Finding):
-        return _refusal(asking, (made,))
+        return refusal(asking, (made,))
     if kind in _BRAKES:
         return _grant(draft, asking, made, None, ())
     forced = replace(draft.state, overrides=(*draft.state.overrides, made))
-    plan = plan_ahead(forced, draft.setup, draft.now_ms, approved_by=_approvers(asking), only=service)
-    findings = _bound(asking, plan)
+    plan = plan_ahead(forced, draft.setup, draft.now_ms, approved_by=approvers(asking), only=service)
+    findings = bound(asking, plan)
     severity = verdict(findings)
     plans = (plan,) if plan is not None else ()
     if severity is not Severity.ALLOWED:
@@ -171,78 +172,23 @@ def _force(
 def _grant(
     draft: Draft, asking: Asking, made: Override, plan: Plan | None, findings: tuple[Finding, ...]
 ) -> Answer:
-    made = replace(made, approved_by=_approvers(asking), plan_digest=plan.digest if plan else None)
+    made = replace(made, approved_by=approvers(asking), plan_digest=plan.digest if plan else None)
     draft.set(overrides=(*draft.state.overrides, made), overrides_made=draft.state.overrides_made + 1)
     plans = (plan,) if plan is not None else ()
     return Answer(asking=asking.id, severity=Severity.ALLOWED, findings=findings, plans=plans, override=made)
-
-
-def _approvers(asking: Asking) -> tuple[str, ...]:
-    """Who approves the plan whose digest was given; nobody approves a plan that was not looked at."""
-    if asking.digest is None:
-        return ()
-    return tuple(dict.fromkeys((asking.person, *asking.approved_by)))
-
-
-def _bound(asking: Asking, plan: Plan | None) -> tuple[Finding, ...]:
-    """The findings of a plan, with the approvals applied: a digest that is not this plan's approves nothing."""
-    if plan is None:
-        return ()
-    if asking.digest is not None and asking.digest != plan.digest:
-        text = f"the plan you looked at ({asking.digest}) is not the plan of now ({plan.digest})"
-        stale = finding(FindingCode.STALE_DIGEST, Severity.REFUSED, text, given=asking.digest, now=plan.digest)
-        return (stale, *plan.findings)
-    approvers = len(_approvers(asking))
-    return tuple(
-        replace(entry, severity=Severity.ALLOWED)
-        if entry.severity is Severity.NEEDS_APPROVAL and 0 < entry.approvers_needed <= approvers
-        else entry
-        for entry in plan.findings
-    )
-
-
-def _undrain(draft: Draft, asking: Asking, site: SiteId, service: ServiceId | None) -> Answer:
-    """Lift the drains of a site and let it come back, also before its hold-down is over."""
-    ids = [
-        entry.id
-        for entry in draft.state.overrides
-        if entry.kind is OverrideKind.DRAIN and entry.site == site and (service is None or entry.service == service)
-    ]
-    wide = next((e for e in draft.state.overrides if e.kind is OverrideKind.DRAIN and e.site == site), None)
-    if service is not None and not ids and wide is not None:
-        text = f"{site} is drained for all services by override {wide.id} of {wide.owner}"
-        return _refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text, override=wide.id),))
-    tracks = dict(draft.state.tracks)
-    asked = [key for key in tracks if key[1] == site and service in (None, key[0]) and tracks[key].left_because]
-    if not ids and not asked:
-        text = f"{site} is not drained"
-        return _refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text, site=site),))
-    for key in asked:
-        tracks[key] = replace(tracks[key], is_return_asked=True)
-    draft.set(overrides=tuple(e for e in draft.state.overrides if e.id not in ids), tracks=tracks)
-    plan = plan_ahead(draft.state, draft.setup, draft.now_ms)
-    return Answer(asking=asking.id, severity=Severity.ALLOWED, plans=(plan,) if plan else ())
-
-
-def _lift(draft: Draft, asking: Asking, ids: list[str], otherwise: str) -> Answer:
-    if not ids:
-        return _refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, otherwise),))
-    draft.set(overrides=tuple(entry for entry in draft.state.overrides if entry.id not in ids))
-    plan = plan_ahead(draft.state, draft.setup, draft.now_ms)
-    return Answer(asking=asking.id, severity=Severity.ALLOWED, plans=(plan,) if plan else ())
 
 
 def _approve(draft: Draft, asking: Asking, digest: str) -> Answer:
     """Approve the plan that waits: for what may not act by itself (law 6), or what a rule wants a person for."""
     plan = plan_ahead(draft.state, draft.setup, draft.now_ms)
     if plan is None:
-        return _refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, "no plan is waiting"),))
+        return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, "no plan is waiting"),))
     if plan.digest != digest:
         text = f"the plan you looked at ({digest}) is not the plan of now ({plan.digest})"
         stale = finding(FindingCode.STALE_DIGEST, Severity.REFUSED, text, given=digest, now=plan.digest)
         return Answer(asking=asking.id, severity=Severity.REFUSED, findings=(stale,), plans=(plan,))
     people = tuple(dict.fromkeys((asking.person, *asking.approved_by)))
-    findings = _bound(replace(asking, digest=digest), plan)
+    findings = bound(replace(asking, digest=digest), plan)
     severity = verdict(findings)
     if severity is not Severity.ALLOWED:
         return Answer(asking=asking.id, severity=severity, findings=findings, plans=(plan,))
@@ -257,7 +203,7 @@ def _acknowledge(draft: Draft, asking: Asking, site: SiteId, service: ServiceId 
     keys = [k for k, t in tracks.items() if k[1] == site and service in (None, k[0]) and t.left_because]
     if not keys:
         text = f"nothing at {site} waits for an acknowledgement"
-        return _refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text, site=site),))
+        return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text, site=site),))
     for key in keys:
         tracks[key] = replace(tracks[key], hold_until_ms=draft.now_ms, flaps=0, is_return_asked=True)
     draft.set(tracks=tracks)
@@ -267,13 +213,9 @@ def _acknowledge(draft: Draft, asking: Asking, site: SiteId, service: ServiceId 
 def _switch(draft: Draft, asking: Asking, *, to_off: bool) -> Answer:
     if draft.state.is_switched_off == to_off:
         text = f"automatic action is already {'off' if to_off else 'on'}"
-        return _refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text),))
+        return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text),))
     draft.set(is_switched_off=to_off)
     return Answer(asking=asking.id, severity=Severity.ALLOWED)
-
-
-def _refusal(asking: Asking, findings: tuple[Finding, ...]) -> Answer:
-    return Answer(asking=asking.id, severity=Severity.REFUSED, findings=findings)
 
 
 def _document(asking: Asking, reply: Answer) -> dict[str, object]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from siteshift.core.decide.remedy import REMEDIES
 from siteshift.core.model.codes import FindingCode, Severity
 
+_COUNTED = {2: "two", 3: "three"}
 _RANK = {Severity.ALLOWED: 0, Severity.NEEDS_APPROVAL: 1, Severity.REFUSED: 2}
 
 
@@ -32,8 +33,11 @@ class Finding:
 
 
 def finding(code: FindingCode, severity: Severity, text: str, **numbers: int | str) -> Finding:
-    """A finding with the remedy its code stands for."""
-    return Finding(code=code, severity=severity, text=text, remedy=REMEDIES[code], numbers=numbers)
+    """A finding with the remedy its code stands for, and how many persons an approval takes when it takes several."""
+    remedy = REMEDIES[code]
+    if (needed := int(numbers.get("approvers_needed", 0))) > 1:
+        remedy = f"{remedy} An approval takes {_COUNTED.get(needed, needed)} different persons, by the plan's digest."
+    return Finding(code=code, severity=severity, text=text, remedy=remedy, numbers=numbers)
 
 
 def verdict(findings: Iterable[Finding]) -> Severity:

@@ -1,4 +1,7 @@
-"""What a person can do about each finding. Every `FindingCode` has one entry; a test keeps it so."""
+"""What a person can do about each finding. Every `FindingCode` has one entry; a test keeps it so.
+
+How many persons an approval takes is not said here: it depends on the case, and the finding itself knows it.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,7 @@ REMEDIES: Mapping[FindingCode, str] = MappingProxyType(
         FindingCode.LAST_SERVING_SITE: "Bring another site into service first (undrain it, or open its standby). "
         "No approval lifts this; it is judged again by itself as soon as another site serves.",
         FindingCode.MIN_SERVING_SITES: "Undrain another site first, lower `min_serving_sites`, or approve the plan.",
-        FindingCode.CAPACITY_SHORT: "Open standby members, lower demand, or drain less. Two persons may approve the "
-        "overload by the plan's digest.",
+        FindingCode.CAPACITY_SHORT: "Open standby members, lower demand, or drain less; else approve the plan.",
         FindingCode.SHED_NEEDED: "Open standby members or drain less; else approve that this much is shed.",
         FindingCode.STANDBY_NOT_READY: "Wait until the standby members are ready, or leave them out.",
         FindingCode.VELOCITY: "Wait until the window has passed, or have a person approve the plan.",
@@ -34,7 +36,7 @@ REMEDIES: Mapping[FindingCode, str] = MappingProxyType(
         FindingCode.BLIND: "Bring the anchors back in reach of a vantage, or have a person who can see approve.",
         FindingCode.GLOBAL_FAULT: "Look for a common cause (release, dependency, our network); moving does not help.",
         FindingCode.NO_FRESH_EVIDENCE: "Wait for fresh reports about the site, or have a person who knows approve.",
-        FindingCode.TARGET_UNHEALTHY: "Choose a site that is up, or wait until this one is.",
+        FindingCode.TARGET_UNHEALTHY: "Choose a site that is up, or wait until this one is; else approve the plan.",
         FindingCode.UNKNOWN_NAME: "Look at `siteshift status` for the names there are.",
         FindingCode.NOTHING_TO_DO: "Nothing; the steering already is as asked.",
         FindingCode.DATA_PLANE_UNKNOWN: "Bring the data plane back in reach; it is read before anything is written.",

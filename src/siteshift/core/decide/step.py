@@ -63,6 +63,8 @@ class Plan:
     ttl_tail_ms: int
     expected_ms: int
     findings: tuple[Finding, ...] = ()
+    caveats: tuple[str, ...] = ()
+    """What else an approver decides about, where shares and steps do not tell it."""
 
     @property
     def is_empty(self) -> bool:
@@ -75,11 +77,11 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """SHA-256, first 16 hex digits, over everything an approver decides about: cause, shares, shed and steps.
+        """SHA-256, first 16 hex digits, over everything an approver decides about: cause, shares, shed, steps and caveats.
 
         Not over findings, loads and times: they waver while the plan is the same.
         """
-        matter = {
+        matter: dict[str, object] = {
             "cause": self.cause.value,
             "before": {service: dict(shares) for service, shares in self.before.items()},
             "after": {service: dict(shares) for service, shares in self.after.items()},
@@ -89,5 +91,7 @@ class Plan:
                 for step in self.steps
             ],
         }
+        if self.caveats:
+            matter["caveats"] = list(self.caveats)
         text = json.dumps(matter, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
