@@ -184,6 +184,9 @@ class Journal(Protocol):
     def read(self, *, since_ms: int = 0, until_ms: int | None = None) -> AsyncIterator[JournalEntry]:
         """Entries in order."""
 
+    def newest(self, kind: str, *, until_ms: int) -> AsyncIterator[JournalEntry]:
+        """Entries of one kind at or before an instant, the latest first; what was found soon costs little."""
+
     async def verify(self) -> int:
         """Number of entries checked. Raises `JournalBroken` naming the first bad sequence."""
 

@@ -80,6 +80,16 @@ async def test_order_is_that_of_appending_even_when_a_restart_put_the_clock_back
     assert [entry.at_ms for entry in await everything(journal, 60)] == [100, 60, 110]
 
 
+async def test_the_newest_of_a_kind_come_first_up_to_an_instant(journal: Journal) -> None:
+    rows = [(at, "why" if at % 2 else "tick", {"n": at}) for at in range(1, 1_001)]
+    await journal.append([*rows, (500, "why", {"n": "a clock put back"})])
+    found = [entry.data["n"] async for entry in journal.newest("why", until_ms=600)]
+    assert found[:3] == [599, 597, 595]
+    assert found == [*range(599, 500, -2), "a clock put back", *range(499, 0, -2)]
+    assert [entry async for entry in journal.newest("why", until_ms=0)] == []
+    assert [entry async for entry in journal.newest("nothing", until_ms=600)] == []
+
+
 async def test_a_long_journal_is_read_whole(journal: Journal) -> None:
     await journal.append([(at, "tick", {"n": at}) for at in range(2_000)])
     assert [entry.at_ms for entry in await everything(journal)] == list(range(2_000))

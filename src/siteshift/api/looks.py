@@ -27,7 +27,6 @@ KEEP_ALIVE_S = 15.0
 """How often an idle event stream shows that it lives: a listener whose machine is gone is noticed by that."""
 LOOK_S = 1.0
 """How soon the place of a listener that hung up is free."""
-WHY_WINDOW_MS = 366 * 24 * 3_600_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,14 +86,19 @@ class Looks:
         return reply(await self._why_at(site, at_ms))
 
     async def _why_at(self, site: str, at_ms: int) -> dict[str, Any]:
-        """The newest word of the record on each service at a site, at or before an instant."""
+        """The newest word of the record on each service at a site, at or before an instant.
+
+        Every generation has one on each service at each site, so the newest generation's are all there is to read.
+        """
         found: dict[str, JournalEntry] = {}
-        belief: JournalEntry | None = None
-        async for entry in self.journal.read(since_ms=max(0, at_ms - WHY_WINDOW_MS), until_ms=at_ms):
-            if entry.kind == "why" and entry.data.get("site") == site:
-                found[str(entry.data["service"])] = entry
-            elif entry.kind == "belief":
-                belief = entry
+        generation: object = None
+        async for entry in self.journal.newest("why", until_ms=at_ms):
+            generation = generation or entry.data["generation"]
+            if entry.data["generation"] != generation:
+                break
+            if entry.data["site"] == site:
+                found.setdefault(str(entry.data["service"]), entry)
+        belief = await anext(aiter(self.journal.newest("belief", until_ms=at_ms)), None)
         return {
             "site": site,
             "at_ms": at_ms,

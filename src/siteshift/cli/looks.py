@@ -15,7 +15,7 @@ from siteshift.cli.moves import Site
 from siteshift.cli.session import Session, node_command
 from siteshift.cli.show_plan import plan_renderables
 from siteshift.cli.show_status import status_renderables
-from siteshift.cli.times import instant_text, local_now, parse_instant_ms
+from siteshift.cli.times import instant_text, local_now, parse_instant_ms, span_text
 
 
 @node_command
@@ -50,7 +50,8 @@ def _why_lines(document: Document) -> Iterator[RenderableType]:
     belief = document.get("belief") or {}
     for entry in document.get("diagnoses", belief.get("diagnoses", ())):
         if entry["site"] in (None, document["site"]):
-            yield Text.assemble((entry["code"], BAD), f": {entry['reason']}")
+            since = f", for {span_text(document['at_ms'] - entry['since_ms'])}" if entry["since_ms"] else ""
+            yield Text.assemble((entry["code"], BAD), f": {entry['reason']}{since}")
     for service, said in document["services"].items():
         since = f"  (since {instant_text(said['since_ms'])}, generation {said['generation']})" if "since_ms" in said else ""
         yield Text.assemble((service, "bold"), (since, QUIET))

@@ -50,6 +50,9 @@ def warnings(status: Document) -> Iterator[Text]:
         yield Text("SWITCHED OFF: no automatic action; `siteshift switch on` ends this", style=BAD)
     if not status["store_usable"]:
         yield Text("STORE LOST: nothing can be remembered, so steering holds still; look at the disk", style=BAD)
+    if status["record"]["has_gap"]:
+        counted = status["record"]["summarised_rows"]
+        yield Text(f"RECORD HAS A GAP: {counted} journal rows were counted instead of kept; look at the disk", style=BAD)
 
 
 def service_table(service: Document) -> Table:
@@ -120,13 +123,20 @@ def service_notes(service: Document, now_ms: int) -> Iterator[Text]:
     if service["global_fault"]:
         yield Text("global fault: it fails everywhere alike, so nothing is drained", style=BAD)
     if service["shed_bp"]:
-        yield Text(f"shed: {percent(service['shed_bp'])} of the demand is turned away openly", style=BAD)
+        yield Text(f"shed: {percent(service['shed_bp'])} of the demand {_shed_goes(service['shed_stays'])}", style=BAD)
     tail_ms = service["tail_until_ms"] - now_ms
     if tail_ms > 0:
         yield Text(f"old answers live on for another {span_text(tail_ms)} at most")
     yield from finding_lines(service["findings"])
     if any(entry["severity"] == "needs_approval" for entry in service["findings"]):
         yield Text("    The plan that waits and its digest: `siteshift plan`", style=QUIET)
+
+
+def _shed_goes(stays: Document | None) -> str:
+    if stays is None:
+        return "is turned away openly"
+    planes = ", ".join(stays["planes"])
+    return f"finds no room; {planes} has no answer for it (`shed_answers`), so it still goes to {stays['site']}"
 
 
 def _diagnoses(status: Document) -> Iterator[Text]:

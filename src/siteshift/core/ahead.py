@@ -147,6 +147,8 @@ def short_of_room(situation: Situation, target: Target) -> list[Finding]:
         return [finding(FindingCode.CAPACITY_SHORT, Severity.NEEDS_APPROVAL, text, **numbers)]
     if target.shed_bp:
         text = f"{service}: {target.shed_bp / 100:.1f} % of the demand finds no room and would be shed"
+        if target.shed_at is not None and not situation.has_shed_answer:
+            text += f"; nothing answers it (`shed_answers`), so it would go on being sent to {target.shed_at}"
         numbers = {"shed_bp": target.shed_bp, "approvers_needed": 1}
         return [finding(FindingCode.SHED_NEEDED, Severity.NEEDS_APPROVAL, text, **numbers)]
     return []

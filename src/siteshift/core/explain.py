@@ -117,6 +117,7 @@ def service_document(state: ControllerState, setup: Setup, service: Service, now
         "max_utilisation_pm": situation.policy.max_utilisation_pm,
         "ttl_s": situation.current.ttl_s,
         "shed_bp": situation.current.shed_bp,
+        "shed_stays": _shed_stays(setup, situation),
         "in_step": in_step(state, setup.planes_of(service.id)),
         "tail_until_ms": motion.tail_until_ms,
         "global_fault": situation.is_global_fault,
@@ -149,6 +150,15 @@ def service_document(state: ControllerState, setup: Setup, service: Service, now
         },
         "findings": [finding_document(entry) for entry in motion.findings],
     }
+
+
+def _shed_stays(setup: Setup, situation: Situation) -> Document | None:
+    """Where the shed part goes on being sent for want of another answer, and by which planes; None: nowhere."""
+    current = situation.current
+    planes = setup.without_shed_answer(situation.service.id)
+    if not current.shed_bp or current.shed_at is None or not planes:
+        return None
+    return {"site": current.shed_at, "planes": [plane.id for plane in planes]}
 
 
 def _standing(situation: Situation, site: SiteId) -> Standing:
@@ -244,6 +254,12 @@ def why_lines(state: ControllerState, setup: Setup, service: Service, site: Site
     lines.append(f"share: {share / 100:.2f} % desired, {_percent(actual_bp(state, setup, service, site))} actual, ")
     seen = seen_bp(state, service, now_ms)
     lines[-1] += f"{_percent(seen.get(site) if seen is not None else None)} seen"
+    stays = _shed_stays(setup, situation)
+    if stays is not None and stays["site"] == site:
+        lines.append(
+            f"shed: {situation.current.shed_bp / 100:.2f} % of the demand finds no room and still comes here by "
+            f"{', '.join(stays['planes'])}, which has no other answer for it (`shed_answers`)"
+        )
     tail_ms = situation.motion.tail_until_ms - now_ms
     if share == 0 and tail_ms > 0:
         lines.append(f"answers given before the move live for another {tail_ms / 1000:.0f} s at most")

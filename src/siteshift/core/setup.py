@@ -58,3 +58,9 @@ class Setup:
 
     def planes_of(self, service: ServiceId) -> tuple[PlaneRef, ...]:
         return tuple(plane for plane in self.planes if service in plane.services)
+
+    def without_shed_answer(self, service: ServiceId) -> tuple[PlaneRef, ...]:
+        """The planes that have no answer for what is shed of a service: there it stays where it was (law 7: openly)."""
+        if self.topology.service_by_id[service].shed_answers:
+            return ()
+        return tuple(plane for plane in self.planes_of(service) if service not in plane.sheds)

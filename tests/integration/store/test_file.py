@@ -81,8 +81,31 @@ async def test_an_older_version_is_migrated_with_its_content_and_a_newer_one_is_
     assert await journal.verify() == 3
     assert await database.read("terms", lambda c: c.execute("SELECT count(*) FROM terms").fetchone()[0]) == 0
     await journal.close()
-    with pytest.raises(Permanent, match=r"schema version 2.*newer siteshift"):
+    with pytest.raises(Permanent, match=rf"schema version {len(newer)}.*newer siteshift"):
         await open_sqlite(path)
+
+
+async def test_a_file_of_the_first_version_gets_its_index_and_keeps_its_entries(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    journal = SqliteJournal(await SqliteDatabase.open(path, migrations=MIGRATIONS[:1]))
+    await journal.append([(n, "why", {"n": n}) for n in range(3)])
+    await journal.close()
+    journal = SqliteJournal(await SqliteDatabase.open(path))
+    assert [entry.at_ms async for entry in journal.newest("why", until_ms=1)] == [1, 0]
+    assert await journal.verify() == 3
+    await journal.close()
+
+
+async def test_the_newest_of_a_kind_are_found_by_an_index(tmp_path: Path) -> None:
+    """Not by walking the record: it is asked for while a fault goes on."""
+    await fill(tmp_path / "state.db")
+    statement = "EXPLAIN QUERY PLAN SELECT * FROM journal WHERE kind = ? AND (at_ms, sequence) < (?, ?) "
+    statement += "ORDER BY at_ms DESC, sequence DESC LIMIT 1"
+    with sqlite3.connect(tmp_path / "state.db") as connection:
+        plan = " ".join(row[3] for row in connection.execute(statement, ("why", 1, 1)))
+    connection.close()
+    assert "USING INDEX journal_kind_at (kind=? AND at_ms<?" in plan
+    assert "TEMP B-TREE" not in plan
 
 
 async def test_a_migration_that_fails_leaves_the_old_version_whole(tmp_path: Path) -> None:

@@ -43,6 +43,12 @@ class MemoryJournal:
             if since_ms <= entry.at_ms and (until_ms is None or entry.at_ms <= until_ms):
                 yield entry.read()
 
+    async def newest(self, kind: str, *, until_ms: int) -> AsyncIterator[JournalEntry]:
+        self._usable("newest")
+        found = (entry for entry in self.written if entry.kind == kind and entry.at_ms <= until_ms)
+        for entry in sorted(found, key=lambda entry: (entry.at_ms, entry.sequence), reverse=True):
+            yield entry.read()
+
     async def verify(self) -> int:
         self._usable("verify")
         reached = Head()

@@ -36,6 +36,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) STRICT""",
         f"INSERT INTO journal_head VALUES (1, 0, '{'0' * 64}', 0, '{'0' * 64}', 0)",
     ),
+    ("CREATE INDEX journal_kind_at ON journal (kind, at_ms, sequence)",),
 )
 
 

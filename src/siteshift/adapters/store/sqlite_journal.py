@@ -26,6 +26,8 @@ CHUNK = 256
 """Entries handled in the thread at once: about 2 ms, so that appends never wait long behind a reader."""
 LAST_MS = 2**62
 """Later than any instant."""
+LAST_SEQUENCE = 2**62
+"""Behind any entry."""
 _COLUMNS = "sequence, at_ms, kind, data, previous, digest"
 
 
@@ -79,6 +81,14 @@ class SqliteJournal:
             if not chunk:
                 return
             first = chunk[-1].sequence + 1
+
+    async def newest(self, kind: str, *, until_ms: int) -> AsyncIterator[JournalEntry]:
+        """Entries of one kind at or before an instant, the latest first, by an index of their own."""
+        before = (until_ms, LAST_SEQUENCE)
+        while chunk := await self._lease.read("newest", partial(_newest, kind=kind, before=before)):
+            for entry in chunk:
+                yield entry.read()
+            before = (chunk[-1].at_ms, chunk[-1].sequence)
 
     async def verify(self) -> int:
         """Number of entries checked. Raises `JournalBroken` naming the first bad sequence and what is wrong with it."""
@@ -199,10 +209,20 @@ def _chunk(connection: sqlite3.Connection, *, first: int, last: int) -> list[Wri
         f"SELECT {_COLUMNS} FROM journal WHERE sequence BETWEEN ? AND ? ORDER BY sequence LIMIT ?",
         (first, last, CHUNK),
     )
-    return [
-        WrittenEntry(sequence=row[0], at_ms=row[1], kind=row[2], data=row[3], previous=row[4], digest=row[5])
-        for row in rows
-    ]
+    return [_entry(row) for row in rows]
+
+
+def _newest(connection: sqlite3.Connection, *, kind: str, before: tuple[int, int]) -> list[WrittenEntry]:
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM journal WHERE kind = ? AND (at_ms, sequence) < (?, ?) "
+        "ORDER BY at_ms DESC, sequence DESC LIMIT ?",
+        (kind, *before, CHUNK),
+    )
+    return [_entry(row) for row in rows]
+
+
+def _entry(row: tuple[int, int, str, str, str, str]) -> WrittenEntry:
+    return WrittenEntry(sequence=row[0], at_ms=row[1], kind=row[2], data=row[3], previous=row[4], digest=row[5])
 
 
 def _span(connection: sqlite3.Connection, *, since_ms: int, until_ms: int) -> tuple[int, int]:

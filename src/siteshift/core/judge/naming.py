@@ -59,8 +59,9 @@ def name_vantages(findings: Findings, topology: Topology, jury: Jury, reports: M
         findings.add(DiagnosisCode.OBSERVER_ISOLATED, reason, site=report.site, accusers=(report.vantage,))
     for name in jury.stale:
         known = reports.get(name)
-        reason = f"{name} has not reported since {known.at_ms} ms" if known is not None else f"{name} never reported"
-        findings.add(DiagnosisCode.STALE, reason, site=topology.site_of_vantage.get(name), accusers=(name,))
+        reason = f"{name} does not report any more" if known is not None else f"{name} never reported"
+        since_ms = known.at_ms if known is not None else 0
+        findings.add(DiagnosisCode.STALE, reason, site=topology.site_of_vantage.get(name), accusers=(name,), since_ms=since_ms)
     broken: dict[str, list[VantageId]] = {}
     for report in jury.credible:
         for target in report.self_check.broken_checks:

@@ -1,0 +1,85 @@
+"""What a person reads: where the shed part goes, and since when a vantage is silent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from core.playbook import DOWN, NODE, PLANE, WEB, G, P, Playbook, three_sites
+from siteshift.core.ahead import plan_ahead
+from siteshift.core.events import ReportArrived
+from siteshift.core.explain import status_document, why_document
+from siteshift.core.model.evidence import SelfCheck, VantageReport
+from siteshift.core.model.units import SiteId, VantageId
+from siteshift.core.setup import Setup
+
+SHED_ANSWERS = ("192.0.2.99",)
+
+
+def overfull(setup: Setup) -> Playbook:
+    """More demand than the survivors and their standbys carry, and pangyo dead."""
+    book = Playbook(setup=setup)
+    book.demand_rps = 130
+    book.run(60_000)
+    book.believe(P, DOWN)
+    book.run(30_000)
+    return book
+
+
+def with_shed_answers(setup: Setup) -> Setup:
+    topology = setup.topology
+    services = tuple(replace(service, shed_answers=SHED_ANSWERS) for service in topology.services)
+    return replace(setup, topology=replace(topology, services=services))
+
+
+def why(book: Playbook, site: SiteId) -> str:
+    return "\n".join(why_document(book.state, book.setup, site, book.now_ms)["services"][WEB]["lines"])
+
+
+def test_without_an_answer_for_it_the_shed_part_is_said_to_stay_at_the_dead_site() -> None:
+    book = overfull(three_sites())
+    (service,) = status_document(book.state, book.setup, book.now_ms)["services"]
+    assert service["shed_bp"] > 0
+    assert service["shed_stays"] == {"site": P, "planes": [PLANE]}
+    assert "still comes here by dns, which has no other answer for it (`shed_answers`)" in why(book, P)
+    assert "shed_answers" not in why(book, G)
+
+
+def test_with_an_answer_of_its_own_the_shed_part_stays_nowhere() -> None:
+    book = overfull(with_shed_answers(three_sites()))
+    (service,) = status_document(book.state, book.setup, book.now_ms)["services"]
+    assert service["shed_bp"] > 0
+    assert service["shed_stays"] is None
+    assert "shed_answers" not in why(book, P)
+
+
+def test_a_load_balancer_that_turns_the_shed_part_away_needs_no_answer() -> None:
+    setup = three_sites()
+    planes = tuple(replace(plane, sheds=frozenset({WEB})) for plane in setup.planes)
+    book = overfull(replace(setup, planes=planes))
+    (service,) = status_document(book.state, book.setup, book.now_ms)["services"]
+    assert (service["shed_bp"] > 0, service["shed_stays"]) == (True, None)
+
+
+def test_the_plan_says_where_the_shed_part_would_go() -> None:
+    for setup, stays in ((three_sites(), True), (with_shed_answers(three_sites()), False)):
+        book = overfull(setup)
+        plan = plan_ahead(book.state, book.setup, book.now_ms)
+        assert plan is not None
+        (shed,) = (entry.text for entry in plan.findings if entry.code == "SHED_NEEDED")
+        assert ("so it would go on being sent to pangyo" in shed) is stays
+
+
+def test_a_silent_vantage_is_named_with_the_instant_of_its_last_report() -> None:
+    """The reason stands still while the time goes on, so that nothing is recorded anew each second."""
+    book = Playbook(setup=three_sites())
+    book.run(5_000)
+    check = SelfCheck(anchors_ok=2, anchors_total=2)
+    other = VantageReport(
+        vantage=VantageId("c9"), site=None, at_ms=book.now_ms, sequence=1, views={}, self_check=check
+    )
+    book.feed(ReportArrived(at_ms=book.now_ms, report=other))
+    last_ms = book.now_ms
+    book.run(12_000)
+    found = [entry for entry in book.state.picture.diagnoses if entry.code == "STALE"]
+    assert [(entry.reason, entry.since_ms) for entry in found] == [("c9 does not report any more", last_ms)]
+    assert NODE in book.state.picture.credible
