@@ -21,6 +21,7 @@ from siteshift.core.model.policy import HOUR_MS
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.units import SiteId
 from siteshift.core.planes import in_step
+from siteshift.core.residual import as_caches_run_out
 from siteshift.core.state import LeftBecause, Motion
 
 RESTLESS_MS = 30_000
@@ -176,6 +177,7 @@ def _undo(draft: Draft, situation: Situation) -> tuple[ServiceSteering, Cause, t
         moved_at_ms=draft.now_ms,
         tail_until_ms=max(tail_ms, situation.motion.tail_until_ms),
         cached_bp=_cached_bp(situation),
+        cached_ms=_cached_ms(situation),
         held_until_ms=held_until_ms,
     )
     text = f"{situation.service.id}: the last step made a survivor worse; undone"
@@ -188,8 +190,16 @@ def _undo(draft: Draft, situation: Situation) -> tuple[ServiceSteering, Cause, t
 
 def _cached_bp(situation: Situation) -> Mapping[SiteId, int]:
     """The shares that users' caches go by at a move: the present ones, or older ones whose TTL still runs."""
-    motion = situation.motion
-    return motion.cached_bp if motion.cached_bp and situation.now_ms < motion.tail_until_ms else situation.current.shares_bp
+    return situation.motion.cached_bp if _is_in_tail(situation) else situation.current.shares_bp
+
+
+def _cached_ms(situation: Situation) -> int:
+    """Since when they run out."""
+    return situation.motion.cached_ms if _is_in_tail(situation) else situation.now_ms
+
+
+def _is_in_tail(situation: Situation) -> bool:
+    return bool(situation.motion.cached_bp) and situation.now_ms < situation.motion.tail_until_ms
 
 
 def proposal_for(situation: Situation, after: ServiceSteering, cause: Cause, end: ServiceSteering) -> Proposal:
@@ -284,6 +294,7 @@ def _note_move(draft: Draft, situation: Situation, after: ServiceSteering, cause
         moved_at_ms=now_ms,
         tail_until_ms=max(tail_ms, motion.tail_until_ms),
         cached_bp=_cached_bp(situation),
+        cached_ms=_cached_ms(situation),
         undo_bp=None if cause is Cause.DEAD else dict(current.shares_bp),
         moves=(*moves, Move(at_ms=now_ms, moved_bp=sum(lost.values()), cause=cause)) if lost else moves,
         removals_ms=(*removals, now_ms) if removed and is_automatic else removals,
@@ -312,6 +323,8 @@ def _with_members(draft: Draft, situation: Situation, steering: ServiceSteering,
     is_approved = mode is Mode.RECOMMEND and situation.motion.approved is not None
     may_act = (mode is Mode.AUTO or is_approved) and not draft.state.is_switched_off and draft.state.term is not None
     may_act = may_act and draft.state.is_store_usable
+    if may_act or steering.shares_bp != situation.current.shares_bp:
+        steering = as_caches_run_out(draft, situation, steering)
     if not may_act:
         depooled = situation.forced.depooled
         if not draft.state.is_store_usable or draft.state.term is None or not depooled & steering.members_pm.keys():

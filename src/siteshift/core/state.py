@@ -100,7 +100,7 @@ class Motion:
 
     ``tail_until_ms``: until then caches may hold answers given before the last move (law 9).
     ``old_ttl_until_ms``: until then answers with a longer TTL than the present one may live.
-    ``cached_bp``: the shares those old answers were given by.
+    ``cached_bp``: the shares those old answers were given by, before the first move of a row, made at ``cached_ms``.
     ``undo_bp``: shares before the last move, kept while its effect on the survivors is being watched.
     ``approved``: a plan a person approved, and who; it covers moves towards exactly its end (law 13).
     """
@@ -110,6 +110,7 @@ class Motion:
     old_ttl_until_ms: int = 0
     restless_until_ms: int = 0
     cached_bp: Mapping[SiteId, int] = field(default_factory=dict)
+    cached_ms: int = 0
     undo_bp: Mapping[SiteId, int] | None = None
     held_until_ms: int = 0
     moves: tuple[Move, ...] = ()

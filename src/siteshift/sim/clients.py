@@ -180,8 +180,8 @@ class Population:
     # -- where requests go ----------------------------------------------------------------------------------------
 
     def _cached(self) -> list[float]:
-        """The parts of resolvers that hold each site."""
-        mix = [0.0] * len(self.pools)
+        """The parts of resolvers that hold each place."""
+        mix = [0.0] * len(self.connections)
         for part_pm, cache in self.caches:
             for site, part in enumerate(cache.mix):
                 mix[site] += part * part_pm / 1_000
@@ -204,8 +204,8 @@ class Population:
     def _keep_connections(self, turnover: float, cached: list[float], broken: list[float]) -> list[float]:
         """Let connections end, break and begin; where the requests go that would use one.
 
-        Who has none looks up, and so goes where his cache leads; who is led to a dead site stays without (as many as caches
-        lead there), the others connect.
+        Who has none looks up, and so goes where his cache leads: as many begin at a site as caches lead there beyond those
+        who are connected. Who is led to a dead site stays without, the others connect.
         """
         connections = self.connections
         for site, part in enumerate(connections):
@@ -213,10 +213,11 @@ class Population:
         led = [part * gone for part, gone in zip(cached, broken, strict=True)]
         stuck = sum(led)
         free = 1 - sum(connections) - stuck
-        alive = 1 - stuck
-        if free > 0 and alive > DUST:
-            for site, part in enumerate(cached):
-                connections[site] += free * (part - led[site]) / alive
+        begin = [max(0.0, part - gone - kept) for part, gone, kept in zip(cached, led, connections, strict=True)]
+        wanting = sum(begin)
+        if free > 0 and wanting > DUST:
+            for site, part in enumerate(begin):
+                connections[site] += min(free, wanting) * part / wanting
         without = max(0.0, 1 - sum(connections))
         if without <= DUST:
             return connections
@@ -235,14 +236,12 @@ class Population:
         forward: Sequence[Sequence[float]] | None,
         reachable: Sequence[bool],
         broken: list[float],
-        shed: float,
     ) -> None:
-        """One tick.
+        """One tick. Vectors have an element for each site, and one for the sorry page where there is one.
 
         ``answers``   what DNS gives to those who ask now; ``direct``: where a balancer before all sites sends instead.
         ``forward``   per site, where its balancer sends what arrives there (None: it stays).
         ``reachable`` whether users reach each site; ``broken``: the part of kept connections that broke there.
-        ``shed``      the part of demand that is told to go away.
         """
         if direct is not None:
             parts = list(direct)
@@ -252,15 +251,14 @@ class Population:
             parts = self._wanted(now_ms, dt_ms, self._cached(), broken)
         if forward is not None:
             moved = [0.0] * len(parts)
-            for site, part in enumerate(parts):
-                for target, share in enumerate(forward[site]):
+            for part, row in zip(parts, forward, strict=False):
+                for target, share in enumerate(row):
                     moved[target] += part * share
+            if len(parts) > len(forward):
+                moved[-1] += parts[-1]
             parts = moved
         first = self.demand_rps(now_ms) * dt_ms / 1_000
         self.offered += first
-        if shed > 0:
-            self.lost[LostTo.SHED] = self.lost.get(LostTo.SHED, 0.0) + first * shed
-            first *= 1 - shed
         if self.spec.retry_budget_pm is not None:
             most = self.demand_rps(now_ms) * BUDGET_MS / 1_000
             self._tokens = min(most, self._tokens + first) if self.spec.retry_budget_pm else 0.0
@@ -268,7 +266,10 @@ class Population:
         for way, amount in self._again.due(now_ms):
             again[way.born_ms, way.tries] = again.get((way.born_ms, way.tries), 0.0) + amount
         batches = [Batch(now_ms, 0, first), *(Batch(born, tries, amount) for (born, tries), amount in again.items())]
-        for site, part in enumerate(parts):
+        if len(parts) > len(self.pools) and parts[-1] > 0:
+            turned_away = sum(batch.amount for batch in batches) * parts[-1]
+            self.lost[LostTo.SHED] = self.lost.get(LostTo.SHED, 0.0) + turned_away
+        for site, part in enumerate(parts[: len(self.pools)]):
             self._send(site, part, batches, now_ms, dt_ms, is_reached=reachable[site])
         for way, amount in self._failing.due(now_ms):
             self._failed(Batch(way.born_ms, way.tries, amount), way.site, way.cause, now_ms)

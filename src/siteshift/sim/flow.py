@@ -17,7 +17,10 @@ from siteshift.sim.spec import OUTSIDE, USERS, Entry, PlaneKind, WorldSpec
 
 @dataclass(slots=True)
 class Route:
-    """How users of one service get to its sites now; made anew when planes, links or members change."""
+    """How users of one service get to its sites now; made anew when planes, links or members change.
+
+    Its vectors have an element for each site, and one more for the sorry page where the service has one.
+    """
 
     answers: list[float] | None
     ttl_ms: int
@@ -25,7 +28,6 @@ class Route:
     forward: list[list[float]] | None
     reachable: list[bool]
     broken: list[float]
-    shed: float
 
 
 @dataclass(slots=True)
@@ -70,6 +72,7 @@ class Flow:
     def _population(self, name: ServiceId) -> Population:
         service, spec = self._spec.topology.service_by_id[name], self._spec.clients_of(name)
         nominal = [pool.nominal_bp / 10_000 for pool in service.pools]
+        nominal += [0.0] if service.shed_answers else []
         habits = ((1_000 - spec.stretch_pm - spec.pin_pm, 0), (spec.stretch_pm, spec.stretch_ms), (spec.pin_pm, spec.pin_ms))
         caches = [
             (
@@ -86,7 +89,7 @@ class Flow:
             pools=[self._pools[(name, site)] for site in service.sites],
             caches=caches,
             connections=list(nominal),
-            seen=[0.0] * len(nominal),
+            seen=[0.0] * len(service.pools),
         )
 
     def pool(self, service: ServiceId, site: SiteId) -> PoolFlow:
@@ -142,28 +145,20 @@ class Flow:
         answers, ttl_ms = self._dns(name, sites)
         direct = forward = None
         reachable = [self._net.is_open(USERS, site) for site in sites]
-        shed = 0.0
+        has_sorry = bool(population.service.shed_answers)
         if entry is Entry.BALANCER:
             plane = self._balancer(name, OUTSIDE)
             shares = plane.delivered_bp(name) if plane is not None and plane.is_delivering else {}
-            parts = parts_of(shares, sites)
-            total = sum(parts)
-            direct = (
-                [part / total for part in parts]
-                if total
-                else parts_of({p.site: p.nominal_bp for p in population.service.pools}, sites)
-            )
-            if not total:
+            if not shares:
+                shares = {pool.site: pool.nominal_bp for pool in population.service.pools}
                 reachable = [False] * len(sites)
-            shed = max(0.0, 1 - total) if total and population.service.shed_answers else 0.0
-        elif answers is not None and population.service.shed_answers:
-            total = sum(answers)
-            shed = max(0.0, 1 - total)
-            answers = [part / total for part in answers] if total else None
+            direct = _whole(parts_of(shares, sites), has_sorry=has_sorry)
+        elif answers is not None:
+            answers = _whole(answers, has_sorry=has_sorry)
         if entry is Entry.DNS_AND_BALANCER:
-            forward = [self._forward(name, site, number, sites) for number, site in enumerate(sites)]
+            forward = [self._forward(name, site, number, sites, has_sorry=has_sorry) for number, site in enumerate(sites)]
         broken = [self._broken(pool, is_reached=reachable[number]) for number, pool in enumerate(population.pools)]
-        return Route(answers, ttl_ms, direct, forward, reachable, broken, shed)
+        return Route(answers, ttl_ms, direct, forward, reachable, [*broken, 1.0] if has_sorry else broken)
 
     def _dns(self, name: ServiceId, sites: tuple[SiteId, ...]) -> tuple[list[float] | None, int]:
         """What resolvers are told: the mean of the DNS planes that answer them."""
@@ -184,17 +179,15 @@ class Flow:
                 sums[number] += part / len(planes)
         return sums, max(plane.ttl_s[name] for plane in planes) * 1_000
 
-    def _forward(self, name: ServiceId, site: SiteId, number: int, sites: tuple[SiteId, ...]) -> list[float]:
+    def _forward(self, name: ServiceId, site: SiteId, number: int, sites: tuple[SiteId, ...], *, has_sorry: bool) -> list[float]:
         """A site's balancer keeps what comes, unless the steering wants nothing there: then it sends it where it is wanted."""
-        stays = [1.0 if other == number else 0.0 for other in range(len(sites))]
+        places: tuple[SiteId | None, ...] = (*sites, None) if has_sorry else sites
+        stays = [1.0 if other == number else 0.0 for other in range(len(places))]
         plane = self._balancer(name, site)
-        if plane is None or not plane.is_delivering:
+        sent_on = plane.sends_on_bp(name, site) if plane is not None and plane.is_delivering else None
+        if sent_on is None:
             return stays
-        shares = plane.delivered_bp(name)
-        if shares.get(site, 0) > 0 or not shares:
-            return stays
-        onward = parts_of(plane.onward_bp(name), sites)
-        parts = [part if self._net.is_open(site, sites[k]) else 0.0 for k, part in enumerate(onward)]
+        parts = [float(sent_on.get(to, 0)) if to is None or self._net.is_open(site, to) else 0.0 for to in places]
         total = sum(parts)
         return [part / total for part in parts] if total else stays
 
@@ -226,7 +219,6 @@ class Flow:
                 forward=route.forward,
                 reachable=route.reachable,
                 broken=route.broken,
-                shed=route.shed,
             )
             self._note_path(population, before, now_ms)
         self._look()
@@ -312,3 +304,13 @@ class Flow:
                 lost[cause] += amount
         served = sum(p.served_before + sum(pool.served for pool in p.pools) for p in self.populations)
         return sum(p.offered for p in self.populations), served, lost, sum(p.pending for p in self.populations)
+
+
+def _whole(parts: list[float], *, has_sorry: bool) -> list[float] | None:
+    """Parts that make a whole: what is missing goes to the sorry page, or is spread alike. None: there is nothing."""
+    total = sum(parts)
+    if not total:
+        return None
+    if has_sorry:
+        return [*parts, max(0.0, 1 - total)]
+    return [part / total for part in parts]

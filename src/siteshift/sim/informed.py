@@ -1,10 +1,10 @@
 """A controller that is told of every fault the instant it starts and the instant it ends: the least possible loss.
 
 Only detection is idealised. It moves what can be moved, as fast as it can be moved: the same data planes with their write
-times, the same TTLs, the same standbys with their start times, the same capacities. It knows nothing in advance. It fills
-survivors up to `FULL_PM`, where the world's servers still answer in time, and needs neither ramps nor confirmation, because it
-is never wrong about what it sees. It is greedy: it looks neither at caches nor ahead, so where a site keeps a part of its
-share, what caches still send there beyond its capacity is lost, to it as to us.
+times, the same TTLs, the same standbys with their start times, the same capacities and limit of utilisation. It knows nothing
+in advance. It needs neither ramps nor confirmation, because it is never wrong about what it sees. It is greedy: it looks neither
+at caches nor ahead, so where a site keeps a part of its share, what caches still send there beyond its capacity is lost, to it
+as to us.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from functools import partial
 
 from siteshift.core.decide.capacity import allocate
 from siteshift.core.decide.demand import Candidate, Demand, Problem, ServiceAllocation, StandbyUse
+from siteshift.core.decide.steering import sent_on
 from siteshift.core.model.codes import MemberRole
-from siteshift.core.model.policy import Policy
+from siteshift.core.model.policy import Policy, ServicePolicy
 from siteshift.core.model.steering import ServiceSteering, Steering
 from siteshift.core.model.units import MemberId, ServiceId, SiteId
+from siteshift.core.residual import still_held_bp
 from siteshift.sim.acts import Ask, TimedEvent
 from siteshift.sim.clients import Population
 from siteshift.sim.clock import EPOCH_MS
@@ -35,8 +37,6 @@ from siteshift.sim.world import World
 NAME = "informed"
 LOOK_MS = 1_000
 """Demand changes by itself: look at it this often."""
-FULL_PM = 950
-"""How far it fills survivors: the simulated servers answer everything within their tick up to there."""
 SAME_PM = 30
 """Goodput that differs by less is the same."""
 SPARE_MS = 60_000
@@ -55,6 +55,15 @@ class _Truth:
     members: tuple[MemberId, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tail:
+    """Answers that have not run out: the shares before the first move of a row, and when the last of them is gone."""
+
+    before_bp: Mapping[SiteId, int]
+    since_ms: int
+    until_ms: int = 0
+
+
 class Informed:
     """The pilot. Its moves are told as those of ``informed``."""
 
@@ -65,6 +74,8 @@ class Informed:
         self._is_asked = False
         self._needed_ms: dict[MemberId, int] = {}
         self._under_way: set[str] = set()
+        self._tails: dict[ServiceId, Tail] = {}
+        self._now_ms = 0
 
     def start(self, world: World, witness: Witness) -> None:
         """Look at once after every change of the world, and once a second."""
@@ -93,10 +104,12 @@ class Informed:
     def _think(self, people: Delivery) -> None:
         self._is_asked = False
         world = people.world
+        self._now_ms = world.clock.now_ms
         truths = {key: self._truth(world, *key) for key in world.spec.topology.pools}
         sites = {site.id: site.capacity_rps for site in world.spec.topology.sites if site.capacity_rps is not None}
         demands = tuple(self._demand(people, population, truths) for population in world.flow.populations)
-        problem = Problem(demands=demands, site_capacity_rps=sites, site_max_utilisation_pm=FULL_PM)
+        most_pm = self._policy.default.max_utilisation_pm
+        problem = Problem(demands=demands, site_capacity_rps=sites, site_max_utilisation_pm=most_pm)
         self._tend_standbys(world, allocate(problem, standby=StandbyUse.ALLOWED).services)
         entries = tuple(self._entry(one, truths) for one in allocate(problem, standby=StandbyUse.NONE).services)
         if entries != self._steering.services:
@@ -149,14 +162,14 @@ class Informed:
                 )
             )
         demand_rps = max(1, round(population.demand_rps(people.world.clock.now_ms)))
-        return Demand(service.id, service.tier, demand_rps, FULL_PM, tuple(candidates))
+        return Demand(service.id, service.tier, demand_rps, self._policy.of(service.id).max_utilisation_pm, tuple(candidates))
 
     def _entry(self, found: ServiceAllocation, truths: Mapping[tuple[ServiceId, SiteId], _Truth]) -> ServiceSteering:
         """Shares, with what found no room sent where it is still served best: a sick site serves more than none."""
         service, shares, shed_bp = found.service, dict(found.shares_bp), found.shed_bp
         left = [entry for entry in found.demand.candidates if entry.away and entry.active_rps and entry.health_pm]
         for entry in sorted(left, key=lambda one: -one.health_pm):
-            room_bp = entry.active_rps * FULL_PM * 10 // found.demand.demand_rps
+            room_bp = entry.active_rps * found.demand.max_utilisation_pm * 10 // found.demand.demand_rps
             taken = min(shed_bp, max(0, room_bp - shares[entry.site]))
             shares[entry.site] += taken
             shed_bp -= taken
@@ -165,7 +178,7 @@ class Informed:
         is_calm = shares == {entry.site: entry.nominal_bp for entry in found.demand.candidates}
         policy = self._policy.of(service)
         members = {m: 1_000 for entry in found.demand.candidates for m in truths[(service, entry.site)].members}
-        return ServiceSteering(
+        steering = ServiceSteering(
             service=service,
             shares_bp=shares,
             members_pm=members,
@@ -173,6 +186,21 @@ class Informed:
             shed_bp=shed_bp,
             shed_at=shed_at,
         )
+        return sent_on(steering, self._cached_bp(service, shares, policy))
+
+    def _cached_bp(self, service: ServiceId, shares_bp: Mapping[SiteId, int], policy: ServicePolicy) -> Mapping[SiteId, int]:
+        """What caches may still hold, as `core.residual` reckons it."""
+        now_ms, before = self._now_ms, self._steering.of(service)
+        if before is None:
+            return {}
+        tail = self._tails.get(service)
+        if dict(before.shares_bp) != dict(shares_bp):
+            is_older_out = tail is not None and now_ms < tail.until_ms
+            first = tail if tail is not None and is_older_out else Tail(before_bp=before.shares_bp, since_ms=now_ms)
+            tail = self._tails[service] = replace(first, until_ms=now_ms + policy.ttl_normal_s * 1_000)
+        if tail is None:
+            return {}
+        return still_held_bp(tail.before_bp, shares_bp, (tail.since_ms, tail.until_ms), now_ms)[0]
 
     def _decide(self, people: Delivery, entries: tuple[ServiceSteering, ...]) -> None:
         before, world = self._steering, people.world

@@ -85,11 +85,18 @@ class Plane:
         """What it delivers to new askers now; empty: it answers nothing."""
         return self.edits.get(service) or self.shares_bp[service]
 
-    def onward_bp(self, service: ServiceId) -> Mapping[SiteId, int]:
-        """Where it sends on what reaches a site that was left."""
-        wanted = None if service in self.edits or self.steering is None else self.steering.of(service)
-        onward = wanted.onward_bp if wanted is not None else {}
-        return {site: bp for site, bp in onward.items() if self.shares_bp[service].get(site)} or self.delivered_bp(service)
+    def sends_on_bp(self, service: ServiceId, site: SiteId) -> Mapping[SiteId | None, int] | None:
+        """What this balancer does, beside a site, with what comes there. None: it keeps it for the site's own members.
+
+        Else the parts that go to each site, and (under None) to the sorry page; as `adapters.haproxy.targets` does it.
+        """
+        entry = self.steering.of(service) if self.steering is not None and service not in self.edits else None
+        if entry is None:
+            shares = self.delivered_bp(service)
+            return None if shares.get(site, 0) > 0 or not shares else dict[SiteId | None, int](shares.items())
+        if entry.shares_bp.get(site, 0) > 0:
+            return None
+        return entry.residual_bp(site, answers_shed=bool(self.topology.service_by_id[service].shed_answers))
 
     # -- what nodes do --------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from siteshift.adapters.haproxy.changes import changes
 from siteshift.adapters.haproxy.plane import BackendMap, HaproxyPlane, PlaneMode, ServerMap
 from siteshift.adapters.haproxy.server_state import AdminState, ServerState
-from siteshift.adapters.haproxy.targets import BackendPlan, plan_backend
+from siteshift.adapters.haproxy.targets import BackendPlan, plan_backend, serving_fractions
 from siteshift.core.model.codes import MemberRole
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.units import EnactorId, SiteId
@@ -122,6 +122,27 @@ def test_demand_shed_at_a_drained_site_is_not_tunnelled_to_survivors() -> None:
     assert "shed" in plan.problem.detail
     alive = steering(1, {PANGYO: 0, GASAN: 6000}, ("p1", "g1"), shed_bp=4000, shed_at=PANGYO).services[0]
     assert planned(plane, alive).targets["p1"].admin is AdminState.READY
+
+
+def beside_pangyo(*shed_servers: str) -> HaproxyPlane:
+    servers = (mapped("p1"), ServerMap(server="to-gasan", site=GASAN), ServerMap(server="to-anyang", site=ANYANG))
+    web = BackendMap(service=WEB, backend="web", servers=servers, shed_servers=shed_servers)
+    return HaproxyPlane(id=EnactorId("lb"), address="", mode=PlaneMode.LOCAL, beside=PANGYO, backends=(web,))
+
+
+def test_what_still_comes_is_sent_on_by_what_the_others_gain() -> None:
+    """Caches lead their old shares to them already: by the new shares Gasan would get 30 + 25 of its 36."""
+    wanted = steering(1, {PANGYO: 0, GASAN: 3600, ANYANG: 6400}, ("p1",), onward_bp={GASAN: 600, ANYANG: 4400}).services[0]
+    assert serving_fractions(beside_pangyo(), beside_pangyo().backends[0], wanted) == {"to-gasan": 600, "to-anyang": 4400}
+
+
+def test_of_what_still_comes_only_what_grew_in_shed_is_shed() -> None:
+    shares, onward = {PANGYO: 0, GASAN: 3600, ANYANG: 3600}, {GASAN: 600, ANYANG: 1600}
+    wanted = steering(1, shares, ("p1",), shed_bp=2800, shed_at=PANGYO, onward_bp=onward).services[0]
+    plane = beside_pangyo("sorry")
+    assert serving_fractions(plane, plane.backends[0], wanted) == {"to-gasan": 600, "to-anyang": 1600, "sorry": 2800}
+    plane = beside_pangyo()
+    assert serving_fractions(plane, plane.backends[0], wanted) == {"to-gasan": 600, "to-anyang": 1600, "p1": 2800}
 
 
 def test_a_local_plane_needs_to_know_where_it_stands() -> None:

@@ -97,29 +97,24 @@ def serving_fractions(
     """The part of the backend's traffic each serving server shall get; servers that get nothing are left out."""
     shares = dict(wanted.shares_bp)
     shed_bp = wanted.shed_bp if backend.shed_servers else 0
-    if wanted.shed_bp and not shed_bp and wanted.shed_at is not None:
-        shares[wanted.shed_at] = shares.get(wanted.shed_at, 0) + wanted.shed_bp
     if plane.mode is PlaneMode.LOCAL and plane.beside is not None:
         own_bp = shares.get(plane.beside, 0)
         local = _of_site(backend, plane.beside, wanted, missing)
         if own_bp and local:
             shares = {plane.beside: own_bp}
             shed_bp = shed_bp if wanted.shed_at == plane.beside else 0
-        elif own_bp and not wanted.shares_bp.get(plane.beside):
-            return Problem(
-                outcome=EnactOutcome.REFUSED,
-                detail=f"{own_bp} bp are shed at {plane.beside}: no shed server here to take them",
-            )
         else:
-            shares.pop(plane.beside, None)
-            shares = _sent_on(backend, wanted, missing) or shares
+            parts = wanted.residual_bp(plane.beside, answers_shed=bool(backend.shed_servers))
+            if parts.get(plane.beside) and not own_bp and not local:
+                detail = f"{wanted.shed_bp} bp are shed and {plane.beside} is drained: no shed server here to take them"
+                return Problem(outcome=EnactOutcome.REFUSED, detail=detail)
+            shed_bp = parts.pop(None, 0)
+            shares = {site: bp for site, bp in parts.items() if site is not None and (local or site != plane.beside)}
+            if not any(_of_site(backend, site, wanted, missing) for site in shares):
+                shares = {site: bp for site, bp in wanted.shares_bp.items() if site != plane.beside}
+    elif wanted.shed_bp and not shed_bp and wanted.shed_at is not None:
+        shares[wanted.shed_at] = shares.get(wanted.shed_at, 0) + wanted.shed_bp
     return _fractions(backend, wanted, shares, shed_bp, missing, plane.mode)
-
-
-def _sent_on(backend: BackendMap, wanted: ServiceSteering, missing: frozenset[str]) -> dict[SiteId, int]:
-    """Where the steering sends what still comes to a site that was left; nothing when no tunnel here leads there."""
-    shares = {site: bp for site, bp in wanted.onward_bp.items() if wanted.shares_bp.get(site)}
-    return shares if any(_of_site(backend, site, wanted, missing) for site in shares) else {}
 
 
 def _fractions(

@@ -191,5 +191,5 @@ def sent_on(steering: ServiceSteering, cached_bp: Mapping[SiteId, int]) -> Servi
     """
     shares = steering.shares_bp
     was_left = any(bp and not shares.get(site, 0) for site, bp in cached_bp.items())
-    gains = {site: bp - cached_bp.get(site, 0) for site, bp in shares.items() if bp > cached_bp.get(site, 0)}
+    gains = {site: max(0, bp - cached_bp.get(site, 0)) for site, bp in shares.items() if bp > 0}
     return replace(steering, onward_bp=gains if was_left else {})

@@ -17,8 +17,9 @@ class ServiceSteering:
     ``shares_bp`` over sites plus ``shed_bp`` make 10,000. A site with share 0 is drained. ``shed_bp`` is demand nobody
     can carry: it is answered with the service's ``shed_answers`` where configured, else it stays where it was
     (``shed_at``). ``members_pm`` is the relative weight (0-1000) of each member that may serve, by goodput; a member
-    that is absent gets nothing (depooled, down, or a standby that is not open). ``onward_bp`` (parts of any whole) is where
-    a load balancer beside a drained site sends what still comes there; empty: by the shares.
+    that is absent gets nothing (depooled, down, or a standby that is not open). ``onward_bp`` is where a load balancer
+    beside a drained site sends what still comes there: what each site gained, in basis points of the demand; empty: by
+    the shares.
     """
 
     service: ServiceId
@@ -36,6 +37,17 @@ class ServiceSteering:
         onward = ",".join(f"{site}={bp}" for site, bp in sorted(self.onward_bp.items()))
         text = f"{self.service} ttl={self.ttl_s} shed={self.shed_bp}@{self.shed_at or '-'} {shares} {members}"
         return f"{text} onward={onward}" if onward else text
+
+    def residual_bp(self, site: SiteId, *, answers_shed: bool) -> dict[SiteId | None, int]:
+        """How what still comes to a drained site is divided: parts by site, and under None by the answer for what is shed.
+
+        Where nothing answers it, what is shed stays here and fails. Only ratios count.
+        """
+        takers = self.onward_bp if self.onward_bp or (self.shed_bp and not answers_shed) else self.shares_bp
+        parts: dict[SiteId | None, int] = {to: bp for to, bp in takers.items() if bp > 0 and self.shares_bp.get(to, 0) > 0}
+        if self.shed_bp:
+            parts[None if answers_shed else site] = self.shed_bp
+        return parts or {to: bp for to, bp in self.shares_bp.items() if bp > 0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
