@@ -64,15 +64,20 @@ def _note_unsettled(draft: Draft, picture: Picture) -> None:
 
 
 def _without_closed_standbys(picture: Picture, state: ControllerState, setup: Setup) -> Picture:
-    """A standby that is not open answers nothing, and nothing is wrong with that."""
-    kept = tuple(e for e in picture.diagnoses if e.member is None or not _is_closed(e.member, state, setup))
+    """A standby that is not open answers nothing, and nothing is wrong with that; nor with what it was before."""
+    kept = tuple(e for e in picture.diagnoses if e.member is None or not _is_closed(e.member, e.since_ms, state, setup))
     return picture if len(kept) == len(picture.diagnoses) else replace(picture, diagnoses=kept)
 
 
-def _is_closed(name: MemberId, state: ControllerState, setup: Setup) -> bool:
+def _is_closed(name: MemberId, down_since_ms: int, state: ControllerState, setup: Setup) -> bool:
+    """Whether a standby is closed, or was when it was last seen down: its first probes as an open one are under way."""
     member = setup.topology.members.get(name)
-    is_open = state.standby(name).phase in (StandbyPhase.READY, StandbyPhase.PROVEN)
-    return member is not None and member.role is MemberRole.STANDBY and not is_open
+    if member is None or member.role is not MemberRole.STANDBY:
+        return False
+    track = state.standby(name)
+    if track.phase is StandbyPhase.READY:
+        return down_since_ms < track.since_ms
+    return track.phase is not StandbyPhase.PROVEN
 
 
 def _say_what_changed(draft: Draft, before: Picture, after: Picture) -> None:

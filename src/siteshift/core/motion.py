@@ -14,7 +14,7 @@ from siteshift.core.decide.plan import Plan
 from siteshift.core.decide.proposal import Cause, GateContext, Move, Proposal
 from siteshift.core.decide.ramp import next_shares
 from siteshift.core.decide.situation import Situation
-from siteshift.core.decide.steering import Target, members_of, sent_on, target_of, ttl_of, with_shares
+from siteshift.core.decide.steering import Target, sent_on, target_of, ttl_of, with_shares
 from siteshift.core.draft import Draft
 from siteshift.core.model.codes import FindingCode, Mode, Severity, SiteLife
 from siteshift.core.model.policy import HOUR_MS
@@ -23,6 +23,7 @@ from siteshift.core.model.units import SiteId
 from siteshift.core.planes import in_step
 from siteshift.core.residual import as_caches_run_out
 from siteshift.core.state import LeftBecause, Motion
+from siteshift.core.weights import members_for, members_kept
 
 RESTLESS_MS = 30_000
 """The short TTL stays this long after the last unrest."""
@@ -326,15 +327,14 @@ def _with_members(draft: Draft, situation: Situation, steering: ServiceSteering,
     if may_act or steering.shares_bp != situation.current.shares_bp:
         steering = as_caches_run_out(draft, situation, steering)
     if not may_act:
-        depooled = situation.forced.depooled
-        if not draft.state.is_store_usable or draft.state.term is None or not depooled & steering.members_pm.keys():
+        if not draft.state.is_store_usable or draft.state.term is None:
             return steering
-        return replace(steering, members_pm={m: w for m, w in steering.members_pm.items() if m not in depooled})
+        return replace(steering, members_pm=members_kept(situation, steering))
     ttl_s = ttl_of(situation)
     if ttl_s < situation.current.ttl_s:
         until_ms = draft.now_ms + situation.current.ttl_s * 1000
         draft.set_motion(situation.service.id, old_ttl_until_ms=until_ms)
-    return replace(steering, members_pm=members_of(situation), ttl_s=ttl_s)
+    return replace(steering, members_pm=members_for(situation, steering), ttl_s=ttl_s)
 
 
 def _say_findings(draft: Draft, situation: Situation, findings: tuple[Finding, ...]) -> None:

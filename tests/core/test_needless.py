@@ -1,0 +1,112 @@
+"""Nothing is said or written that nobody would notice: no flash of a standby that opens, no generation for idle weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from core.playbook import DOWN, PLANE, SICK, UP, WEB, A, G, P, Playbook, three_sites
+from siteshift.core.commands import ActivateStandby, Tell
+from siteshift.core.model.codes import MemberRole, Mode, SiteLife, StandbyPhase
+from siteshift.core.model.units import MemberId, TargetId
+from siteshift.core.requests import DepoolRequest, DrainRequest, LiftRequest, ModeRequest, SharesRequest, UndrainRequest
+
+M1 = MemberId("web/pangyo/m1")
+
+
+def serving() -> Playbook:
+    book = Playbook(setup=three_sites(hold_down_ms=5_000, soak_ms=2_000, failback="stay"))
+    book.run(5_000)
+    return book
+
+
+def drained() -> Playbook:
+    """Pangyo gets nothing, and all has come to rest."""
+    book = serving()
+    book.ask(DrainRequest(site=P))
+    book.run(120_000)
+    assert (book.shares()[P], book.life(P)) == (0, SiteLife.DRAINED)
+    return book
+
+
+def standing(book: Playbook, member: MemberId, view: object) -> None:
+    book.beliefs[TargetId(f"member:{member}")] = replace(view, since_ms=book.now_ms)  # type: ignore[type-var]
+    book.run(2_000)
+
+
+def weights(book: Playbook) -> dict[MemberId, int]:
+    steering = book.planes[PLANE]
+    assert steering is not None
+    entry = steering.of(WEB)
+    assert entry is not None
+    return dict(entry.members_pm)
+
+
+def test_a_wavering_member_of_a_drained_site_makes_no_generation() -> None:
+    book = drained()
+    before = book.state.steering.generation
+    standing(book, M1, replace(SICK, score_pm=600))
+    standing(book, M1, replace(SICK, score_pm=300))
+    standing(book, M1, UP)
+    assert book.state.steering.generation == before
+    assert book.violations == []
+
+
+def test_a_dead_member_of_a_drained_site_is_taken_out_at_once_and_comes_back_with_the_share() -> None:
+    book = drained()
+    standing(book, M1, DOWN)
+    assert M1 not in weights(book)
+    without = book.state.steering.generation
+    standing(book, M1, UP)
+    assert (M1 in weights(book), book.state.steering.generation) == (False, without)
+    book.ask(UndrainRequest(site=P))
+    book.run(60_000)
+    assert book.shares()[P] == 5_000
+    assert weights(book)[M1] == 1_000
+    assert book.violations == []
+
+
+def test_a_person_may_still_depool_at_a_drained_site() -> None:
+    book = drained()
+    book.ask(DepoolRequest(member=M1))
+    book.run(2_000)
+    assert M1 not in weights(book)
+
+
+def test_where_only_people_move_a_site_gets_its_share_back_on_the_members_that_serve() -> None:
+    book = drained()
+    standing(book, M1, DOWN)
+    book.ask(ModeRequest(service=WEB, mode=Mode.RECOMMEND))
+    standing(book, M1, UP)
+    assert M1 not in weights(book)
+    book.ask(LiftRequest(override=book.state.overrides[0].id))
+    book.ask(SharesRequest(service=WEB, shares_bp={P: 5_000, G: 3_000, A: 2_000}))
+    book.run(60_000)
+    assert book.shares()[P] == 5_000
+    assert weights(book)[M1] == 1_000
+
+
+def test_a_standby_that_opens_is_not_said_to_be_down_for_what_it_was_before() -> None:
+    """Its driver says ready before our probes have seen it: that it was down while closed is no news."""
+    book = serving()
+    closed = [m for m in book.setup.topology.members.values() if m.role is MemberRole.STANDBY]
+    late: list[MemberId] = []
+
+    def keep_down() -> None:
+        """The vantage learns of it three seconds late."""
+        for member in closed:
+            book.beliefs[member.target] = replace(DOWN, since_ms=1_000_000)
+
+    book.believe(P, DOWN)
+    for _ in range(30):
+        book.run(100)
+        opened = [c.member for c in book.commands if isinstance(c, ActivateStandby)]
+        if opened and not late:
+            late = opened
+        keep_down()
+    assert any(book.state.standby(m).phase is StandbyPhase.READY for m in late)
+    told = [c for c in book.commands if isinstance(c, Tell) and c.code == "MEMBER_DOWN"]
+    assert told == []
+    for member in late:
+        book.beliefs[TargetId(f"member:{member}")] = replace(DOWN, since_ms=book.now_ms)
+    book.run(2_000)
+    assert "MEMBER_DOWN" in {entry.code.value for entry in book.state.picture.diagnoses}, "down while open is said"
