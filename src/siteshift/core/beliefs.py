@@ -39,8 +39,6 @@ def refresh_picture(draft: Draft) -> None:
     if overloads:
         picture = replace(picture, diagnoses=(*picture.diagnoses, *overloads))
         draft.due(draft.now_ms + OVERLOAD_AGAIN_MS)
-    for report in state.reports.values():
-        draft.due(report.at_ms + judge.report_stale_ms + 1)
     _note_unsettled(draft, picture)
     if picture != state.picture:
         _say_what_changed(draft, state.picture, picture)

@@ -1,8 +1,12 @@
-"""The controller: fold one event into the state, then reconcile the whole.
+"""The controller: fold one event into the state, then reconcile. `step` is the only way the state ever changes.
 
-`step` is the only way the state ever changes. Absorbing an event only updates beliefs (`core.absorb`); reconciling
-(`core.reconcile`) looks at the complete state and derives what should change. Nothing here reacts to a transition, so
-a decision that was refused is taken by itself once what stood in its way is gone.
+Absorbing an event only updates beliefs (`core.absorb`); reconciling (`core.reconcile`) looks at the complete state and derives
+what should change. Nothing here reacts to a transition, so a decision that was refused is taken by itself once what stood in
+its way is gone.
+
+Most events say nothing new. They are absorbed and that is all: the whole is derived again when something changed, when an
+instant comes that a decision waits for, or when a vantage has fallen silent. When only a data plane is due to be read,
+only the planes are looked after.
 """
 
 from __future__ import annotations
@@ -12,19 +16,20 @@ from dataclasses import dataclass, replace
 from siteshift.core.absorb import absorb
 from siteshift.core.commands import Command, Remember
 from siteshift.core.draft import Draft
-from siteshift.core.events import Event
+from siteshift.core.events import Event, Ticked
 from siteshift.core.model.steering import Steering
-from siteshift.core.reconcile import reconcile
+from siteshift.core.reconcile import reconcile, tend_planes
 from siteshift.core.setup import Setup
-from siteshift.core.state import ControllerState
+from siteshift.core.state import NEVER_MS, ControllerState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """The new state and what is to be done, in order."""
+    """The new state and what is to be done, in order. ``is_idle``: nothing was derived, only beliefs were updated."""
 
     state: ControllerState
     commands: tuple[Command, ...] = ()
+    is_idle: bool = False
 
 
 def initial_state(*, now_ms: int, term: int | None = 1) -> ControllerState:
@@ -36,11 +41,44 @@ def initial_state(*, now_ms: int, term: int | None = 1) -> ControllerState:
 def step(state: ControllerState, event: Event, setup: Setup) -> Decision:
     """Fold one event into the state, then reconcile. Every event in every state is legal."""
     now_ms = max(event.at_ms, state.started_ms)
+    if now_ms < state.wake_at_ms and isinstance(event, Ticked):
+        return Decision(state=state, is_idle=True)
     draft = Draft(state=state, setup=setup, now_ms=now_ms)
-    if not absorb(draft, event) and now_ms < state.wake_at_ms:
-        return Decision(state=draft.state, commands=tuple(draft.commands))
+    if absorb(draft, event):
+        return _think(draft)
+    if now_ms < state.wake_at_ms <= draft.wake_at_ms:
+        return Decision(state=draft.state, commands=tuple(draft.commands), is_idle=not draft.commands)
+    silent_at_ms = _silent_at_ms(draft)
+    if now_ms >= min(state.rethink_at_ms, silent_at_ms):
+        return _think(draft)
+    chores_at_ms, is_idle = min(state.chores_at_ms, draft.wake_at_ms), not draft.commands
+    if now_ms >= chores_at_ms:
+        draft.wake_at_ms = NEVER_MS
+        tend_planes(draft)
+        chores_at_ms, is_idle = draft.wake_at_ms, False
+    wake_at_ms = min(state.rethink_at_ms, chores_at_ms, silent_at_ms)
+    after = replace(draft.state, wake_at_ms=wake_at_ms, chores_at_ms=chores_at_ms)
+    return Decision(state=after, commands=tuple(draft.commands), is_idle=is_idle)
+
+
+def _think(draft: Draft) -> Decision:
+    """Derive the whole; note until when time alone changes nothing."""
+    draft.wake_at_ms = NEVER_MS
     reconcile(draft)
+    rethink_at_ms, draft.wake_at_ms = draft.wake_at_ms, NEVER_MS
+    tend_planes(draft)
     commands = tuple(draft.commands)
     if draft.remembers:
         commands = (Remember(generation=draft.state.steering.generation), *commands)
-    return Decision(state=replace(draft.state, wake_at_ms=draft.wake_at_ms), commands=commands)
+    draft.set(thought_at_ms=draft.now_ms)
+    chores_at_ms = draft.wake_at_ms
+    wake_at_ms = min(rethink_at_ms, chores_at_ms, _silent_at_ms(draft))
+    after = replace(draft.state, wake_at_ms=wake_at_ms, rethink_at_ms=rethink_at_ms, chores_at_ms=chores_at_ms)
+    return Decision(state=after, commands=commands)
+
+
+def _silent_at_ms(draft: Draft) -> int:
+    """When the next vantage has been silent for so long that its word counts no more; it moves on with every report."""
+    after_ms, thought_at_ms = draft.setup.policy.judge.report_stale_ms + 1, draft.state.thought_at_ms
+    instants = [report.at_ms + after_ms for report in draft.state.reports.values()]
+    return min((at_ms for at_ms in instants if at_ms > thought_at_ms), default=NEVER_MS)

@@ -72,15 +72,17 @@ def absorb_reading(draft: Draft, reading: ReadBack) -> bool:
     found = reading.generation
     is_early = track.outcome is EnactOutcome.AMBIGUOUS and reading.at_ms < track.ended_ms
     standing = PlaneStanding.UNSURE if is_early else _standing_of(track, found, wanted)
+    next_read_ms = draft.now_ms + (0 if is_early else draft.setup.policy.read_back_every_ms)
     draft.set_plane(
         reading.enactor,
         standing=standing,
         confirmed_generation=found,
         reading_since_ms=None,
         unread_since_ms=None,
-        next_read_ms=draft.now_ms + (0 if is_early else draft.setup.policy.read_back_every_ms),
+        next_read_ms=next_read_ms,
         read_back=reading,
     )
+    draft.due(max(next_read_ms, draft.now_ms + 1))
     if reading.drifts and (before is None or before.drifts != reading.drifts):
         for drift in reading.drifts:
             draft.tell(
@@ -90,6 +92,7 @@ def absorb_reading(draft: Draft, reading: ReadBack) -> bool:
             )
     return (
         before is None
+        or track.unread_since_ms is not None
         or (found, reading.shares_bp, reading.drifts) != (before.generation, before.shares_bp, before.drifts)
         or standing is not track.standing
     )
@@ -118,6 +121,7 @@ def absorb_failed_reading(draft: Draft, enactor: EnactorId, detail: str) -> bool
         next_read_ms=draft.now_ms + again_ms,
         detail=detail,
     )
+    draft.due(draft.now_ms + again_ms)
     if track.unread_since_ms is None:
         draft.tell(Severity.NEEDS_APPROVAL, "PLANE_UNREADABLE", f"{enactor}: {detail}")
         return True

@@ -14,33 +14,62 @@ from siteshift.core.allotment import allot
 from siteshift.core.beliefs import refresh_picture, update_lives
 from siteshift.core.decide.demand import Allocation, StandbyUse
 from siteshift.core.decide.life import Signal
-from siteshift.core.decide.override import expired
+from siteshift.core.decide.override import expired, forced_view
 from siteshift.core.decide.situation import Situation
 from siteshift.core.draft import Draft
-from siteshift.core.model.codes import Mode, Severity, SiteLife
+from siteshift.core.model.codes import Mode, Severity, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.units import ServiceId
 from siteshift.core.motion import Wish, wish_for
 from siteshift.core.planes import highest_found, reconcile_planes
 from siteshift.core.situations import situations_of
 from siteshift.core.standby import reconcile_standbys
-from siteshift.core.state import NEVER_MS
+from siteshift.core.state import NEVER_MS, ControllerState
 
+TROUBLED_SWEEP_MS, UNDER_WAY_SWEEP_MS, CALM_SWEEP_MS = 1_000, 2_500, 60_000
+"""The whole is derived again at least this often: while something is believed to be wrong, while something is under way (a
+drain, a way back, a standby, an override), and while nothing is. What waits for an instant names it (`Draft.due`); a sweep
+finds what waits for measurements, which arrive too often to be news each."""
 WARM_AFTER_MS = 300
 """Suspicion younger than this starts nothing: most single failures are gone by then (DESIGN §4, `confirm_for`)."""
 
 
 def reconcile(draft: Draft) -> None:
-    """Derive everything that follows from the state, and write it into the draft."""
+    """Derive everything that follows from the state but what the planes need, and write it into the draft."""
     _expire_overrides(draft)
     refresh_picture(draft)
     update_lives(draft)
     situations = situations_of(draft)
     modes = {service: effective_mode(situation) for service, situation in situations.items()}
     if draft.state.is_fresh:
+        before = draft.state
         _reconcile_standbys(draft, situations, modes)
-        situations = situations_of(draft)
+        if draft.state is not before:
+            situations = situations_of(draft)
         now = allot(situations, draft.setup, standby=StandbyUse.NONE)
         _steer(draft, situations, now, modes)
+    draft.due(draft.now_ms + _sweep_ms(draft.state))
+
+
+def _sweep_ms(state: ControllerState) -> int:
+    """How soon to derive the whole again, whatever happens."""
+    picture = state.picture
+    if picture.blind or picture.diagnoses or any(pool.standing is not Standing.UP for pool in picture.pools.values()):
+        return TROUBLED_SWEEP_MS
+    is_under_way = (
+        state.overrides
+        or not state.is_fresh
+        or any(track.life is not SiteLife.SERVING for track in state.tracks.values())
+        or any(track.phase is not StandbyPhase.COLD for track in state.standbys.values())
+    )
+    return UNDER_WAY_SWEEP_MS if is_under_way else CALM_SWEEP_MS
+
+
+def tend_planes(draft: Draft) -> None:
+    """Bring the data planes into step with the steering as it is, and read those that are due."""
+    modes = {
+        service.id: forced_view(draft.state.overrides, service.id, draft.now_ms).mode or draft.setup.policy.of(service.id).mode
+        for service in draft.setup.topology.services
+    }
     reconcile_planes(draft, modes, may_write_ms=0 if _may_write(draft) else NEVER_MS)
 
 

@@ -146,9 +146,19 @@ class DemandTrack:
     since_ms: int = 0
 
 
+_NEW_TRACK, _NEW_MOTION, _NEW_PLANE, _NEW_STANDBY = SiteTrack(), Motion(), PlaneTrack(), StandbyTrack()
+"""What is true of what was never heard of. They cannot change, so everybody may share them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerState:
-    """Everything. ``wake_at_ms`` is the earliest instant at which time alone could change a decision."""
+    """Everything.
+
+    ``wake_at_ms``     the earliest instant at which time alone could change anything: the least of the next two and of when
+                       a report falls silent for too long.
+    ``rethink_at_ms``  from when on the whole must be derived anew; ``chores_at_ms``: from when on only the data planes need
+                       looking after (a reading is due). ``thought_at_ms``: when the whole was last derived.
+    """
 
     started_ms: int
     steering: Steering
@@ -168,10 +178,13 @@ class ControllerState:
     term: int | None = 1
     setup_digest: str = ""
     wake_at_ms: int = 0
+    rethink_at_ms: int = 0
+    chores_at_ms: int = 0
+    thought_at_ms: int = 0
     overrides_made: int = 0
 
     def track(self, service: ServiceId, site: SiteId) -> SiteTrack:
-        return self.tracks.get((service, site), SiteTrack())
+        return self.tracks.get((service, site), _NEW_TRACK)
 
     def steering_share(self, service: ServiceId, site: SiteId) -> int:
         """The desired share of a service at a site, in basis points."""
@@ -179,13 +192,13 @@ class ControllerState:
         return entry.shares_bp.get(site, 0) if entry is not None else 0
 
     def motion(self, service: ServiceId) -> Motion:
-        return self.motions.get(service, Motion())
+        return self.motions.get(service, _NEW_MOTION)
 
     def plane(self, enactor: EnactorId) -> PlaneTrack:
-        return self.planes.get(enactor, PlaneTrack())
+        return self.planes.get(enactor, _NEW_PLANE)
 
     def standby(self, member: MemberId) -> StandbyTrack:
-        return self.standbys.get(member, StandbyTrack())
+        return self.standbys.get(member, _NEW_STANDBY)
 
 
 DURABLE = (

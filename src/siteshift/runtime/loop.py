@@ -108,8 +108,7 @@ class ControlLoop:
         self.state = decision.state
         self.last_step_ms = now_ms
         self.steps += 1
-        is_quiet = not decision.commands and decision.state.wake_at_ms == before.wake_at_ms
-        violations = () if is_quiet else check(before, stamped, decision.state, decision.commands, self.setup)
+        violations = () if decision.is_idle else check(before, stamped, decision.state, decision.commands, self.setup)
         if decision.commands:
             self.carry_out(decision.commands, decision.state)
         stepped = Stepped(event=stamped, before=before, decision=decision, violations=violations)

@@ -22,7 +22,7 @@ Note = Callable[[str, Mapping[str, object]], None]
 
 QUIET_MS = 2_000
 """A vantage that last reported longer ago is named with its last instant; the others report once a second."""
-_OF_NO_CONSEQUENCE = ("reports", "wake_at_ms")
+_OF_NO_CONSEQUENCE = ("reports", "wake_at_ms", "rethink_at_ms", "chores_at_ms", "thought_at_ms")
 _CONSEQUENTIAL = tuple(entry.name for entry in fields(ControllerState) if entry.name not in _OF_NO_CONSEQUENCE)
 
 

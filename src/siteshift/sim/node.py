@@ -199,7 +199,7 @@ class Node:
         decision = step(before, stamped, self.setup)
         self.state = decision.state
         self._last_step_ms = now_ms
-        if not decision.commands and decision.state.wake_at_ms == before.wake_at_ms:
+        if decision.is_idle:
             return
         broken = check(before, stamped, decision.state, decision.commands, self.setup)
         self._witness.stepped(self, before, stamped, decision, broken)

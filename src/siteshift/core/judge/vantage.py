@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from siteshift.core.judge.bank import NO_ALARM
-from siteshift.core.judge.cusum import NEVER
+from siteshift.core.judge.cusum import CRASH, NEVER
 from siteshift.core.judge.hotset import HotSet
 from siteshift.core.judge.learning import Entry, Learner
 from siteshift.core.judge.membership import call_roll, exclude_the_sick, feed, include_again
@@ -250,7 +250,10 @@ class Observer:
         self._at_ms = max(self._at_ms, at_ms)
         changed = False
         for stream in list(self._uneasy.values()):
-            if stream.bank.alarm >= 0 or stream.bank.ripe:
+            bank = stream.bank
+            if bank.alarm == CRASH and stream.failing:
+                continue  # it fails every check: only a pass could bring news
+            if bank.alarm >= 0 or bank.ripe:
                 _, pool, site = self._entries.get(stream.target, (stream, None, None))
                 changed |= self._judge_stream(stream, pool, site, at_ms)
         for group in list(self._stirred.values()):

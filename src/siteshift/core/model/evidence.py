@@ -18,8 +18,17 @@ class TargetView:
     hardness: Hardness = Hardness.NONE
     since_ms: int = 0
     reason: str = ""
-    last_pass_ms: int = 0
-    """Start of the latest check that passed; 0: none yet."""
+    last_pass_ms: int = field(default=0, compare=False)
+    """Start of the latest check that passed; 0: none yet. One more pass alone is no news, so it makes no other view."""
+
+    def says_as(self, other: TargetView) -> bool:
+        """Whether it means the same as another. How bad it is matters where weights and limits hang on it: while degraded."""
+        return (
+            self.standing is other.standing
+            and self.hardness is other.hardness
+            and self.since_ms == other.since_ms
+            and (self.score_pm == other.score_pm or self.standing is not Standing.DEGRADED)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
