@@ -177,6 +177,14 @@ def test_a_certificate_about_to_expire_is_a_warning() -> None:
     assert found.standing is Standing.UP and "9 days" in found.reason
 
 
+def test_a_warning_ends_with_the_first_pass_that_gives_none() -> None:
+    drive = healthy(Drive(deployment()))
+    target = drive.topology.pools[(WEB, PANGYO)].members[0].target
+    drive.observer.result(target, Outcome.PASS, Fault.NONE, 900, drive.at_ms, drive.at_ms, detail="certificate expires in 9 days")
+    assert drive.observer.result(target, Outcome.PASS, Fault.NONE, 900, drive.at_ms, drive.at_ms)
+    assert drive.member(PANGYO, 0).reason == ""
+
+
 def test_a_pool_s_own_address_counts_beside_its_members() -> None:
     drive = healthy(Drive(deployment()))
     for _ in range(6):

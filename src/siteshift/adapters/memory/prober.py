@@ -140,10 +140,9 @@ class MemoryProber:
     def _start(self, slot: Slot, due_us: int) -> None:
         if slot.pending and not (slot.spoken and slot.haste_us):
             return
-        slot.run += 1
         slot.pending, slot.spoken = True, False
-        slot.started_us, slot.started_ms = due_us, due_us // 1_000
-        seen = self._world(slot.spec, slot.started_ms)
+        slot.started_us = due_us
+        seen = self._world(slot.spec, due_us // 1_000)
         if seen.latency_us is not None and seen.latency_us < slot.timeout_us:
             self._foresee(due_us + seen.latency_us, _Turn.ANSWER, slot, seen)
         else:
@@ -161,11 +160,11 @@ class MemoryProber:
 
     def _foresee(self, at_us: int, turn: _Turn, slot: Slot, seen: Seen) -> None:
         self._numbered += 1
-        heapq.heappush(self._ahead, (at_us, turn, self._numbered, slot, slot.run, seen))
+        heapq.heappush(self._ahead, (at_us, turn, self._numbered, slot, slot.started_us, seen))
 
     def _take_ahead(self) -> None:
-        at_us, turn, _, slot, run, seen = heapq.heappop(self._ahead)
-        if not slot.pending or slot.run != run:
+        at_us, turn, _, slot, started_us, seen = heapq.heappop(self._ahead)
+        if not slot.pending or slot.started_us != started_us:
             return
         if turn is _Turn.STOPWATCH:
             stage = Stage.EARLY
@@ -185,7 +184,7 @@ class MemoryProber:
                 Fault.SLOW if slow else seen.fault,
                 latency_us,
                 at_us // 1_000,
-                slot.started_ms,
+                slot.started_us // 1_000,
                 seen.detail,
                 slot.must_fail,
                 stage,

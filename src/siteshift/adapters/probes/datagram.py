@@ -47,7 +47,7 @@ class DatagramSocket:
         self._sock.setsockopt(level, option, 1)
         with contextlib.suppress(OSError):
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-        poller.watch(self._sock.fileno(), EDGE_IN, self._on_ready)
+        poller.watch(self._sock.fileno(), EDGE_IN, self)
 
     def send(self, data: bytes, address: SocketAddress, waiter: Waiter) -> Verdict | None:
         """Send and wait for the answer; a verdict when it could not even be sent."""
@@ -78,7 +78,8 @@ class DatagramSocket:
         self._sock.close()
         self._waiting.clear()
 
-    def _on_ready(self, _events: int) -> None:
+    def on_ready(self, _events: int, /) -> None:
+        """Hand out what came (`poller.Ear`)."""
         while True:
             try:
                 data, source = self._sock.recvfrom(MAX_DATAGRAM_BYTES)

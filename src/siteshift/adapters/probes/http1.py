@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 from siteshift.core.model.probe import HttpCheck
 
@@ -55,8 +56,12 @@ def host_header(address: str, port: int, default_port: int) -> str:
     return host if port == default_port else f"{host}:{port}"
 
 
+@lru_cache(maxsize=1024)
 def encode_request(check: HttpCheck, *, host: str, keep: str) -> bytes:
-    """The bytes of a request. ``keep`` is the Connection header; the check's own headers win over ours."""
+    """The bytes of a request, one object for all probes that send the same.
+
+    ``keep`` is the Connection header; the check's own headers win over ours.
+    """
     given = {name.lower() for name, _ in check.headers}
     lines = [f"{check.method} {check.path or '/'} HTTP/1.1"]
     ours = [("Host", check.host or host), ("User-Agent", USER_AGENT), ("Accept", "*/*"), ("Connection", keep)]

@@ -10,19 +10,24 @@ BUCKETS = 10_000
 class Lateness:
     """Counts starts by their lateness: the time between a start being due and being made."""
 
-    __slots__ = ("_counts", "count", "worst_us")
+    __slots__ = ("_counts", "worst_us")
 
     def __init__(self) -> None:
         self._counts = [0] * BUCKETS
-        self.count = 0
         self.worst_us = 0
 
+    @property
+    def count(self) -> int:
+        """How many starts were counted."""
+        return sum(self._counts)
+
     def add(self, late_us: int) -> None:
-        self.count += 1
         if late_us > self.worst_us:
             self.worst_us = late_us
-        bucket = late_us // BUCKET_US
-        self._counts[bucket if bucket < BUCKETS else -1] += 1
+        try:
+            self._counts[late_us // BUCKET_US] += 1
+        except IndexError:
+            self._counts[-1] += 1
 
     def quantile_us(self, per_mille: int) -> int:
         """The upper edge of the bucket that holds this quantile; 0 when nothing was counted."""
@@ -37,5 +42,4 @@ class Lateness:
     def clear(self) -> None:
         """Start anew, for instance after a warm-up."""
         self._counts = [0] * BUCKETS
-        self.count = 0
         self.worst_us = 0

@@ -38,24 +38,37 @@ class Carrier(Protocol):
         """Give up everything, kept connections too."""
 
 
+_SHARED: dict[int, int] = {}
+"""One object for each length of time: 15,000 equal numbers of their own would be as many cache misses a second."""
+
+
+def _shared(length_us: int) -> int:
+    return _SHARED.setdefault(length_us, length_us)
+
+
 class Slot(Entry):
-    """One probe. At most one run is pending. ``spoken``: the present run has had its early verdict.
-    ``watched``: its stopwatch still runs.
-    ``must_fail``: this is the twin of a probe."""
+    """One probe. At most one run is pending; ``line`` is where its deadline stands.
+
+    ``spoken``: the present run has had its early verdict. ``watched``: its stopwatch still runs.
+    ``first_us``: when a run is looked after first, by its stopwatch or its time-out.
+    ``must_fail``: this is the twin of a probe.
+    """
 
     __slots__ = (
         "carrier",
+        "first_us",
+        "id",
+        "line",
         "must_fail",
         "pending",
-        "run",
         "slo_us",
         "spec",
         "spoken",
-        "started_ms",
         "started_us",
         "stopwatch_us",
         "timeout_us",
         "watched",
+        "watches",
     )
 
     def __init__(self, spec: ProbeSpec) -> None:
@@ -65,21 +78,32 @@ class Slot(Entry):
             phase_us=spec.phase_ms * 1_000 + crc32(spec.id.encode()) % 1_000,
         )
         self.spec = spec
+        self.id = spec.id
         self.carrier: Carrier | None = None  # made at the first start: a new set of 15,000 must not hold the loop
         self.must_fail = False
-        self.timeout_us = spec.timeout_ms * 1_000
-        self.stopwatch_us = spec.stopwatch_ms * 1_000
-        self.slo_us = spec.slo_latency_ms * 1_000
+        self.timeout_us = _shared(spec.timeout_ms * 1_000)
+        self.watch(spec.stopwatch_ms)
+        self.slo_us = _shared(spec.slo_latency_ms * 1_000)
         self.pending = False
         self.spoken = False
         self.watched = False
-        self.run = 0
+        self.line: dict[Slot, int] = {}
         self.started_us = 0
-        self.started_ms = 0
+
+    def watch(self, stopwatch_ms: int) -> None:
+        """From the next run on, speak early after so long (0: never)."""
+        self.stopwatch_us = _shared(stopwatch_ms * 1_000)
+        self.watches = 0 < self.stopwatch_us < self.timeout_us
+        self.first_us = self.stopwatch_us if self.watches else self.timeout_us
+
+    def settle(self) -> None:
+        """The run is no longer pending, and has no deadline."""
+        self.pending = False
+        self.line.pop(self, None)
 
     def close(self) -> None:
         """The probe is no more: drop its run without a verdict, and all it kept."""
-        self.pending = False
+        self.settle()
         if self.carrier is not None:
             self.carrier.close()
             self.carrier = None

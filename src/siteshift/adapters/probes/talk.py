@@ -30,8 +30,12 @@ _PASSED_CLOSE = Weighed(PASSED, reusable=False)
 
 
 class Talk(Protocol):
-    """``request`` is sent once connected; empty: nothing is sent. not ``listens``: being connected is the pass."""
+    """``request`` is sent once connected; empty: nothing is sent. not ``listens``: being connected is the pass.
 
+    ``known``: what whole replies were weighed as before; look there first, for that costs no call.
+    """
+
+    known: dict[bytes, Weighed]
     request: bytes
     listens: bool
 
@@ -52,10 +56,10 @@ def _known_replies(_check: HttpCheck, _keep_alive: bool) -> dict[bytes, Weighed]
 class HttpTalk:
     """One HTTP exchange."""
 
-    __slots__ = ("_check", "_keep", "_known", "_method", "_plain", "listens", "request")
+    __slots__ = ("_check", "_keep", "_method", "_plain", "known", "listens", "request")
 
     def __init__(self, spec: ProbeSpec) -> None:
-        self._known = _known_replies(spec.http, spec.keep_alive)
+        self.known = _known_replies(spec.http, spec.keep_alive)
         default_port = 443 if spec.kind is ProbeKind.HTTPS else 80
         self._check = compiled(spec.http)
         self._method = spec.http.method
@@ -69,16 +73,16 @@ class HttpTalk:
         self._plain = not (self._check.looks_at_body or self._check.looks_at_headers)
 
     def weigh(self, data: bytes, peer: Peer) -> Weighed | None:
-        known = self._known.get(data)
+        known = self.known.get(data)
         if known is not None:
             return known
         if not data:
             return Weighed(failed(Fault.RESET, "closed without an answer"), reusable=False)
         weighed = self._weigh(data, peer)
         if weighed is not None and peer is Peer.OPEN and len(data) <= MAX_KNOWN_BYTES:
-            if len(self._known) >= MAX_KNOWN:
-                self._known.clear()
-            self._known[data] = weighed
+            if len(self.known) >= MAX_KNOWN:
+                self.known.clear()
+            self.known[data] = weighed
         return weighed
 
     def _weigh(self, data: bytes, peer: Peer) -> Weighed | None:
@@ -108,11 +112,12 @@ class HttpTalk:
 class ExpectTalk:
     """Send some bytes (or none), then wait until ``expect`` is in what comes back (or for nothing)."""
 
-    __slots__ = ("_expect", "listens", "request")
+    __slots__ = ("_expect", "known", "listens", "request")
 
     def __init__(self, spec: ProbeSpec) -> None:
         self.request = spec.send
         self._expect = spec.expect
+        self.known: dict[bytes, Weighed] = {}
         self.listens = bool(spec.expect)
 
     def weigh(self, data: bytes, peer: Peer) -> Weighed | None:

@@ -44,7 +44,7 @@ class TlsCarrier(StreamCarrier):
         self._unflushed = b""
         name = self._check.server_name or self.slot.spec.http.host.partition(":")[0] or self.slot.spec.address
         self._tls = self._context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
-        self._write, self._read = self._write_tls, self._read_tls
+        self._line = self
         self._phase = Phase.SHAKING
         self._shake()
 
@@ -118,7 +118,8 @@ class TlsCarrier(StreamCarrier):
             return
         super()._push()
 
-    def _write_tls(self, data: bytes) -> int:
+    def send(self, data: bytes, /) -> int:
+        """As a `stream.Line`."""
         assert self._tls is not None
         try:
             sent = self._tls.write(data)
@@ -127,7 +128,8 @@ class TlsCarrier(StreamCarrier):
         self._flush()
         return sent
 
-    def _read_tls(self, size: int) -> bytes:
+    def recv(self, size: int, /) -> bytes:
+        """As a `stream.Line`."""
         assert self._tls is not None
         while True:
             try:
@@ -146,7 +148,7 @@ class TlsCarrier(StreamCarrier):
             self._hang_up()
             return
         try:
-            self._read_tls(READ_BYTES)
+            self.recv(READ_BYTES)
         except BlockingIOError:
             return
         except OSError:

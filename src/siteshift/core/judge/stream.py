@@ -43,7 +43,22 @@ class Change:
     at_ms: int
 
 
-class Stream:
+class Pulse:
+    """What a pass in calm times touches, side by side in memory: of 15,000 streams none is in the processor's cache.
+
+    ``at_ease``: a pass within the SLO would change nothing here but this. False is always safe.
+    """
+
+    __slots__ = ("at_ease", "last_at_ms", "last_pass_ms", "last_start_ms", "quiet", "slo_us")
+
+    def __init__(self, slo_us: int) -> None:
+        self.at_ease = False
+        self.last_at_ms = self.last_pass_ms = self.last_start_ms = 0
+        self.quiet = 0
+        self.slo_us = slo_us
+
+
+class Stream(Pulse):
     """Evidence about one checked thing."""
 
     __slots__ = (
@@ -52,18 +67,13 @@ class Stream:
         "excluded",
         "failing",
         "failing_checks",
-        "last_at_ms",
         "last_fault",
-        "last_pass_ms",
-        "last_start_ms",
         "policy",
         "pool_part",
-        "quiet",
         "roll",
         "sample_until_ms",
         "since_ms",
         "site_part",
-        "slo_us",
         "slow_until_ms",
         "standing",
         "streak",
@@ -72,9 +82,9 @@ class Stream:
     )
 
     def __init__(self, target: TargetId, policy: JudgePolicy, slo_us: int) -> None:
+        super().__init__(slo_us)
         self.target = target
         self.policy = policy
-        self.slo_us = slo_us
         self.baseline = Baseline()
         self.bank = Bank(tune(1, *learned_rates(()), policy.interval_ms, policy.false_alarms_per_year))
         self.pool_part = Part()
@@ -88,8 +98,6 @@ class Stream:
         self.excluded = False
         """Known to be sick: judged alone, not part of the pooled streams."""
         self.roll = (0, 0, 0)
-        self.quiet = 0
-        self.last_at_ms = self.last_start_ms = self.last_pass_ms = 0
         self.last_fault = Fault.NONE
         self.sample_until_ms = self.slow_until_ms = 0
         self.warning = ""
@@ -156,6 +164,11 @@ class Stream:
         if self.last_at_ms == 0:
             return Standing.UNKNOWN
         return Standing.SUSPECT if self.failing or not bank.calm else Standing.UP
+
+    def rest(self) -> None:
+        """Find out whether this stream is at ease."""
+        untroubled = self.bank.calm and self.bank.alarm < 0 and self.standing is Standing.UP
+        self.at_ease = untroubled and not self.failing_checks and not self.warning
 
     # -- learning -------------------------------------------------------------------------------------------------
 
