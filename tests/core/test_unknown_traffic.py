@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from core.playbook import DOWN, WEB, A, G, P, Playbook
 from siteshift.core.draft import Draft
 from siteshift.core.events import SeenTraffic, TrafficMeasured
@@ -67,6 +69,18 @@ def test_demand_does_not_fall_because_a_page_is_gone() -> None:
     book = book_at_rest()
     assert demand_after(book, {G: 30, A: 20}, 400_000) == 100
     assert demand_after(book, {P: 50, G: 30, A: 20}, 1_000) == 100
+
+
+def test_what_is_shed_is_demand_although_no_site_sees_it() -> None:
+    """Else less and less would be planned for, and the survivors filled with what was shed."""
+    book = book_at_rest()
+    steering = book.state.steering
+    (web,) = steering.services
+    shedding = replace(web, shares_bp={P: 0, G: 4_000, A: 4_000}, shed_bp=2_000, shed_at=P)
+    book.state = replace(book.state, steering=replace(steering, services=(shedding,)))
+    assert demand_after(book, {P: 0, G: 40, A: 40}, 700_000) == 100
+    assert demand_after(book, {P: 20, G: 40, A: 40}, 700_000) == 100, "counted at the dead site, too: not more than it was"
+    assert demand_after(book, {P: 0, G: 20, A: 20}, 700_000) == 50, "and it may fall"
 
 
 def test_it_may_rise_meanwhile() -> None:

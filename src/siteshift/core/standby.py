@@ -21,7 +21,12 @@ from siteshift.core.state import StandbyTrack
 ASK_EVERY_MS = 200
 LINGER_MS = 60_000
 """A started standby is kept this long after it was last wanted: starting costs more than waiting."""
-FAILED_RETRY_MS = 30_000
+WATCHED_MS = 10_000
+"""How long a standby that says it is ready is probed fast: long enough for any proof, short against the probe budget."""
+GRACE_MS = 5_000
+"""How long its checks may fail after its driver called it ready: a server listens a little later than it says."""
+FAILED_RETRY_MS, MOST_RETRY_MS = 30_000, 600_000
+"""When one that failed is tried again; twice as long after each failure, for every try is real traffic and fast probes."""
 URGENT_PROOF_MS = 400
 """While demand is shed, two fast probes must do as proof: what tries the standby would be lost anyway."""
 
@@ -33,7 +38,8 @@ def absorb_report(draft: Draft, event: StandbyReported) -> bool:
     track = draft.state.standby(event.member)
     if track.phase is _P.STARTING and event.phase in (_P.READY, _P.PROVEN):
         draft.set_standby(event.member, phase=_P.READY, since_ms=draft.now_ms, proof_since_ms=0, detail=event.detail)
-        draft.commands.append(Watch(targets=(member_target(event.member),), until_ms=track.deadline_ms))
+        until_ms = min(track.deadline_ms, draft.now_ms + WATCHED_MS)
+        draft.commands.append(Watch(targets=(member_target(event.member),), until_ms=until_ms))
         return True
     if event.phase is _P.FAILED and track.phase in (_P.STARTING, _P.READY, _P.PROVEN):
         _fail(draft, event.member, event.detail)
@@ -79,10 +85,15 @@ def _advance(draft: Draft, situation: Situation, member: Member) -> None:
             draft.due(track.wanted_until_ms)
         case _P.RETIRING:
             _retire(draft, situation, member, track)
-        case _P.FAILED if draft.due(track.since_ms + FAILED_RETRY_MS):
+        case _P.FAILED if draft.due(track.since_ms + retry_ms(track)):
             draft.set_standby(member.id, phase=_P.COLD, since_ms=draft.now_ms, wanted_until_ms=0)
         case _:
             pass
+
+
+def retry_ms(track: StandbyTrack) -> int:
+    """How long a failed standby is left alone."""
+    return min(MOST_RETRY_MS, FAILED_RETRY_MS << min(10, max(0, track.failures - 1)))
 
 
 def _start(draft: Draft, situation: Situation, member: Member) -> None:
@@ -116,6 +127,9 @@ def _prove(draft: Draft, situation: Situation, member: Member, track: StandbyTra
     if draft.due(track.deadline_ms):
         _fail(draft, member.id, "did not prove itself before its deadline")
         return
+    if standing is Standing.DOWN and draft.due(track.since_ms + GRACE_MS):
+        _fail(draft, member.id, "its driver says ready, and its checks fail")
+        return
     if standing is not Standing.UP or not in_step(draft.state, draft.setup.planes_of(situation.service.id)):
         if track.proof_since_ms and standing in (Standing.DOWN, Standing.SUSPECT):
             draft.set_standby(member.id, proof_since_ms=0)
@@ -127,7 +141,7 @@ def _prove(draft: Draft, situation: Situation, member: Member, track: StandbyTra
         draft.set_standby(member.id, proof_since_ms=draft.now_ms)
         draft.due(draft.now_ms + proof_ms)
     elif draft.due(track.proof_since_ms + proof_ms):
-        draft.set_standby(member.id, phase=_P.PROVEN, since_ms=draft.now_ms)
+        draft.set_standby(member.id, phase=_P.PROVEN, since_ms=draft.now_ms, failures=0)
         draft.record("standby", {"member": member.id, "phase": _P.PROVEN.value})
         draft.remembers = True
 
@@ -143,7 +157,8 @@ def _retire(draft: Draft, situation: Situation, member: Member, track: StandbyTr
 
 
 def _fail(draft: Draft, member: MemberId, why: str) -> None:
-    draft.set_standby(member, phase=_P.FAILED, since_ms=draft.now_ms, detail=why, wanted_until_ms=0)
+    failures = draft.state.standby(member).failures + 1
+    draft.set_standby(member, phase=_P.FAILED, since_ms=draft.now_ms, detail=why, wanted_until_ms=0, failures=failures)
     draft.record("standby", {"member": member, "phase": _P.FAILED.value, "why": why})
     draft.tell(Severity.NEEDS_APPROVAL, "STANDBY_FAILED", f"{member}: {why}")
     draft.remembers = True

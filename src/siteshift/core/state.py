@@ -48,7 +48,10 @@ class SiteTrack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StandbyTrack:
-    """Where a standby member is, as its driver and its probes tell, and whether it is wanted."""
+    """Where a standby member is, as its driver and its probes tell, and whether it is wanted.
+
+    ``failures``: how often in a row it failed since it was last proven.
+    """
 
     phase: StandbyPhase = StandbyPhase.COLD
     since_ms: int = 0
@@ -57,6 +60,7 @@ class StandbyTrack:
     proof_since_ms: int = 0
     next_ask_ms: int = 0
     detail: str = ""
+    failures: int = 0
 
 
 class PlaneStanding(StrEnum):

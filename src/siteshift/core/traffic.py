@@ -60,13 +60,27 @@ def _demand_of(
     known = draft.setup.topology.service_by_id.get(service)
     window_ms = max(sample.window_ms for sample in event.seen if sample.service == service)
     fresh = [t for (owner, _), t in traffic.items() if owner == service and event.at_ms - t.at_ms < max(1, window_ms)]
-    total_rps = sum(track.demand_mrps for track in fresh) // 1000
     before = draft.state.demand.get(service)
+    total_rps = _with_shed(draft.state, service, sum(track.demand_mrps for track in fresh), before)
     if known is None or len(fresh) >= len(known.sites):
         return _peak(before, total_rps, event.at_ms)
     if before is None or total_rps <= before.peak_rps:
         return before
     return _peak(replace(before, peak_at_ms=event.at_ms), total_rps, event.at_ms)
+
+
+def _with_shed(state: ControllerState, service: ServiceId, seen_mrps: int, before: DemandTrack | None) -> int:
+    """The demand in requests/s, to the nearest, with what is shed by an answer of its own: that reaches no site.
+
+    Where it is counted (by a dead site's load balancer), or not yet shed (old caches), the sum would be too much: so
+    what is reckoned on top may keep the estimate up, and never raises it.
+    """
+    current = state.steering.of(service)
+    seen_rps = (seen_mrps + 500) // 1000
+    if current is None or before is None or not 0 < current.shed_bp < WHOLE_BP:
+        return seen_rps
+    with_shed_mrps = seen_mrps * WHOLE_BP // (WHOLE_BP - current.shed_bp)
+    return max(seen_rps, min(before.peak_rps, (with_shed_mrps + 500) // 1000))
 
 
 def _smoothed(before: TrafficTrack | None, sample: SeenTraffic, event: TrafficMeasured) -> TrafficTrack:

@@ -167,16 +167,25 @@ class FirstMove:
 @criterion
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shed:
-    """The highest part of a service's demand that was shed openly, in per cent."""
+    """The highest part of a service's demand that was shed openly from an instant on, in per cent."""
 
     NAME: ClassVar[str] = "shed"
     service: ServiceId | None = None
     at_most_bp: int = 10_000
     at_least_bp: int = 0
+    from_ms: int = -FOREVER_MS
 
     def judge(self, evidence: Evidence) -> Judged:
-        found = max((m.shed_bp for m in evidence.moves if self.service in (None, m.service)), default=0)
+        before: dict[ServiceId, int] = {}
+        found = 0
+        for move in (move for move in evidence.moves if self.service in (None, move.service)):
+            if move.at_ms < self.from_ms:
+                before[move.service] = move.shed_bp
+            else:
+                found = max(found, move.shed_bp)
+        found = max(found, *before.values(), 0)
         whose = self.service or "any service"
+        since = f" from {seconds(self.from_ms)} on" if self.from_ms > -FOREVER_MS else ""
         limits = []
         if self.at_least_bp:
             limits.append(f"at least {self.at_least_bp / 100:g} %")
@@ -184,7 +193,7 @@ class Shed:
             limits.append(f"at most {self.at_most_bp / 100:g} %")
         return Judged(
             name=self.NAME,
-            demand=f"shed of {whose}: {', '.join(limits) or 'any'}",
+            demand=f"shed of {whose}{since}: {', '.join(limits) or 'any'}",
             found=f"{found / 100:g} %",
             is_met=self.at_least_bp <= found <= self.at_most_bp,
         )

@@ -286,3 +286,15 @@ def test_since_is_kept_while_the_standing_lasts() -> None:
     second = look(topology, at(topology, PANGYO, later, (WEB,)), first)
     assert second.pools[(WEB, PANGYO)].since_ms == first.pools[(WEB, PANGYO)].since_ms
     assert [d.since_ms for d in second.diagnoses] == [d.since_ms for d in first.diagnoses]
+
+
+def test_an_old_accusation_that_nobody_can_contradict_is_no_acquittal() -> None:
+    """One vantage looks at a member afresh and knows nothing yet; the other has called it down for long."""
+    topology = deployment()
+    member = topology.pools[(WEB, GASAN)].members[0]
+    old = replace(DOWN, since_ms=NOW_MS - 600_000)
+
+    def said(site: SiteId) -> Said:
+        return {member.target: old if site == ANYANG else view(Standing.UNKNOWN)}
+
+    assert look(topology, said).pools[(WEB, GASAN)].members[member.id].standing is Standing.SUSPECT

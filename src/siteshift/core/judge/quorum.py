@@ -149,6 +149,8 @@ def _not_carried(views: list[TargetView], now_ms: int) -> TargetView:
         if view.standing is Standing.SUSPECT or (view.standing in BAD and now_ms - view.since_ms <= LONE_ACCUSER_SUSPECT_MS)
     ]
     best = max(known, key=lambda view: view.score_pm)
+    if not uneasy and best.standing in BAD:
+        uneasy = known  # the others know nothing yet (a standby looked at afresh): nobody contradicts
     if not uneasy:
         return best if best.standing is Standing.UP else recast(best, Standing.UP)
     return recast(min(uneasy, key=lambda view: view.score_pm), Standing.SUSPECT)

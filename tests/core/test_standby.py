@@ -1,0 +1,70 @@
+"""Standbys that disappoint: found out soon, left alone longer each time, and nobody else's fault."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from core.playbook import DOWN, A, G, P, Playbook, three_sites
+from siteshift.core.commands import ActivateStandby, Watch
+from siteshift.core.model.codes import MemberRole, StandbyPhase
+from siteshift.core.model.units import MemberId, TargetId, member_target
+from siteshift.core.standby import GRACE_MS, MOST_RETRY_MS, WATCHED_MS
+
+
+class BrokenStandbys(Playbook):
+    """Their driver calls them ready; our checks of them fail all the time."""
+
+    def run(self, for_ms: int, tick_ms: int = 100) -> None:
+        for _ in range(for_ms // tick_ms):
+            for member in self.setup.topology.members.values():
+                if member.role is MemberRole.STANDBY:
+                    self.beliefs[TargetId(member.target)] = DOWN
+            super().run(tick_ms, tick_ms)
+
+
+def lost(book: Playbook, for_ms: int) -> Playbook:
+    """Pangyo dies, and standbys are needed."""
+    book.run(5_000)
+    book.believe(P, DOWN)
+    book.run(for_ms)
+    return book
+
+
+def test_one_that_fails_its_checks_is_given_up_after_a_short_grace() -> None:
+    book = lost(BrokenStandbys(setup=three_sites()), 2_000 + GRACE_MS)
+    failed = [name for name, track in book.state.standbys.items() if track.phase is StandbyPhase.FAILED]
+    assert len(failed) == 4
+    assert "STANDBY_FAILED" in " ".join(book.told())
+    assert "MEMBER_DOWN" not in " ".join(book.told())
+    assert not any(member in book.state.steering.services[0].members_pm for member in failed)
+    assert book.violations == []
+
+
+def test_one_that_fails_is_tried_again_less_and_less_often() -> None:
+    book = lost(BrokenStandbys(setup=three_sites()), 3_000_000)
+    tried: dict[MemberId, list[int]] = {}
+    for entry in book.recorded("standby"):
+        if entry.data["phase"] == "starting":
+            tried.setdefault(MemberId(str(entry.data["member"])), []).append(int(str(entry.data["deadline_ms"])))
+    for instants in tried.values():
+        gaps = [after - before for before, after in pairwise(instants)]
+        assert gaps == sorted(gaps)
+        assert gaps[0] < 60_000
+        assert gaps[-1] > MOST_RETRY_MS
+    assert book.violations == []
+
+
+def test_one_that_works_is_watched_closely_for_its_proof_only() -> None:
+    book = lost(Playbook(setup=three_sites()), 5_000)
+    watches = [command for command in book.commands if isinstance(command, Watch)]
+    started = [command for command in book.commands if isinstance(command, ActivateStandby)]
+    assert {command.member for command in started} == {target_of(watch) for watch in watches}
+    assert all(watch.until_ms <= book.now_ms + WATCHED_MS for watch in watches)
+    assert book.shares()[G] + book.shares()[A] == 10_000
+
+
+def target_of(watch: Watch) -> MemberId:
+    (target,) = watch.targets
+    name = MemberId(target.removeprefix("member:"))
+    assert member_target(name) == target
+    return name
