@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 from core.playbook import DOWN, A, G, P, Playbook, three_sites
@@ -11,6 +12,10 @@ from siteshift.core.model.units import MemberId, TargetId, member_target
 from siteshift.core.standby import GRACE_MS, MOST_RETRY_MS, WATCHED_MS
 
 
+CLOSED = replace(DOWN, since_ms=1)
+"""As it was before anybody opened it."""
+
+
 class BrokenStandbys(Playbook):
     """Their driver calls them ready; our checks of them fail all the time."""
 
@@ -18,7 +23,7 @@ class BrokenStandbys(Playbook):
         for _ in range(for_ms // tick_ms):
             for member in self.setup.topology.members.values():
                 if member.role is MemberRole.STANDBY:
-                    self.beliefs[TargetId(member.target)] = DOWN
+                    self.beliefs[TargetId(member.target)] = CLOSED
             super().run(tick_ms, tick_ms)
 
 

@@ -62,14 +62,20 @@ def _note_unsettled(draft: Draft, picture: Picture) -> None:
 
 
 def _without_closed_standbys(picture: Picture, state: ControllerState, setup: Setup) -> Picture:
-    """A standby that is not open answers nothing, and nothing is wrong with that; what fails under proof is told as such."""
-    kept = tuple(e for e in picture.diagnoses if e.member is None or not _is_unproven(e.member, state, setup))
+    """A standby that is not open answers nothing, and nothing is wrong with that; nor with what it was before."""
+    kept = tuple(e for e in picture.diagnoses if e.member is None or not _is_closed(e.member, e.since_ms, state, setup))
     return picture if len(kept) == len(picture.diagnoses) else replace(picture, diagnoses=kept)
 
 
-def _is_unproven(name: MemberId, state: ControllerState, setup: Setup) -> bool:
+def _is_closed(name: MemberId, down_since_ms: int, state: ControllerState, setup: Setup) -> bool:
+    """Whether a standby is closed, or was when it was last seen down: its first probes as an open one are under way."""
     member = setup.topology.members.get(name)
-    return member is not None and member.role is MemberRole.STANDBY and state.standby(name).phase is not StandbyPhase.PROVEN
+    if member is None or member.role is not MemberRole.STANDBY:
+        return False
+    track = state.standby(name)
+    if track.phase is StandbyPhase.READY:
+        return down_since_ms < track.since_ms
+    return track.phase is not StandbyPhase.PROVEN
 
 
 def _say_what_changed(draft: Draft, before: Picture, after: Picture) -> None:
