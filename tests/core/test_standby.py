@@ -11,7 +11,6 @@ from siteshift.core.model.codes import MemberRole, StandbyPhase
 from siteshift.core.model.units import MemberId, TargetId, member_target
 from siteshift.core.standby import GRACE_MS, MOST_RETRY_MS, WATCHED_MS
 
-
 CLOSED = replace(DOWN, since_ms=1)
 """As it was before anybody opened it."""
 
