@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-import yaml
 from rich.table import Table
 from rich.text import Text
 
@@ -94,6 +93,8 @@ def _policy_of(file: Path | None) -> Callable[[Policy], Policy]:
     """What lays the file's policy over a recorded one; a whole configuration replaces it."""
     if file is None:
         return lambda policy: policy
+    import yaml
+
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import yaml
-
 from siteshift.cli.exits import ExitCode, Failure, usage
 
 CONFIG = Path("/etc/siteshift/siteshift.yaml")
@@ -108,8 +106,13 @@ def _tls_place(wish: Wish) -> TlsPlace:
 def _socket_of(config: Path) -> Path | None:
     """The socket that this machine's configuration names; it is not judged here, only looked into."""
     try:
-        values = yaml.safe_load(config.read_text(encoding="utf-8"))
-        path = values["api"]["unix"]["path"]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
+        text = config.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    import yaml  # it takes longer to load than the rest of a command, and most machines have no file here
+
+    try:
+        path = yaml.safe_load(text)["api"]["unix"]["path"]
+    except (yaml.YAMLError, KeyError, TypeError):
         return None
     return Path(path) if isinstance(path, str) and path else None

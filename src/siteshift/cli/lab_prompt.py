@@ -1,0 +1,67 @@
+"""The lab that stays up: ways in, and a prompt for faults."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from siteshift.lab.faults import FaultImpossible, apply, parse_fault, undo
+from siteshift.lab.node_client import NodeClient
+from siteshift.lab.spec import SERVICE_NAME, ClientSpec
+from siteshift.lab.world import Lab, LabShape
+
+
+async def stay(console: Console, folder: Path, load: int) -> None:
+    """Start the lab and obey until told to end. Raises `ChildFailed` and `NodeSilent`."""
+    async with Lab(LabShape(folder=folder, clients=ClientSpec(load_rps=load))) as lab:
+        await lab.start_node()
+        async with NodeClient(lab.api_socket) as node:
+            await node.until_fresh(deadline_s=20)
+            await lab.start_clients()
+            _print_ways_in(console, lab)
+            await _prompt(console, lab)
+
+
+def _print_ways_in(console: Console, lab: Lab) -> None:
+    socket = lab.api_socket
+    console.print("The lab is up: three sites under load, one node, its DNS.", style="bold")
+    console.print(f"  status   siteshift --socket {socket} status", markup=False)
+    console.print(f"  drain    siteshift --socket {socket} drain pangyo --reason 'try it' --wait", markup=False)
+    console.print(f"  live     siteshift --socket {socket} top", markup=False)
+    console.print(f"  DNS      dig @{lab.spec.dns} -p {lab.spec.dns_port} {SERVICE_NAME}", markup=False)
+    console.print(f"  files    {lab.spec.path}", markup=False)
+    console.print("Type a fault (crash@pangyo, hang@gasan, errors:300@pangyo, latency:1500@anyang), the same with")
+    console.print("'undo' before it, 'load 400', or 'quit'.")
+
+
+async def _prompt(console: Console, lab: Lab) -> None:
+    """Read commands; without a terminal, just stay."""
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    if not sys.stdin.isatty():
+        await asyncio.Event().wait()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while line := (await reader.readline()).decode().strip():
+        if line in ("quit", "exit"):
+            return
+        await _obey(console, lab, line)
+
+
+async def _obey(console: Console, lab: Lab, line: str) -> None:
+    words = line.split()
+    try:
+        if words[0] == "load" and len(words) == 2 and words[1].isdigit():
+            await lab.set_load(int(words[1]))
+        elif words[0] == "undo" and len(words) == 2:
+            await undo(lab, parse_fault(words[1], site="pangyo", member="p1"))
+        elif len(words) == 1:
+            await apply(lab, parse_fault(words[0], site="pangyo", member="p1"))
+        else:
+            console.print("not understood; see above", markup=False)
+            return
+        console.print("done")
+    except FaultImpossible as error:
+        console.print(str(error), markup=False)
