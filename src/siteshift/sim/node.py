@@ -194,7 +194,7 @@ class Node:
 
     def _step(self, event: Event) -> None:
         now_ms = max(self.now_ms, self._last_step_ms)
-        stamped = replace(event, at_ms=now_ms)
+        stamped = event if event.at_ms == now_ms else replace(event, at_ms=now_ms)
         before = self.state
         decision = step(before, stamped, self.setup)
         self.state = decision.state
@@ -226,7 +226,7 @@ class Node:
         if planned_ms == self._wake_planned_ms:
             self._wake_planned_ms = NEVER_MS
         if self.now_ms >= self.state.wake_at_ms:
-            self.offer(Ticked(at_ms=0))
+            self.offer(Ticked(at_ms=self.now_ms))
         else:
             self._plan_wake()
 
@@ -294,7 +294,7 @@ class Node:
 
     def _publish(self, report: VantageReport) -> None:
         """To the core at once; to the others over the link between, or by way of the store."""
-        self.offer(ReportArrived(at_ms=0, report=report))
+        self.offer(ReportArrived(at_ms=self.now_ms, report=report))
         for other in self._world.nodes:
             if other is not self and not other.is_dead and self._reaches(other):
                 delay_ms = self._world.net.delay_ms(self.spec.site, other.spec.site)
@@ -302,7 +302,7 @@ class Node:
 
     @staticmethod
     def _delivery(other: Node, report: VantageReport) -> Callable[[], None]:
-        return lambda: other.offer(ReportArrived(at_ms=0, report=report))
+        return lambda: other.offer(ReportArrived(at_ms=other.now_ms, report=report))
 
     def _reaches(self, other: Node) -> bool:
         if self._world.net.is_whole or self._world.net.passes(self.spec.site, other.spec.site):
@@ -378,7 +378,7 @@ class Node:
             self._is_changed |= self.observer.observe_counts(target, requests, errors, latency_ms, self.now_ms)
         self._sampled_ms = now_ms
         if seen:
-            self.offer(TrafficMeasured(at_ms=0, seen=tuple(seen)))
+            self.offer(TrafficMeasured(at_ms=self.now_ms, seen=tuple(seen)))
         self._plan_meter()
 
 

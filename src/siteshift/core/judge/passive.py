@@ -74,11 +74,14 @@ class Traffic:
         self._errors = 0.7 * self._errors + requests * rate
         self._slow = 0.7 * self._slow + requests * slow
         worth = min(WORTH, requests)
-        for test in (CRASH, ERRORS, GREY, SLOW):
-            self._weigh(test, slow if test == SLOW else rate, worth, at_ms)
         self.at_ms = at_ms
-        self._judge(at_ms)
-        if self.alarm < 0 and not any(self._sums):
+        is_calm = self.alarm < 0 and not any(self._sums)
+        if not (is_calm and rate == slow == 0.0):
+            for test in (CRASH, ERRORS, GREY, SLOW):
+                self._weigh(test, slow if test == SLOW else rate, worth, at_ms)
+            self._judge(at_ms)
+            is_calm = self.alarm < 0 and not any(self._sums)
+        if is_calm:
             self._baseline.commit(worth, round(rate * worth), round(slow * worth))
             if self._baseline.samples % 100 < WORTH:
                 self._tuning = self._tune()
