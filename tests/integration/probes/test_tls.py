@@ -68,6 +68,23 @@ async def test_a_certificate_about_to_end_passes_with_a_warning(authority: Autho
     assert "in 10 days" in result.detail
 
 
+@pytest.mark.parametrize("verify", [True, False])
+@pytest.mark.parametrize("keep_alive", [False, True])
+@pytest.mark.parametrize("kind", [ProbeKind.HTTPS, ProbeKind.JOURNEY])
+async def test_the_warning_comes_on_every_run_of_a_visit_too(
+    authority: Authority, kind: ProbeKind, keep_alive: bool, verify: bool
+) -> None:
+    """Redirects and journeys go by another way than plain checks; a kept connection has no handshake to look at."""
+    tls = TlsCheck(server_name="web.example", ca_file=authority.ca_file, verify=verify, min_days_left=14)
+    check = HttpCheck(path="/health", follow_redirects=1)
+    more = {"steps": (check,)} if kind is ProbeKind.JOURNEY else {"http": check}
+    async with web_peer(web.get("/health", health), tls=authority.server("web.example", days=10)) as port:
+        async with probing(spec(kind, port, tls=tls, keep_alive=keep_alive, **more)) as seen:
+            result = await seen.until(lambda _: True, times=3)
+    assert (result.outcome, result.fault) == (Outcome.PASS, Fault.NONE), result.detail
+    assert "in 10 days" in result.detail
+
+
 async def test_without_verification_any_certificate_passes(authority: Authority) -> None:
     async with tcp_peer(never, tls=authority.server("web.example", days=-2)) as port:
         result = await first_result(spec(ProbeKind.TLS, port, tls=TlsCheck(server_name="x.example", verify=False)))

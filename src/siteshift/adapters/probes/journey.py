@@ -8,6 +8,7 @@ headers and body stands for what an earlier step's ``extract`` found.
 
 from __future__ import annotations
 
+import datetime
 import re
 import ssl
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from siteshift.adapters.probes.address import parse_address
-from siteshift.adapters.probes.certificate import context_for, verdict_of_tls
+from siteshift.adapters.probes.certificate import context_for, verdict_of_tls, verdict_on
 from siteshift.adapters.probes.faults import Reported, verdict_of
 from siteshift.adapters.probes.http1 import MAX_BODY_BYTES, USER_AGENT
 from siteshift.adapters.probes.http_check import CompiledCheck, compiled
@@ -51,6 +52,23 @@ class PinnedResolver(AbstractResolver):
         """Nothing is open."""
 
 
+class NotingConnector(aiohttp.TCPConnector):
+    """Remembers the certificates of the connections it hands out; aiohttp lets go of a connection before its answer is read."""
+
+    def __init__(self, resolver: AbstractResolver, context: ssl.SSLContext, *, force_close: bool) -> None:
+        super().__init__(resolver=resolver, ssl=context, force_close=force_close, use_dns_cache=False, limit=0)
+        self.certificates: set[bytes] = set()
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[aiohttp.tracing.Trace], timeout: aiohttp.ClientTimeout
+    ) -> aiohttp.connector.Connection:
+        connection = await super().connect(req, traces, timeout)
+        spoken = connection.transport.get_extra_info("ssl_object") if connection.transport else None
+        if spoken is not None and (der := spoken.getpeercert(binary_form=True)):
+            self.certificates.add(der)
+        return connection
+
+
 class JourneyVisit:
     """Carries out ``spec.steps`` (or ``spec.http`` alone) in order; the first step that does not pass ends it."""
 
@@ -62,17 +80,13 @@ class JourneyVisit:
         self._scheme = "https" if https else "http"
         self._ssl = context_for(spec.tls, ("http/1.1",))
         self._pinned = PinnedResolver(spec.address, parse_address(spec.address, spec.port).family)
-        self._connector: aiohttp.TCPConnector | None = None
+        self._connector: NotingConnector | None = None
 
     async def once(self) -> Verdict:
         if self._connector is None:
-            self._connector = aiohttp.TCPConnector(
-                resolver=self._pinned,
-                ssl=self._ssl,
-                force_close=not self._spec.keep_alive,
-                use_dns_cache=False,
-                limit=0,
-            )
+            self._connector = NotingConnector(self._pinned, self._ssl, force_close=not self._spec.keep_alive)
+        certificates = self._connector.certificates
+        certificates.clear()
         session = aiohttp.ClientSession(
             connector=self._connector,
             connector_owner=False,
@@ -87,7 +101,9 @@ class JourneyVisit:
                 if verdict is not PASSED:
                     outcome, fault, detail = verdict
                     return (outcome, fault, f"step {number}: {detail}" if len(self._steps) > 1 else detail)
-        return PASSED
+        now = datetime.datetime.now(datetime.UTC)
+        warnings = (verdict_on(der, self._spec.tls, now) for der in certificates)
+        return next((verdict for verdict in warnings if verdict is not PASSED), PASSED)
 
     async def _step(
         self,
