@@ -66,6 +66,17 @@ def test_nothing_moves_while_no_refuge_is_promoted_and_it_does_when_one_is() -> 
     assert book.violations == []
 
 
+def test_a_share_that_no_other_site_may_take_is_not_shed_to_nobody() -> None:
+    """Suspected sites may take nothing either; the dead one may be dead for us only (outage `gh-43s`)."""
+    book = playing({P: UP, G: DOWN, A: DOWN})
+    book.believe(P, DOWN)
+    book.believe(G, SUSPECT)
+    book.believe(A, SUSPECT)
+    book.run(5_000)
+    assert book.shares()[P] == 10_000
+    assert book.violations == []
+
+
 @pytest.mark.parametrize("doubt", [UNKNOWN, SUSPECT], ids=["unknown", "suspect"])
 def test_what_is_not_known_is_not_promoted(doubt: TargetView) -> None:
     book = playing({P: UP, G: doubt, A: doubt})

@@ -83,6 +83,13 @@ def test_what_is_shed_is_demand_although_no_site_sees_it() -> None:
     assert demand_after(book, {P: 0, G: 20, A: 20}, 700_000) == 50, "and it may fall"
 
 
+def test_a_site_that_is_seen_again_does_not_bring_its_old_users_with_it() -> None:
+    """Its users came in elsewhere while it could not be measured."""
+    book = book_at_rest()
+    assert demand_after(book, {G: 60, A: 40}, 40_000) in range(98, 104)
+    assert demand_after(book, {P: 0, G: 60, A: 40}, 10_000) in range(98, 104)
+
+
 def test_it_may_rise_meanwhile() -> None:
     book = book_at_rest()
     assert demand_after(book, {G: 100, A: 80}, 60_000) >= 174

@@ -14,7 +14,7 @@ from siteshift.core.model.policy import ServicePolicy
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import WHOLE_BP, MemberId, ServiceId, SiteId
 from siteshift.core.overload import is_overloaded, name_overloads
-from siteshift.core.planes import in_step
+from siteshift.core.planes import in_step, living
 from siteshift.core.setup import Setup
 from siteshift.core.state import ControllerState, LeftBecause, SiteTrack
 from siteshift.core.traffic import settled_bp
@@ -258,7 +258,9 @@ def _has_soaked(draft: Draft, service: Service, site: SiteId, policy: ServicePol
     """Whether the present step was carried out everywhere and then held for the soak time."""
     current = draft.state.steering.of(service.id)
     pool = service.pool_at(site)
-    if current is None or pool is None or not in_step(draft.state, draft.setup.planes_of(service.id)):
+    if current is None or pool is None:
+        return False
+    if not in_step(draft.state, living(draft.state, draft.setup.planes_of(service.id))):
         return False
     wanted = max(1, pool.nominal_bp * policy.ramp_bp[track.ramp_step] // WHOLE_BP)
     moved_at_ms = max(track.step_since_ms, draft.state.motion(service.id).moved_at_ms)

@@ -20,7 +20,7 @@ from siteshift.core.model.codes import FindingCode, Mode, Severity, SiteLife
 from siteshift.core.model.policy import HOUR_MS
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.units import SiteId
-from siteshift.core.planes import in_step
+from siteshift.core.planes import in_step, living
 from siteshift.core.residual import as_caches_run_out
 from siteshift.core.state import LeftBecause, Motion
 from siteshift.core.weights import members_for, members_kept
@@ -139,7 +139,7 @@ def _what_to_wait_for(draft: Draft, situation: Situation, cause: Cause) -> Findi
     if cause is not Cause.PERSON and not draft.due(motion.held_until_ms):
         text = f"{situation.service.id}: the last step made a survivor worse and was undone; waiting before the next"
         return finding(FindingCode.HOLD_DOWN, Severity.REFUSED, text, until_ms=motion.held_until_ms)
-    if not in_step(draft.state, draft.setup.planes_of(situation.service.id)):
+    if not in_step(draft.state, living(draft.state, draft.setup.planes_of(situation.service.id))):
         text = f"{situation.service.id}: a data plane has not confirmed generation {draft.state.steering.generation}"
         is_long = draft.due(motion.moved_at_ms + 10_000) and draft.state.steering.generation > 0
         severity = Severity.REFUSED if is_long else Severity.ALLOWED

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from siteshift.core.commands import Enact, ReadPlane
 from siteshift.core.draft import Draft
-from siteshift.core.model.codes import EnactOutcome, Mode, Severity
+from siteshift.core.model.codes import EnactOutcome, Mode, Severity, Standing
 from siteshift.core.model.steering import EnactResult, ReadBack, Steering
 from siteshift.core.model.units import EnactorId, ServiceId
 from siteshift.core.setup import PlaneRef
@@ -132,6 +132,20 @@ def in_step(state: ControllerState, planes: tuple[PlaneRef, ...]) -> bool:
     """Whether every plane that carries a service has confirmed the present generation and can be read."""
     wanted = state.steering.generation
     return all(_confirms(state.plane(plane.id), wanted) for plane in planes)
+
+
+def living(state: ControllerState, planes: tuple[PlaneRef, ...]) -> tuple[PlaneRef, ...]:
+    """The planes without those that were lost with their site: it is down, and they cannot be read any more.
+
+    What a survivor does next cannot wait for a load balancer in the dark (law 17).
+    """
+    return tuple(plane for plane in planes if not _is_lost(state, plane))
+
+
+def _is_lost(state: ControllerState, plane: PlaneRef) -> bool:
+    if plane.site is None or state.plane(plane.id).unread_since_ms is None:
+        return False
+    return state.picture.sites.get(plane.site) is Standing.DOWN
 
 
 def _confirms(track: PlaneTrack, wanted: int) -> bool:

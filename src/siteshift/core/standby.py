@@ -15,7 +15,7 @@ from siteshift.core.events import StandbyReported
 from siteshift.core.model.codes import MemberRole, Severity, StandbyPhase, Standing
 from siteshift.core.model.topology import Member
 from siteshift.core.model.units import MemberId, SiteId, member_target
-from siteshift.core.planes import in_step
+from siteshift.core.planes import in_step, living
 from siteshift.core.state import StandbyTrack
 
 ASK_EVERY_MS = 200
@@ -130,7 +130,8 @@ def _prove(draft: Draft, situation: Situation, member: Member, track: StandbyTra
     if standing is Standing.DOWN and draft.due(track.since_ms + GRACE_MS):
         _fail(draft, member.id, "its driver says ready, and its checks fail")
         return
-    if standing is not Standing.UP or not in_step(draft.state, draft.setup.planes_of(situation.service.id)):
+    planes = living(draft.state, draft.setup.planes_of(situation.service.id))
+    if standing is not Standing.UP or not in_step(draft.state, planes):
         if track.proof_since_ms and standing in (Standing.DOWN, Standing.SUSPECT):
             draft.set_standby(member.id, proof_since_ms=0)
         return

@@ -96,8 +96,8 @@ def _smoothed(before: TrafficTrack | None, sample: SeenTraffic, event: TrafficMe
         answered_mrps=max(0, answered) * 1_000_000 // window_ms,
         demand_mrps=asked_mrps,
     )
-    if before is None:
-        return track
+    if before is None or event.at_ms - before.at_ms > FRESH_MS:
+        return track  # what it had long ago is no part of a mean: its users came in elsewhere meanwhile
     part_pm = min(WHOLE_PM, window_ms * WHOLE_PM // SMOOTHING_MS)
     return replace(
         track,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from siteshift.core.decide.capacity import Candidate, Demand, ServiceAllocation
 from siteshift.core.decide.life import Signal
 from siteshift.core.decide.situation import Situation
-from siteshift.core.model.codes import Because, MemberRole, SiteLife, StandbyPhase, Standing
+from siteshift.core.model.codes import Because, DataKind, MemberRole, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.topology import Pool
 from siteshift.core.model.units import WHOLE_BP, MemberId, SiteId
@@ -87,13 +87,15 @@ def target_of(situation: Situation, allocation: ServiceAllocation) -> Target:
     """The end state an allocation means for a service: where the part nobody can carry stays (law 7).
 
     At a site that is alive and being left it stays, as far as it is there now, and is served; the rest is shed openly.
+    Writable traffic that no other site may take stays even at a dead one, unless an address answers what is shed: it may be
+    only us who cannot see the site, and a share of nothing would not help anybody (outage `gh-43s`).
     With no site being left it is spread by capacity, unless something answers the shed part.
     """
     shares = {site: allocation.shares_bp.get(site, 0) for site in situation.service.sites}
     shed = allocation.shed_bp
     because = dict(allocation.because)
     for site in shares:
-        if shed and situation.away(site) and not situation.is_dead(site):
+        if shed and situation.away(site) and (not situation.is_dead(site) or _is_bound(situation)):
             stays = min(shed, situation.current.shares_bp.get(site, 0))
             shares[site] += stays
             shed -= stays
@@ -107,6 +109,11 @@ def target_of(situation: Situation, allocation: ServiceAllocation) -> Target:
     if shed and shed_at is None:
         shed_at = max(shares, key=lambda site: shares[site])
     return Target(shares_bp=shares, shed_bp=shed, shed_at=shed_at if shed else None, because=because)
+
+
+def _is_bound(situation: Situation) -> bool:
+    """Whether traffic is better left where it was than shed: it needs the data there, and nothing answers in its place."""
+    return situation.service.data is DataKind.WRITABLE and not situation.service.shed_answers
 
 
 def _share(situation: Situation, site: SiteId) -> int:
