@@ -139,6 +139,22 @@ def test_tls_checks_know_the_name_they_ask_for() -> None:
     assert found["web/gasan/w1#certificate"].twin == HttpCheck(host="siteshift-must-fail.invalid")
 
 
+def test_grpc_speaks_tls_where_the_file_says_so_and_a_check_of_any_certificate_is_told(tmp_path: Path) -> None:
+    values = example("one-node-embedded-dns")
+    values["services"][0]["probes"] += [
+        {"id": "plain", "kind": "grpc"},
+        {"id": "tls", "kind": "grpc", "tls": {}},
+        {"id": "any", "kind": "grpc", "tls": {"verify": False}},
+    ]
+    name = values["services"][0]["names"][0]
+    found = by_id(resolved(values, tmp_path).probes)
+    assert found["web/pangyo/p1#plain"].tls == TlsCheck()
+    assert found["web/pangyo/p1#tls"].tls == TlsCheck(server_name=name)
+    assert found["web/pangyo/p1#any"].tls == TlsCheck(server_name=name, verify=False)
+    loaded = load_config(tmp_path / "config.yaml", Surroundings.IGNORED)
+    assert any("any certificate passes" in str(warning) for warning in loaded.warnings)
+
+
 def test_a_general_timeout_shrinks_with_a_shorter_interval(tmp_path: Path) -> None:
     values = example("one-node-embedded-dns")
     values["services"][0]["probes"] += [

@@ -205,6 +205,8 @@ def _tls(template: ProbeEntry, host: str) -> TlsCheck:
             return tls_check(template.tls, host)
         case TlsProbe():
             return tls_check(template.tls, host)
+        case GrpcProbe(tls=TlsSection() as section):
+            return tls_check(section, host)
     return TlsCheck()
 
 

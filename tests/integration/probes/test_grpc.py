@@ -106,6 +106,67 @@ async def test_over_tls_the_certificate_is_verified(tmp_path: Path) -> None:
     assert (result.outcome, result.fault) == (Outcome.FAIL, Fault.BAD_CERTIFICATE), result.detail
 
 
+def credentials_of(authority: Authority, *, days: int = 90) -> grpc.ServerCredentials:
+    cert, key = authority.leaf("shop.example", days=days)
+    return grpc.ssl_server_credentials([(key, cert)])
+
+
+@pytest.mark.parametrize("keep_alive", [False, True])
+@pytest.mark.parametrize("days", [90, -2])
+async def test_without_verification_any_certificate_passes(tmp_path: Path, days: int, keep_alive: bool) -> None:
+    """Of an authority nobody knows, for another name, or ended."""
+    async with grpc_peer(credentials=credentials_of(Authority(tmp_path), days=days)) as port:
+        check = TlsCheck(server_name="other.example", verify=False)
+        one = spec(ProbeKind.GRPC, port, tls=check, grpc_service="shop", keep_alive=keep_alive)
+        async with probing(one) as seen:
+            result = await seen.until(lambda _: True, times=3)
+    assert (result.outcome, result.fault) == (Outcome.PASS, Fault.NONE), result.detail
+
+
+@pytest.mark.parametrize("keep_alive", [False, True])
+async def test_a_certificate_about_to_end_passes_with_a_warning(tmp_path: Path, keep_alive: bool) -> None:
+    authority = Authority(tmp_path)
+    async with grpc_peer(credentials=credentials_of(authority, days=10)) as port:
+        check = TlsCheck(server_name="shop.example", ca_file=authority.ca_file, min_days_left=14)
+        async with probing(spec(ProbeKind.GRPC, port, tls=check, keep_alive=keep_alive)) as seen:
+            result = await seen.until(lambda _: True, times=3)
+    assert (result.outcome, result.fault) == (Outcome.PASS, Fault.NONE), result.detail
+    assert "in 10 days" in result.detail
+
+
+async def test_with_days_to_count_the_certificate_is_verified_too(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    async with grpc_peer(credentials=credentials_of(authority)) as port:
+        for check in (
+            TlsCheck(server_name="other.example", ca_file=authority.ca_file, min_days_left=14),
+            TlsCheck(server_name="shop.example", min_days_left=14),
+        ):
+            result = await first_result(spec(ProbeKind.GRPC, port, tls=check))
+            assert (result.outcome, result.fault) == (Outcome.FAIL, Fault.BAD_CERTIFICATE), result.detail
+
+
+async def test_through_our_own_tls_a_fault_keeps_its_name() -> None:
+    unverified = TlsCheck(verify=False)
+    with closed_port() as port:
+        refused = await first_result(spec(ProbeKind.GRPC, port, tls=unverified))
+    async with tcp_peer(never) as port:
+        silent = await first_result(spec(ProbeKind.GRPC, port, tls=unverified, timeout_ms=500))
+    async with grpc_peer() as port:
+        plain = await first_result(spec(ProbeKind.GRPC, port, tls=unverified))
+    assert [result.fault for result in (refused, silent, plain)] == [Fault.REFUSED, Fault.TIMEOUT, Fault.PROTOCOL], (
+        refused.detail,
+        silent.detail,
+        plain.detail,
+    )
+
+
+async def test_through_our_own_tls_the_health_is_judged(tmp_path: Path) -> None:
+    async with grpc_peer(credentials=credentials_of(Authority(tmp_path))) as port:
+        one = spec(ProbeKind.GRPC, port, tls=TlsCheck(verify=False), grpc_service="mail")
+        result = await first_result(one)
+    assert (result.outcome, result.fault) == (Outcome.FAIL, Fault.BAD_STATUS)
+
+
 async def test_the_twin_asks_for_a_service_that_cannot_be() -> None:
     async with grpc_peer() as port:
         one = spec(ProbeKind.GRPC, port, grpc_service="shop", twin=HttpCheck(path="never"), interval_ms=20)

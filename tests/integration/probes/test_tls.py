@@ -78,9 +78,11 @@ async def test_the_warning_comes_on_every_run_of_a_visit_too(
     tls = TlsCheck(server_name="web.example", ca_file=authority.ca_file, verify=verify, min_days_left=14)
     check = HttpCheck(path="/health", follow_redirects=1)
     more = {"steps": (check,)} if kind is ProbeKind.JOURNEY else {"http": check}
-    async with web_peer(web.get("/health", health), tls=authority.server("web.example", days=10)) as port:
-        async with probing(spec(kind, port, tls=tls, keep_alive=keep_alive, **more)) as seen:
-            result = await seen.until(lambda _: True, times=3)
+    async with (
+        web_peer(web.get("/health", health), tls=authority.server("web.example", days=10)) as port,
+        probing(spec(kind, port, tls=tls, keep_alive=keep_alive, **more)) as seen,
+    ):
+        result = await seen.until(lambda _: True, times=3)
     assert (result.outcome, result.fault) == (Outcome.PASS, Fault.NONE), result.detail
     assert "in 10 days" in result.detail
 

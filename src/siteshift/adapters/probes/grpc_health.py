@@ -1,6 +1,7 @@
 """The standard gRPC health check (grpc.health.v1), its two one-field messages encoded by hand.
 
-TLS is spoken when the specification has any TLS setting; gRPC always verifies, so ``verify: false`` cannot be had.
+TLS is spoken when the specification has any TLS setting. The gRPC library always verifies and shows no certificate; where
+that will not do (``verify: false``, ``min_days_left``) the TLS is ours (`tls_tunnel`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import grpc
 import grpc.aio
 
 from siteshift.adapters.probes.slot import PASSED, Verdict, failed, lost
+from siteshift.adapters.probes.tls_tunnel import TlsTunnel
 from siteshift.core.model.codes import Fault
 from siteshift.core.model.probe import ProbeSpec, TlsCheck
 
@@ -61,14 +63,17 @@ class GrpcHealthVisit:
         host = f"[{spec.address}]" if ":" in spec.address else spec.address
         self._where = f"{host}:{spec.port}"
         self._credentials: grpc.ChannelCredentials | None = None
-        if spec.tls != TlsCheck():
-            if not spec.tls.verify:
-                raise ValueError("gRPC over TLS always verifies; give a ca_file instead of verify: false")
+        self._tunnel: TlsTunnel | None = None
+        if not spec.tls.verify or spec.tls.min_days_left:
+            self._tunnel = TlsTunnel(spec, ("h2",))
+        elif spec.tls != TlsCheck():
             roots = Path(spec.tls.ca_file).read_bytes() if spec.tls.ca_file else None
             self._credentials = grpc.ssl_channel_credentials(roots)
         self._channel: grpc.aio.Channel | None = None
 
     async def once(self) -> Verdict:
+        if self._tunnel is not None:
+            await self._tunnel.open()
         channel, self._channel = self._channel or self._open(), None
         keep = False
         try:
@@ -77,7 +82,7 @@ class GrpcHealthVisit:
             keep = self._spec.keep_alive
             return self._judge(bytes(answer))
         except grpc.aio.AioRpcError as problem:
-            return verdict_of_rpc(problem)
+            return (self._tunnel.trouble if self._tunnel is not None else None) or verdict_of_rpc(problem)
         finally:
             # A channel that failed backs off before it connects again; the next run must see the target, not that.
             if keep and self._channel is None:
@@ -87,23 +92,27 @@ class GrpcHealthVisit:
 
     def _open(self) -> grpc.aio.Channel:
         options: list[tuple[str, object]] = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
+        if self._tunnel is not None:
+            options.append(("grpc.default_authority", self._spec.tls.server_name or self._where))
+            return grpc.aio.insecure_channel(f"unix-abstract:{self._tunnel.name}", options=options)
         if self._credentials is None:
             return grpc.aio.insecure_channel(self._where, options=options)
         if self._spec.tls.server_name:
             options.append(("grpc.ssl_target_name_override", self._spec.tls.server_name))
         return grpc.aio.secure_channel(self._where, self._credentials, options=options)
 
-    @staticmethod
-    def _judge(answer: bytes) -> Verdict:
+    def _judge(self, answer: bytes) -> Verdict:
         status = decode_status(answer)
         if status == _SERVING:
-            return PASSED
+            return self._tunnel.certificate if self._tunnel is not None else PASSED
         return failed(Fault.BAD_STATUS, f"health {_STATUS_NAMES.get(status, status)}")
 
     async def close(self) -> None:
         if self._channel is not None:
             channel, self._channel = self._channel, None
             await channel.close()
+        if self._tunnel is not None:
+            await self._tunnel.close()
 
 
 def verdict_of_rpc(problem: grpc.aio.AioRpcError) -> Verdict:

@@ -9,6 +9,7 @@ from siteshift.config.checks.findings import At, Findings
 from siteshift.config.model.probes import (
     CommandProbe,
     DnsProbe,
+    GrpcProbe,
     HttpProbe,
     HttpsAnchor,
     HttpsProbe,
@@ -17,6 +18,7 @@ from siteshift.config.model.probes import (
     ProbeTarget,
     TcpProbe,
     TlsProbe,
+    TlsSection,
     UdpProbe,
 )
 from siteshift.config.model.root import ConfigFile
@@ -76,6 +78,8 @@ def _template(service: ServiceEntry, template: ProbeEntry, path: Path, judge: Ju
             _payload(template, path, findings)
         case HttpsProbe() | JourneyProbe() | TlsProbe():
             _certificate(template.tls.verify, path, findings)
+        case GrpcProbe(tls=TlsSection(verify=verify)):
+            _certificate(verify, path, findings)
         case DnsProbe():
             for number, value in enumerate(template.expect):
                 if wrong := record_fault(template.type, value):

@@ -221,6 +221,8 @@ class GrpcProbe(ProbeCommon):
     kind: Literal["grpc"]
     service: str = ""
     """The service asked about; empty: the server as a whole."""
+    tls: TlsSection | None = None
+    """Speak TLS, and what the certificate must satisfy; without it plain text is spoken."""
     twin: GrpcTwin | None = None
 
 
