@@ -8,12 +8,12 @@ from siteshift.core.decide.life import AWAY, Signal, advance, may_return
 from siteshift.core.decide.override import Forced, forced_view
 from siteshift.core.draft import Draft
 from siteshift.core.judge.diagnosis import diagnose
-from siteshift.core.model.codes import Failback, Hardness, MemberRole, Severity, SiteLife, StandbyPhase, Standing
+from siteshift.core.model.codes import DiagnosisCode, Failback, Hardness, MemberRole, Severity, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.evidence import Diagnosis, Picture
 from siteshift.core.model.policy import ServicePolicy
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import WHOLE_BP, MemberId, ServiceId, SiteId
-from siteshift.core.overload import is_overloaded, name_overloads
+from siteshift.core.overload import with_overloads
 from siteshift.core.planes import in_step, living
 from siteshift.core.setup import Setup
 from siteshift.core.state import ControllerState, LeftBecause, SiteTrack
@@ -35,9 +35,8 @@ def refresh_picture(draft: Draft) -> None:
     judge = setup.policy.judge
     picture = diagnose(setup.topology, setup.policy, state.reports, draft.now_ms, previous=state.picture)
     picture = _without_closed_standbys(picture, state, setup)
-    overloads = name_overloads(picture, state, setup, draft.now_ms)
-    if overloads:
-        picture = replace(picture, diagnoses=(*picture.diagnoses, *overloads))
+    picture = with_overloads(picture, state, setup, draft.now_ms)
+    if any(entry.code is DiagnosisCode.OVERLOAD for entry in picture.diagnoses):
         draft.due(draft.now_ms + OVERLOAD_AGAIN_MS)
     _note_unsettled(draft, picture)
     if picture != state.picture:
@@ -138,7 +137,7 @@ def _evidence_of(state: ControllerState, policy: ServicePolicy, service: Service
     pool = picture.pools.get((service, site))
     if picture.blind or pool is None or service in picture.global_fault:
         return Signal.NO_EVIDENCE
-    if is_overloaded(picture, service, site):
+    if picture.overload_of(service, site) is not None:
         return Signal.OVERLOADED
     is_tail = service in state.unsettled_until_ms and pool.hardness is not Hardness.HARD
     if is_tail and pool.standing in (Standing.DOWN, Standing.DEGRADED):

@@ -10,9 +10,11 @@ of the service was lost.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
-from siteshift.core.model.codes import DiagnosisCode, Hardness, Standing
+from siteshift.core.model.codes import DiagnosisCode, Hardness, MemberRole, Standing
 from siteshift.core.model.evidence import Diagnosis, Picture, PoolPicture
 from siteshift.core.model.topology import Pool, Service
 from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, ServiceId, SiteId
@@ -33,6 +35,9 @@ STILL_FULL_PM = 850
 """A full queue empties only while less than this is asked."""
 ANSWERING_PM = 300
 """Who answers three in ten of what he is asked, or can carry, is there. Far past its knee a server does not manage more."""
+THERE_PM = 500
+"""A site that lost more than half of its capacity with its members is not overloaded but in ruins: it is left as far as others
+can carry."""
 SERVED_MS = 1_500
 """So young must a measurement be to speak against refused connections."""
 SILENT_PM = 50
@@ -59,66 +64,92 @@ class Load(NamedTuple):
         return self.answered_mrps > 0 and self.answered_mrps * WHOLE_PM >= possible_mrps * part_pm
 
 
-def name_overloads(picture: Picture, state: ControllerState, setup: Setup, now_ms: int) -> tuple[Diagnosis, ...]:
-    """An `OVERLOAD` for each service at a site whose trouble is its load. Suspicion is enough where the load is measured."""
+class Reason(NamedTuple):
+    """Why a site's trouble is its load, in words, and whether that load is measured or presumed."""
+
+    text: str
+    is_measured: bool
+
+
+def with_overloads(picture: Picture, state: ControllerState, setup: Setup, now_ms: int) -> Picture:
+    """The picture with an `OVERLOAD` for each service at a site whose trouble is its load.
+
+    Suspicion is enough where the load is measured. What all sites of a service have in common may be their load: then the
+    cause is known, and it is no global fault that nothing can be done about.
+    """
     found: list[Diagnosis] = []
+    too_much: set[ServiceId] = set()
     for service in setup.topology.services:
-        for pool in service.pools:
-            seen = picture.pools.get((service.id, pool.site))
-            if seen is None or seen.standing not in (*_TROUBLED, Standing.SUSPECT):
-                continue
-            why = _why(state, setup, service, pool, seen, now_ms)
-            if why:
-                found.append(
-                    Diagnosis(
-                        code=DiagnosisCode.OVERLOAD,
-                        since_ms=_since_ms(state.picture, service.id, pool.site, now_ms),
-                        reason=f"{service.id} at {pool.site} is in trouble because {why}; it is kept",
-                        site=pool.site,
-                        service=service.id,
-                    )
-                )
-    return tuple(found)
+        reasons = _reasons(picture, state, setup, service, now_ms)
+        if service.id in picture.global_fault and _explains_all(picture, state, service, reasons):
+            too_much.add(service.id)
+        found += [
+            Diagnosis(
+                code=DiagnosisCode.OVERLOAD,
+                since_ms=_since_ms(state.picture, service.id, site, now_ms),
+                reason=f"{service.id} at {site} is in trouble because {reason.text}; it is kept",
+                site=site,
+                service=service.id,
+            )
+            for site, reason in reasons.items()
+        ]
+    if not found:
+        return picture
+    kept = (e for e in picture.diagnoses if e.code is not DiagnosisCode.GLOBAL_FAULT or e.service not in too_much)
+    return replace(picture, diagnoses=(*kept, *found), global_fault=picture.global_fault - too_much)
 
 
-def is_overloaded(picture: Picture, service: ServiceId, site: SiteId) -> bool:
-    """Whether the picture calls this overload."""
-    return _named(picture, service, site) is not None
+def _reasons(
+    picture: Picture, state: ControllerState, setup: Setup, service: Service, now_ms: int
+) -> dict[SiteId, Reason]:
+    found: dict[SiteId, Reason] = {}
+    for pool in service.pools:
+        seen = picture.pools.get((service.id, pool.site))
+        if seen is None or seen.standing not in (*_TROUBLED, Standing.SUSPECT):
+            continue
+        reason = _why(state, setup, service, pool, seen, now_ms)
+        if reason is not None:
+            found[pool.site] = reason
+    return found
 
 
-def _named(picture: Picture, service: ServiceId, site: SiteId) -> Diagnosis | None:
-    for entry in picture.diagnoses:
-        if entry.code is DiagnosisCode.OVERLOAD and entry.service == service and entry.site == site:
-            return entry
-    return None
+def _explains_all(
+    picture: Picture, state: ControllerState, service: Service, reasons: Mapping[SiteId, Reason]
+) -> bool:
+    """Whether every site in trouble that still has a share is measured to be overloaded, and there is one."""
+    has_share = {site for site in service.sites if state.steering_share(service.id, site) > 0}
+    bad = {site for site in has_share if picture.pools[(service.id, site)].standing in _TROUBLED}
+    return bool(bad) and all(site in reasons and reasons[site].is_measured for site in bad)
 
 
 def _since_ms(before: Picture, service: ServiceId, site: SiteId, now_ms: int) -> int:
-    named = _named(before, service, site)
+    named = before.overload_of(service, site)
     return named.since_ms if named is not None else now_ms
 
 
 def _why(
     state: ControllerState, setup: Setup, service: Service, pool: Pool, seen: PoolPicture, now_ms: int
-) -> str:
-    """The reason in words; empty when it is not overload."""
+) -> Reason | None:
+    """Why its trouble is its load; None when it is not."""
     load = load_of(state, setup, service, pool, now_ms)
-    was_named = is_overloaded(state.picture, service.id, pool.site)
+    if load is not None and load.capacity_rps * WHOLE_PM < _configured_rps(pool) * THERE_PM:
+        return None
+    was_named = state.picture.overload_of(service.id, pool.site) is not None
     if seen.hardness is Hardness.HARD and (load is None or now_ms - load.at_ms > SERVED_MS or not load.answers(ANSWERING_PM)):
-        return ""  # refused connections are no queue, unless real requests are seen to be answered
+        return None  # refused connections are no queue, unless real requests are seen to be answered
     if load is not None and load.answers(ANSWERING_PM):
         if load.is_above(FULL_PM) or (was_named and load.is_above(STILL_FULL_PM)):
-            return f"it is asked {load.asked_mrps // 1000} of {load.capacity_rps} requests/s"
+            return Reason(f"it is asked {load.asked_mrps // 1000} of {load.capacity_rps} requests/s", is_measured=True)
         if was_named and _recovers(state, service.id, pool.site, now_ms):
-            return "it was asked for too much just before"
+            return Reason("it was asked for too much just before", is_measured=True)
     if seen.standing is Standing.SUSPECT or (load is not None and not load.answers(SILENT_PM)):
-        return ""
+        return None
     for site in service.sites:
         lost = state.track(service.id, site)
         is_recent = lost.left_because is LeftBecause.DEAD and now_ms - lost.left_at_ms <= PRESUMED_MS
         if site != pool.site and is_recent and lost.left_at_ms - EARLIER_MS <= seen.since_ms:
-            return f"{site} was lost just before"
-    return ""
+            return Reason(f"{site} was lost just before", is_measured=False)
+    return None
 
 
 def _recovers(state: ControllerState, service: ServiceId, site: SiteId, now_ms: int) -> bool:
@@ -147,6 +178,10 @@ def load_of(state: ControllerState, setup: Setup, service: Service, pool: Pool, 
     if service.id not in setup.metered or track is None or now_ms - track.at_ms > FRESH_MS or track.asked_mrps == 0:
         return None
     return Load(track.asked_mrps, track.answered_mrps, _open_rps(state, service, pool), track.at_ms)
+
+
+def _configured_rps(pool: Pool) -> int:
+    return sum(member.capacity_rps for member in pool.members if member.role is MemberRole.ACTIVE)
 
 
 def _open_rps(state: ControllerState, service: Service, pool: Pool) -> int:

@@ -38,13 +38,17 @@ def absorb_traffic(draft: Draft, event: TrafficMeasured) -> bool:
 
 
 def _is_troubled(draft: Draft, service: ServiceId) -> bool:
-    """While a pool is down or degraded a load balancer may try requests twice: what it counts may not be demand."""
+    """While a pool is down or degraded a load balancer may try requests twice: what it counts may not be demand.
+
+    Where the trouble is the load itself, it is.
+    """
     bad = (Standing.DOWN, Standing.DEGRADED)
     pools = draft.state.picture.pools
     found = draft.setup.topology.service_by_id.get(service)
     return found is not None and any(
         (pool := pools.get((service, site))) is not None
         and pool.standing in bad
+        and draft.state.picture.overload_of(service, site) is None
         and draft.state.steering_share(service, site) > 0
         for site in found.sites
     )

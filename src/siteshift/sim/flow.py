@@ -193,8 +193,8 @@ class Flow:
 
     @staticmethod
     def _broken(pool: PoolFlow, *, is_reached: bool) -> float:
-        """The part of kept connections to a pool that break in a tick: those to servers that are gone."""
-        actives = [server for server in pool.servers if server.is_open]
+        """The part of kept connections to a pool that break in a tick: those to servers that are gone and still get some."""
+        actives = [server for server in pool.servers if server.is_open and server.weight_pm > 0]
         if not is_reached or not actives:
             return 1.0
         gone = sum(1 for server in actives if server.condition.down in (Down.REFUSED, Down.SILENT))

@@ -67,23 +67,25 @@ class Situation:
         return self.signals[site] is Signal.OVERLOADED and not self.away(site)
 
     def is_usable(self, member: Member) -> bool:
-        """Whether a member may get traffic at all, as far as anybody knows. Unknown is not down (law 3).
-
-        Where the whole site is overloaded a member that is slow, or fails by its full queue, is one that serves.
-        """
+        """Whether a member may get traffic at all, as far as anybody knows. Unknown is not down (law 3)."""
         if member.id in self.forced.depooled:
             return False
         if self.standing_of(member) is not Standing.DOWN:
             return True
-        return self.is_overloaded(member.site) and not self._is_gone(member)
+        return self.is_overloaded(member.site) and self._is_swamped(member)
 
-    def _is_gone(self, member: Member) -> bool:
-        """Whether a member of an overloaded site refuses connections while active ones of it do not."""
+    def _is_swamped(self, member: Member) -> bool:
+        """Whether a member of an overloaded site that is down is so by its full queue: most of them are, and it still serves.
+
+        One that was taken out stays out: what an overloaded site can carry must not hang on whether it is called so.
+        """
         place, seen = self.service.pool_at(member.site), self.pools.get(member.site)
-        if place is None or seen is None or seen.members[member.id].hardness is not Hardness.HARD:
+        if place is None or seen is None or member.id not in self.current.members_pm:
             return False
-        active = (seen.members.get(other.id) for other in place.members if other.role is MemberRole.ACTIVE)
-        return any(view is not None and view.hardness is not Hardness.HARD for view in active)
+        views = [view for m in place.members if m.role is MemberRole.ACTIVE and (view := seen.members.get(m.id)) is not None]
+        if seen.members[member.id].hardness is Hardness.HARD and any(view.hardness is not Hardness.HARD for view in views):
+            return False
+        return 2 * sum(view.standing is Standing.DOWN for view in views) >= len(views)
 
     def standing_of(self, member: Member) -> Standing:
         pool = self.pools.get(member.site)

@@ -90,3 +90,10 @@ class Picture:
     isolated: tuple[VantageId, ...] = ()
     blind: bool = False
     global_fault: frozenset[ServiceId] = field(default_factory=frozenset)
+
+    def overload_of(self, service: ServiceId, site: SiteId) -> Diagnosis | None:
+        """The `OVERLOAD` that explains the trouble of a service at a site, if one does."""
+        for entry in self.diagnoses:
+            if entry.code is DiagnosisCode.OVERLOAD and entry.service == service and entry.site == site:
+                return entry
+        return None
