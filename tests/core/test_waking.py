@@ -87,7 +87,7 @@ def test_silence_moves_on_with_every_report_and_is_noticed_when_reports_end(book
 
 def test_a_plane_that_is_due_is_read_without_thinking_anew(book: Playbook) -> None:
     state, read = book.state, 0
-    for at_ms in range(book.now_ms, book.now_ms + 3 * book.setup.policy.read_back_every_ms, 100):
+    for at_ms in range(book.now_ms, book.now_ms + 4 * book.setup.policy.read_back_every_ms, 100):
         decision = after(book, state, report(book, at_ms))
         assert decision.state.thought_at_ms == book.state.thought_at_ms
         state = decision.state
@@ -95,7 +95,7 @@ def test_a_plane_that_is_due_is_read_without_thinking_anew(book: Playbook) -> No
             read += 1
             reading = replace(book.reading(PLANE), at_ms=at_ms)
             state = after(book, state, ReadBackArrived(at_ms=at_ms, read_back=reading)).state
-    assert read in (2, 3)
+    assert read >= 3
 
 
 def test_a_plane_that_can_be_read_again_is_news(book: Playbook) -> None:

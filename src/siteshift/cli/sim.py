@@ -113,13 +113,18 @@ def fuzz(
     jobs: Jobs = 2,
     minutes: Annotated[int, typer.Option(help="Virtual minutes of each run.", min=5, max=1_440)] = 60,
     bug: Annotated[str | None, typer.Option(help="Plant one of the deliberate bugs of docs/SAFETY.md first.")] = None,
+    within: Annotated[
+        float | None, typer.Option(metavar="MINUTES", help="Begin no further run after so many real minutes.", min=0)
+    ] = None,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where shrunk scenario files go.")] = Path("build/fuzz"),
 ) -> None:
     """Random troubles in random worlds, every law's checker on. Exit 6 when something is wrong, with a short scenario of it."""
-    from siteshift.cli.sim_fuzz import hunt
+    from siteshift.cli.sim_fuzz import Hunt, hunt
 
-    if missed := hunt(session, range(seed, seed + runs), jobs=jobs, minutes=minutes, bug=bug, out=out):
-        session.say(f"{missed} of {runs} runs found something wrong", BAD)
+    within_s = None if within is None else within * 60
+    seeds = range(seed, seed + runs)
+    if missed := hunt(session, Hunt(seeds=seeds, jobs=jobs, minutes=minutes, bug=bug, within_s=within_s, out=out)):
+        session.say(f"{missed} runs found something wrong", BAD)
         raise typer.Exit(ExitCode.MISSED)
 
 

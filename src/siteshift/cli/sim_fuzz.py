@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from time import monotonic
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
@@ -21,16 +23,30 @@ STORIES = 5
 """So many findings are shrunk, one of each check: the others are most likely the same again."""
 
 
-def hunt(session: Session, seeds: Sequence[int], *, jobs: int, minutes: int, bug: str | None, out: Path) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hunt:
+    """What to hunt in. ``within_s``: after so many real seconds no further run is begun (None: the seeds are the bound)."""
+
+    seeds: Sequence[int]
+    minutes: int
+    jobs: int
+    bug: str | None
+    within_s: float | None
+    out: Path
+
+
+def hunt(session: Session, wanted: Hunt) -> int:
     """Run the seeds and show what was found; how many found something wrong."""
+    minutes, bug, out = wanted.minutes, wanted.bug, wanted.out
     if bug is not None and bug not in MUTANTS:
         raise Failure(ExitCode.USAGE, f"there is no deliberate bug `{bug}`", remedy=f"Known: {', '.join(MUTANTS)}.")
-    done = _run(session, seeds, jobs=jobs, minutes=minutes, bug=bug)
+    done = _run(session, wanted)
     found = [ran for ran in done if ran.found is not None]
     files = _stories(session, found, minutes=minutes, bug=bug, out=out)
     digest = sha256(" ".join(ran.digest for ran in done).encode()).hexdigest()[:16]
     document = {
         "runs": len(done),
+        "asked": len(wanted.seeds),
         "minutes": minutes,
         "bug": bug,
         "moves": sum(ran.moves for ran in done),
@@ -41,22 +57,34 @@ def hunt(session: Session, seeds: Sequence[int], *, jobs: int, minutes: int, bug
     lines += [Text(f"  siteshift sim run {file}") for file in files.values()]
     sound = Text(f"{len(done) - len(found)} of {len(done)} runs sound", style=BAD if found else GOOD)
     moves = f", {document['moves']} moves, digest {digest}"
+    if len(done) < len(wanted.seeds):
+        moves += f"; time was up before the other {len(wanted.seeds) - len(done)}"
     session.show(document, [*lines, sound + Text(moves)])
     return len(found)
 
 
-def _run(session: Session, seeds: Sequence[int], *, jobs: int, minutes: int, bug: str | None) -> list[Ran]:
+def _run(session: Session, wanted: Hunt) -> list[Ran]:
     """With progress on standard error."""
+    ends_s = None if wanted.within_s is None else monotonic() + wanted.within_s
+
+    def goes_on() -> bool:
+        return ends_s is None or monotonic() < ends_s
+
+    def run(tell: Callable[[Ran], None]) -> list[Ran]:
+        return run_seeds(
+            wanted.seeds, minutes=wanted.minutes, bug=wanted.bug, jobs=wanted.jobs, tell=tell, goes_on=goes_on
+        )
+
     if session.is_json or not session.err.is_terminal:
 
         def say(ran: Ran) -> None:
             if ran.found is not None:
                 session.say(f"seed {ran.seed}: {ran.found}")
 
-        return run_seeds(seeds, minutes=minutes, bug=bug, jobs=jobs, tell=say)
+        return run(say)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=session.err, transient=True) as progress:
-        task = progress.add_task("hunting", total=len(seeds))
+        task = progress.add_task("hunting", total=len(wanted.seeds))
         wrong = 0
 
         def tell(ran: Ran) -> None:
@@ -64,7 +92,7 @@ def _run(session: Session, seeds: Sequence[int], *, jobs: int, minutes: int, bug
             wrong += ran.found is not None
             progress.update(task, advance=1, description=f"hunting, {wrong} found")
 
-        return run_seeds(seeds, minutes=minutes, bug=bug, jobs=jobs, tell=tell)
+        return run(tell)
 
 
 def _stories(session: Session, found: Sequence[Ran], *, minutes: int, bug: str | None, out: Path) -> dict[int, str]:

@@ -46,7 +46,7 @@ def step(state: ControllerState, event: Event, setup: Setup) -> Decision:
     draft = Draft(state=state, setup=setup, now_ms=now_ms)
     if absorb(draft, event):
         return _think(draft)
-    if now_ms < state.wake_at_ms <= draft.wake_at_ms:
+    if now_ms < state.wake_at_ms and draft.wake_at_ms >= state.chores_at_ms:
         return Decision(state=draft.state, commands=tuple(draft.commands), is_idle=not draft.commands)
     silent_at_ms = _silent_at_ms(draft)
     if now_ms >= min(state.rethink_at_ms, silent_at_ms):

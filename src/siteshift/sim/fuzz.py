@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from itertools import islice, takewhile
 from multiprocessing import get_context
 
 from siteshift.core.model.units import EnactorId
@@ -188,20 +189,33 @@ def run_seed(seed: int, minutes: int, bug: str | None) -> Ran:
 
 
 def run_seeds(
-    seeds: Sequence[int], *, minutes: int, bug: str | None = None, jobs: int = 1, tell: Callable[[Ran], None]
+    seeds: Sequence[int],
+    *,
+    minutes: int,
+    bug: str | None = None,
+    jobs: int = 1,
+    tell: Callable[[Ran], None],
+    goes_on: Callable[[], bool] = lambda: True,
 ) -> list[Ran]:
-    """Run them all, ``jobs`` processes at a time; ``tell`` hears of each as it ends. The results are in the order given."""
+    """Run them, ``jobs`` processes at a time, for as long as ``goes_on`` says so before each next one.
+
+    ``tell`` hears of each run as it ends. The results are in the order given; what was begun is finished.
+    """
     if jobs <= 1 or len(seeds) <= 1:
         done = []
-        for seed in seeds:
+        for seed in takewhile(lambda _: goes_on(), seeds):
             done.append(run_seed(seed, minutes, bug))
             tell(done[-1])
         return done
     ended: dict[int, Ran] = {}
+    ahead = iter(seeds)
     with ProcessPoolExecutor(max_workers=min(jobs, len(seeds)), mp_context=get_context("spawn")) as pool:
-        waiting = [pool.submit(run_seed, seed, minutes, bug) for seed in seeds]
-        for future in as_completed(waiting):
-            ran = future.result()
-            ended[ran.seed] = ran
-            tell(ran)
-    return [ended[seed] for seed in seeds]
+        under_way = {pool.submit(run_seed, seed, minutes, bug) for seed in islice(ahead, jobs) if goes_on()}
+        while under_way:
+            finished, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+            for future in finished:
+                ran = future.result()
+                ended[ran.seed] = ran
+                tell(ran)
+                under_way |= {pool.submit(run_seed, seed, minutes, bug) for seed in islice(ahead, 1) if goes_on()}
+    return [ended[seed] for seed in seeds if seed in ended]
