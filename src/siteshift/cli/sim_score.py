@@ -39,7 +39,7 @@ def score(session: Session, files: Files = None, seed: Seed = None, policy: Poli
     except ScenarioError as error:
         raise _unusable(error) from error
     session.say(f"{len(chosen)} scenarios, each with siteshift, the informed controller and every peer")
-    library = score_files(chosen, seed=seed, policy=policy, processes=jobs)
+    library = score_files(chosen, seed=seed, policy=policy, processes=jobs, tell=lambda one: session.say(_line(one)))
     session.show(as_document(library), [_scores(library), _losses(library), *_summary(library)])
 
 
@@ -128,6 +128,14 @@ def _scores(library: LibraryScore) -> Table:
             f"{figures.extra_probes_pm / 10:+.1f}",
         )
     return table
+
+
+def _line(one: Score) -> str:
+    """One scenario as soon as it is scored: the whole library takes a while."""
+    bound = "" if one.detect_to_bound is None else f", detected in {one.detect_to_bound:.1f} x the bound"
+    lost = f"lost {one.lost_s('siteshift'):.1f} s, least {one.lost_s('informed'):.1f} s"
+    peer = f"{one.best_peer} {one.lost_s(one.best_peer):.1f} s" if one.loses_anything else "nothing to lose"
+    return f"{one.id}: {lost}, {peer}{bound}, {one.figures.wrong_moves} wrong moves"
 
 
 def _losses(library: LibraryScore) -> Table:

@@ -6,7 +6,7 @@ Every scenario is run with siteshift, with the informed controller and with each
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -142,13 +142,24 @@ def score_file(file: Path, seed: int | None = None, policy: Path | None = None) 
     return score(load_scenario(file, over), seed=seed)
 
 
-def score_files(files: Sequence[Path], *, seed: int | None, policy: Path | None, processes: int) -> LibraryScore:
-    """Score many, ``processes`` at a time, in the order of the files."""
+def score_files(
+    files: Sequence[Path], *, seed: int | None, policy: Path | None, processes: int, tell: Callable[[Score], None]
+) -> LibraryScore:
+    """Score many, ``processes`` at a time, in the order of the files; ``tell`` hears of each as soon as it is its turn."""
+    found: list[Score] = []
+    for one in _scored(files, seed, policy, processes):
+        found.append(one)
+        tell(one)
+    return LibraryScore(scores=tuple(found))
+
+
+def _scored(files: Sequence[Path], seed: int | None, policy: Path | None, processes: int) -> Iterator[Score]:
     if processes <= 1 or len(files) == 1:
-        return LibraryScore(scores=tuple(score_file(file, seed, policy) for file in files))
+        yield from (score_file(file, seed, policy) for file in files)
+        return
     with ProcessPoolExecutor(max_workers=min(processes, len(files)), mp_context=get_context("spawn")) as pool:
         waiting = [pool.submit(score_file, file, seed, policy) for file in files]
-        return LibraryScore(scores=tuple(one.result() for one in waiting))
+        yield from (one.result() for one in waiting)
 
 
 def as_document(library: LibraryScore) -> dict[str, Any]:
