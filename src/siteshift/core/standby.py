@@ -130,11 +130,13 @@ def _prove(draft: Draft, situation: Situation, member: Member, track: StandbyTra
     if standing is Standing.DOWN and draft.due(track.since_ms + GRACE_MS):
         _fail(draft, member.id, "its driver says ready, and its checks fail")
         return
-    planes = living(draft.state, draft.setup.planes_of(situation.service.id))
-    if standing is not Standing.UP or not in_step(draft.state, planes):
+    if standing is not Standing.UP:
         if track.proof_since_ms and standing in (Standing.DOWN, Standing.SUSPECT):
             draft.set_standby(member.id, proof_since_ms=0)
         return
+    planes = living(draft.state, draft.setup.planes_of(situation.service.id))
+    if not track.proof_since_ms and not (member.id in situation.current.members_pm and in_step(draft.state, planes)):
+        return  # it begins when every plane has given it its part; what else is written meanwhile takes nothing from it
     proof_ms = situation.policy.proof_ms
     if situation.current.shed_bp > 0:
         proof_ms = min(proof_ms, URGENT_PROOF_MS)

@@ -26,7 +26,8 @@ WEIGHT_PER_SHARE = 200
 class Watcher(StrEnum):
     """Who looks after the members.
 
-    ``node``: siteshift by the runtime API; HAProxy checks nothing. ``nobody``: the floor of the comparison.
+    ``node``: siteshift by the runtime API; HAProxy takes out by itself only what cannot be connected to, as in the example
+    configuration. ``nobody``: the floor of the comparison.
     ``defaults``: HAProxy's checks as they come (2 s, fall 3, rise 2). ``tuned``: 1 s, 200 ms once something failed,
     errors in traffic count (`observe layer7`), failed connections go to another server.
     ``tuned_wide``: the same, and standbys that run all the time and join once three servers are down.
@@ -69,7 +70,7 @@ class Place(StrEnum):
 
 
 CHECKS = {
-    Watcher.NODE: "",
+    Watcher.NODE: "check inter 1s fastinter 200ms fall 3 rise 2 observe layer4 error-limit 5 on-error mark-down",
     Watcher.NOBODY: "",
     Watcher.DEFAULTS: "check",
     Watcher.TUNED: "check inter 1s fastinter 200ms fall 3 rise 2 observe layer7",
@@ -78,7 +79,7 @@ CHECKS = {
 RETRIES = {
     Retry.NONE: ["retries 3"],
     Retry.REDISPATCH: ["retries 3", "option redispatch 1"],
-    Retry.BOUNDED: ["retries 2", "option redispatch 1", "retry-on conn-failure empty-response 500"],
+    Retry.BOUNDED: ["retries 3", "option redispatch 1", "retry-on conn-failure empty-response 500"],
 }
 DEFAULT_RETRY = {
     Watcher.NODE: Retry.BOUNDED,
@@ -138,7 +139,8 @@ class Balancer:
 
     def _backend(self, sites: tuple[SiteSpec, ...]) -> list[str]:
         lines = [f"backend {BACKEND}", "    balance roundrobin"]
-        if check := CHECKS[self.watcher]:
+        check = CHECKS[self.watcher]
+        if check and self.watcher is not Watcher.NODE:
             lines.append("    option httpchk GET /healthz")
         for site in sites:
             for member in site.members:

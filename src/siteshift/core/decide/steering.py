@@ -10,7 +10,7 @@ from siteshift.core.decide.life import Signal
 from siteshift.core.decide.situation import Situation
 from siteshift.core.model.codes import Because, DataKind, MemberRole, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.steering import ServiceSteering
-from siteshift.core.model.topology import Pool
+from siteshift.core.model.topology import Member, Pool
 from siteshift.core.model.units import WHOLE_BP, MemberId, SiteId
 
 PROOF_WEIGHT_PM = 20
@@ -159,11 +159,18 @@ def _pool_members(situation: Situation, pool: Pool) -> dict[MemberId, int]:
         phase = situation.phase(member)
         if phase is StandbyPhase.PROVEN and situation.is_usable(member):
             found[member.id] = situation.weight_pm(member)
-        elif phase is StandbyPhase.READY and situation.standing_of(member) is Standing.UP:
+        elif phase is StandbyPhase.READY and _may_be_tried(situation, member):
             found[member.id] = PROOF_WEIGHT_PM
     if found:
         return found
     return {m.id: 1000 for m in pool.members if m.role is MemberRole.ACTIVE}
+
+
+def _may_be_tried(situation: Situation, member: Member) -> bool:
+    """Whether a standby that is ready gets proof traffic: begun when it is seen up, ended when it is seen down."""
+    standing = situation.standing_of(member)
+    is_tried = member.id in situation.current.members_pm
+    return standing is Standing.UP or (is_tried and standing is not Standing.DOWN)
 
 
 def ttl_of(situation: Situation) -> int:
