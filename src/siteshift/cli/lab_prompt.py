@@ -28,13 +28,13 @@ async def stay(console: Console, folder: Path, load: int) -> None:
 def _print_ways_in(console: Console, lab: Lab) -> None:
     socket = lab.api_socket
     console.print("The lab is up: three sites under load, one node, its DNS.", style="bold")
-    console.print(f"  status   siteshift --socket {socket} status", markup=False)
-    console.print(f"  drain    siteshift --socket {socket} drain pangyo --reason 'try it' --wait", markup=False)
-    console.print(f"  live     siteshift --socket {socket} top", markup=False)
+    console.print(f"  status   siteshift --socket {socket} status", markup=False, soft_wrap=True)
+    console.print(f"  drain    siteshift --socket {socket} drain pangyo --reason 'try it' --wait", markup=False, soft_wrap=True)
+    console.print(f"  live     siteshift --socket {socket} top", markup=False, soft_wrap=True)
     console.print(f"  DNS      dig @{lab.spec.dns} -p {lab.spec.dns_port} {SERVICE_NAME}", markup=False)
     console.print(f"  files    {lab.spec.path}", markup=False)
-    console.print("Type a fault (crash@pangyo, hang@gasan, errors:300@pangyo, latency:1500@anyang), the same with")
-    console.print("'undo' before it, 'load 400', or 'quit'.")
+    console.print("Type a fault: crash@pangyo, hang@gasan, errors:300@pangyo, latency:1500@anyang;")
+    console.print("the same with 'undo' before it; 'load 400'; or 'quit'.")
 
 
 async def _prompt(console: Console, lab: Lab) -> None:

@@ -12,7 +12,7 @@ from siteshift.core.beliefs import describe
 from siteshift.core.decide.finding import Finding
 from siteshift.core.decide.override import Override
 from siteshift.core.decide.situation import Situation
-from siteshift.core.model.codes import Severity, SiteLife, Standing
+from siteshift.core.model.codes import Hardness, Severity, SiteLife, Standing
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import SiteId
 from siteshift.core.motion import utilisation_of
@@ -277,7 +277,8 @@ def _evidence_line(state: ControllerState, situation: Situation, site: SiteId) -
     if pool is None:
         return "nothing is known of it yet"
     down = sum(1 for view in pool.members.values() if view.standing is Standing.DOWN)
-    text = f"{pool.standing.value} (score {pool.score_pm}/1000, {pool.hardness.value} evidence, "
+    evidence = f"{pool.hardness.value} evidence, " if pool.hardness is not Hardness.NONE else ""
+    text = f"{pool.standing.value} (score {pool.score_pm}/1000, {evidence}"
     text += f"{down} of {len(pool.members)} members down)"
     return f"global fault: {text}; a fault everywhere drains nothing" if situation.is_global_fault else text
 

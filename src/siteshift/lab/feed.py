@@ -75,7 +75,8 @@ class Interpreter:
         if life == "suspect":
             self._add(at_ms, SUSPICION, f"{site} is suspected", site)
         else:
-            because = f" ({data['because']})" if data.get("because") else ""
+            is_leaving = life in ("draining", "drained")  # a site that comes back has a reason too: that it was left by
+            because = f" ({data['because']})" if is_leaving and data.get("because") else ""
             self._add(at_ms, HIGHLIGHT, f"{site}: {life}{because}", site)
 
     def _standby(self, at_ms: int, member: str, phase: str) -> None:
