@@ -75,11 +75,13 @@ class Informed:
         self._needed_ms: dict[MemberId, int] = {}
         self._under_way: set[str] = set()
         self._tails: dict[ServiceId, Tail] = {}
+        self._with_sorry: frozenset[ServiceId] = frozenset()
         self._now_ms = 0
 
     def start(self, world: World, witness: Witness) -> None:
         """Look at once after every change of the world, and once a second."""
         people = Delivery(name=NAME, world=world, witness=witness)
+        self._with_sorry = frozenset(service.id for service in world.spec.topology.services if service.shed_answers)
         world.watchers.append(lambda: self._soon(people))
         for event in self._asks:
             world.clock.at(event.at_ms, partial(self._asked, people, event))
@@ -198,8 +200,8 @@ class Informed:
             is_older_out = tail is not None and now_ms < tail.until_ms
             first = tail if tail is not None and is_older_out else Tail(before_bp=before.shares_bp, since_ms=now_ms)
             tail = self._tails[service] = replace(first, until_ms=now_ms + policy.ttl_normal_s * 1_000)
-        if tail is None:
-            return {}
+        if tail is None or service in self._with_sorry:
+            return tail.before_bp if tail is not None else {}
         return still_held_bp(tail.before_bp, shares_bp, (tail.since_ms, tail.until_ms), now_ms)[0]
 
     def _decide(self, people: Delivery, entries: tuple[ServiceSteering, ...]) -> None:
