@@ -100,10 +100,11 @@ class _Plots:
 
     def shares(self) -> str:
         seen = shares_seen(self._run.bins, window_ms=PLOT_WINDOW_MS)
+        whole_ms = min((at_ms for at_ms, _ in seen), default=0) + PLOT_WINDOW_MS  # before, the window is not full
         lines = []
         for site, label in self._run.labels.items():
             css = self._css[site]
-            points = [(self._s(at_ms), shares.get(site, 0) / 100) for at_ms, shares in seen]
+            points = [(self._s(at_ms), shares.get(site, 0) / 100) for at_ms, shares in seen if at_ms >= whole_ms]
             lines.append(Series(label=f"{label} seen", css=css, points=points))
             wanted = [(self._s(entry.at_ms), entry.shares_bp.get(site, 0) / 100) for entry in self._run.desired]
             lines.append(Series(label=f"{label} desired", css=css, points=wanted, stroke=Stroke.DASHED, steps=True))
@@ -265,6 +266,7 @@ def _losses_table(run: Run) -> str:
         rows.append(
             f'<tr><th>{html.escape(name)}</th><td class="num">{count.sent:,}</td><td class="num">{count.served:,}</td>'
             f'<td class="num">{count.late:,}</td><td class="num">{count.lost_total:,}</td>'
+            f'<td class="num">{max(0, count.sent - count.served - count.lost_total):,}</td>'
             f"<td>{html.escape(reasons or '–')}</td></tr>"
         )
     return "".join(rows)
