@@ -8,6 +8,7 @@ from math import log
 import pytest
 
 from sim.test_peers import fault, scenario
+from siteshift.core.model.codes import Hardness
 from siteshift.core.model.policy import JudgePolicy
 from siteshift.core.model.units import EnactorId
 from siteshift.core.requests import DrainRequest
@@ -107,6 +108,18 @@ def test_the_bound_is_lordens() -> None:
     information = rate * log(rate / BASE_RATE) + (1 - rate) * log((1 - rate) / (1 - BASE_RATE))
     samples = log(20 * 31_557_600) / information
     assert bound_ms(rate, members, JudgePolicy()) == pytest.approx(1_000 * (samples / 20 + 1 / (4 * rate)), abs=1)
+
+
+def test_nothing_is_known_before_a_blip_would_be_over() -> None:
+    """However many checks see it: a paused process and a lost packet look the same to all of them."""
+    judge, first_ms = JudgePolicy(), 1_000 / 4 / 0.999
+    least = {how: bound_ms(0.999, 4, judge, how) for how in (Hardness.HARD, Hardness.SILENT, Hardness.GREY)}
+    assert least[Hardness.HARD] == pytest.approx(first_ms + judge.confirm_hard_ms, abs=1)
+    assert least[Hardness.SILENT] == least[Hardness.GREY] == pytest.approx(first_ms + judge.confirm_silent_ms, abs=1)
+    assert bound_ms(0.05, 4, judge, Hardness.GREY) == bound_ms(0.05, 4, judge)
+    topology = WARM.topology
+    assert bound_for(fault(Crash(site=PANGYO)), topology, judge) == least[Hardness.HARD]
+    assert bound_for(fault(Crash(site=PANGYO, how=Down.SILENT)), topology, judge) == least[Hardness.SILENT]
 
 
 def test_what_no_check_can_see_has_no_bound() -> None:
