@@ -173,9 +173,9 @@ def excess_rps(state: ControllerState, setup: Setup, service: Service, demand_rp
 
 
 def load_of(state: ControllerState, setup: Setup, service: Service, pool: Pool, now_ms: int) -> Load | None:
-    """The measured load of a pool; None when nothing fresh is known."""
+    """The measured load of a pool; None when nothing fresh is known, or nothing came."""
     track = state.traffic.get((service.id, pool.site))
-    if service.id not in setup.metered or track is None or now_ms - track.at_ms > FRESH_MS or track.asked_mrps == 0:
+    if service.id not in setup.metered or track is None or now_ms - track.at_ms > FRESH_MS or track.last_mrps == 0:
         return None
     return Load(track.asked_mrps, track.answered_mrps, _open_rps(state, service, pool), track.at_ms)
 

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,11 @@ async def lb(members: dict[str, WebMember], tmp_path: Path) -> AsyncIterator[Hap
     text = EXAMPLE.read_text()
     for address, name in places.items():
         text = text.replace(address, f"127.0.0.1:{members[name].port}")
-    text = text.replace("/run/haproxy/admin.sock", str(server.socket)).replace(":80\n", f"127.0.0.1:{server.port}\n")
+    text = (
+        text.replace("/run/haproxy/admin.sock", str(server.socket))
+        .replace("/run/haproxy/sorry.sock", str(tmp_path / "sorry"))
+        .replace(":80\n", f"127.0.0.1:{server.port}\n")
+    )
     text = text.replace("src 192.0.2.20 192.0.2.30", "src 127.0.0.2").replace("  log /dev/log local0\n", "")
     text = text.replace("  user haproxy\n  group haproxy\n", "").replace("maxconn 20000", "maxconn 200")
     config = tmp_path / "haproxy.cfg"
@@ -86,7 +91,12 @@ async def test_it_serves_tunnels_and_never_tunnels_twice(lb: HaproxyServer, cloc
     assert (await enactor.enact(drained, deadline_ms=DEADLINE_MS)).outcome is EnactOutcome.APPLIED
     assert set(await tally(lb.port, 10)) == {"g1", "a1"}
     assert await from_peer(lb.port) == 503
-    back = steering(2, {PANGYO: 5000, GASAN: 2500, ANYANG: 2500}, ("p1", "p2"))
+    short = replace(drained, generation=2, services=(replace(drained.services[0], shed_bp=5_000, shed_at=PANGYO),))
+    enactor = HaproxyEnactor(replace(plane, backends=(replace(web, shed_servers=("sorry",)),)), clock)
+    assert (await enactor.enact(short, deadline_ms=DEADLINE_MS)).outcome is EnactOutcome.APPLIED
+    answers = [await get(lb.port) for _ in range(12)]
+    assert sum(answer.status == 503 for answer in answers) == 4, "a third: 5,000 of what is sent on and shed together"
+    back = steering(3, {PANGYO: 5000, GASAN: 2500, ANYANG: 2500}, ("p1", "p2"))
     assert (await enactor.enact(back, deadline_ms=DEADLINE_MS)).outcome is EnactOutcome.APPLIED
     assert set(await tally(lb.port, 10)) == {"p1", "p2"}
     assert await from_peer(lb.port) == 200

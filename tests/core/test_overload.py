@@ -1,0 +1,224 @@
+"""Overload is told from failure by what is answered, and an overloaded site is relieved and kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from core.playbook import SUSPECT, UP, WEB, A, G, P, Playbook, three_sites
+from siteshift.core.decide.life import Signal
+from siteshift.core.events import SeenTraffic, TrafficMeasured
+from siteshift.core.model.codes import DiagnosisCode, Hardness, SiteLife, StandbyPhase, Standing
+from siteshift.core.model.evidence import TargetView
+from siteshift.core.model.units import SiteId
+from siteshift.core.overload import RECOVERY_MS
+from siteshift.core.setup import PlaneRef, Setup
+from siteshift.core.situations import situation_of
+
+SILENT = TargetView(standing=Standing.DOWN, score_pm=0, hardness=Hardness.SILENT)
+REFUSED = TargetView(standing=Standing.DOWN, score_pm=0, hardness=Hardness.HARD)
+
+
+class Metered(Playbook):
+    """A world whose balancers count per site: ``asked`` and ``answered`` requests/s, and what is passed on to others."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.is_metered = False
+        self.counts: dict[SiteId, tuple[int, int, int]] = {P: (50, 50, 0), G: (30, 30, 0), A: (20, 20, 0)}
+
+    def measure(self, window_ms: int = 500) -> None:
+        seen = tuple(
+            SeenTraffic(
+                service=WEB,
+                site=site,
+                window_ms=window_ms,
+                requests=asked * window_ms // 1_000,
+                errors=0,
+                answered=answered * window_ms // 1_000,
+                passed_on=passed_on * window_ms // 1_000,
+            )
+            for site, (asked, answered, passed_on) in self.counts.items()
+        )
+        self.feed(TrafficMeasured(at_ms=self.now_ms, seen=seen))
+
+    def go(self, for_ms: int) -> None:
+        for _ in range(for_ms // 500):
+            self.run(500)
+            self.measure()
+
+    @property
+    def overloaded(self) -> set[str | None]:
+        return {e.site for e in self.state.picture.diagnoses if e.code is DiagnosisCode.OVERLOAD}
+
+    def signal(self, site: SiteId) -> Signal:
+        service = self.setup.topology.service_by_id[WEB]
+        return situation_of(self.state, self.setup, service, self.now_ms).signals[site]
+
+
+def with_shed_servers() -> Setup:
+    """The three sites, with a balancer that answers what is shed."""
+    setup = three_sites()
+    return replace(setup, planes=tuple(replace(plane, sheds=frozenset({WEB})) for plane in setup.planes))
+
+
+@pytest.fixture
+def book() -> Metered:
+    book = Metered()
+    book.go(5_000)
+    return book
+
+
+def test_a_site_that_is_asked_for_too_much_and_answers_is_kept_and_relieved(book: Metered) -> None:
+    book.counts = {P: (50, 50, 0), G: (60, 40, 0), A: (20, 20, 0)}
+    book.believe(G, SILENT)
+    book.go(5_000)
+    assert book.overloaded == {G}
+    assert book.signal(G) is Signal.OVERLOADED
+    assert book.life(G) is SiteLife.SUSPECT
+    assert 0 < book.shares()[G] < 3_000
+    assert book.violations == []
+
+
+def test_suspicion_is_enough_where_the_load_is_measured(book: Metered) -> None:
+    book.counts[G] = (60, 40, 0)
+    book.believe(G, SUSPECT)
+    book.go(1_000)
+    assert book.overloaded == {G}
+
+
+def test_a_dead_site_that_is_tried_again_and_again_is_not_overloaded(book: Metered) -> None:
+    book.counts = {P: (200, 0, 150), G: (60, 40, 0), A: (40, 40, 0)}
+    book.believe(P, SILENT)
+    book.go(1_000)
+    assert P not in book.overloaded
+    assert book.life(P) is SiteLife.DRAINING
+    assert book.shares()[P] == 0
+
+
+def test_retries_that_no_balancer_passed_on_do_not_make_a_silent_site_overloaded(book: Metered) -> None:
+    book.counts[P] = (200, 0, 0)
+    book.believe(P, SILENT)
+    book.go(1_000)
+    assert book.life(P) is SiteLife.DRAINING
+
+
+def test_what_is_passed_on_is_counted_once_in_the_demand(book: Metered) -> None:
+    before_rps = book.state.demand[WEB].peak_rps
+    book.counts = {P: (50, 0, 50), G: (60, 40, 0), A: (40, 40, 0)}
+    book.believe(P, SUSPECT)
+    book.go(3_000)
+    assert book.state.demand[WEB].peak_rps <= before_rps * 102 // 100
+
+
+def test_a_second_site_that_falls_silent_after_the_first_is_left_too(book: Metered) -> None:
+    book.counts = {P: (0, 0, 0), G: (60, 60, 0), A: (40, 40, 0)}
+    book.believe(P, SILENT)
+    book.go(2_000)
+    book.counts[G] = (60, 0, 60)
+    book.believe(G, SILENT)
+    book.go(2_000)
+    assert book.life(G) is SiteLife.DRAINING
+    assert book.violations == []
+
+
+def test_unmeasured_trouble_after_the_loss_of_a_sibling_is_presumed_overload(book: Metered) -> None:
+    book.counts = {}
+    book.believe(P, SILENT)
+    book.run(10_000)
+    book.believe(G, SILENT)
+    book.run(2_000)
+    assert book.overloaded == {G}
+    assert book.life(G) is SiteLife.SUSPECT
+
+
+def test_refused_connections_are_no_queue_unless_requests_are_answered(book: Metered) -> None:
+    book.counts[G] = (60, 5, 0)
+    book.believe(G, REFUSED)
+    book.go(1_000)
+    assert book.overloaded == set()
+    assert book.life(G) is SiteLife.DRAINING
+
+
+def test_it_keeps_the_name_until_its_queue_can_empty_and_gets_its_share_back(book: Metered) -> None:
+    book.counts[G] = (60, 40, 0)
+    book.believe(G, SILENT)
+    book.go(3_000)
+    relieved = book.shares()[G]
+    book.counts[G] = (25, 25, 0)
+    book.go(5_000)
+    assert book.overloaded == {G}
+    book.believe(G, UP)
+    book.go(60_000)
+    assert book.overloaded == set()
+    assert book.shares()[G] > relieved
+    assert book.violations == []
+
+
+def test_trouble_that_outlasts_its_load_is_no_overload(book: Metered) -> None:
+    book.counts[G] = (60, 40, 0)
+    book.believe(G, SILENT)
+    book.go(1_000)
+    book.counts[G] = (10, 10, 0)
+    book.go(2 * RECOVERY_MS)
+    assert book.overloaded == set()
+    assert book.life(G) is SiteLife.DRAINING
+
+
+def test_a_surge_at_all_sites_is_their_load_and_no_global_fault() -> None:
+    book = Metered(setup=with_shed_servers())
+    book.go(5_000)
+    book.counts = {P: (150, 60, 0), G: (90, 40, 0), A: (60, 40, 0)}
+    for site in (P, G, A):
+        book.believe(site, SILENT)
+    book.go(30_000)
+    assert book.state.picture.global_fault == frozenset()
+    assert {book.life(site) for site in (P, G, A)} == {SiteLife.SUSPECT}
+    assert all(track.phase is StandbyPhase.PROVEN for track in book.state.standbys.values())
+    steering = book.state.steering.of(WEB)
+    assert steering is not None and steering.shed_bp > 3_000
+    assert book.violations == []
+
+
+def test_members_of_an_overloaded_site_count_as_they_are_configured(book: Metered) -> None:
+    book.counts[G] = (60, 40, 0)
+    book.believe(G, SILENT)
+    book.go(2_000)
+    steering = book.state.steering.of(WEB)
+    assert steering is not None
+    members = [member.id for member in book.setup.topology.pools[(WEB, G)].members[:4]]
+    assert [steering.members_pm.get(member, 0) for member in members] == [1_000] * 4
+
+
+def test_a_member_that_was_taken_out_before_stays_out(book: Metered) -> None:
+    first = book.setup.topology.pools[(WEB, G)].members[0]
+    book.beliefs[first.target] = replace(SILENT, since_ms=book.now_ms)
+    book.go(2_000)
+    book.counts[G] = (60, 30, 0)
+    book.believe(G, SILENT)
+    generation = book.state.steering.generation
+    book.go(10_000)
+    steering = book.state.steering.of(WEB)
+    assert steering is not None and first.id not in steering.members_pm
+    assert book.state.steering.generation - generation < 10
+
+
+def test_a_site_that_lost_most_of_its_members_is_left(book: Metered) -> None:
+    for member in book.setup.topology.pools[(WEB, P)].members[:3]:
+        book.beliefs[member.target] = replace(SILENT, since_ms=book.now_ms)
+    book.go(2_000)
+    book.counts[P] = (50, 15, 0)
+    pool = book.setup.topology.pools[(WEB, P)]
+    book.beliefs[pool.target] = TargetView(standing=Standing.DEGRADED, score_pm=300, since_ms=book.now_ms)
+    book.go(1_000)
+    assert book.overloaded == set()
+    assert book.life(P) is SiteLife.DRAINING
+
+
+def test_a_plane_that_sheds_is_known() -> None:
+    plain, able = Metered(), Metered(setup=with_shed_servers())
+    service = plain.setup.topology.service_by_id[WEB]
+    assert not situation_of(plain.state, plain.setup, service, plain.now_ms).has_shed_answer
+    assert situation_of(able.state, able.setup, service, able.now_ms).has_shed_answer
+    assert PlaneRef(id=plain.setup.planes[0].id, services=(WEB,)).sheds == frozenset()
