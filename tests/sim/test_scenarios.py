@@ -185,6 +185,15 @@ def test_a_report_is_one_file_that_needs_nothing_else(small: tuple[Scenario, Out
     assert "decides: web" in page and "gasan=down" in page
 
 
+def test_a_report_shows_what_people_asked_for_and_the_first_move_after_it(tmp_path: Path) -> None:
+    fault, asked = "fault: crash, site: gasan, name: stop", "ask: drain, site: gasan, person: kim, reason: work, name: drain"
+    drained = load_scenario(scenario_file(tmp_path, (SMALL % 3).replace(fault, asked)))
+    outcome, record = replay(drained)
+    page = part_of(drained, record, outcome)
+    assert ">kim: drain gasan<" in page.body
+    assert ">first move<" in page.body
+
+
 def run_cli(*arguments: str) -> tuple[int, str]:
     ended = CliRunner().invoke(app, ["sim", *arguments])
     return ended.exit_code, ended.output

@@ -53,7 +53,8 @@ def part_of(scenario: Scenario, record: Record, outcome: Outcome) -> Part:
     drawing = Drawing(scenario=scenario, record=record)
     sites = legend([(f"s{number}", str(site)) for number, site in enumerate(drawing.sites)])
     kinds = legend([("solid", "seen in requests"), ("dash", "desired"), ("dots", "actual (what data planes give)")])
-    marks = legend([("upright m-fault", "fault"), ("upright m-return", "healed"), ("upright m-write", "first move")])
+    courses = (("fault", "fault"), ("return", "healed"), ("person", "asked by a person"), ("write", "first move"))
+    marks = legend([(f"upright m-{css}", text) for css, text in courses])
     source = html.escape(scenario.source)
     if scenario.link:
         source = f'<a href="{html.escape(scenario.link)}">{source}</a>'

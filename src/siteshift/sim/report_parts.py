@@ -9,6 +9,7 @@ from functools import cached_property
 
 from siteshift.core.model.units import ServiceId, SiteId
 from siteshift.drawing.chart import Axes, Bars, Limit, Mark, Series, Stroke, nice_top, plot_bars, plot_events, plot_lines
+from siteshift.sim.acts import Ask
 from siteshift.sim.criteria import Evidence, Judged
 from siteshift.sim.record import Record, Second
 from siteshift.sim.replay import Figures, Outcome, evidence_of
@@ -18,6 +19,14 @@ from siteshift.sim.scenario import Scenario
 MINUTE_S, HOUR_S = 60, 3_600
 MOST_ROWS = 400
 """Rows of a table of what was said; the transcript has everything."""
+
+
+def _asked(ask: Ask) -> str:
+    """``kim: drain gasan``."""
+    request = ask.request
+    word = type(request).__name__.removesuffix("Request").lower()
+    about = getattr(request, "member", None) or getattr(request, "site", None) or getattr(request, "service", None)
+    return f"{ask.person}: {word} {about}" if about else f"{ask.person}: {word}"
 
 
 @dataclass(kw_only=True)
@@ -67,7 +76,7 @@ class Drawing:
         return tuple(marks)
 
     def timeline(self) -> str:
-        """Faults, heals, what people asked for and every change of leader."""
+        """Faults, heals, what people asked for, and the first move after any of it."""
         marks = [
             Mark(at_s=entry.at_ms / 1000, css="m-fault", label=(entry.label or entry.text)[:60]) for entry in self.record.injuries
         ]
@@ -76,7 +85,10 @@ class Drawing:
             for entry in self.record.injuries
             if entry.healed_ms is not None
         ]
-        first = next(iter(self.record.moves), None)
+        asks = [(event.at_ms, event.act) for event in self.scenario.events if isinstance(event.act, Ask)]
+        marks += [Mark(at_s=at_ms / 1000, css="m-person", label=_asked(ask)) for at_ms, ask in asks]
+        began_ms = min([*(entry.at_ms for entry in self.record.injuries), *(at_ms for at_ms, _ in asks)], default=0)
+        first = next((move for move in self.record.moves if move.at_ms >= began_ms), None)
         if first is not None:
             marks.append(Mark(at_s=first.at_ms / 1000, css="m-write", label="first move"))
         return plot_events(self._axes(1, ""), marks)
