@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
-from core.playbook import DOWN, A, G, P, Playbook, three_sites
+from core.playbook import DOWN, SUSPECT, UNKNOWN, UP, WEB, A, G, P, Playbook, three_sites
 from siteshift.core.commands import ActivateStandby, Watch
-from siteshift.core.model.codes import MemberRole, StandbyPhase
+from siteshift.core.model.codes import EnactOutcome, MemberRole, StandbyPhase
 from siteshift.core.model.units import MemberId, TargetId, member_target
+from siteshift.core.planes import in_step
 from siteshift.core.standby import GRACE_MS, MOST_RETRY_MS, WATCHED_MS
+from siteshift.core.state import StandbyTrack
 
 CLOSED = replace(DOWN, since_ms=1)
 """As it was before anybody opened it."""
@@ -72,3 +74,52 @@ def target_of(watch: Watch) -> MemberId:
     name = MemberId(target.removeprefix("member:"))
     assert member_target(name) == target
     return name
+
+
+def proofs(book: Playbook) -> list[StandbyTrack]:
+    return [track for track in book.state.standbys.values() if track.proof_since_ms]
+
+
+def begun(book: Playbook) -> Playbook:
+    """All four standbys have begun their proof."""
+    lost(book, 0)
+    while len(proofs(book)) < 4:
+        book.run(100)
+    return book
+
+
+def test_what_else_is_written_meanwhile_does_not_delay_a_proof() -> None:
+    book = begun(Playbook(setup=three_sites()))
+    book.plane_outcome = EnactOutcome.FAILED
+    generation = book.state.steering.generation
+    first = book.setup.topology.pools[(WEB, G)].members[0]
+    book.beliefs[first.target] = DOWN
+    book.report()
+    book.run(100)
+    assert book.state.steering.generation > generation
+    assert not in_step(book.state, book.setup.planes)
+    book.run(book.setup.policy.default.proof_ms)
+    assert {track.phase for track in book.state.standbys.values()} == {StandbyPhase.PROVEN}
+    assert book.violations == []
+
+
+def test_one_whose_probes_start_anew_keeps_its_part_of_the_traffic() -> None:
+    book = begun(Playbook(setup=three_sites()))
+    standbys = [m for m in book.setup.topology.members.values() if m.role is MemberRole.STANDBY]
+    for member in standbys:
+        book.beliefs[member.target] = UNKNOWN
+    book.report()
+    assert {m.id for m in standbys} <= book.state.steering.services[0].members_pm.keys()
+    for member in standbys:
+        book.beliefs[member.target] = UP
+    book.run(5_000)
+    assert {track.phase for track in book.state.standbys.values()} == {StandbyPhase.PROVEN}
+
+
+def test_one_that_is_suspected_during_its_proof_begins_it_again() -> None:
+    book = begun(Playbook(setup=three_sites()))
+    standbys = [m for m in book.setup.topology.members.values() if m.role is MemberRole.STANDBY]
+    for member in standbys:
+        book.beliefs[member.target] = SUSPECT
+    book.report()
+    assert proofs(book) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from siteshift.adapters.memory.traffic import MemoryTrafficMeter
 from siteshift.core.events import Event, SeenTraffic, TrafficMeasured
@@ -47,6 +48,15 @@ def test_windows_of_different_length_are_brought_to_the_longest() -> None:
     meters = [metered("a", P), metered("b", P)]
     last = {"a": [sample(P, 10, 500)], "b": [sample(P, 40, 2_000)]}
     assert told(merge(meters, last, {(WEB, P)})) == {P: (80, 2_000)}
+
+
+def test_what_was_answered_is_known_when_every_meter_tells_it() -> None:
+    meters = [metered("a", P), metered("b", P)]
+    tells = replace(sample(P, 10), answered=8, passed_on=2)
+    (known,) = merge(meters, {"a": [tells], "b": [tells]}, {(WEB, P)})
+    assert (known.requests, known.answered, known.passed_on) == (20, 16, 4)
+    (half,) = merge(meters, {"a": [tells], "b": [sample(P, 5)]}, {(WEB, P)})
+    assert (half.answered, half.passed_on) == (None, 2)
 
 
 class Running:

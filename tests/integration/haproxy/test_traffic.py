@@ -41,6 +41,7 @@ async def test_refused_connections_and_answers_that_never_come_are_errors(
     await asyncio.wait_for(members["g1"].arrived.wait(), 20)
     found = await sampled(meter)
     assert (found[GASAN].requests, found[GASAN].errors) == (1, 0), "a request counts when it is sent"
+    assert found[GASAN].answered == 0, "and is answered when the answer came"
     await lb.cli("shutdown sessions server web/g1")
     await waiting
     assert (await sampled(meter))[GASAN].requests <= 1
@@ -59,6 +60,9 @@ async def test_a_request_that_another_site_saved_is_an_error_of_the_first(
         found = await sampled(meter)
         assert 1 <= found[PANGYO].requests == found[PANGYO].errors <= 4
         assert (found[GASAN].requests, found[GASAN].errors) == (4, 0)
+        assert (found[PANGYO].answered, found[GASAN].answered) == (0, 4)
+        assert found[PANGYO].passed_on == found[PANGYO].requests
+        assert found[GASAN].passed_on == 0
 
 
 async def test_a_restart_resets_the_counters_and_is_not_negative_traffic(lb: HaproxyServer, clock: WallClock) -> None:
