@@ -123,3 +123,15 @@ def test_faults_add_up() -> None:
     assert both.capacity_pm == 500
     assert both.add_ms == 100
     assert both.down is Down.HANG
+
+
+def test_an_injury_ends_with_its_own_fault_and_not_with_another_of_its_kind() -> None:
+    two = replace(standard_world(nodes=1, services=("web", "chat")), nodes=())
+    first, other = two.topology.services
+    faults = [
+        TimedEvent(at_ms=0, act=Errors(site=PANGYO, service=first.id, rate_pm=300), label="first", until_ms=10_000),
+        TimedEvent(at_ms=2_000, act=Errors(site=PANGYO, service=other.id, rate_pm=300), label="other", until_ms=20_000),
+        TimedEvent(at_ms=3_000, act=Errors(site=PANGYO, service=other.id, rate_pm=900), label="worse"),
+    ]
+    record = simulate(two, Policy(), faults, duration_ms=30_000, warm_up_ms=10_000)
+    assert [(one.label, one.healed_ms) for one in record.injuries] == [("first", 10_000), ("other", 3_000), ("worse", 20_000)]

@@ -207,7 +207,7 @@ class Facility:
 
     @property
     def sites(self) -> tuple[SiteId, ...]:
-        return (self.site,)
+        return (self.site,) if self.lead_ms is not None else ()
 
     @property
     def scope(self) -> str:

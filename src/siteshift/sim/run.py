@@ -86,6 +86,8 @@ class _Player:
         self._world = world
         self._witness = witness
         self._acts: dict[str, TimedEvent] = {}
+        self._open: dict[str, int] = {}
+        """Injuries that last, by scope: their places in the witness's list."""
 
     def plan(self, event: TimedEvent) -> None:
         if event.label:
@@ -113,6 +115,7 @@ class _Player:
         world = self._world
         self._end(fault)
         world.line("world", "fault", _told(fault))
+        self._open[_scope(fault)] = len(self._witness.injuries)
         self._witness.injuries.append(
             Injury(
                 label=event.label or fault.kind,
@@ -133,14 +136,11 @@ class _Player:
         self._end(fault)
 
     def _end(self, fault: Fault) -> None:
-        """Injuries of the same kind to the same sites end where the next one begins, or by healing."""
-        now_ms = self._world.clock.now_ms
-        self._witness.injuries[:] = [
-            replace(one, healed_ms=now_ms)
-            if one.healed_ms is None and one.kind == fault.kind and (one.sites == fault.sites or not fault.sites)
-            else one
-            for one in self._witness.injuries
-        ]
+        """An injury ends where another of the same scope replaces it, or by healing: as what it harms does (`faults`)."""
+        number = self._open.pop(_scope(fault), None)
+        if number is not None:
+            injuries = self._witness.injuries
+            injuries[number] = replace(injuries[number], healed_ms=self._world.clock.now_ms)
 
     def _ask(self, ask: Ask) -> None:
         for node in self._world.nodes_named((ask.node,)):
@@ -158,6 +158,11 @@ class _Player:
             )
             self._world.line(node.spec.id, "note", f"{ask.person} asks {asking.id}: {ask.request}")
             node.ask(asking)
+
+
+def _scope(fault: Fault) -> str:
+    """What one fault replaces, and a healing ends; a fault that names none stands for itself."""
+    return str(getattr(fault, "scope", "")) or _told(fault)
 
 
 def _told(fault: Fault) -> str:
