@@ -23,8 +23,9 @@ from siteshift.sim.faults import CapCut, Crash, Errors, Flap, Hang, Latency, Pro
 from siteshift.sim.faults_control import CtlKill
 from siteshift.sim.run import simulate
 from siteshift.sim.scenario import load_scenario
-from siteshift.sim.worlds import GASAN, PANGYO, standard_world
+from siteshift.sim.worlds import GASAN, PANGYO, WEB, standard_world
 
+DRILLS = sorted((Path(__file__).parents[2] / "simulations" / "drills").glob("*.yaml"))
 CRASH = """\
 id: crash
 title: A site crashes
@@ -109,6 +110,25 @@ def test_the_simulated_side_is_measured_as_the_lab_measures() -> None:
     assert seen.detect_ms is not None and seen.detect_ms < 2_000
     assert seen.t95_ms is not None and seen.t95_ms <= 40_000
     assert seen.lost == pytest.approx(seen.lost_s * 150, rel=0.01)
+
+
+def test_few_users_leave_resolvers_and_connections_idle() -> None:
+    users = lab_world(standard_world(), 300).clients_of(WEB)
+    assert users.resolver_idle_ms == pytest.approx(1_000 / 150 * 1_000, abs=1)
+    assert users.connection_ms == pytest.approx(2_000 / 150 * 1_000, abs=1)
+
+
+def test_a_node_that_was_killed_takes_as_long_to_start_as_the_real_one() -> None:
+    events = [at(0, Crash(site=PANGYO), label="crash"), at(0, CtlKill(), until_ms=5_000)]
+    worlds = [lab_world(standard_world(), 300, node_start_ms=start_ms) for start_ms in (0, 4_000)]
+    quick, slow = (simulated_side(simulate(world, Policy(), events, duration_ms=30_000), PANGYO, 300) for world in worlds)
+    assert quick.detect_ms is not None and slow.detect_ms is not None
+    assert slow.detect_ms - quick.detect_ms == pytest.approx(4_000, abs=1_000)
+
+
+@pytest.mark.parametrize("file", DRILLS, ids=lambda file: file.stem)
+def test_every_drill_of_the_library_can_be_real(file: Path) -> None:
+    assert plan_real(shifted(load_scenario(file)), 75_000)
 
 
 def test_far_is_more_than_thirty_per_cent_of_something_that_matters() -> None:

@@ -91,6 +91,17 @@ def test_a_crash_is_answered_at_once_and_a_hang_only_after_the_users_patience() 
     assert hang.lost_total == pytest.approx(150 * 20, rel=0.1)
 
 
+def test_a_connection_that_stays_mute_is_given_up_after_its_next_use() -> None:
+    users = ClientSpec(reuse_pm=900, connection_ms=60_000, stretch_pm=0)
+    steered = replace(standard_world(nodes=1), clients={WEB: users})
+    record = play(steered, Hang(site=PANGYO), until_ms=90_000, duration_ms=90_000)
+    late = [row for row in record.seconds if row.site == PANGYO and 70_000 <= row.at_ms < 80_000]
+    assert max(row.seen_bp for row in late) < 500
+    kept = play(steered, Latency(site=PANGYO, add_ms=700), until_ms=90_000, duration_ms=90_000)
+    late = [row for row in kept.seconds if row.site == PANGYO and 70_000 <= row.at_ms < 80_000]
+    assert min(row.seen_bp for row in late) > 1_000, "who is answered in time, though late, stays where he is connected"
+
+
 def test_a_front_sends_refused_connections_to_the_members_left() -> None:
     record = play(UNSTEERED, Crash(site=GASAN, fraction=0.25))
     assert record.lost_total == 0
@@ -108,6 +119,12 @@ def test_caches_leave_within_their_ttl_and_stretched_ones_later() -> None:
         if now_ms == 30_000:
             assert obeys.mix[0] == pytest.approx(0.0, abs=1e-9)
     assert stretches.mix == pytest.approx([0.0, 1.0])
+
+
+def test_a_resolver_nobody_asked_lately_holds_nothing_old() -> None:
+    cache = Cache(least_ms=0, mix=[1.0, 0.0], answers=[1.0, 0.0], hold_ms=30_000, idle_ms=10_000)
+    cache.advance(0, [0.0, 1.0], 30_000)
+    assert cache.mix == pytest.approx([0.75, 0.25])
 
 
 def test_a_dns_plane_that_dies_leaves_users_with_their_old_answers() -> None:

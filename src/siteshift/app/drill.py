@@ -8,8 +8,10 @@ the scenario's: one service, one node at Anyang, its own DNS, standbys that star
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import Any
 
 from siteshift.config.model.policy import JUDGE_FIELDS, SERVICE_POLICY_FIELDS
@@ -36,6 +38,8 @@ QUIET_S = 12.0
 FAR_PM = 300
 """A difference of more than this part needs an explanation, and the model mending."""
 T95_BP, T95_WINDOW_S = 500, 3
+NAMED = re.compile(r"([A-Z_]+)\(([^@)]*)@([^)]*)\)")
+"""A diagnosis in a line of the transcript: its code, the service or member, the site."""
 
 
 class CannotDrill(SiteshiftError):
@@ -152,9 +156,11 @@ async def drill(scenario: Scenario, *, watched_ms: int, load_rps: int, tell: Cal
     events = shifted(scenario)
     planned = plan_real(events, watched_ms)
     site = next((SiteId(one.fault.site) for one in planned if one.fault is not None and one.fault.site), SiteId("pangyo"))
-    record = simulate(lab_world(scenario.world, load_rps), scenario.policy, events, seed=scenario.seed, duration_ms=watched_ms)
-    tell(f"simulated; now for real, {watched_ms / 1000 + QUIET_S:.0f} s")
-    found = await _play(scenario, planned, site=site, watched_ms=watched_ms, load_rps=load_rps, tell=tell)
+    tell(f"for real, {watched_ms / 1000 + QUIET_S:.0f} s")
+    found, start_ms = await _play(scenario, planned, site=site, watched_ms=watched_ms, load_rps=load_rps, tell=tell)
+    tell(f"now simulated, with a node that starts in {start_ms / 1000:.1f} s as this one did")
+    world = lab_world(scenario.world, load_rps, node_start_ms=start_ms)
+    record = simulate(world, scenario.policy, events, seed=scenario.seed, duration_ms=watched_ms)
     return Drilled(
         id=scenario.id,
         site=site,
@@ -164,17 +170,33 @@ async def drill(scenario: Scenario, *, watched_ms: int, load_rps: int, tell: Cal
     )
 
 
-def lab_world(spec: WorldSpec, load_rps: int) -> WorldSpec:
-    """The lab as the simulator knows it, with the scenario's users."""
+def lab_world(spec: WorldSpec, load_rps: int, *, node_start_ms: int = 0) -> WorldSpec:
+    """The lab as the simulator knows it, with the scenario's users.
+
+    As few as they are, resolvers and connections idle; its members serve no less beyond their knee; its node is a process
+    that has to start.
+    """
     lab = LabShape()
     made = standard_world(demand_rps=load_rps, nodes=1, entry=Entry.DNS, cold_start_ms=lab.start_ms)
     users = spec.clients_of(spec.topology.services[0].id)
-    return replace(made, clients={WEB: users})
+    look_ups_rps = max(0.001, load_rps * (1_000 - users.reuse_pm) / 1_000)
+    users = replace(
+        users,
+        connection_ms=round(lab.clients.users * 1_000 / look_ups_rps),
+        resolver_idle_ms=round(lab.clients.resolvers * 1_000 / look_ups_rps),
+    )
+    return replace(
+        made,
+        clients={WEB: users},
+        server=replace(made.server, queue_ms=lab.queue_ms, thrash_pm=0),
+        nodes=tuple(replace(node, starts_in_ms=node_start_ms) for node in made.nodes),
+    )
 
 
 async def _play(
     scenario: Scenario, planned: Sequence[_Real], *, site: SiteId, watched_ms: int, load_rps: int, tell: Callable[[str], None]
-) -> Seen:
+) -> tuple[Seen, int]:
+    """What was seen, and how long the node took to start (ms): it is ready to be asked about as soon as it probes."""
     users = scenario.world.clients_of(scenario.world.topology.services[0].id)
     clients = LabClients(
         load_rps=load_rps,
@@ -187,7 +209,9 @@ async def _play(
     policy, judging = policy_sections(scenario.policy)
     shape = LabShape(clients=clients, node=NodeOptions(policy=policy, judging=judging), seed=scenario.seed or 1)
     async with Lab(shape) as lab:
+        began_s = monotonic()
         await lab.start_node()
+        start_ms = round((monotonic() - began_s) * 1_000)
         await lab.start_clients()
         async with Recording(lab) as recording:
             await asyncio.sleep(QUIET_S)
@@ -203,7 +227,7 @@ async def _play(
     def after(at_ms: int | None) -> int | None:
         return None if at_ms is None else max(0, at_ms - fault_ms)
 
-    return Seen(
+    seen = Seen(
         detect_ms=after(found.diagnosis_ms),
         decide_ms=after(found.first_write_ms),
         t95_ms=after(found.t95_ms),
@@ -211,6 +235,7 @@ async def _play(
         lost_s=found.lost / (load_rps * share_bp / 10_000),
         survivor_peak_pm=found.survivor_peak_pm,
     )
+    return seen, start_ms
 
 
 async def _do(lab: Lab, one: _Real, load_rps: int) -> None:
@@ -233,18 +258,37 @@ def _told(one: _Real) -> str:
 
 
 def simulated_side(record: Record, site: SiteId, load_rps: int) -> Seen:
-    """The simulator's figures, by the lab's definitions."""
-    first = next((entry for entry in record.milestones if entry.site == site), None)
+    """The simulator's figures, by the lab's definitions (`lab.feed`)."""
     share = next((row.seen_bp for row in record.seconds if row.site == site and row.at_ms >= -5_000), 0) / 10_000
     lost = sum(row.lost for row in record.seconds if row.at_ms >= 0)
     return Seen(
-        detect_ms=first.detect_ms if first else None,
-        decide_ms=first.decide_ms if first else None,
+        detect_ms=_detect_ms(record),
+        decide_ms=_decide_ms(record),
         t95_ms=_t95_ms(record, site),
         lost=lost,
         lost_s=lost / max(1.0, load_rps * share),
         survivor_peak_pm=max((pm for name, pm in record.peak_utilisation_pm.items() if name != site), default=0),
     )
+
+
+def _detect_ms(record: Record) -> int | None:
+    """The first new diagnosis about a site."""
+    known: set[tuple[str, ...]] = set()
+    for line in record.transcript:
+        if line.kind != "belief":
+            continue
+        named = {found for found in NAMED.findall(line.text) if found[2] and "/" not in found[1]}
+        if named - known and line.at_ms >= 0:
+            return line.at_ms
+        known = named
+    return None
+
+
+def _decide_ms(record: Record) -> int | None:
+    """The first write of a move that a data plane took."""
+    moving = {f"generation {move.generation}" for move in record.moves if move.at_ms >= 0}
+    taken = (line for line in record.transcript if line.kind == "plane" and line.text.endswith(": applied"))
+    return next((line.at_ms for line in taken if line.text.partition(" from ")[0] in moving), None)
 
 
 def _t95_ms(record: Record, site: SiteId) -> int | None:

@@ -19,6 +19,8 @@ from siteshift.sim.spec import ClientSpec, LoadSpec
 
 BUCKETS = 30
 LEAST_BUCKET_MS = 100
+MOST_REUSE = 0.98
+"""Who never asks anew would use a connection infinitely often before it ends."""
 BUDGET_MS = 10_000
 """Retries saved up at most: those of ten seconds."""
 
@@ -31,6 +33,8 @@ class Cache:
     mix: list[float]
     answers: list[float]
     hold_ms: int
+    idle_ms: int = 0
+    """How long nobody asks a resolver after its answer ran out, on the mean: such a resolver asks anew when somebody does."""
     _buckets: dict[int, list[float]] = field(default_factory=dict)
     _settled_ms: int = 0
     """From then on no answer older than the present ones is held."""
@@ -68,10 +72,13 @@ class Cache:
             bucket[site] += freed * part
 
     def _lay_out(self, now_ms: int) -> None:
-        """Spread the ages of a settled cache evenly, before its answers change."""
+        """Spread the ages of a settled cache evenly, before its answers change; what had run out holds nothing."""
+        idle = self.idle_ms / max(1, self.hold_ms + self.idle_ms)
+        self._buckets[now_ms] = [part * idle for part in self.mix]
         count = max(1, min(BUCKETS, self.hold_ms // LEAST_BUCKET_MS))
         for number in range(1, count + 1):
-            self._buckets[now_ms + max(1, self.hold_ms * number // count)] = [part / count for part in self.mix]
+            until_ms = now_ms + max(1, self.hold_ms * number // count)
+            self._buckets[until_ms] = [part * (1 - idle) / count for part in self.mix]
 
 
 class Way(NamedTuple):
@@ -187,13 +194,13 @@ class Population:
                 mix[site] += part * part_pm / 1_000
         return mix
 
-    def _wanted(self, now_ms: int, dt_ms: int, cached: list[float], broken: list[float]) -> list[float]:
+    def _wanted(self, now_ms: int, dt_ms: int, cached: list[float], broken: list[float], mute: list[float]) -> list[float]:
         """The part of requests for each site: over kept connections, and by fresh look-ups."""
         is_pinned = now_ms < self.pinned_until_ms
         if is_pinned and self.pinned_pm:
             pinned = self.pinned_pm / 1_000
             cached = [c * (1 - pinned) + p * pinned for c, p in zip(cached, self.pinned_mix, strict=True)]
-        kept = self._keep_connections(min(1.0, dt_ms / max(1, self.spec.connection_ms)), cached, broken)
+        kept = self._keep_connections(min(1.0, dt_ms / max(1, self.spec.connection_ms)), cached, broken, mute)
         reuse = self.spec.reuse_pm / 1_000
         parts = [k * reuse + c * (1 - reuse) for k, c in zip(kept, cached, strict=True)]
         if is_pinned and self.held_pm:
@@ -201,16 +208,25 @@ class Population:
             parts = [p * (1 - held) + h * held for p, h in zip(parts, self.held_mix, strict=True)]
         return parts
 
-    def _keep_connections(self, turnover: float, cached: list[float], broken: list[float]) -> list[float]:
+    def _keep_connections(
+        self, turnover: float, cached: list[float], broken: list[float], mute: list[float]
+    ) -> list[float]:
         """Let connections end, break and begin; where the requests go that would use one.
 
-        Who has none looks up, and so goes where his cache leads: as many begin at a site as caches lead there beyond those
-        who are connected. Who is led to a dead site stays without, the others connect.
+        A connection ends when its user asks anew instead of using it (`connection_ms`). So it is used, on the mean, reuse /
+        (1 - reuse) times as often as it ends, and one that stays mute is given up after its next use. Who has none looks up,
+        and so goes where his cache leads: as many begin at a site as caches lead there beyond those who are connected. Who is
+        led to a dead or mute site stays without, the others connect.
         """
         connections = self.connections
+        reuse = min(MOST_REUSE, self.spec.reuse_pm / 1_000)
+        used = turnover * reuse / (1 - reuse)
         for site, part in enumerate(connections):
-            connections[site] = part * (1 - min(1.0, turnover + broken[site]))
-        led = [part * gone for part, gone in zip(cached, broken, strict=True)]
+            connections[site] = part * (1 - min(1.0, turnover + broken[site] + used * mute[site]))
+        led = [
+            max(0.0, part * max(gone, silent) - kept * silent)
+            for part, gone, silent, kept in zip(cached, broken, mute, connections, strict=True)
+        ]
         stuck = sum(led)
         free = 1 - sum(connections) - stuck
         begin = [max(0.0, part - gone - kept) for part, gone, kept in zip(cached, led, connections, strict=True)]
@@ -236,19 +252,21 @@ class Population:
         forward: Sequence[Sequence[float]] | None,
         reachable: Sequence[bool],
         broken: list[float],
+        mute: list[float],
     ) -> None:
         """One tick. Vectors have an element for each site, and one for the sorry page where there is one.
 
         ``answers``   what DNS gives to those who ask now; ``direct``: where a balancer before all sites sends instead.
         ``forward``   per site, where its balancer sends what arrives there (None: it stays).
-        ``reachable`` whether users reach each site; ``broken``: the part of kept connections that broke there.
+        ``reachable`` whether users reach each site; ``broken``: the part of kept connections that are reset there at once;
+        ``mute``: the part of requests there that get no answer in time.
         """
         if direct is not None:
             parts = list(direct)
         else:
             for _, cache in self.caches:
                 cache.advance(now_ms, answers, ttl_ms)
-            parts = self._wanted(now_ms, dt_ms, self._cached(), broken)
+            parts = self._wanted(now_ms, dt_ms, self._cached(), broken, mute)
         if forward is not None:
             moved = [0.0] * len(parts)
             for part, row in zip(parts, forward, strict=False):

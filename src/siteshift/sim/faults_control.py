@@ -73,7 +73,7 @@ class CtlKill(_HarmsNoSite):
     def heal(self, world: World) -> None:
         for node in world.nodes_named(()):
             if node.is_dead:
-                node.start()
+                node.start_again()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ class Route:
     forward: list[list[float]] | None
     reachable: list[bool]
     broken: list[float]
+    mute: list[float]
 
 
 @dataclass(slots=True)
@@ -77,7 +78,13 @@ class Flow:
         caches = [
             (
                 part_pm,
-                Cache(least_ms=least_ms, mix=list(nominal), answers=list(nominal), hold_ms=max(INITIAL_TTL_S * 1_000, least_ms)),
+                Cache(
+                    least_ms=least_ms,
+                    mix=list(nominal),
+                    answers=list(nominal),
+                    hold_ms=max(INITIAL_TTL_S * 1_000, least_ms),
+                    idle_ms=spec.resolver_idle_ms,
+                ),
             )
             for part_pm, least_ms in habits
             if part_pm > 0
@@ -157,8 +164,12 @@ class Flow:
             answers = _whole(answers, has_sorry=has_sorry)
         if entry is Entry.DNS_AND_BALANCER:
             forward = [self._forward(name, site, number, sites, has_sorry=has_sorry) for number, site in enumerate(sites)]
-        broken = [self._broken(pool, is_reached=reachable[number]) for number, pool in enumerate(population.pools)]
-        return Route(answers, ttl_ms, direct, forward, reachable, [*broken, 1.0] if has_sorry else broken)
+        try_ms = self._spec.clients_of(name).try_ms
+        broken = [_broken(pool) for pool in population.pools]
+        mute = [_mute(pool, try_ms) if reachable[number] else 1.0 for number, pool in enumerate(population.pools)]
+        if has_sorry:
+            broken, mute = [*broken, 1.0], [*mute, 0.0]
+        return Route(answers, ttl_ms, direct, forward, reachable, broken, mute)
 
     def _dns(self, name: ServiceId, sites: tuple[SiteId, ...]) -> tuple[list[float] | None, int]:
         """What resolvers are told: the mean of the DNS planes that answer them."""
@@ -191,15 +202,6 @@ class Flow:
         total = sum(parts)
         return [part / total for part in parts] if total else stays
 
-    @staticmethod
-    def _broken(pool: PoolFlow, *, is_reached: bool) -> float:
-        """The part of kept connections to a pool that break in a tick: those to servers that are gone and still get some."""
-        actives = [server for server in pool.servers if server.is_open and server.weight_pm > 0]
-        if not is_reached or not actives:
-            return 1.0
-        gone = sum(1 for server in actives if server.condition.down in (Down.REFUSED, Down.SILENT))
-        return gone / len(actives)
-
     # -- moving ---------------------------------------------------------------------------------------------------
 
     def settle(self, now_ms: int) -> None:
@@ -219,6 +221,7 @@ class Flow:
                 forward=route.forward,
                 reachable=route.reachable,
                 broken=route.broken,
+                mute=route.mute,
             )
             self._note_path(population, before, now_ms)
         self._look()
@@ -314,3 +317,29 @@ def _whole(parts: list[float], *, has_sorry: bool) -> list[float] | None:
     if has_sorry:
         return [*parts, max(0.0, 1 - total)]
     return [part / total for part in parts]
+
+
+def _takers(pool: PoolFlow) -> list[Server]:
+    """The servers that connections of users end at."""
+    return [server for server in pool.servers if server.is_open and server.weight_pm > 0]
+
+
+def _broken(pool: PoolFlow) -> float:
+    """The part of kept connections to a pool that are reset at once: those to servers that died."""
+    takers = _takers(pool)
+    return sum(server.condition.down is Down.REFUSED for server in takers) / len(takers) if takers else 1.0
+
+
+def _mute(pool: PoolFlow, try_ms: int) -> float:
+    """The part of requests to a pool that are not answered in time. Their users notice when they use the connection."""
+    takers = _takers(pool)
+    return sum(_mute_part(pool, server, try_ms) for server in takers) / len(takers) if takers else 0.0
+
+
+def _mute_part(pool: PoolFlow, server: Server, try_ms: int) -> float:
+    condition = server.condition
+    if condition.down is not None:
+        return 0.0 if condition.down is Down.REFUSED else 1.0
+    if condition.add_ms + pool.dep_add_ms <= try_ms:
+        return 0.0
+    return condition.add_part_pm / 1_000 if condition.add_ms else 1.0

@@ -125,9 +125,16 @@ class Node:
         self._plan_meter()
         self.offer(Ticked(at_ms=0))
 
+    def start_again(self) -> None:
+        """Start after a death, as fast as its process does; dying meanwhile calls it off."""
+        life = self._life
+        at_ms = self._world.clock.now_ms + self.spec.starts_in_ms
+        self._world.clock.at(at_ms, lambda: self.start() if life == self._life else None)
+
     def kill(self) -> None:
         """Die; what is durable stays."""
         if self.is_dead:
+            self._life += 1
             return
         self.prober.stop()
         self.is_dead = True

@@ -60,16 +60,18 @@ class ClientSpec:
     """The users of one service, and the resolvers between.
 
     ``stretch_pm`` of resolvers keep answers at least ``stretch_ms`` (8.7 %: PAM 2023). ``pin_pm`` keep their first answer
-    for ``pin_ms``. ``reuse_pm`` of requests go over a connection opened before, living ``connection_ms`` on the mean and
-    broken when its server dies. A user waits ``deadline_ms`` for an answer; each try gives up after ``try_ms`` and is tried
-    again ``retry_after_ms`` later, at most ``retries`` times, while retries stay under ``retry_budget_pm`` of first tries
-    (None: no budget, so overload can feed itself).
+    for ``pin_ms``. Somebody asks a resolver ``resolver_idle_ms`` after its answer ran out, on the mean. ``reuse_pm`` of
+    requests go over a connection opened before, living ``connection_ms`` on the mean, reset when its server dies and given
+    up when a request on it gets no answer. A user waits ``deadline_ms`` for an answer; each try gives up after ``try_ms`` and
+    is tried again ``retry_after_ms`` later, at most ``retries`` times, while retries stay under ``retry_budget_pm`` of first
+    tries (None: no budget, so overload can feed itself).
     """
 
     stretch_pm: int = 87
     stretch_ms: int = 60_000
     pin_pm: int = 0
     pin_ms: int = 3_600_000
+    resolver_idle_ms: int = 0
     reuse_pm: int = 500
     connection_ms: int = 15_000
     deadline_ms: int = 1_000
@@ -118,11 +120,13 @@ class PlaneSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSpec:
-    """One controller node: where it stands and when its wall clock says something else than ours."""
+    """One controller node: where it stands, when its wall clock says something else than ours, how long its process takes
+    from being started again to its first probe."""
 
     id: VantageId
     site: SiteId
     wall_offset_ms: int = 0
+    starts_in_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -238,7 +238,7 @@ class World:
             self.shared_store.relight(site)
         for node in self.nodes:
             if node.spec.site == site and node.is_dead:
-                node.start()
+                node.start_again()
         self.disturb()
 
     def mark(self, scope: str) -> None:
