@@ -2,10 +2,11 @@
 
     bench_judge.py [--quick]
 
-Prints false verdicts per target-year against the budget (default budget, and a thousandfold one to show that the alarm
-levels scale as they should), detection delays with Lorden's bound, and the cost of one `result` call. A verdict here is a
-combined picture on which a decider would move traffic: DOWN, or DEGRADED below 970 per mille, and no global fault. The
-noise model is stated in `judge_noise`. Ends with one line of JSON.
+Prints false verdicts per target-year against the budget: seen in plain running (default budget and a thousandfold one), and
+at the default budget by importance sampling (`judge_rare`), for a year is too long to wait; then detection delays with
+Lorden's bound, and the cost of one `result` call. A verdict here is a combined picture on which a decider would move
+traffic: DOWN, or DEGRADED below 970 per mille, and no global fault. The noise model is stated in `judge_noise`. Ends with one
+line of JSON.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 
 from judge_noise import FAILING_RATE, FAULTS, SERVICE, SITES, World
+from judge_rare import all_kinds, bare_a_year
 
-from siteshift.core.judge.cusum import SECONDS_A_YEAR, lorden_bound_samples
+from siteshift.core.judge.cusum import SECONDS_A_YEAR, lorden_bound_samples, tune
 from siteshift.core.judge.diagnosis import diagnose
 from siteshift.core.judge.vantage import Observer
 from siteshift.core.model.codes import Fault, Outcome
@@ -66,6 +68,28 @@ def false_verdicts(members: int, vantages: int, *, budget: float, seconds: float
         "false": count,
         "per_target_year": round(count / years, 1) if years else 0.0,
         "upper95": round(upper_bound(count, years), 1),
+    }
+
+
+def sampled_budget(members: int, vantages: int, *, path: bool, runs: int, seed: int) -> dict[str, float]:
+    """False verdicts a target-year at the default budget, by importance sampling; the interval's upper ends are added up."""
+    world = World(members=members, vantages=vantages, seed=seed, path=path)
+    world.run(world.now + (WARM_MS if members < 50 else WARM_MS // 4))
+    world.run(world.now + 30_000, jump=False)
+    found = [one for _, one in all_kinds(world, runs, seed)]
+    judge = world.policy.judge
+    learned = 120 if path else 20  # per 10,000: about what a warm world has learned
+    bare = bare_a_year(tune(members, learned, 20, judge.interval_ms, judge.false_alarms_per_year), judge.interval_ms)
+    return {
+        "members": members,
+        "vantages": vantages,
+        "noisy_path": int(path),
+        "runs": sum(one.runs for one in found),
+        "verdicts": sum(one.verdicts for one in found),
+        "bare_a_year": round(bare, 1),
+        "a_year": round(sum(one.a_year for one in found), 4),
+        "upper95": round(sum(one.upper95 for one in found), 4),
+        **{one.kind: round(one.a_year, 5) for one in found},
     }
 
 
@@ -225,6 +249,19 @@ def main() -> None:
                 flush=True,
             )
 
+    print("\nfalse verdicts a target-year at budget 1, by importance sampling   runs  verdicts  bare sums  estimate  95 % below")
+    sampled = []
+    for members, vantages in cells:
+        for path in (False, True):
+            runs = (200 if members < 12 else 100 if members < 50 else 40) // vantages // (4 if quick else 1)
+            rate = sampled_budget(members, vantages, path=path, runs=runs, seed=77)
+            sampled.append(rate)
+            print(
+                f"  {members:2d} members {vantages} vantage(s){' noisy path' if path else '':11s}{'':28s} {rate['runs']:5.0f}"
+                f" {rate['verdicts']:9.0f} {rate['bare_a_year']:10.1f} {rate['a_year']:9.4f} {rate['upper95']:11.4f}",
+                flush=True,
+            )
+
     print("\ndelay from fault to verdict, s        median    p95   Lorden   table (median, p95)")
     found = []
     for members, vantages in cells:
@@ -264,6 +301,7 @@ def main() -> None:
                 "quick": quick,
                 "cost": costs,
                 "false_verdicts": verdicts,
+                "sampled_budget": sampled,
                 "delays": found,
                 "everywhere": {"runs": runs, "moved": spread},
             }

@@ -18,6 +18,7 @@ import heapq
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import log
 
 from siteshift.core.judge.diagnosis import diagnose
 from siteshift.core.judge.vantage import Observer
@@ -32,6 +33,9 @@ SERVICE = ServiceId("web")
 BAD = (Standing.DOWN, Standing.DEGRADED)
 NORMAL_US, SLOW_US, TIMEOUT_MS = 10_000, 600_000, 800
 MOVE_BELOW_PM = 970
+INDEPENDENT, ON_PATH = 0.001, 0.01
+"""Part of checks that fail by themselves, and that the noisy path loses."""
+PAUSE_EVERY_MS, BOUT_EVERY_MS, FLAP_EVERY_MS, CUT_EVERY_MS = 1_800_000, 1_200_000, 7_200_000, 3_600_000
 
 FaultModel = Callable[[random.Random], tuple[Outcome, Fault, int]]
 """Draws outcome, fault and latency (ms) of one check of a faulty member."""
@@ -143,11 +147,14 @@ class World:
         self.flapper = self.topology.pools[(SERVICE, SITES[0])].members[-1].target
         self.noise: list[tuple[int, int, str, TargetId | None]] = []
         for member in self.topology.members.values():
-            self._plan("pause", member.target, 1_800_000)
-            self._plan("bout", member.target, 1_200_000)
-        self._plan("flap", None, 7_200_000)
+            self._plan("pause", member.target, PAUSE_EVERY_MS)
+            self._plan("bout", member.target, BOUT_EVERY_MS)
+        self._plan("flap", None, FLAP_EVERY_MS)
         if path:
-            self._plan("cut", None, 3_600_000)
+            self._plan("cut", None, CUT_EVERY_MS)
+        self.fail_next: int | None = None
+        self.tilted_site: int | None = None
+        self.tilted_rate = self.log_weight = 0.0
         self.force_fail_at: int | None = None
         self.force_path = False
         self.in_flight = 0
@@ -241,10 +248,13 @@ class World:
             if node.index == 0 and check.site == 1:
                 self.force_fail_at = None
                 return Outcome.FAIL, Fault.TIMEOUT, TIMEOUT_MS
-        if self.rng.random() < 0.001:
+        if check.site == self.fail_next:
+            self.fail_next = None
             return self._noise_failure()
         on_path = self.path and node.index == 0 and check.site == 1
-        if on_path and (self.path_dead[0] <= start < self.path_dead[1] or self.rng.random() < 0.01):
+        if self._fails_by_itself(check.site, INDEPENDENT):
+            return self._noise_failure()
+        if on_path and (self.path_dead[0] <= start < self.path_dead[1] or self._fails_by_itself(check.site, ON_PATH)):
             return Outcome.FAIL, Fault.TIMEOUT, TIMEOUT_MS
         flapping = check.target == self.flapper and self.flaps[0] <= start < self.flaps[1]
         if flapping and (start - self.flaps[0]) % 30_000 < 10_000:
@@ -257,6 +267,15 @@ class World:
         if bout is not None and bout[0] <= start < bout[1]:
             return Outcome.PASS, Fault.NONE, bout[2]
         return Outcome.PASS, Fault.NONE, 600 if self.rng.random() < 0.001 else 10
+
+    def _fails_by_itself(self, site: int, rate: float) -> bool:
+        """One draw of an independent failure: from the tilted rate at the tilted site, and then weighed (`judge_rare`)."""
+        if site != self.tilted_site:
+            return self.rng.random() < rate
+        tilted = max(rate, self.tilted_rate)
+        fails = self.rng.random() < tilted
+        self.log_weight += log(rate / tilted) if fails else log((1.0 - rate) / (1.0 - tilted))
+        return fails
 
     def _noise_failure(self) -> tuple[Outcome, Fault, int]:
         kind = self.rng.random()
@@ -326,18 +345,20 @@ class World:
     def _advance_noise(self) -> None:
         while self.noise and self.noise[0][0] <= self.now + 1_100:
             at, _, kind, target = heapq.heappop(self.noise)
-            if kind == "pause" and target is not None:
-                self.paused[target] = (at, at + 1_000)
-                self._plan(kind, target, 1_800_000)
-            elif kind == "bout" and target is not None:
-                self.bout[target] = (at, at + self.rng.randrange(500, 3_000), self.rng.randrange(300, 700))
-                self._plan(kind, target, 1_200_000)
-            elif kind == "flap":
-                self.flaps = (at, at + 180_000)
-                self._plan(kind, None, 7_200_000)
-            elif kind == "cut":
-                self.path_dead = (at, at + 500)
-                self._plan(kind, None, 3_600_000)
+            self.begin(kind, at, target)
+            every = {"pause": PAUSE_EVERY_MS, "bout": BOUT_EVERY_MS, "flap": FLAP_EVERY_MS, "cut": CUT_EVERY_MS}[kind]
+            self._plan(kind, target, every)
+
+    def begin(self, kind: str, at: int, target: TargetId | None) -> None:
+        """One piece of noise begins."""
+        if kind == "pause" and target is not None:
+            self.paused[target] = (at, at + 1_000)
+        elif kind == "bout" and target is not None:
+            self.bout[target] = (at, at + self.rng.randrange(500, 3_000), self.rng.randrange(300, 700))
+        elif kind == "flap":
+            self.flaps = (at, at + 180_000)
+        elif kind == "cut":
+            self.path_dead = (at, at + 500)
 
     def _calm(self) -> bool:
         if self.now < self.flaps[1] + 2_000 or self.now < self.path_dead[1] + 2_000:
@@ -348,8 +369,8 @@ class World:
 
     def _jump(self, until: int) -> None:
         """To shortly before the next noise; the next random failure is drawn from the rate of all checks."""
-        everywhere = 3 * self.members * len(self.nodes) * 0.001
-        path = self.members * 0.01 if self.path else 0.0
+        everywhere = 3 * self.members * len(self.nodes) * INDEPENDENT
+        path = self.members * ON_PATH if self.path else 0.0
         a_second = everywhere + path
         self.force_path = self.rng.random() * a_second < path
         failure = self.now + int(1_000 * self.rng.expovariate(a_second))

@@ -7,7 +7,7 @@ from math import exp, inf, isclose
 import pytest
 
 from siteshift.core.judge.baseline import Baseline, learned_rates
-from siteshift.core.judge.cusum import CRASH, ERRORS, GREY, alarm_level, lorden_bound_samples, member_part, tune
+from siteshift.core.judge.cusum import CRASH, ERRORS, GREY, alarm_level, lorden_bound_samples, member_part, refused_nats, tune
 from siteshift.core.judge.evidence import confirm_ms, hardness_of
 from siteshift.core.judge.siblings import cautious_rate
 from siteshift.core.model.codes import Fault, Hardness
@@ -20,9 +20,16 @@ def test_three_failures_in_a_row_make_a_lone_member_down() -> None:
 
 
 def test_levels_grow_with_the_pool_and_with_a_stricter_budget() -> None:
-    levels = [tune(n, 15, 15, 1_000, 1.0).level[GREY] for n in (2, 4, 12, 50)]
+    levels = [tune(n, 15, 15, 1_000, 1.0).level[GREY] for n in (4, 12, 50)]
     assert levels == sorted(levels)
     assert tune(4, 15, 15, 1_000, 0.1).level[GREY] > tune(4, 15, 15, 1_000, 1.0).level[GREY]
+
+
+def test_what_other_conditions_refuse_is_taken_off_only_where_they_can_refuse() -> None:
+    pair, pool = (tune(n, 15, 15, 1_000, 1.0) for n in (2, 4))
+    assert pair.level[GREY] > pool.level[GREY], "in a pair there are too few members to rest on"
+    assert refused_nats(4, GREY, 1.6) < refused_nats(4, GREY, 3.3), "usual failures spread over members by themselves"
+    assert refused_nats(4, CRASH, 6.0) <= 1.5, "a line cut for half a second looks like a crash"
 
 
 def test_a_budget_a_hundred_times_stricter_costs_the_logarithm_of_a_hundred() -> None:

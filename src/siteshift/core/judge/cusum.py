@@ -17,9 +17,14 @@ FAULT_RATE = (0.9, 0.3, 0.06, 0.3)
 """Failure probability (for SLOW: probability of an answer over the SLO) each test is tuned for."""
 BUDGET_PART = (0.1, 0.1, 0.72, 0.08)
 """How the false-alarm budget is divided. GREY gets most: there a nat costs seconds, elsewhere milliseconds."""
-REFUSED_NATS = 1.5
-"""Pooled alarms must also outlive `confirm_for`, rest on several members and find a better sibling. Under the noise model of
-`benchmarks/bench_judge.py` at least nine of ten alarms of the bare sums fail one of these; a little of that is spent on speed."""
+REFUSED_STEPS = (0.25, 0.8, 1.28, 0.27)
+REFUSED_NATS, PAIR_REFUSED_NATS, CROWD_REFUSED_NATS = (1.5, 4.0, 4.25, 1.5), (1.5, 1.5, 0.0, 1.5), (1.5, 2.5, 2.5, 1.5)
+FEWEST_OF_CROWD = 13
+"""What may be taken off a pooled alarm level, per test: so many failures' worth, at most so many nats (in a pool, in a pair,
+in a pool of thirteen or more). Pooled alarms must also outlive `confirm_for`, rest on several members and find a better
+sibling, which most alarms of the bare sums do not. How many do not was measured at these very levels by importance sampling
+(`benchmarks/judge_rare.py`). The crash test has least to give, for a line cut for half a second looks like a crash; in a pair
+there are too few members to rest on; and where failures are usual more of them make an alarm, and they spread by themselves."""
 SECONDS_A_YEAR = 31_557_600
 NEVER = 1 << 62
 """An instant that does not come, in ms."""
@@ -52,6 +57,12 @@ def alarm_level(samples_a_year: float, base_rate: float, fault: float, alarms_a_
     """
     step = log(fault / base_rate)
     return log(samples_a_year * (fault - base_rate) / (step * alarms_a_year))
+
+
+def refused_nats(members: int, test: int, step: float) -> float:
+    """What the further conditions on a pooled alarm are worth; see `REFUSED_STEPS`. ``step``: nats a failure brings."""
+    most = PAIR_REFUSED_NATS if members == 2 else REFUSED_NATS if members < FEWEST_OF_CROWD else CROWD_REFUSED_NATS
+    return min(most[test], REFUSED_STEPS[test] * step)
 
 
 def member_part(members: int, test: int) -> float:
@@ -92,7 +103,7 @@ def tune(members: int, base_pm: int, slow_pm: int, interval_ms: int, alarms_a_ye
         fault = fault_rate(test, healthy)
         height = alarm_level(samples, healthy, fault, alarms_a_year * BUDGET_PART[test])
         if members > 1:
-            height = max(2.0, height - REFUSED_NATS)
+            height = max(2.0, height - refused_nats(members, test, log(fault / healthy)))
         up.append(log(fault / healthy))
         down.append(-log((1.0 - fault) / (1.0 - healthy)))
         level.append(height)
