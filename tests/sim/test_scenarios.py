@@ -17,6 +17,7 @@ from siteshift.cli.program import app
 from siteshift.config.model.policy import JUDGE_FIELDS, SERVICE_POLICY_FIELDS
 from siteshift.core.model.codes import DiagnosisCode
 from siteshift.sim.criteria import CRITERIA, Evidence
+from siteshift.sim.criteria_moves import Shed
 from siteshift.sim.criteria_register import EVERYWHERE
 from siteshift.sim.record import Move, Record
 from siteshift.sim.replay import Outcome, evidence_of, replay
@@ -168,6 +169,17 @@ def test_a_wrong_move_and_a_broken_limit_are_missed(small: tuple[Scenario, Outco
     evidence: Evidence = evidence_of(scenario, replace(record, moves=(*record.moves, move)))
     missed = [entry.NAME for entry in EVERYWHERE if not entry.judge(evidence).is_met]
     assert "wrong_moves" in missed
+
+
+def test_what_is_shed_is_judged_from_an_instant_on_and_counts_as_long_as_it_lasts(
+    small: tuple[Scenario, Outcome, Record],
+) -> None:
+    scenario, _, record = small
+    first = next(move for move in record.moves if move.before_bp)
+    moves = tuple(replace(first, at_ms=at_ms, shed_bp=shed_bp) for at_ms, shed_bp in ((0, 2_800), (15_000, 1_000), (30_000, 0)))
+    evidence = evidence_of(scenario, replace(record, moves=moves))
+    found = {from_ms: Shed(from_ms=from_ms).judge(evidence).found for from_ms in (-1, 10_000, 20_000, 40_000)}
+    assert found == {-1: "28 %", 10_000: "28 %", 20_000: "10 %", 40_000: "0 %"}
 
 
 def test_what_is_not_judged_yet_is_listed_and_never_counts_as_met(small: tuple[Scenario, Outcome, Record]) -> None:

@@ -152,3 +152,19 @@ def test_an_injury_ends_with_its_own_fault_and_not_with_another_of_its_kind() ->
     ]
     record = simulate(two, Policy(), faults, duration_ms=30_000, warm_up_ms=10_000)
     assert [(one.label, one.healed_ms) for one in record.injuries] == [("first", 10_000), ("other", 3_000), ("worse", 20_000)]
+
+
+@pytest.mark.parametrize("shed_answers", [(), ("192.0.2.99",)], ids=["no sorry page", "sorry page"])
+def test_what_is_sent_on_never_fills_a_survivor_beyond_its_share(shed_answers: tuple[str, ...]) -> None:
+    """While caches run out a survivor's old users are still with it: by the new shares it got both."""
+    spec = standard_world(nodes=1, entry=Entry.DNS_AND_BALANCER)
+    (service,) = spec.topology.services
+    topology = replace(spec.topology, services=(replace(service, shed_answers=shed_answers),))
+    record = simulate(
+        replace(spec, topology=topology), Policy(), [TimedEvent(at_ms=0, act=Crash(site=PANGYO))], duration_ms=90_000
+    )
+    assert any(move.shed_bp for move in record.moves), "the standbys take a while"
+    assert record.moves[-1].shed_bp == 0
+    assert max(record.peak_utilisation_pm[site] for site in (GASAN, ANYANG)) <= 901
+    lost_late = sum(row.lost for row in record.seconds if row.at_ms > 60_000)
+    assert lost_late < 0.01 * 300 * 30
