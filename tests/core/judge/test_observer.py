@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from core.judge.cases import ANYANG, GASAN, PANGYO, SITES, WEB, Drive, deployment
+from core.judge.cases import ANYANG, GASAN, NOW_MS, PANGYO, SITES, WEB, Drive, deployment
+from siteshift.core.judge.hotset import FEW_POOLS, HotSet
 from siteshift.core.model.codes import Fault, Hardness, Outcome, Standing
-from siteshift.core.model.units import TargetId, pool_target, site_target
+from siteshift.core.model.policy import JudgePolicy
+from siteshift.core.model.units import ServiceId, TargetId, pool_target, site_target
 
 
 def healthy(drive: Drive, ms: int = 20_000) -> Drive:
@@ -240,3 +242,22 @@ def test_unknown_targets_are_ignored() -> None:
     drive = Drive(deployment())
     assert not drive.observer.result(TargetId("member:no/such/one"), Outcome.FAIL, Fault.RESET, 1, 1, 1)
     assert site_target(PANGYO) in drive.observer.report(1).views
+
+
+def test_choosing_whom_to_probe_fast_is_bounded_when_hundreds_stir_at_once() -> None:
+    """Each result of a great outage's first second would look at all pools and their siblings anew."""
+    hot = HotSet(15_000, JudgePolicy())
+    hot.update(NOW_MS, (), ())
+    assert hot.due(NOW_MS, FEW_POOLS), "a few are chosen from with each result"
+    assert not hot.due(NOW_MS + 199, 300)
+    assert hot.due(NOW_MS + 200, 300)
+    assert hot.due(NOW_MS - 5_000, 300), "a late result does not hold the choice up"
+
+
+def test_many_services_of_a_dead_site_are_all_found_at_once() -> None:
+    services = tuple(ServiceId(f"s{n}") for n in range(12))
+    drive = Drive(deployment(services=services))
+    drive.run(20_000)
+    drive.fail(PANGYO)
+    drive.run(1_000)
+    assert all(drive.pool(PANGYO, service).standing is Standing.DOWN for service in services)

@@ -18,6 +18,10 @@ from siteshift.core.model.units import WHOLE_PM, TargetId
 POOL_SAMPLE, SIBLING_SAMPLE = 12, 8
 """Members probed fast in one pool: twelve at 200 ms are 60 checks a second, enough for any verdict."""
 WEAK_RESERVE = 1 / 3
+FEW_POOLS = 8
+LONGEST_GAP_MS = 200
+"""Choosing looks at every pool under suspicion and its siblings. Up to eight it is done with each result; when hundreds stir
+at once, in the first second of a great outage, only every so many milliseconds, or choosing would take all the time there is."""
 
 
 class HotSet:
@@ -34,6 +38,10 @@ class HotSet:
         self._at_ms = 0
         self.targets: frozenset[TargetId] = frozenset()
         self.version = 0
+
+    def due(self, at_ms: int, stirred: int) -> bool:
+        """Whether to choose anew now, with so many groups stirred."""
+        return stirred <= FEW_POOLS or not 0 <= at_ms - self._at_ms < min(stirred, LONGEST_GAP_MS)
 
     def update(self, at_ms: int, pools: Iterable[Pooled], lone: Iterable[Stream]) -> bool:
         """Settle the account since the last call and choose anew; True when the set changed."""

@@ -80,6 +80,8 @@ def exclude_the_sick(pool: Pooled, site: Pooled) -> None:
 def include_again(stream: Stream, pool: Pooled, site: Pooled) -> None:
     """A member that recovered counts again."""
     stream.excluded = False
+    for group in (pool, site):
+        group.last_pass_ms = max(group.last_pass_ms, stream.last_pass_ms)
     call_roll(stream, pool, site)
     pool.retune()
     site.retune()

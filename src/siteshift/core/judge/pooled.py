@@ -257,6 +257,8 @@ class Pooled:
     def _any_steady(self) -> bool:
         """Whether some member answers steadily although the pool as a whole does not."""
         since = self.bank.alarm_since_ms
+        if self.last_pass_ms <= since:
+            return False  # nobody passed: a dead site of 500 members must not be searched at each of its failures
         return any(one.streak <= -SOLID_FAILS and one.last_pass_ms > since for one in self.members if not one.excluded)
 
     @property

@@ -323,6 +323,8 @@ class Observer:
     def _rehot(self, at_ms: int) -> bool:
         if not self._stirred and not self._direct and not self._hot.targets:
             return False
+        if not self._hot.due(at_ms, len(self._stirred)):
+            return False
         lone = [one for one in self._direct.values() if one.bank.alarm < 0 and not one.bank.calm]
         return self._hot.update(at_ms, (g for g in self._stirred.values() if g in self._pools), lone)
 
