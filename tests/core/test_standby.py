@@ -7,10 +7,10 @@ from itertools import pairwise
 
 from core.playbook import DOWN, SUSPECT, UNKNOWN, UP, WEB, A, G, P, Playbook, three_sites
 from siteshift.core.commands import ActivateStandby, Watch
-from siteshift.core.model.codes import EnactOutcome, MemberRole, StandbyPhase
+from siteshift.core.model.codes import EnactOutcome, MemberRole, SiteLife, StandbyPhase
 from siteshift.core.model.units import MemberId, TargetId, member_target
 from siteshift.core.planes import in_step
-from siteshift.core.standby import GRACE_MS, MOST_RETRY_MS, WATCHED_MS
+from siteshift.core.standby import GRACE_MS, LINGER_MS, MOST_RETRY_MS, WATCHED_MS
 from siteshift.core.state import StandbyTrack
 
 CLOSED = replace(DOWN, since_ms=1)
@@ -123,3 +123,21 @@ def test_one_that_is_suspected_during_its_proof_begins_it_again() -> None:
         book.beliefs[member.target] = SUSPECT
     book.report()
     assert proofs(book) == []
+
+
+def test_none_goes_home_while_nothing_may_change() -> None:
+    book = lost(Playbook(setup=three_sites(hold_down_ms=5_000, soak_ms=2_000)), 10_000)
+    book.believe(P, UP)
+    while not all(book.life(site) is SiteLife.SERVING for site in (P, G, A)):
+        book.run(1_000)
+    for site in (P, G, A):
+        book.believe(site, SUSPECT)
+        book.believe(site, DOWN)
+    book.run(LINGER_MS + 5_000)
+    assert WEB in book.state.picture.global_fault
+    assert {track.phase for track in book.state.standbys.values()} == {StandbyPhase.PROVEN}
+    for site in (P, G, A):
+        book.believe(site, UP)
+    book.run(2 * LINGER_MS)
+    assert {track.phase for track in book.state.standbys.values()} == {StandbyPhase.COLD}
+    assert book.violations == []

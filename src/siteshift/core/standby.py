@@ -77,7 +77,7 @@ def _advance(draft: Draft, situation: Situation, member: Member) -> None:
             _await_ready(draft, member, track)
         case _P.READY:
             _prove(draft, situation, member, track)
-        case _P.PROVEN if not is_wanted:
+        case _P.PROVEN if not is_wanted and situation.is_known(member.site):
             draft.set_standby(member.id, phase=_P.RETIRING, since_ms=draft.now_ms)
             draft.record("standby", {"member": member.id, "phase": _P.RETIRING.value})
             draft.remembers = True

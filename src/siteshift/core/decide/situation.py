@@ -62,6 +62,10 @@ class Situation:
     def is_dead(self, site: SiteId) -> bool:
         return self.signals[site] is Signal.DEAD
 
+    def is_known(self, site: SiteId) -> bool:
+        """Whether anything may change there on evidence: not while blind, in a fault of all sites, or without evidence."""
+        return not (self.is_blind or self.is_global_fault or self.signals[site] is Signal.NO_EVIDENCE)
+
     def is_overloaded(self, site: SiteId) -> bool:
         """Whether a site that serves is in trouble by what is asked of it: it may give and may not receive."""
         return self.signals[site] is Signal.OVERLOADED and not self.away(site)

@@ -144,7 +144,7 @@ def members_of(situation: Situation) -> dict[MemberId, int]:
 
 
 def _pool_members(situation: Situation, pool: Pool) -> dict[MemberId, int]:
-    if situation.is_blind or situation.is_global_fault or situation.signals[pool.site] is Signal.NO_EVIDENCE:
+    if not situation.is_known(pool.site):
         kept = {
             m.id: situation.current.members_pm[m.id]
             for m in pool.members
