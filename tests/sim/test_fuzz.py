@@ -14,11 +14,13 @@ from siteshift.sim.fuzz import Found, run_case, run_seed
 from siteshift.sim.mutants import MUTANTS, planted
 from siteshift.sim.scenario import scenario_of
 from siteshift.sim.shrink import shrunk
-from siteshift.sim.swarm import KINDS, draw_case
+from siteshift.sim.swarm import draw_case
+from siteshift.sim.troubles import KINDS
 
 SAFETY = Path(__file__).parents[2] / "docs" / "SAFETY.md"
 MINUTES = 12
-SOUND_SEEDS = (1, 4, 7, 11)
+SOUND_SEEDS = tuple(seed for seed in range(1, 31) if seed not in (20, 21))
+"""Two of the first thirty find something today: 20 is not home after five minutes, 21 breaks law 2; docs/SAFETY.md."""
 ROW = re.compile(r"^\| `([a-z-]+)` \| (.+?) \| (\d+) \| (.+?) \|$", re.MULTILINE)
 ROWS = [(name, says, int(seed), check) for name, says, seed, check in ROW.findall(SAFETY.read_text(encoding="utf-8"))]
 
@@ -41,13 +43,14 @@ def test_the_table_of_deliberate_bugs_is_true() -> None:
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_planted_bug_is_gone_afterwards(name: str) -> None:
-    mutant = MUTANTS[name]
-    home = sys.modules[mutant.original.__module__]
-    *owner, attribute = mutant.original.__qualname__.split(".")
-    place = getattr(home, owner[0]) if owner else home
-    with planted(mutant):
-        assert getattr(place, attribute) is not mutant.original
-    assert getattr(place, attribute) is mutant.original
+    places = []
+    for original, _ in MUTANTS[name].patches:
+        home = sys.modules[original.__module__]
+        *owner, attribute = original.__qualname__.split(".")
+        places.append((getattr(home, owner[0]) if owner else home, attribute, original))
+    with planted(MUTANTS[name]):
+        assert all(getattr(place, attribute) is not original for place, attribute, original in places)
+    assert all(getattr(place, attribute) is original for place, attribute, original in places)
 
 
 def test_a_finding_is_shrunk_to_a_scenario_that_shows_it_again(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ class PlanDelay(_HarmsNoSite):
             node.write_delay_ms = self.for_ms
 
     def heal(self, world: World) -> None:
-        for node in world.nodes_named((self.node,)):
+        for node in world.nodes_named(() if self.node == LEADER else (self.node,)):  # another may lead by now
             node.write_delay_ms = 0
 
 

@@ -10,13 +10,13 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from siteshift.core import beliefs, motion, planes, reconcile
+from siteshift.core import ahead, beliefs, motion, planes, reconcile
 from siteshift.core.decide import gate, steering
 from siteshift.core.decide.finding import Finding
-from siteshift.core.decide.life import Signal
-from siteshift.core.decide.proposal import Cause, GateContext, Proposal
+from siteshift.core.decide.life import AWAY, Signal
+from siteshift.core.decide.proposal import Cause
 from siteshift.core.decide.situation import Situation
 from siteshift.core.draft import Draft
 from siteshift.core.judge import everywhere, quorum
@@ -32,14 +32,20 @@ Function = Callable[..., Any]
 LONG_MS = 60_000
 
 
+class Patch(NamedTuple):
+    """``original`` is replaced wherever it is used; ``bug`` gets the original and makes its stand-in."""
+
+    original: Function
+    bug: Callable[[Function], Function]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutant:
-    """One deliberate bug. ``original`` is patched wherever it is used; ``bug`` gets the original and makes its stand-in."""
+    """One deliberate bug; of more than one patch where the core has more than one line of defence."""
 
     name: str
     says: str
-    original: Function
-    bug: Callable[[Function], Function]
+    patches: tuple[Patch, ...]
 
 
 @contextmanager
@@ -48,17 +54,20 @@ def planted(mutant: Mutant | None) -> Iterator[None]:
     if mutant is None:
         yield
         return
-    found = list(_places(mutant.original))
-    if not found:
-        raise LookupError(f"nothing uses {mutant.original.__qualname__}: the mutant {mutant.name} has lost its target")
-    stand_in = mutant.bug(mutant.original)
-    for owner, name in found:
-        setattr(owner, name, stand_in)
+    undo: list[tuple[object, str, Function]] = []
     try:
+        for original, bug in mutant.patches:
+            found = list(_places(original))
+            if not found:
+                raise LookupError(f"nothing uses {original.__qualname__}: the mutant {mutant.name} has lost its target")
+            stand_in = bug(original)
+            for owner, name in found:
+                setattr(owner, name, stand_in)
+                undo.append((owner, name, original))
         yield
     finally:
-        for owner, name in found:
-            setattr(owner, name, mutant.original)
+        for owner, name, original in undo:
+            setattr(owner, name, original)
 
 
 def _places(original: Function) -> Iterator[tuple[object, str]]:
@@ -76,14 +85,14 @@ def _places(original: Function) -> Iterator[tuple[object, str]]:
 
 
 def _without(*codes: FindingCode) -> Callable[[Function], Function]:
-    """The gate without some of its rules."""
+    """Whoever finds what stands in the way, without some of its rules."""
 
     def bug(original: Function) -> Function:
-        def examine(proposal: Proposal, context: GateContext) -> tuple[Finding, ...]:
-            found: tuple[Finding, ...] = original(proposal, context)
-            return tuple(entry for entry in found if entry.code not in codes)
+        def judge(*about: Any) -> Sequence[Finding]:
+            found: Sequence[Finding] = original(*about)
+            return type(found)(entry for entry in found if entry.code not in codes)  # type: ignore[call-arg]
 
-        return examine
+        return judge
 
     return bug
 
@@ -202,15 +211,27 @@ def _no_fence(original: Function) -> Function:
     return write
 
 
-def _mutant(name: str, says: str, original: Function, bug: Callable[[Function], Function]) -> Mutant:
-    return Mutant(name=name, says=says, original=original, bug=bug)
+def _nothing_is_last(original: Function) -> Function:
+    del original
+    return lambda self, site: self.tracks[site].life in AWAY
+
+
+def _mutant(name: str, says: str, original: Function, bug: Callable[[Function], Function], *more: Patch) -> Mutant:
+    return Mutant(name=name, says=says, patches=(Patch(original, bug), *more))
 
 
 _C = FindingCode
 MUTANTS: Mapping[str, Mutant] = {
     entry.name: entry
     for entry in (
-        _mutant("last-site", "the gate has no last-site rule", gate.examine, _without(_C.LAST_SERVING_SITE)),
+        _mutant(
+            "last-site",
+            "nobody knows the last site: not the gate, not who answers people, not who shares out",
+            gate.examine,
+            _without(_C.LAST_SERVING_SITE),
+            Patch(ahead.short_of_room, _without(_C.LAST_SERVING_SITE)),
+            Patch(Situation.away, _nothing_is_last),
+        ),
         _mutant("one-vantage", "one vantage's word is enough, whatever the others see", quorum.combine, _one_vantage),
         _mutant("old-ttl", "a move forgets the TTL of the answers given before", motion._note_move, _no_tail),
         _mutant("same-number", "a new steering goes out under the old generation", reconcile._steer, _same_number),

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from siteshift.sim.fuzz import Found, run_case
 from siteshift.sim.mutants import MUTANTS, planted
 from siteshift.sim.scenario_document import ScenarioError
-from siteshift.sim.swarm import Case, Entry
+from siteshift.sim.swarm import Case
+from siteshift.sim.troubles import Entry
 
 MOST_RUNS = 80
 """A shrunk story is worth some minutes, not an hour."""
