@@ -71,7 +71,7 @@ def book() -> Metered:
 
 
 def test_a_site_that_is_asked_for_too_much_and_answers_is_kept_and_relieved(book: Metered) -> None:
-    book.counts = {P: (50, 50, 0), G: (60, 40, 0), A: (20, 20, 0)}
+    book.counts = {P: (50, 50, 0), G: (80, 40, 0), A: (20, 20, 0)}
     book.believe(G, SILENT)
     book.go(5_000)
     assert book.overloaded == {G}
@@ -82,14 +82,14 @@ def test_a_site_that_is_asked_for_too_much_and_answers_is_kept_and_relieved(book
 
 
 def test_suspicion_is_enough_where_the_load_is_measured(book: Metered) -> None:
-    book.counts[G] = (60, 40, 0)
+    book.counts[G] = (80, 40, 0)
     book.believe(G, SUSPECT)
     book.go(1_000)
     assert book.overloaded == {G}
 
 
 def test_a_dead_site_that_is_tried_again_and_again_is_not_overloaded(book: Metered) -> None:
-    book.counts = {P: (200, 0, 150), G: (60, 40, 0), A: (40, 40, 0)}
+    book.counts = {P: (200, 0, 150), G: (80, 40, 0), A: (40, 40, 0)}
     book.believe(P, SILENT)
     book.go(1_000)
     assert P not in book.overloaded
@@ -134,7 +134,7 @@ def test_unmeasured_trouble_after_the_loss_of_a_sibling_is_presumed_overload(boo
 
 
 def test_refused_connections_are_no_queue_unless_requests_are_answered(book: Metered) -> None:
-    book.counts[G] = (60, 5, 0)
+    book.counts[G] = (80, 5, 0)
     book.believe(G, REFUSED)
     book.go(1_000)
     assert book.overloaded == set()
@@ -142,7 +142,7 @@ def test_refused_connections_are_no_queue_unless_requests_are_answered(book: Met
 
 
 def test_it_keeps_the_name_until_its_queue_can_empty_and_gets_its_share_back(book: Metered) -> None:
-    book.counts[G] = (60, 40, 0)
+    book.counts[G] = (80, 40, 0)
     book.believe(G, SILENT)
     book.go(3_000)
     relieved = book.shares()[G]
@@ -157,7 +157,7 @@ def test_it_keeps_the_name_until_its_queue_can_empty_and_gets_its_share_back(boo
 
 
 def test_trouble_that_outlasts_its_load_is_no_overload(book: Metered) -> None:
-    book.counts[G] = (60, 40, 0)
+    book.counts[G] = (80, 40, 0)
     book.believe(G, SILENT)
     book.go(1_000)
     book.counts[G] = (10, 10, 0)
@@ -169,7 +169,7 @@ def test_trouble_that_outlasts_its_load_is_no_overload(book: Metered) -> None:
 def test_a_surge_at_all_sites_is_their_load_and_no_global_fault() -> None:
     book = Metered(setup=with_shed_servers())
     book.go(5_000)
-    book.counts = {P: (150, 60, 0), G: (90, 40, 0), A: (60, 40, 0)}
+    book.counts = {P: (150, 60, 0), G: (90, 40, 0), A: (80, 40, 0)}
     for site in (P, G, A):
         book.believe(site, SILENT)
     book.go(30_000)
@@ -182,7 +182,7 @@ def test_a_surge_at_all_sites_is_their_load_and_no_global_fault() -> None:
 
 
 def test_members_of_an_overloaded_site_count_as_they_are_configured(book: Metered) -> None:
-    book.counts[G] = (60, 40, 0)
+    book.counts[G] = (80, 40, 0)
     book.believe(G, SILENT)
     book.go(2_000)
     steering = book.state.steering.of(WEB)
@@ -195,7 +195,7 @@ def test_a_member_that_was_taken_out_before_stays_out(book: Metered) -> None:
     first = book.setup.topology.pools[(WEB, G)].members[0]
     book.beliefs[first.target] = replace(SILENT, since_ms=book.now_ms)
     book.go(2_000)
-    book.counts[G] = (60, 30, 0)
+    book.counts[G] = (80, 30, 0)
     book.believe(G, SILENT)
     generation = book.state.steering.generation
     book.go(10_000)
@@ -222,3 +222,21 @@ def test_a_plane_that_sheds_is_known() -> None:
     assert not situation_of(plain.state, plain.setup, service, plain.now_ms).has_shed_answer
     assert situation_of(able.state, able.setup, service, able.now_ms).has_shed_answer
     assert PlaneRef(id=plain.setup.planes[0].id, services=(WEB,)).sheds == frozenset()
+
+
+def test_the_dice_of_arrivals_make_no_overload(book: Metered) -> None:
+    """A pool of 60 at its 50 requests/s is asked 62 now and then; in trouble, it is that site's own."""
+    book.counts[P] = (62, 62, 0)
+    book.measure()
+    book.believe(P, SILENT)
+    book.report()
+    assert book.overloaded == set()
+    assert book.life(P) is SiteLife.DRAINING
+
+
+def test_what_is_clearly_too_much_for_seconds_is(book: Metered) -> None:
+    book.counts[P] = (66, 58, 0)
+    book.go(15_000)
+    book.believe(P, SILENT)
+    book.report()
+    assert book.overloaded == {P}

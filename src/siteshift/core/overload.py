@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import isqrt
 from typing import NamedTuple
 
 from siteshift.core.model.codes import DiagnosisCode, Hardness, MemberRole, Standing
@@ -20,7 +21,7 @@ from siteshift.core.model.topology import Pool, Service
 from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, ServiceId, SiteId
 from siteshift.core.setup import Setup
 from siteshift.core.state import ControllerState, LeftBecause
-from siteshift.core.traffic import FRESH_MS
+from siteshift.core.traffic import FRESH_MS, SMOOTHING_MS
 
 PRESUMED_MS = 20_000
 """How long after the loss of a sibling soft trouble is presumed to be overload: a standby is up and the shift settled."""
@@ -33,6 +34,12 @@ FULL_PM = 950
 """Asked this part of its capacity, a site is full: measured rates waver by some per cent, and nothing is planned above 900."""
 STILL_FULL_PM = 850
 """A full queue empties only while less than this is asked."""
+STILL_FULL_MS = 60_000
+"""So long that counts: a site that is as full as it is meant to be may be in trouble of its own."""
+DICE_PM = 1_500
+"""A rate must be one and a half standard deviations of Poisson arrivals beyond: 180 requests/s asked 150 never are by chance."""
+STEADY_MS = 2 * SMOOTHING_MS
+"""A smoothed rate wavers as much as one counted over this time."""
 ANSWERING_PM = 300
 """Who answers three in ten of what he is asked, or can carry, is there. Far past its knee a server does not manage more."""
 THERE_PM = 500
@@ -53,10 +60,23 @@ class Load(NamedTuple):
     answered_mrps: int
     capacity_rps: int
     at_ms: int
+    window_ms: int
+    steady_mrps: int
 
-    def is_above(self, part_pm: int) -> bool:
-        """Whether more than this part of its capacity is asked."""
-        return self.asked_mrps > self.capacity_rps * part_pm
+    @property
+    def is_full(self) -> bool:
+        """Whether more is asked than it can carry: much more in the last window, or clearly more in the last seconds."""
+        return self._is_beyond(self.asked_mrps, self.window_ms) or self._is_beyond(self.steady_mrps, STEADY_MS)
+
+    @property
+    def is_still_full(self) -> bool:
+        return self.asked_mrps > self.capacity_rps * STILL_FULL_PM
+
+    def _is_beyond(self, rate_mrps: int, counted_ms: int) -> bool:
+        """Whether a rate counted over so long is beyond what is full by more than the dice of arrivals."""
+        full_mrps = self.capacity_rps * FULL_PM
+        deviation_mrps = isqrt(full_mrps * counted_ms // 100) * 10_000 // max(1, counted_ms)
+        return rate_mrps > full_mrps + deviation_mrps * DICE_PM // WHOLE_PM
 
     def answers(self, part_pm: int) -> bool:
         """Whether it answers this part of what it is asked, or of what it can when it is asked for more."""
@@ -138,7 +158,8 @@ def _why(
     if seen.hardness is Hardness.HARD and (load is None or now_ms - load.at_ms > SERVED_MS or not load.answers(ANSWERING_PM)):
         return None  # refused connections are no queue, unless real requests are seen to be answered
     if load is not None and load.answers(ANSWERING_PM):
-        if load.is_above(FULL_PM) or (was_named and load.is_above(STILL_FULL_PM)):
+        was_named_ms = now_ms - _since_ms(state.picture, service.id, pool.site, now_ms) if was_named else STILL_FULL_MS
+        if load.is_full or (load.is_still_full and was_named_ms < STILL_FULL_MS):
             return Reason(f"it is asked {load.asked_mrps // 1000} of {load.capacity_rps} requests/s", is_measured=True)
         if was_named and _recovers(state, service.id, pool.site, now_ms):
             return Reason("it was asked for too much just before", is_measured=True)
@@ -177,7 +198,14 @@ def load_of(state: ControllerState, setup: Setup, service: Service, pool: Pool, 
     track = state.traffic.get((service.id, pool.site))
     if service.id not in setup.metered or track is None or now_ms - track.at_ms > FRESH_MS or track.last_mrps == 0:
         return None
-    return Load(track.asked_mrps, track.answered_mrps, _open_rps(state, service, pool), track.at_ms)
+    return Load(
+        track.asked_mrps,
+        track.answered_mrps,
+        _open_rps(state, service, pool),
+        track.at_ms,
+        track.window_ms,
+        track.demand_mrps,
+    )
 
 
 def _configured_rps(pool: Pool) -> int:

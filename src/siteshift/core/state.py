@@ -136,6 +136,7 @@ class TrafficTrack:
     at_ms: int
     rate_mrps: int
     last_mrps: int
+    window_ms: int = 1_000
     asked_mrps: int = 0
     answered_mrps: int = 0
     demand_mrps: int = 0

@@ -96,6 +96,7 @@ def _smoothed(before: TrafficTrack | None, sample: SeenTraffic, event: TrafficMe
         at_ms=event.at_ms,
         rate_mrps=now_mrps,
         last_mrps=now_mrps,
+        window_ms=window_ms,
         asked_mrps=asked_mrps,
         answered_mrps=max(0, answered) * 1_000_000 // window_ms,
         demand_mrps=asked_mrps,
