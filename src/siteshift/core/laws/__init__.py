@@ -1,0 +1,1 @@
+"""The laws of the design as checkers, a file for each family. `core.invariants` runs them all."""

@@ -1,0 +1,91 @@
+"""Laws 3, 4 and 5: what may be believed, and what may follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from siteshift.core.events import Asked
+from siteshift.core.judge.diagnosis import diagnose
+from siteshift.core.laws.passage import Passage, Violation
+from siteshift.core.model.codes import SiteLife, Standing
+from siteshift.core.model.topology import Service
+from siteshift.core.model.units import SiteId, pool_target, site_target
+from siteshift.core.state import LeftBecause
+
+
+def law_3_unknown_is_not_down(p: Passage) -> Iterator[Violation]:
+    """Blind, or without evidence for a site: no share changes that nobody forced."""
+    for service, old, new in p.changes():
+        if p.is_forced(service) or dict(old.shares_bp) == dict(new.shares_bp):
+            continue
+        if p.after.picture.blind:
+            yield Violation(law=3, text=f"{service.id}: shares changed while blind")
+        for site in service.sites:
+            lost = new.shares_bp.get(site, 0) < old.shares_bp.get(site, 0)
+            if lost and p.standing(service, site) is Standing.UNKNOWN:
+                yield Violation(law=3, text=f"{service.id}: {site} lost share without evidence")
+
+
+def law_4_doubt_yourself(p: Passage) -> Iterator[Violation]:
+    """A fault that is everywhere, or seen by an isolated observer, is never a drain."""
+    for service, old, new in p.changes():
+        if p.is_forced(service) or service.id not in p.after.picture.global_fault:
+            continue
+        if dict(old.shares_bp) != dict(new.shares_bp):
+            yield Violation(law=4, text=f"{service.id}: shares changed during a global fault")
+    yield from _left_by_few(p)
+
+
+def _left_by_few(p: Passage) -> Iterator[Violation]:
+    """A site is left for evidence only on the word of most who can know, and never while all sites fail alike."""
+    if p.before.tracks is p.after.tracks:
+        return
+    for service in p.setup.topology.services:
+        for site in service.sites:
+            now, was = p.after.track(service.id, site), p.before.track(service.id, site)
+            is_left = now.life is SiteLife.DRAINING and was.life not in (SiteLife.DRAINING, SiteLife.DRAINED)
+            if not is_left or now.left_because in (None, LeftBecause.PERSON):
+                continue
+            accusing, speaking = _votes(p, service, site)
+            if speaking and 2 * accusing <= speaking:
+                yield Violation(law=4, text=f"{service.id}: {site} left on the word of {accusing} of {speaking} vantages")
+            words = [_votes(p, service, other, (Standing.DOWN,)) for other in service.sites]
+            if len(words) > 1 and all(told and 2 * down > told for down, told in words):
+                yield Violation(law=4, text=f"{service.id}: {site} left although every site is held to be down")
+
+
+_BAD = (Standing.DOWN, Standing.DEGRADED)
+
+
+def _votes(p: Passage, service: Service, site: SiteId, accusations: tuple[Standing, ...] = _BAD) -> tuple[int, int]:
+    """How many of those who can know about a pool accuse it, and how many they are: counted from the reports alone.
+
+    Those can know who reported lately, reach an anchor, are not known to be cut off, and stand elsewhere.
+    """
+    stale_ms = p.setup.policy.judge.report_stale_ms
+    fresh = [
+        report
+        for report in p.after.reports.values()
+        if p.now_ms - report.at_ms <= stale_ms
+        and (report.self_check.anchors_ok > 0 or report.self_check.anchors_total == 0)
+        and report.vantage not in p.after.picture.isolated
+    ]
+    outside = [report for report in fresh if report.site != site] or fresh
+    accusing = speaking = 0
+    for report in outside:
+        pool, whole = report.views.get(pool_target(service.id, site)), report.views.get(site_target(site))
+        if pool is None:
+            continue
+        speaking += 1
+        accusing += any(view is not None and view.standing in accusations for view in (pool, whole))
+    return accusing, speaking
+
+
+def law_5_real_and_forced(p: Passage) -> Iterator[Violation]:
+    """The picture is made of reports alone: no override shows in it."""
+    if p.before.overrides == p.after.overrides and not isinstance(p.event, Asked):
+        return
+    topology, policy = p.setup.topology, p.setup.policy
+    alone = diagnose(topology, policy, p.after.reports, p.now_ms, previous=p.before.picture)
+    if {k: v.standing for k, v in alone.pools.items()} != {k: v.standing for k, v in p.after.picture.pools.items()}:
+        yield Violation(law=5, text="an override changed what is believed")

@@ -1,0 +1,67 @@
+"""One step as the checkers of the laws see it, and what they say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from siteshift.core.commands import Command
+from siteshift.core.decide.override import forced_view
+from siteshift.core.events import Event
+from siteshift.core.model.codes import Standing
+from siteshift.core.model.steering import ServiceSteering
+from siteshift.core.model.topology import Service
+from siteshift.core.model.units import SiteId
+from siteshift.core.setup import Setup
+from siteshift.core.state import ControllerState, LeftBecause
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Violation:
+    """A broken law, by its number in DESIGN §3."""
+
+    law: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """One step as the checkers see it."""
+
+    before: ControllerState
+    event: Event
+    after: ControllerState
+    commands: tuple[Command, ...]
+    setup: Setup
+
+    @property
+    def now_ms(self) -> int:
+        return max(self.event.at_ms, self.before.started_ms)
+
+    def changes(self) -> Iterator[tuple[Service, ServiceSteering, ServiceSteering]]:
+        """Services whose steering changed, with what it was and what it is."""
+        if self.before.steering.generation == self.after.steering.generation:
+            return
+        for service in self.setup.topology.services:
+            old, new = self.before.steering.of(service.id), self.after.steering.of(service.id)
+            if old is not None and new is not None and old != new:
+                yield service, old, new
+
+    def standing(self, service: Service, site: SiteId) -> Standing:
+        pool = self.after.picture.pools.get((service.id, site))
+        return pool.standing if pool is not None else Standing.UNKNOWN
+
+    def is_forced(self, service: Service) -> bool:
+        """Whether a person has a hand in this service's shares: forced now, let go just now, or asked to return."""
+        forced = forced_view(self.after.overrides, service.id, self.now_ms)
+        were = forced_view(self.before.overrides, service.id, self.before.started_ms)
+        asked = any(
+            self.after.track(service.id, site).is_return_asked
+            or self.after.track(service.id, site).left_because is LeftBecause.PERSON
+            for site in service.sites
+        )
+        return bool(forced.drained_sites or forced.shares_bp or were.drained_sites or were.shares_bp or asked)
+
+
+Checker = Callable[[Passage], Iterator[Violation]]
+"""Judges one step on its own; shares the nouns with the deciders, not their reasoning."""
