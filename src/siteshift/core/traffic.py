@@ -92,22 +92,20 @@ def _smoothed(before: TrafficTrack | None, sample: SeenTraffic, event: TrafficMe
     now_mrps = sample.requests * 1_000_000 // window_ms
     asked_mrps = max(0, sample.requests - sample.passed_on) * 1_000_000 // window_ms
     answered = sample.requests - sample.errors if sample.answered is None else sample.answered
-    track = TrafficTrack(
+    rate_mrps, demand_mrps = now_mrps, asked_mrps
+    if before is not None and event.at_ms - before.at_ms <= FRESH_MS:
+        # what it had longer ago is no part of a mean: its users came in elsewhere meanwhile
+        part_pm = min(WHOLE_PM, window_ms * WHOLE_PM // SMOOTHING_MS)
+        rate_mrps = before.rate_mrps + (now_mrps - before.rate_mrps) * part_pm // WHOLE_PM
+        demand_mrps = before.demand_mrps + (asked_mrps - before.demand_mrps) * part_pm // WHOLE_PM
+    return TrafficTrack(
         at_ms=event.at_ms,
-        rate_mrps=now_mrps,
+        rate_mrps=rate_mrps,
         last_mrps=now_mrps,
         window_ms=window_ms,
         asked_mrps=asked_mrps,
         answered_mrps=max(0, answered) * 1_000_000 // window_ms,
-        demand_mrps=asked_mrps,
-    )
-    if before is None or event.at_ms - before.at_ms > FRESH_MS:
-        return track  # what it had long ago is no part of a mean: its users came in elsewhere meanwhile
-    part_pm = min(WHOLE_PM, window_ms * WHOLE_PM // SMOOTHING_MS)
-    return replace(
-        track,
-        rate_mrps=before.rate_mrps + (track.rate_mrps - before.rate_mrps) * part_pm // WHOLE_PM,
-        demand_mrps=before.demand_mrps + (track.demand_mrps - before.demand_mrps) * part_pm // WHOLE_PM,
+        demand_mrps=demand_mrps,
     )
 
 
