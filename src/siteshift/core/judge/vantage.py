@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from siteshift.core.judge.bank import NO_ALARM
 from siteshift.core.judge.cusum import CRASH, NEVER
 from siteshift.core.judge.hotset import HotSet
-from siteshift.core.judge.learning import Entry, Learner
+from siteshift.core.judge.learning import SECOND_MS, Entry, Learner
 from siteshift.core.judge.membership import call_roll, exclude_the_sick, feed, include_again
 from siteshift.core.judge.passive import Traffic
 from siteshift.core.judge.pooled import Pooled
@@ -29,9 +29,6 @@ from siteshift.core.model.units import SiteId, TargetId, VantageId
 
 _PASS = Outcome.PASS
 """A name of the module costs a tenth of an enum's member in Python 3.11."""
-SECOND_MS = 1_000
-LEARN_ALL_AFTER_MS = 10_000
-"""A leap in virtual time from which everything learns at once."""
 NEAR_MS, UNEASY_MS = 50, 100
 """How soon to look again while a verdict is near, or while anything is not calm."""
 
@@ -262,9 +259,9 @@ class Observer:
         for group in list(self._stirred.values()):
             changed |= self._judge_group(group, at_ms)
         if at_ms - self._second_ms >= SECOND_MS:
-            self._second_ms = at_ms
+            self._second_ms = at_ms - at_ms % SECOND_MS
             changed |= self._expire(at_ms)
-            self._learner.learn_next()
+            self._learner.learn_until(at_ms)
         return self._rehot(at_ms) or changed
 
     def next_timer_ms(self) -> int | None:
@@ -293,14 +290,17 @@ class Observer:
             if stream.judge(at_ms):
                 self._restood(stream)
                 self._uneasy.pop(stream.target)
-        for stream, _, _ in self._entries.values():
-            stream.quiet += passes
-            stream.last_at_ms = stream.last_start_ms = stream.last_pass_ms = at_ms
-        for group in self._group_of.values():
-            group.last_pass_ms = at_ms
-        self._at_ms = self._second_ms = at_ms
-        if elapsed_ms >= LEARN_ALL_AFTER_MS:
-            self._learner.learn_all()
+        self._learner.skip(passes, at_ms, self._policy.interval_ms)
+        span_ms = passes * self._policy.interval_ms
+        for stream, pool, site in self._entries.values():
+            lag_ms = stream.last_at_ms - stream.last_start_ms
+            stream.last_at_ms = max(stream.last_at_ms + span_ms, at_ms - self._policy.interval_ms)
+            stream.last_start_ms = stream.last_pass_ms = stream.last_at_ms - lag_ms
+            for group in (pool, site):
+                if group is not None:
+                    group.last_pass_ms = max(group.last_pass_ms, stream.last_pass_ms)
+        self._at_ms = at_ms
+        self._second_ms = at_ms - at_ms % SECOND_MS
 
     def _expire(self, at_ms: int) -> bool:
         """Unknown is what has not been heard of for long (law 3). A latched verdict shows again with the next result."""
