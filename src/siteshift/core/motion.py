@@ -46,6 +46,8 @@ def wish_for(draft: Draft, situation: Situation, allocation: ServiceAllocation, 
         return _first(situation)
     target = target_of(situation, allocation)
     _note_unrest(draft, situation, target)
+    for relief in situation.motion.relieved.values():
+        draft.due(relief.until_ms)
     situation = replace(situation, motion=draft.state.motion(situation.service.id))
     steering, cause, findings = _move(draft, situation, target, mode)
     _say_findings(draft, situation, findings)
@@ -69,6 +71,7 @@ def cause_of(situation: Situation, target: Target) -> Cause:
     losing = [s for s, bp in current.shares_bp.items() if target.shares_bp.get(s, 0) < bp]
     gaining = [s for s, bp in target.shares_bp.items() if current.shares_bp.get(s, 0) < bp]
     was_shed = current.shed_at is not None and current.shed_bp > target.shed_bp
+    was_shed = was_shed and not any(site in situation.motion.relieved for site in gaining)
     was_shed = was_shed and not any(situation.tracks[site].life is SiteLife.RETURNING for site in gaining)
     if any(situation.is_dead(site) and situation.away(site) for site in losing) or was_shed:
         return Cause.DEAD
@@ -128,6 +131,12 @@ def _is_worth_it(situation: Situation, target: Target, cause: Cause) -> bool:
     change = max(change, abs(target.shed_bp - current.shed_bp))
     if cause is Cause.REBALANCE:
         return change >= DEADBAND_BP
+    if cause is Cause.RELIEF:
+        return any(
+            current.shares_bp.get(s, 0) - target.shares_bp.get(s, 0) >= min(DEADBAND_BP, current.shares_bp.get(s, 0) // 10)
+            for s in sites
+            if situation.is_overloaded(s)
+        )
     return change > 0
 
 
@@ -297,6 +306,7 @@ def _note_move(draft: Draft, situation: Situation, after: ServiceSteering, cause
         cached_bp=_cached_bp(situation),
         cached_ms=_cached_ms(situation),
         undo_bp=None if cause is Cause.DEAD else dict(current.shares_bp),
+        relieved=situation.reliefs_after(after.shares_bp),
         moves=(*moves, Move(at_ms=now_ms, moved_bp=sum(lost.values()), cause=cause)) if lost else moves,
         removals_ms=(*removals, now_ms) if removed and is_automatic else removals,
         pending=None,

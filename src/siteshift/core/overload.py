@@ -123,14 +123,21 @@ def _reasons(
     picture: Picture, state: ControllerState, setup: Setup, service: Service, now_ms: int
 ) -> dict[SiteId, Reason]:
     found: dict[SiteId, Reason] = {}
-    for pool in service.pools:
-        seen = picture.pools.get((service.id, pool.site))
-        if seen is None or seen.standing not in (*_TROUBLED, Standing.SUSPECT):
-            continue
-        reason = _why(state, setup, service, pool, seen, now_ms)
+    troubled = [
+        (pool, seen)
+        for pool in service.pools
+        if (seen := picture.pools.get((service.id, pool.site))) is not None and seen.standing in (*_TROUBLED, Standing.SUSPECT)
+    ]
+    is_surge = any(_is_brimming(load_of(state, setup, service, pool, now_ms)) for pool, _ in troubled)
+    for pool, seen in troubled:
+        reason = _why(state, setup, service, pool, seen, is_surge=is_surge, now_ms=now_ms)
         if reason is not None:
             found[pool.site] = reason
     return found
+
+
+def _is_brimming(load: Load | None) -> bool:
+    return load is not None and load.is_full and load.answers(ANSWERING_PM)
 
 
 def _explains_all(
@@ -148,9 +155,13 @@ def _since_ms(before: Picture, service: ServiceId, site: SiteId, now_ms: int) ->
 
 
 def _why(
-    state: ControllerState, setup: Setup, service: Service, pool: Pool, seen: PoolPicture, now_ms: int
+    state: ControllerState, setup: Setup, service: Service, pool: Pool, seen: PoolPicture, *, is_surge: bool, now_ms: int
 ) -> Reason | None:
-    """Why its trouble is its load; None when it is not."""
+    """Why its trouble is its load; None when it is not.
+
+    In a surge, when a sibling is measured to be overloaded, the dice need not be ruled out once more: demand that fills one
+    site is on its way to fill the next, and what was measured is a second old.
+    """
     load = load_of(state, setup, service, pool, now_ms)
     if load is not None and load.capacity_rps * WHOLE_PM < _configured_rps(pool) * THERE_PM:
         return None
@@ -159,7 +170,7 @@ def _why(
         return None  # refused connections are no queue, unless real requests are seen to be answered
     if load is not None and load.answers(ANSWERING_PM):
         was_named_ms = now_ms - _since_ms(state.picture, service.id, pool.site, now_ms) if was_named else STILL_FULL_MS
-        if load.is_full or (load.is_still_full and was_named_ms < STILL_FULL_MS):
+        if load.is_full or (load.is_still_full and (is_surge or was_named_ms < STILL_FULL_MS)):
             return Reason(f"it is asked {load.asked_mrps // 1000} of {load.capacity_rps} requests/s", is_measured=True)
         if was_named and _recovers(state, service.id, pool.site, now_ms):
             return Reason("it was asked for too much just before", is_measured=True)

@@ -14,6 +14,7 @@ from siteshift.core.decide.finding import Finding
 from siteshift.core.decide.override import Override
 from siteshift.core.decide.plan import Plan
 from siteshift.core.decide.proposal import Move
+from siteshift.core.decide.relief import Relief
 from siteshift.core.model.codes import EnactOutcome, SiteLife, StandbyPhase
 from siteshift.core.model.evidence import Picture, VantageReport
 from siteshift.core.model.steering import ReadBack, Steering
@@ -106,6 +107,7 @@ class Motion:
     ``old_ttl_until_ms``: until then answers with a longer TTL than the present one may live.
     ``cached_bp``: the shares those old answers were given by, before the first move of a row, made at ``cached_ms``.
     ``undo_bp``: shares before the last move, kept while its effect on the survivors is being watched.
+    ``relieved``: what overloaded sites were relieved to, and until when they get no more (`decide.relief`).
     ``approved``: a plan a person approved, and who; it covers moves towards exactly its end (law 13).
     """
 
@@ -123,6 +125,7 @@ class Motion:
     approved: Plan | None = None
     approved_by: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    relieved: Mapping[SiteId, Relief] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,6 +66,8 @@ def _demand_of(
     fresh = [t for (owner, _), t in traffic.items() if owner == service and event.at_ms - t.at_ms < max(1, window_ms)]
     before = draft.state.demand.get(service)
     total_rps = _with_shed(draft.state, service, sum(track.demand_mrps for track in fresh), before)
+    if known is not None:
+        total_rps = max(total_rps, _behind_shares(draft.state, known, traffic, event.at_ms))
     if known is None or len(fresh) >= len(known.sites):
         return _peak(before, total_rps, event.at_ms)
     if before is None or total_rps <= before.peak_rps:
@@ -85,6 +87,27 @@ def _with_shed(state: ControllerState, service: ServiceId, seen_mrps: int, befor
         return seen_rps
     with_shed_mrps = seen_mrps * WHOLE_BP // (WHOLE_BP - current.shed_bp)
     return max(seen_rps, min(before.peak_rps, (with_shed_mrps + 500) // 1000))
+
+
+def _behind_shares(
+    state: ControllerState, service: Service, traffic: Mapping[tuple[ServiceId, SiteId], TrafficTrack], now_ms: int
+) -> int:
+    """The least demand, requests/s, that explains what comes to the serving sites while a part is shed by an answer.
+
+    What is shed reaches nobody who counts; so demand that grows meanwhile would never be known, and each site that
+    recovers would be given a share of it that it cannot carry. What comes is at most the part that present answers or those
+    in caches send, and only sites that have a share count: at others it is the rest of old answers.
+    """
+    current, motion = state.steering.of(service.id), state.motion(service.id)
+    if current is None or not service.shed_answers or not 0 < current.shed_bp < WHOLE_BP:
+        return 0
+    serving = [site for site, bp in current.shares_bp.items() if bp]
+    tracks = [traffic.get((service.id, site)) for site in serving]
+    if any(track is None or now_ms - track.at_ms > FRESH_MS for track in tracks):
+        return 0
+    in_caches_bp = sum(motion.cached_bp.values()) if now_ms <= motion.tail_until_ms + SMOOTHING_MS else 0
+    sent_bp = max(sum(current.shares_bp.values()), in_caches_bp)
+    return sum(track.demand_mrps for track in tracks if track is not None) * WHOLE_BP // (sent_bp * 1000)
 
 
 def _smoothed(before: TrafficTrack | None, sample: SeenTraffic, event: TrafficMeasured) -> TrafficTrack:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from siteshift.core.decide.life import AWAY, Signal
 from siteshift.core.decide.override import Forced
+from siteshift.core.decide.relief import Relief, relieved
 from siteshift.core.model.codes import Hardness, MemberRole, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.evidence import PoolPicture
 from siteshift.core.model.policy import ServicePolicy
@@ -118,6 +119,24 @@ class Situation:
         if not self.is_overloaded(pool.site):
             return active_rps
         return max(active_rps - self.excess_rps.get(pool.site, 0), active_rps // 2)
+
+    def held_rps(self, pool: Pool) -> int | None:
+        """The capacity that carries what a relieved site may have until it has settled; None when it is not held."""
+        relief = self.motion.relieved.get(pool.site)
+        if relief is None or relief.is_over(self.now_ms) or self.demand_rps <= 0:
+            return None
+        carried = relief.most_bp(self.open_rps(pool)) * self.demand_rps * WHOLE_PM
+        return -(-carried // (WHOLE_BP * self.policy.max_utilisation_pm))
+
+    def reliefs_after(self, shares_bp: Mapping[SiteId, int]) -> Mapping[SiteId, Relief]:
+        """What is remembered of reliefs once these shares are written: who gets less because of its load is held there."""
+        found = dict(self.motion.relieved)
+        for pool in self.service.pools:
+            share_bp = shares_bp.get(pool.site, 0)
+            if self.is_overloaded(pool.site) and share_bp < self.current.shares_bp.get(pool.site, 0):
+                before = found.get(pool.site)
+                found[pool.site] = relieved(before, share_bp=share_bp, open_rps=self.open_rps(pool), now_ms=self.now_ms)
+        return found
 
     def standby_rps(self, pool: Pool, phases: frozenset[StandbyPhase]) -> int:
         """Capacity of the standby members whose phase is one of ``phases``; a proven one that is down has none."""

@@ -49,13 +49,19 @@ def _candidate(situation: Situation, pool: Pool) -> Candidate:
     away = situation.away(site)
     fixed = None if away else _fixed_bp(situation, pool, current)
     may_hold_data = situation.may_hold_data(site)
+    room_rps = situation.room_rps(pool)
+    proven_rps = situation.standby_rps(pool, _PROVEN)
+    held_rps = situation.held_rps(pool)
+    if held_rps is not None:
+        proven_rps = min(proven_rps, held_rps)
+        room_rps = min(room_rps, held_rps - proven_rps)
     return Candidate(
         site=site,
         nominal_bp=pool.nominal_bp,
         current_bp=current,
-        active_rps=situation.room_rps(pool),
+        active_rps=room_rps,
         standby_rps=situation.standby_rps(pool, _COLD),
-        open_standby_rps=situation.standby_rps(pool, _PROVEN),
+        open_standby_rps=proven_rps,
         may_receive=not away and fixed is None and may_hold_data and not situation.is_overloaded(site),
         fixed_bp=fixed,
         away=away,
