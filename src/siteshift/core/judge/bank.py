@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import exp
 
-from siteshift.core.judge.cusum import CRASH, ERRORS, FAILURE_TESTS, FAULT_RATE, GREY, NEVER, SLOW, Tuning, blip_part
+from siteshift.core.judge.cusum import CRASH, ERRORS, FAILURE_TESTS, FAULT_RATE, GREY, NEVER, SLOW, Tuning, blip_nats
 from siteshift.core.judge.evidence import SAMPLE_MS, confirm_ms
 from siteshift.core.judge.recovery import Recovery
 from siteshift.core.model.codes import Hardness
@@ -49,8 +49,7 @@ class Bank:
         "alarm_since_ms",
         "bad",
         "bad_mark",
-        "blip_from_ms",
-        "blip_nats",
+        "blips",
         "calm",
         "cleared_at_ms",
         "echoes",
@@ -78,8 +77,7 @@ class Bank:
         self.t0 = [NEVER, NEVER, NEVER, NEVER]
         self.epoch = [0, 0, 0, 0]
         self.calm = True
-        self.blip_from_ms = [0, 0, 0, 0]
-        self.blip_nats = [0.0, 0.0, 0.0, 0.0]
+        self.blips: dict[int, list[tuple[int, float]]] = {}
         self.seen = self.bad = self.slow = 0
         self.echoes = self.echoes_bad = self.echoes_slow = 0
         self.seen_mark = [0, 0, 0, 0]
@@ -197,13 +195,16 @@ class Bank:
     def _within_blip(self, test: int, step: float, started_ms: int) -> float:
         """Failures of a whole pool within one second may have one cause too: together they never make a verdict.
 
-        (The crash test needs no such bound: nobody may answer after it.)
+        The second is any second, not one of a row of seconds: a cut that began in one and ended in the next would count twice.
+        (The crash test needs no such bound: nobody may answer after it, see `Pooled.unanswered`.)
         """
-        if abs(started_ms - self.blip_from_ms[test]) >= SAMPLE_MS:
-            self.blip_from_ms[test] = started_ms
-            self.blip_nats[test] = 0.0
-        step = min(step, blip_part(self.tuning.members) * self.tuning.level[test] - self.blip_nats[test])
-        self.blip_nats[test] += step
+        tuning = self.tuning
+        blips = [one for one in self.blips.get(test, ()) if started_ms - one[0] < 2 * SAMPLE_MS]
+        counted = sum(nats for at_ms, nats in blips if abs(started_ms - at_ms) < SAMPLE_MS)
+        step = max(0.0, min(step, blip_nats(tuning.members, tuning.level[test], tuning.up[test]) - counted))
+        if step > 0.0:
+            blips.append((started_ms, step))
+        self.blips[test] = blips
         return step
 
     def _track(self, failing: float) -> None:

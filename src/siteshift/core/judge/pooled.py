@@ -132,9 +132,19 @@ class Pooled:
                 continue  # what the level means was set for health; among errors a crash is when nobody answers
             if test == CRASH and self._silence_complete(at_ms):
                 return CRASH
-            if bank.due_ms(test, self.policy) <= at_ms and self._spread(test):
+            if bank.due_ms(test, self.policy) <= at_ms and self.unanswered(test, at_ms) and self._spread(test):
                 return test
         return NO_ALARM
+
+    def unanswered(self, test: int, at_ms: int) -> bool:
+        """Whether a silent crash has lasted: no check that was started in the last `confirm_silent_ms` has passed.
+
+        The age of the evidence does not tell. Silence is seen at the time-out: a cut of half a second is over, and the passes
+        after it were seen before its failures, when nothing was suspected yet and they did not count.
+        """
+        if test != CRASH or self.bank.hardness(CRASH) is not Hardness.SILENT:
+            return True
+        return at_ms - self.last_pass_ms >= self.policy.confirm_silent_ms
 
     def _spread(self, test: int) -> bool:
         """Whether the evidence stands without the members that fail solidly, or those are most of the pool."""
