@@ -13,7 +13,7 @@ from siteshift.sim.clients import Cache
 from siteshift.sim.faults import CapCut, Crash, Errors, Fault, Flap, Hang, Latency, Partition, ResolverPin, Surge
 from siteshift.sim.record import LostTo, Record
 from siteshift.sim.run import simulate
-from siteshift.sim.servers import Down, Effect, combined
+from siteshift.sim.servers import Batch, Down, Effect, PoolFlow, Server, combined
 from siteshift.sim.spec import ClientSpec, Entry, ServerSpec, WorldSpec
 from siteshift.sim.worlds import ANYANG, GASAN, PANGYO, WEB, standard_world
 
@@ -168,3 +168,16 @@ def test_what_is_sent_on_never_fills_a_survivor_beyond_its_share(shed_answers: t
     assert max(record.peak_utilisation_pm[site] for site in (GASAN, ANYANG)) <= 901
     lost_late = sum(row.lost for row in record.seconds if row.at_ms > 60_000)
     assert lost_late < 0.01 * 300 * 30
+
+
+@pytest.mark.parametrize("amount", [10.0, 160.0], ids=["calm", "beyond capacity"])
+def test_a_bigger_member_is_given_more(amount: float) -> None:
+    """As the HAProxy enactor divides: by capacity. Equal parts would drown the small beside an idle big one."""
+    pool = standard_world().topology.service_by_id[WEB].pools[0]
+    small, big = (replace(member, capacity_rps=rps) for member, rps in zip(pool.members[:2], (100, 200), strict=True))
+    servers = [Server(member=member, spec=ServerSpec(), is_open=True) for member in (small, big)]
+    flow = PoolFlow(pool=replace(pool, members=(small, big)), servers=servers, spec=ServerSpec(), slo_ms=500)
+    flow.refresh()
+    flow.take([Batch(born_ms=0, tries=0, amount=amount)], 0, 500, 300, [])
+    assert servers[1].rate_rps == pytest.approx(2 * servers[0].rate_rps)
+    assert servers[0].rate_rps + servers[1].rate_rps == pytest.approx(2 * amount)

@@ -134,7 +134,7 @@ class Flow:
         return sum(1_000 - s.condition.error_pm if s.condition.down is None else 0 for s in takers) // len(takers)
 
     def _refresh_weights(self, population: Population) -> None:
-        """What balancers give to single members; without a balancer of its own a site's front gives all the same."""
+        """What balancers give to single members; without a balancer of its own a site's front knows only their capacity."""
         name = population.service.id
         for pool in population.pools:
             plane = self._balancer(name, pool.pool.site) or self._balancer(name, OUTSIDE)

@@ -100,7 +100,9 @@ class Chunk:
 
 @dataclass(slots=True)
 class Server:
-    """One member as it runs. ``is_open``: it listens (standbys: once started); ``weight_pm`` is what its balancer gives it."""
+    """One member as it runs. ``is_open``: it listens (standbys: once started); ``weight_pm`` is its goodput
+    as its balancer knows it; what a balancer gives a member goes by that and by its capacity, as the HAProxy enactor sets weights.
+    """
 
     member: Member
     spec: ServerSpec
@@ -116,6 +118,11 @@ class Server:
     def is_taking(self) -> bool:
         """Whether the site's front sends it anything: open, not refusing, not taken out."""
         return self.is_open and self.condition.down is not Down.REFUSED and self.weight_pm > 0
+
+    @property
+    def strength(self) -> int:
+        """What its part of the pool's requests goes by."""
+        return self.weight_pm * max(1, self.member.capacity_rps)
 
     @property
     def is_alive(self) -> bool:
@@ -166,7 +173,7 @@ class PoolFlow:
     errors: float = 0.0
     latency_sum: float = 0.0
     is_plain: bool = True
-    """Healthy, and its members get equal parts: all work of a tick can be reckoned at once."""
+    """Healthy, and its members get parts by their capacity alone: all work of a tick can be reckoned at once."""
     is_healthy: bool = True
     """Nothing is wrong with any member and nothing waits."""
     _open_rps: float = 0.0
@@ -238,18 +245,18 @@ class PoolFlow:
                 self.late += amount
             takers = [server for server in self.servers if server.is_taking]
             for server in takers:
-                server.rate_rps = rate_rps / len(takers)
+                server.rate_rps = rate_rps * server.capacity_rps / max(1.0, self._open_rps)
             return
         self._take_troubled(batches, now_ms, dt_ms, try_ms, fates)
 
     def _take_troubled(self, batches: Sequence[Batch], now_ms: int, dt_ms: int, try_ms: int, fates: list[Fate]) -> None:
         takers = [server for server in self.servers if server.is_taking]
-        weight = sum(server.weight_pm for server in takers)
+        strength = sum(server.strength for server in takers)
         if not takers:
             fates.extend(Fate(now_ms, batch, LostTo.REFUSED) for batch in batches if batch.amount > 0)
             return
         for server in takers:
-            part = server.weight_pm / weight
+            part = server.strength / strength
             mine = [Batch(b.born_ms, b.tries, b.amount * part) for b in batches if b.amount > 0]
             self._arrive(server, mine, now_ms, dt_ms, try_ms, fates)
         for server in self.servers:
