@@ -100,8 +100,10 @@ class Chunk:
 
 @dataclass(slots=True)
 class Server:
-    """One member as it runs. ``is_open``: it listens (standbys: once started); ``weight_pm`` is its goodput
-    as its balancer knows it; what a balancer gives a member goes by that and by its capacity, as the HAProxy enactor sets weights.
+    """One member as it runs. ``is_open``: it listens (standbys: once started).
+
+    ``weight_pm`` is its goodput as its balancer knows it. What it is given goes by that and by its capacity, as the HAProxy
+    enactor sets weights.
     """
 
     member: Member
