@@ -18,14 +18,16 @@ from siteshift.config.model.policy import JUDGE_FIELDS, SERVICE_POLICY_FIELDS
 from siteshift.core.model.codes import DiagnosisCode
 from siteshift.sim.criteria import CRITERIA, Evidence
 from siteshift.sim.criteria_moves import Shed
+from siteshift.sim.criteria_outcome import PeakUtilisation
 from siteshift.sim.criteria_register import EVERYWHERE
-from siteshift.sim.record import Move, Record
+from siteshift.sim.record import Injury, Move, Record
 from siteshift.sim.replay import Outcome, evidence_of, replay
 from siteshift.sim.report import part_of, render
 from siteshift.sim.scenario import Scenario, load_scenario, load_scenarios
 from siteshift.sim.scenario_document import ScenarioError
 from siteshift.sim.scenario_policy import JUDGING_KEYS, SERVICE_KEYS
 from siteshift.sim.scenario_reference import criterion_table, fault_table
+from siteshift.sim.worlds import GASAN, PANGYO
 
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "simulations"
@@ -180,6 +182,23 @@ def test_what_is_shed_is_judged_from_an_instant_on_and_counts_as_long_as_it_last
     evidence = evidence_of(scenario, replace(record, moves=moves))
     found = {from_ms: Shed(from_ms=from_ms).judge(evidence).found for from_ms in (-1, 10_000, 20_000, 40_000)}
     assert found == {-1: "28 %", 10_000: "28 %", 20_000: "10 %", 40_000: "0 %"}
+
+
+def test_the_load_of_sites_is_judged_from_an_instant_on_where_no_fault_harms_them(
+    small: tuple[Scenario, Outcome, Record],
+) -> None:
+    scenario, _, record = small
+    first = record.seconds[0]
+    hot = ((0, PANGYO, 1_500), (10_000, PANGYO, 900), (10_000, GASAN, 3_000), (30_000, GASAN, 950))
+    seconds = tuple(replace(first, at_ms=at_ms, site=site, utilisation_pm=pm) for at_ms, site, pm in hot)
+    harm = Injury(label="crash", kind="crash", text="", at_ms=5_000, sites=(GASAN,), healed_ms=20_000)
+    evidence = evidence_of(scenario, replace(record, seconds=seconds, injuries=(harm,)))
+    found = {from_ms: PeakUtilisation(at_most_pm=950, from_ms=from_ms).judge(evidence) for from_ms in (-1, 5_000, 20_000)}
+    assert {at: (judged.found, judged.is_met) for at, judged in found.items()} == {
+        -1: ("150 % at pangyo", False),
+        5_000: ("95 % at gasan", True),
+        20_000: ("95 % at gasan", True),
+    }
 
 
 def test_what_is_not_judged_yet_is_listed_and_never_counts_as_met(small: tuple[Scenario, Outcome, Record]) -> None:

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from siteshift.core.model.units import ServiceId, SiteId
 from siteshift.sim.criteria import Evidence, Judged, criterion
-from siteshift.sim.record import LostTo, Milestones, Second
+from siteshift.sim.record import LostTo, Milestones, Record, Second
 
 FOREVER_MS = 10**12
 
@@ -245,21 +245,39 @@ class Share:
 @criterion
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeakUtilisation:
-    """The highest load of a site that was not harmed, in per cent of the capacity open there."""
+    """The highest load of a site that was not harmed, from an instant on, in per cent of the capacity open there."""
 
     NAME: ClassVar[str] = "utilisation_percent"
     at_most_pm: int
+    from_ms: int = -FOREVER_MS
 
     def judge(self, evidence: Evidence) -> Judged:
-        peaks = evidence.record.peak_utilisation_pm
+        peaks = self._peaks(evidence.record) if self.from_ms > -FOREVER_MS else evidence.record.peak_utilisation_pm
+        since = f" from {seconds(self.from_ms)} on" if self.from_ms > -FOREVER_MS else ""
         site = max(peaks, key=lambda entry: peaks[entry], default=None)
         found_pm = peaks[site] if site is not None else 0
         return Judged(
             name=self.NAME,
-            demand=f"no healthy site above {percent(self.at_most_pm)} of its capacity",
+            demand=f"no healthy site above {percent(self.at_most_pm)} of its capacity{since}",
             found=f"{percent(found_pm)} at {site}" if site else "no figures",
             is_met=found_pm <= self.at_most_pm,
         )
+
+    def _peaks(self, record: Record) -> dict[SiteId, int]:
+        found: dict[SiteId, int] = {}
+        for second in record.seconds:
+            if second.at_ms >= self.from_ms and not _is_harmed(record, second):
+                found[second.site] = max(found.get(second.site, 0), second.utilisation_pm)
+        return found
+
+
+def _is_harmed(record: Record, second: Second) -> bool:
+    """Whether a fault that had not ended by then harmed the site."""
+    return any(
+        injury.at_ms <= second.at_ms and (injury.healed_ms is None or second.at_ms < injury.healed_ms)
+        for injury in record.injuries
+        if second.site in injury.sites
+    )
 
 
 @criterion
