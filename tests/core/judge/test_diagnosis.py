@@ -31,7 +31,7 @@ from siteshift.core.judge.views import CHECK_CONTRADICTED
 from siteshift.core.model.codes import DiagnosisCode, Hardness, Standing
 from siteshift.core.model.evidence import Picture, TargetView, VantageReport
 from siteshift.core.model.topology import Topology
-from siteshift.core.model.units import ServiceId, SiteId, TargetId, VantageId, pool_target
+from siteshift.core.model.units import ServiceId, SiteId, TargetId, VantageId, pool_target, site_target
 
 THREE = (WEB, CHAT, LOGIN)
 DOWN, BAD, UNSURE = view(Standing.DOWN), view(Standing.DEGRADED, hardness=Hardness.GREY), view(Standing.SUSPECT)
@@ -268,6 +268,18 @@ def test_what_only_the_site_s_stream_sees_reaches_the_suspected_pools() -> None:
     picture = look(topology, said)
     assert picture.sites[PANGYO] is Standing.DEGRADED
     assert all(picture.pools[(service, PANGYO)].score_pm <= 940 for service in THREE)
+
+
+def test_what_the_streams_of_all_sites_see_reaches_no_pool_before_the_others() -> None:
+    """Suspicion reaches the pools one by one; the first to be under it would be left alone, and by a blind prober (law 4)."""
+    topology = deployment(services=THREE)
+    said: Said = {site_target(site): DOWN for site in SITES}
+    said.update({pool_target(service, PANGYO): UNSURE for service in THREE})
+    picture = look(topology, said)
+    assert {pool.standing for (_, site), pool in picture.pools.items() if site == PANGYO} == {Standing.SUSPECT}
+    said[site_target(GASAN)] = view(Standing.UP, hardness=Hardness.NONE)
+    picture = look(topology, said)
+    assert {pool.standing for (_, site), pool in picture.pools.items() if site == PANGYO} == {Standing.DOWN}
 
 
 def test_pools_without_reports_stand_as_their_members_do() -> None:

@@ -36,8 +36,11 @@ def diagnose(
         return _blind(topology, jury, findings)
     verdicts: dict[PoolKey, Verdict] = {}
     members: dict[PoolKey, dict[MemberId, TargetView]] = {}
-    for site in topology.site_ids:
-        _judge_site(topology, jury, site, now_ms, verdicts, members)
+    here = {site: _judge_site(topology, jury, site, now_ms, verdicts, members) for site in topology.site_ids}
+    wholes = {site: combine(site_target(site), jury.outside(site), now_ms) for site in topology.site_ids if here[site]}
+    if len(wholes) == 1 or not all(whole.carried for whole in wholes.values()):
+        for site, whole in wholes.items():
+            _adopt_from_site(whole, here[site], verdicts)
     everywhere = {
         service.id: hold_or_global(service, verdicts, members, policy.judge, now_ms, previous) for service in topology.services
     }
@@ -90,7 +93,8 @@ def _judge_site(
     now_ms: int,
     verdicts: dict[PoolKey, Verdict],
     members: dict[PoolKey, dict[MemberId, TargetView]],
-) -> None:
+) -> list[PoolKey]:
+    """Fill in the verdicts on a site's pools and members; the keys of its pools."""
     voters = jury.outside(site)
     here: list[PoolKey] = []
     for service in topology.services:
@@ -104,7 +108,7 @@ def _judge_site(
             verdict = _from_members(pool, members[key], voters)
         verdicts[key] = verdict
         here.append(key)
-    _adopt_from_site(combine(site_target(site), voters, now_ms), here, verdicts)
+    return here
 
 
 def _from_members(pool: Pool, views: Mapping[MemberId, TargetView], voters: tuple[VantageReport, ...]) -> Verdict:
@@ -132,7 +136,8 @@ def _from_members(pool: Pool, views: Mapping[MemberId, TargetView], voters: tupl
 def _adopt_from_site(whole: Verdict, here: list[PoolKey], verdicts: dict[PoolKey, Verdict]) -> None:
     """What the site's stream finds before any single pool's does belongs to the pools under suspicion.
 
-    Only when no pool is bad by itself: otherwise that pool's fault is what the site's stream saw.
+    Only when no pool is bad by itself: otherwise that pool's fault is what the site's stream saw. And not while the streams
+    of all sites say so: suspicion reaches the pools one after the other, and the first would be left alone (law 4).
     """
     if not whole.carried or any(verdicts[key].carried for key in here):
         return
