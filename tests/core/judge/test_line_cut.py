@@ -128,3 +128,13 @@ def test_a_line_that_stays_cut_is_a_verdict_within_three_seconds(members: int) -
     while not line.run(line.at_ms + 20) and line.at_ms < line.cut_from_ms + FOR_GOOD_MS:
         pass
     assert line.at_ms - line.cut_from_ms <= 3_000
+
+
+@pytest.mark.parametrize("members", [4, 12, 50])
+def test_a_line_that_comes_to_lose_ten_per_cent_is_found_although_it_always_lost_some(members: int) -> None:
+    line = Line(members, LOSSY, seed=members)
+    line.run(NOW_MS + LEARN_MS)
+    line.loss, began_ms = 0.1, line.at_ms
+    while not line.run(line.at_ms + 100) and line.at_ms < began_ms + FOR_GOOD_MS:
+        pass
+    assert line.at_ms - began_ms <= 20_000

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import exp
 
-from siteshift.core.judge.cusum import CRASH, ERRORS, FAILURE_TESTS, FAULT_RATE, GREY, NEVER, SLOW, Tuning, blip_nats
+from siteshift.core.judge.cusum import CRASH, ERRORS, FAILURE_TESTS, FAULT_RATE, GREY, NEVER, SLOW, Tuning, blip_part, burst_steps
 from siteshift.core.judge.evidence import SAMPLE_MS, confirm_ms
 from siteshift.core.judge.recovery import Recovery
 from siteshift.core.model.codes import Hardness
@@ -50,6 +50,7 @@ class Bank:
         "bad",
         "bad_mark",
         "blips",
+        "burst",
         "calm",
         "cleared_at_ms",
         "echoes",
@@ -78,6 +79,7 @@ class Bank:
         self.epoch = [0, 0, 0, 0]
         self.calm = True
         self.blips: dict[int, list[tuple[int, float]]] = {}
+        self.burst = [0.0, 0.0, 0.0, 0.0]
         self.seen = self.bad = self.slow = 0
         self.echoes = self.echoes_bad = self.echoes_slow = 0
         self.seen_mark = [0, 0, 0, 0]
@@ -178,6 +180,7 @@ class Bank:
         if self.sums[test] == 0.0:
             self.epoch[test] += 1
             self.t0[test] = started_ms
+            self.burst[test] = 0.0
             self.seen_mark[test], self.bad_mark[test], self.slow_mark[test] = self.seen, self.bad, self.slow
         elif started_ms < self.t0[test]:
             self.t0[test] = started_ms
@@ -201,9 +204,10 @@ class Bank:
         tuning = self.tuning
         blips = [one for one in self.blips.get(test, ()) if started_ms - one[0] < 2 * SAMPLE_MS]
         counted = sum(nats for at_ms, nats in blips if abs(started_ms - at_ms) < SAMPLE_MS)
-        step = max(0.0, min(step, blip_nats(tuning.members, tuning.level[test], tuning.up[test]) - counted))
+        step = max(0.0, min(step, blip_part(tuning.members) * tuning.level[test] - counted))
         if step > 0.0:
             blips.append((started_ms, step))
+        self.burst[test] = max(self.burst[test], counted + step)
         self.blips[test] = blips
         return step
 
@@ -241,9 +245,14 @@ class Bank:
 
     def due_ms(self, test: int, policy: JudgePolicy) -> int:
         """The earliest instant at which ``test`` may alarm: its evidence must have reached the level and the age."""
-        if self.sums[test] < self.tuning.level[test]:
+        if self._weighed(test) < self.tuning.level[test]:
             return NEVER
         return self.t0[test] + confirm_ms(self.hardness(test), policy)
+
+    def _weighed(self, test: int) -> float:
+        """The sum, but the heaviest second of a larger pool counts as a few failures: a verdict must not lean on one burst."""
+        tuning = self.tuning
+        return self.sums[test] - max(0.0, self.burst[test] - burst_steps(tuning.members) * tuning.up[test])
 
     def tally(self, test: int) -> tuple[int, int]:
         """(bad, seen) results since ``test`` left zero."""

@@ -27,8 +27,8 @@ sibling, which most alarms of the bare sums do not. How many do not was measured
 cut for half a second now and then takes some of these cuts for a crash. So the crash test has least to give; in a pair
 there are too few members to rest on; and where failures are usual more of them make an alarm, and they spread by themselves."""
 SECONDS_A_YEAR = 31_557_600
-BLIP_STEPS = 2
-"""All failures of a larger pool within one second count as two: what may have one cause, and one that came by itself."""
+BURST_STEPS = 2.0
+"""Two: one for what all failures of that second may have in common, one that came by itself."""
 NEVER = 1 << 62
 """An instant that does not come, in ms."""
 
@@ -90,13 +90,18 @@ def rest_part(members: int) -> float:
     return 0.4 if members <= 4 else 0.6
 
 
-def blip_nats(members: int, level: float, step: float) -> float:
-    """The most that failures of a whole pool within one second bring, however many members fail. ``step``: of one failure.
+def blip_part(members: int) -> float:
+    """The part of the alarm level that failures of a whole pool within one second bring, however many members fail."""
+    return 0.95 if members <= 4 else 0.7
 
-    Of up to four members half a second takes two or three, so it is enough that no verdict comes of them alone. A larger
-    pool seldom stands at zero: a burst that brought most of the level would need only the failures there are anyhow.
+
+def burst_steps(members: int) -> float:
+    """How many failures the heaviest second is worth when the evidence is weighed for a verdict.
+
+    Of up to four members half a second takes two or three, so `blip_part` is enough. A larger pool seldom stands at zero:
+    with a burst that brought most of the level it would take only the failures there are anyhow.
     """
-    return 0.95 * level if members <= 4 else min(0.7 * level, BLIP_STEPS * step)
+    return inf if members <= 4 else BURST_STEPS
 
 
 @lru_cache(maxsize=4096)
