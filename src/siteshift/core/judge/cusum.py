@@ -23,8 +23,8 @@ FEWEST_OF_CROWD = 13
 """What may be taken off a pooled alarm level, per test: so many failures' worth, at most so many nats (in a pool, in a pair,
 in a pool of thirteen or more). Pooled alarms must also outlive `confirm_for`, rest on several members and find a better
 sibling, which most alarms of the bare sums do not. How many do not was measured at these very levels by importance sampling
-(`benchmarks/judge_rare.py`), which also shows where they refuse too few: one vantage whose line to twelve members or more is
-cut for half a second now and then takes some of these cuts for a crash. So the crash test has least to give; in a pair
+(`benchmarks/judge_rare.py`). A line cut for half a second looks most like a crash, so the crash test has least to give, and
+`Pooled.unanswered` and `BURST_STEPS` keep such cuts from a verdict in pools of any size; in a pair
 there are too few members to rest on; and where failures are usual more of them make an alarm, and they spread by themselves."""
 SECONDS_A_YEAR = 31_557_600
 BURST_STEPS = 2.0
