@@ -210,7 +210,10 @@ class PoolFlow:
         return sum(chunk.left for server in self.servers for chunk in server.queue if chunk.alive)
 
     def truth_pm(self) -> int:
-        """The true goodput of what the pool is: by its active members' conditions and dependencies, overload apart."""
+        """The true goodput of what the pool is: by its active members' conditions and dependencies, overload apart.
+
+        Where faults took a part of its capacity, it serves no more of what it is asked than the rest of it can.
+        """
         actives = [s for s in self.servers if s.member.role is MemberRole.ACTIVE]
         takers = [s for s in actives if s.is_taking]
         if not takers:
@@ -224,7 +227,9 @@ class PoolFlow:
             good += (1_000 - condition.error_pm) * (1_000 - slow_pm) // 1_000
         room_pm = 1_000 * sum(int(s.capacity_rps * 1_000) for s in takers if s.condition.down is None)
         whole = sum(s.member.capacity_rps * 1_000 for s in actives)
-        return min(good // len(takers) * (1_000 - self.dep_error_pm) // 1_000, max(0, 2 * room_pm // max(1, whole)))
+        good_pm = min(good // len(takers) * (1_000 - self.dep_error_pm) // 1_000, max(0, 2 * room_pm // max(1, whole)))
+        asked = sum(int(s.rate_rps * 1_000) for s in takers)
+        return min(good_pm, room_pm // asked) if room_pm < 1_000 * whole and asked else good_pm
 
     def calm_latency_ms(self, rate_rps: float) -> float:
         """Latency of an untroubled pool under a rate."""
