@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from core.playbook import DOWN, WEB, A, G, P, Playbook
+from core.playbook import DOWN, UP, WEB, A, G, P, Playbook
 from siteshift.core.draft import Draft
 from siteshift.core.events import SeenTraffic, TrafficMeasured
 from siteshift.core.explain import service_document
@@ -112,3 +112,18 @@ def test_a_living_site_is_not_drained_while_traffic_is_seen_there() -> None:
     run_with(book, {P: 0, G: 240, A: 160}, 5_000)
     assert book.life(P) is SiteLife.DRAINED
     assert book.violations == []
+
+
+def test_what_was_tried_again_in_trouble_is_no_demand_after_it() -> None:
+    """A fault everywhere makes users try four times. When it ends the smoothed rates are still full of that: believed for
+    five minutes as the peak, it would shed half of a healthy service (found by the fuzz)."""
+    book = book_at_rest()
+    stormy, calm = {P: 200, G: 120, A: 80}, {P: 50, G: 30, A: 20}
+    for site in (P, G, A):
+        book.believe(site, DOWN)
+    run_with(book, calm, 1_000)
+    assert demand_after(book, stormy, 30_000) == 100
+    for site in (P, G, A):
+        book.believe(site, UP)
+    run_with(book, calm, 1_000)
+    assert demand_after(book, calm, 60_000) in range(98, 104)

@@ -19,8 +19,7 @@ from siteshift.sim.troubles import KINDS
 
 SAFETY = Path(__file__).parents[2] / "docs" / "SAFETY.md"
 MINUTES = 12
-SOUND_SEEDS = tuple(seed for seed in range(1, 31) if seed not in (20, 21))
-"""Two of the first thirty find something today: 20 is not home after five minutes, 21 breaks law 2; docs/SAFETY.md."""
+SOUND_SEEDS = range(1, 31)
 ROW = re.compile(r"^\| `([a-z-]+)` \| (.+?) \| (\d+) \| (.+?) \|$", re.MULTILINE)
 ROWS = [(name, says, int(seed), check) for name, says, seed, check in ROW.findall(SAFETY.read_text(encoding="utf-8"))]
 

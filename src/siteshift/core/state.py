@@ -147,11 +147,15 @@ class TrafficTrack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemandTrack:
-    """Measured demand of a service: the highest smoothed total within the last minutes, in requests per second."""
+    """Measured demand of a service: the highest smoothed total within the last minutes, in requests per second.
+
+    ``troubled_at_ms``: when what was counted was last in doubt, because users and load balancers tried again.
+    """
 
     peak_rps: int
     peak_at_ms: int
     since_ms: int = 0
+    troubled_at_ms: int = 0
 
 
 _NEW_TRACK, _NEW_MOTION, _NEW_PLANE, _NEW_STANDBY = SiteTrack(), Motion(), PlaneTrack(), StandbyTrack()

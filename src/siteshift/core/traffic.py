@@ -18,6 +18,8 @@ LEARNING_MS = 60_000
 """So long the configured demand is a floor: a measurement that has just begun has seen no peak yet."""
 PEAK_MS = 300_000
 """The demand used is the highest of the last five minutes: a crash must not look like less demand."""
+WASHED_OUT_MS = 5 * SMOOTHING_MS
+"""So long after trouble the smoothed rates still hold what was tried again in it: less than a hundredth of it is left then."""
 FRESH_MS = 5_000
 """A measurement older than this says nothing about now."""
 
@@ -29,10 +31,16 @@ def absorb_traffic(draft: Draft, event: TrafficMeasured) -> bool:
         traffic[(sample.service, sample.site)] = _smoothed(traffic.get((sample.service, sample.site)), sample, event)
     demand = dict(draft.state.demand)
     for service in {sample.service for sample in event.seen}:
-        track = _demand_of(draft, service, traffic, event)
-        if track is not None and not _is_troubled(draft, service):
-            demand[service] = track
-    changed = demand != draft.state.demand
+        before = demand.get(service)
+        if _is_troubled(draft, service):
+            if before is not None:
+                demand[service] = replace(before, troubled_at_ms=event.at_ms)
+        elif before is None or not before.troubled_at_ms or event.at_ms - before.troubled_at_ms > WASHED_OUT_MS:
+            track = _demand_of(draft, service, traffic, event)
+            if track is not None:
+                demand[service] = track
+    known = draft.state.demand
+    changed = any(service not in known or known[service].peak_rps != track.peak_rps for service, track in demand.items())
     draft.set(traffic=traffic, demand=demand)
     return changed
 
