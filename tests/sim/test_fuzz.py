@@ -53,7 +53,7 @@ def test_a_planted_bug_is_gone_afterwards(name: str) -> None:
 
 
 def test_a_finding_is_shrunk_to_a_scenario_that_shows_it_again(tmp_path: Path) -> None:
-    case = draw_case(36, minutes=MINUTES)
+    case = draw_case(44, minutes=MINUTES)
     with planted(MUTANTS["crush-drift"]):
         found = run_case(case).found
     assert isinstance(found, Found)

@@ -261,6 +261,18 @@ def test_broken_and_contradicted_checks_are_named() -> None:
     assert "CHECK_BROKEN" in codes(diagnose(topology, POLICY, {one.vantage: one}, NOW_MS))
 
 
+def test_a_check_that_traffic_contradicts_takes_no_member_out() -> None:
+    """The members are looked at by the same check: one by one they would be taken out of a pool that serves."""
+    topology = deployment()
+    said = pool_and_members(topology, WEB, PANGYO, view(Standing.DOWN, hardness=Hardness.GREY))
+    members = {one.standing for one in look(topology, said).pools[(WEB, PANGYO)].members.values()}
+    assert members == {Standing.DOWN}
+    said[pool_target(WEB, PANGYO)] = replace(UNSURE, reason=f"{CHECK_CONTRADICTED}: bad_status")
+    picture = look(topology, said)
+    assert {one.standing for one in picture.pools[(WEB, PANGYO)].members.values()} == {Standing.SUSPECT}
+    assert "MEMBER_DOWN" not in codes(picture)
+
+
 def test_what_only_the_site_s_stream_sees_reaches_the_suspected_pools() -> None:
     topology = deployment(services=THREE)
     said: Said = {pool_target(service, PANGYO): UNSURE for service in THREE}

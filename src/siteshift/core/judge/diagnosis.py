@@ -12,6 +12,7 @@ from dataclasses import replace
 from siteshift.core.judge.everywhere import Everywhere, hold_or_global
 from siteshift.core.judge.naming import Findings, name_members, name_paths, name_pools, name_sites, name_vantages
 from siteshift.core.judge.quorum import BAD, NOBODY_KNOWS, Jury, Verdict, combine, recast, seat_jury
+from siteshift.core.judge.views import is_contradicted
 from siteshift.core.model.codes import MemberRole, Standing
 from siteshift.core.model.evidence import Picture, PoolPicture, TargetView, VantageReport
 from siteshift.core.model.policy import Policy
@@ -103,12 +104,19 @@ def _judge_site(
             continue
         key = (service.id, site)
         members[key] = {member.id: combine(member.target, voters, now_ms).view for member in pool.members}
+        if any(is_contradicted(report.views[pool.target]) for report in voters if pool.target in report.views):
+            members[key] = {name: _in_doubt(view) for name, view in members[key].items()}
         verdict = combine(pool.target, voters, now_ms)
         if verdict.view is NOBODY_KNOWS and not any(pool.target in report.views for report in voters):
             verdict = _from_members(pool, members[key], voters)
         verdicts[key] = verdict
         here.append(key)
     return here
+
+
+def _in_doubt(view: TargetView) -> TargetView:
+    """A member as a check sees it that real traffic contradicts: the same check of all members, so none is taken out for it."""
+    return recast(view, Standing.SUSPECT) if view.standing in BAD else view
 
 
 def _from_members(pool: Pool, views: Mapping[MemberId, TargetView], voters: tuple[VantageReport, ...]) -> Verdict:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from siteshift.core.judge.everywhere import Everywhere
 from siteshift.core.judge.quorum import BAD, Jury, Verdict
-from siteshift.core.judge.views import CHECK_CONTRADICTED
+from siteshift.core.judge.views import is_contradicted
 from siteshift.core.model.codes import DiagnosisCode, Standing
-from siteshift.core.model.evidence import Diagnosis, Picture, PoolPicture, TargetView, VantageReport
+from siteshift.core.model.evidence import Diagnosis, Picture, PoolPicture, VantageReport
 from siteshift.core.model.topology import Service, Topology
 from siteshift.core.model.units import MemberId, ServiceId, SiteId, VantageId, site_target
 
@@ -67,16 +67,12 @@ def name_vantages(findings: Findings, topology: Topology, jury: Jury, reports: M
         for target in report.self_check.broken_checks:
             broken.setdefault(target, []).append(report.vantage)
         for target, view in report.views.items():
-            if view.standing is Standing.SUSPECT and _contradicted(view):
+            if is_contradicted(view):
                 broken.setdefault(target, []).append(report.vantage)
     for checked, accusers in broken.items():
         service, site, member = _place(topology, checked)
         reason = f"the check of {checked} is contradicted by its must-fail twin or by real traffic"
         findings.add(DiagnosisCode.CHECK_BROKEN, reason, site=site, service=service, member=member, accusers=tuple(accusers))
-
-
-def _contradicted(view: TargetView) -> bool:
-    return view.reason.startswith(CHECK_CONTRADICTED)
 
 
 def _place(topology: Topology, target: str) -> tuple[ServiceId | None, SiteId | None, MemberId | None]:

@@ -48,6 +48,11 @@ def group_view(group: Pooled, direct: Stream | None, traffic: Traffic | None, at
     return worst(view, traffic_view(traffic, at_ms))
 
 
+def is_contradicted(view: TargetView) -> bool:
+    """Whether real traffic says that the check behind this view is wrong."""
+    return view.standing is Standing.SUSPECT and view.reason.startswith(CHECK_CONTRADICTED)
+
+
 def _own_view(stream: Stream) -> TargetView:
     return TargetView(
         standing=stream.standing,
