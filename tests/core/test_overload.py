@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from core.playbook import SUSPECT, UP, WEB, A, G, P, Playbook, three_sites
+from core.playbook import SICK, SUSPECT, UP, WEB, A, G, P, Playbook, three_sites
 from siteshift.core.decide.life import Signal
 from siteshift.core.events import SeenTraffic, TrafficMeasured
 from siteshift.core.model.codes import DiagnosisCode, Hardness, SiteLife, StandbyPhase, Standing
@@ -240,3 +240,14 @@ def test_what_is_clearly_too_much_for_seconds_is(book: Metered) -> None:
     book.believe(P, SILENT)
     book.report()
     assert book.overloaded == {P}
+
+
+def test_a_site_that_is_being_left_for_its_errors_is_not_overloaded_meanwhile(book: Metered) -> None:
+    """Called overloaded it would be kept at what it has, and be held to that when it is well again: the drain would not end."""
+    book.believe(P, SICK)
+    book.go(1_000)
+    assert book.life(P) is SiteLife.DRAINING
+    book.counts[P] = (80, 50, 0)
+    book.go(10_000)
+    assert P not in book.overloaded
+    assert book.shares()[P] == 0

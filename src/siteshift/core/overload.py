@@ -15,6 +15,7 @@ from dataclasses import replace
 from math import isqrt
 from typing import NamedTuple
 
+from siteshift.core.decide.life import AWAY
 from siteshift.core.model.codes import DiagnosisCode, Hardness, MemberRole, Standing
 from siteshift.core.model.evidence import Diagnosis, Picture, PoolPicture
 from siteshift.core.model.topology import Pool, Service
@@ -122,11 +123,13 @@ def with_overloads(picture: Picture, state: ControllerState, setup: Setup, now_m
 def _reasons(
     picture: Picture, state: ControllerState, setup: Setup, service: Service, now_ms: int
 ) -> dict[SiteId, Reason]:
+    """By site. One that is being left was found sick or dead before: what still comes there meets what is left of it."""
     found: dict[SiteId, Reason] = {}
     troubled = [
         (pool, seen)
         for pool in service.pools
-        if (seen := picture.pools.get((service.id, pool.site))) is not None and seen.standing in (*_TROUBLED, Standing.SUSPECT)
+        if state.track(service.id, pool.site).life not in AWAY
+        and (seen := picture.pools.get((service.id, pool.site))) is not None and seen.standing in (*_TROUBLED, Standing.SUSPECT)
     ]
     is_surge = any(_is_brimming(load_of(state, setup, service, pool, now_ms)) for pool, _ in troubled)
     for pool, seen in troubled:
