@@ -127,3 +127,13 @@ def test_what_was_tried_again_in_trouble_is_no_demand_after_it() -> None:
         book.believe(site, UP)
     run_with(book, calm, 1_000)
     assert demand_after(book, calm, 60_000) in range(98, 104)
+
+
+def test_what_piled_up_while_a_site_hung_is_no_demand() -> None:
+    """All of it is counted in the first window after the hang: believed as the peak, the site would get no share back for
+    five minutes (found by the demo with a hang)."""
+    book = book_at_rest()
+    assert demand_after(book, {G: 60, A: 40}, 30_000) in range(98, 104)
+    assert demand_after(book, {P: 4_000, G: 60, A: 40}, 500) in range(98, 104)
+    assert demand_after(book, {P: 0, G: 60, A: 40}, 60_000) in range(98, 104)
+    assert demand_after(book, {P: 80, G: 60, A: 40}, 30_000) in range(176, 184), "and a real rise there is known again"

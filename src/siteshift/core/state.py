@@ -133,7 +133,8 @@ class TrafficTrack:
     """Seen traffic of one service at one site, in requests per second x 1000.
 
     ``rate_mrps`` and ``demand_mrps`` are smoothed (`core.traffic`), the others are of the last window. ``demand_mrps`` and
-    ``asked_mrps`` leave out what was passed on to another server; ``answered_mrps`` got a good answer.
+    ``asked_mrps`` leave out what was passed on to another server; ``answered_mrps`` got a good answer. ``since_ms``: when
+    it was heard again after a silence (0: never silent).
     """
 
     at_ms: int
@@ -143,6 +144,7 @@ class TrafficTrack:
     asked_mrps: int = 0
     answered_mrps: int = 0
     demand_mrps: int = 0
+    since_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,10 @@ LEARNING_MS = 60_000
 PEAK_MS = 300_000
 """The demand used is the highest of the last five minutes: a crash must not look like less demand."""
 WASHED_OUT_MS = 5 * SMOOTHING_MS
-"""So long after trouble the smoothed rates still hold what was tried again in it: less than a hundredth of it is left then."""
+"""So long after trouble the smoothed rates still hold what was tried again in it: less than a hundredth of it is left then.
+
+The same for a site that is heard again after a silence: all that piled up while it hung is counted in its first window.
+"""
 FRESH_MS = 5_000
 """A measurement older than this says nothing about now."""
 
@@ -68,10 +71,17 @@ def _demand_of(
     """The demand now. Sites that nobody measures just now are unknown, not idle: then it may rise and not fall.
 
     What they had when they were last measured does not count either: it comes in elsewhere by now (a dead site's users).
+    Nor does what they show first when they are heard again (`WASHED_OUT_MS`).
     """
     known = draft.setup.topology.service_by_id.get(service)
-    window_ms = max(sample.window_ms for sample in event.seen if sample.service == service)
-    fresh = [t for (owner, _), t in traffic.items() if owner == service and event.at_ms - t.at_ms < max(1, window_ms)]
+    window_ms = max(1, *(sample.window_ms for sample in event.seen if sample.service == service))
+    fresh = [
+        track
+        for (owner, _), track in traffic.items()
+        if owner == service
+        and event.at_ms - track.at_ms < window_ms
+        and not (track.since_ms and event.at_ms - track.since_ms < WASHED_OUT_MS)
+    ]
     before = draft.state.demand.get(service)
     total_rps = _with_shed(draft.state, service, sum(track.demand_mrps for track in fresh), before)
     if known is not None:
@@ -123,12 +133,16 @@ def _smoothed(before: TrafficTrack | None, sample: SeenTraffic, event: TrafficMe
     now_mrps = sample.requests * 1_000_000 // window_ms
     asked_mrps = max(0, sample.requests - sample.passed_on) * 1_000_000 // window_ms
     answered = sample.requests - sample.errors if sample.answered is None else sample.answered
-    rate_mrps, demand_mrps = now_mrps, asked_mrps
+    part_pm = min(WHOLE_PM, window_ms * WHOLE_PM // SMOOTHING_MS)
+    rate_mrps, demand_mrps, since_ms = now_mrps, asked_mrps, 0
     if before is not None and event.at_ms - before.at_ms <= FRESH_MS:
-        # what it had longer ago is no part of a mean: its users came in elsewhere meanwhile
-        part_pm = min(WHOLE_PM, window_ms * WHOLE_PM // SMOOTHING_MS)
         rate_mrps = before.rate_mrps + (now_mrps - before.rate_mrps) * part_pm // WHOLE_PM
         demand_mrps = before.demand_mrps + (asked_mrps - before.demand_mrps) * part_pm // WHOLE_PM
+        since_ms = before.since_ms
+    elif before is not None:
+        # what it had longer ago is no part of a mean: its users came in elsewhere meanwhile
+        demand_mrps = asked_mrps * part_pm // WHOLE_PM
+        since_ms = event.at_ms
     return TrafficTrack(
         at_ms=event.at_ms,
         rate_mrps=rate_mrps,
@@ -137,6 +151,7 @@ def _smoothed(before: TrafficTrack | None, sample: SeenTraffic, event: TrafficMe
         asked_mrps=asked_mrps,
         answered_mrps=max(0, answered) * 1_000_000 // window_ms,
         demand_mrps=demand_mrps,
+        since_ms=since_ms,
     )
 
 
