@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import assert_never
 
 from siteshift.core.draft import Draft
@@ -97,6 +96,6 @@ def _absorb_store(draft: Draft, event: StoreChanged) -> bool:
 def _absorb_term(draft: Draft, event: TermChanged) -> bool:
     if event.term == draft.state.term:
         return False
-    draft.state = replace(draft.state, term=event.term)
+    draft.set(term=event.term)
     draft.record("term", {"term": event.term})
     return True

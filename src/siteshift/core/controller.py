@@ -11,7 +11,7 @@ only the planes are looked after.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from siteshift.core.absorb import absorb
 from siteshift.core.commands import Command, Remember
@@ -57,7 +57,7 @@ def step(state: ControllerState, event: Event, setup: Setup) -> Decision:
         tend_planes(draft)
         chores_at_ms, is_idle = draft.wake_at_ms, False
     wake_at_ms = min(state.rethink_at_ms, chores_at_ms, silent_at_ms)
-    after = replace(draft.state, wake_at_ms=wake_at_ms, chores_at_ms=chores_at_ms)
+    after = draft.state.changed(wake_at_ms=wake_at_ms, chores_at_ms=chores_at_ms)
     return Decision(state=after, commands=tuple(draft.commands), is_idle=is_idle)
 
 
@@ -73,7 +73,7 @@ def _think(draft: Draft) -> Decision:
     draft.set(thought_at_ms=draft.now_ms)
     chores_at_ms = draft.wake_at_ms
     wake_at_ms = min(rethink_at_ms, chores_at_ms, _silent_at_ms(draft))
-    after = replace(draft.state, wake_at_ms=wake_at_ms, rethink_at_ms=rethink_at_ms, chores_at_ms=chores_at_ms)
+    after = draft.state.changed(wake_at_ms=wake_at_ms, rethink_at_ms=rethink_at_ms, chores_at_ms=chores_at_ms)
     return Decision(state=after, commands=commands)
 
 

@@ -26,7 +26,7 @@ class Draft:
 
     def set(self, **changes: Any) -> None:
         """Replace fields of the state."""
-        self.state = replace(self.state, **changes)
+        self.state = self.state.changed(**changes)
 
     def due(self, at_ms: int) -> bool:
         """Whether an instant has come; one that has not is remembered as a reason to wake."""

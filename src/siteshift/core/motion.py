@@ -48,7 +48,9 @@ def wish_for(draft: Draft, situation: Situation, allocation: ServiceAllocation, 
     _note_unrest(draft, situation, target)
     for relief in situation.motion.relieved.values():
         draft.due(relief.until_ms)
-    situation = replace(situation, motion=draft.state.motion(situation.service.id))
+    motion = draft.state.motion(situation.service.id)
+    if motion is not situation.motion:
+        situation = replace(situation, motion=motion)
     steering, cause, findings = _move(draft, situation, target, mode)
     _say_findings(draft, situation, findings)
     steering = _with_members(draft, situation, steering, mode)

@@ -26,7 +26,7 @@ class VirtualClock:
     def at(self, at_ms: int, do: Callable[[], None]) -> None:
         """Do this at an instant (now, if that has passed)."""
         self._asked += 1
-        heapq.heappush(self._queue, (max(at_ms, self.now_ms), self._asked, do))
+        heapq.heappush(self._queue, (at_ms if at_ms > self.now_ms else self.now_ms, self._asked, do))
 
     def after(self, delay_ms: int, do: Callable[[], None]) -> None:
         """Do this a while from now."""

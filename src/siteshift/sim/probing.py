@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from siteshift.core.model.codes import Fault, MemberRole, Outcome
 from siteshift.core.model.policy import JudgePolicy
@@ -49,8 +49,7 @@ class Check:
     is_hot: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """What a check will say, and after how long (None: never)."""
 
     outcome: Outcome

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from siteshift.core.model.units import ServiceId, SiteId, VantageId
 
@@ -28,10 +29,10 @@ class LostTo(StrEnum):
     """Demand that the steering sheds openly (where the service has an answer for it)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Second:
+class Second(NamedTuple):
     """One service at one site in one second. ``offered`` counts first tries and retries that reached the site.
 
+    A named tuple: a day of the standard world makes 780,000 of them, and a frozen dataclass costs five times as much to make.
     ``desired_bp`` is the leader's, ``actual_bp`` what the data planes give to new askers, ``seen_bp`` what users' requests did.
     ``utilisation_pm`` is load over the capacity of members that are open and alive; 0 when there is none.
     """

@@ -179,10 +179,12 @@ class PoolFlow:
     is_healthy: bool = True
     """Nothing is wrong with any member and nothing waits."""
     _open_rps: float = 0.0
+    _takers: list[Server] = field(default_factory=list)
+    """The members that take requests, as `refresh` found them."""
 
     def refresh(self) -> None:
         """Look again at what is wrong and who is open; after any change to a server."""
-        takers = [server for server in self.servers if server.is_taking]
+        takers = self._takers = [server for server in self.servers if server.is_taking]
         self._open_rps = sum(server.capacity_rps for server in takers)
         self.is_healthy = (
             bool(takers)
@@ -233,7 +235,7 @@ class PoolFlow:
 
     def calm_latency_ms(self, rate_rps: float) -> float:
         """Latency of an untroubled pool under a rate."""
-        takers = max(1, sum(1 for server in self.servers if server.is_taking))
+        takers = max(1, len(self._takers))
         load = min(0.95, rate_rps / max(1.0, self._open_rps))
         return self.spec.latency_ms + load / (2 * (1 - load)) * 1_000 * takers / max(1.0, self._open_rps)
 
@@ -250,9 +252,9 @@ class PoolFlow:
             self.latency_sum += latency_ms * amount
             if latency_ms > self.slo_ms:
                 self.late += amount
-            takers = [server for server in self.servers if server.is_taking]
-            for server in takers:
-                server.rate_rps = rate_rps * server.capacity_rps / max(1.0, self._open_rps)
+            open_rps = max(1.0, self._open_rps)
+            for server in self._takers:
+                server.rate_rps = rate_rps * server.capacity_rps / open_rps
             return
         self._take_troubled(batches, now_ms, dt_ms, try_ms, fates)
 

@@ -55,6 +55,9 @@ class Forced:
         return self.frozen_by is not None
 
 
+_NOTHING_FORCED = Forced()
+
+
 def make_override(
     *,
     id: str,
@@ -164,6 +167,8 @@ def forced_view(overrides: Iterable[Override], service: ServiceId, now_ms: int) 
     Drains and depools add up. Of several modes or shares the one for just this service wins over one for all, and
     then the latest made.
     """
+    if not overrides:
+        return _NOTHING_FORCED
     mine = sorted(
         (entry for entry in active(overrides, now_ms) if entry.service in (None, service)),
         key=lambda entry: (entry.service is not None, entry.created_ms, entry.id),

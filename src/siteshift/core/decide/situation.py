@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from siteshift.core.decide.life import AWAY, Signal
 from siteshift.core.decide.override import Forced
@@ -17,9 +18,9 @@ from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, MemberId, SiteId
 from siteshift.core.state import Motion, SiteTrack, StandbyTrack
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Situation:
-    """Everything that bears on one service now."""
+    """Everything that bears on one service now. Not slotted: what its pools carry is reckoned once and asked ten times a step."""
 
     service: Service
     policy: ServicePolicy
@@ -107,6 +108,13 @@ class Situation:
 
     def active_rps(self, pool: Pool) -> int:
         """Capacity of the active members that may serve, scaled by their goodput."""
+        return self._active_rps[pool.site]
+
+    @cached_property
+    def _active_rps(self) -> dict[SiteId, int]:
+        return {pool.site: self._reckoned_rps(pool) for pool in self.service.pools}
+
+    def _reckoned_rps(self, pool: Pool) -> int:
         active = (m for m in pool.members if m.role is MemberRole.ACTIVE and self.is_usable(m))
         return sum(member.capacity_rps * self.weight_pm(member) // WHOLE_PM for member in active)
 

@@ -60,7 +60,10 @@ class Steering:
     services: tuple[ServiceSteering, ...]
 
     def of(self, service: ServiceId) -> ServiceSteering | None:
-        return next((entry for entry in self.services if entry.service == service), None)
+        for entry in self.services:
+            if entry.service == service:
+                return entry
+        return None
 
     def digest(self) -> str:
         """SHA-256 (first 16 hex digits) over the canonical lines; the generation is not part of it."""

@@ -74,7 +74,7 @@ class Pool:
         return sum(member.capacity_rps for member in self.members if member.role is role)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Service:
     """What users reach by name. ``tier`` 1 is the most critical; ``demand_rps`` is used until traffic is measured."""
 
@@ -90,9 +90,13 @@ class Service:
     shed_answers: tuple[str, ...] = ()
 
     def pool_at(self, site: SiteId) -> Pool | None:
-        return next((pool for pool in self.pools if pool.site == site), None)
+        return self._pool_by_site.get(site)
 
-    @property
+    @cached_property
+    def _pool_by_site(self) -> dict[SiteId, Pool]:
+        return {pool.site: pool for pool in reversed(self.pools)}
+
+    @cached_property
     def sites(self) -> tuple[SiteId, ...]:
         return tuple(pool.site for pool in self.pools)
 

@@ -12,6 +12,7 @@ Quantities are plain integers whose name carries the unit:
 
 from __future__ import annotations
 
+from functools import cache
 from sys import intern
 from typing import NewType
 
@@ -31,11 +32,13 @@ WHOLE_BP = 10_000
 WHOLE_PM = 1_000
 
 
+@cache
 def member_target(member: MemberId) -> TargetId:
     """The target of one member (interned: it is looked up 15,000 times a second, and compared by identity then)."""
     return TargetId(intern(f"member:{member}"))
 
 
+@cache
 def pool_target(service: ServiceId, site: SiteId) -> TargetId:
     """The target of a service at a site: its pooled stream and its VIP's."""
     return TargetId(f"pool:{service}/{site}")
