@@ -19,7 +19,8 @@ from siteshift.lab.timeline import Bin
 from siteshift.lab.world import Lab, LabShape
 
 QUIET_S = 6.0
-FAULT_S = 26.0
+FAULT_S = 36.0
+"""Longer than T95 may take, with the window it is measured over: a slow move shows its time, not "never"."""
 END_S = 78.0
 """From the first request; starting the lab takes up to 8 s more, which keeps the whole below 90 s."""
 SHOW_EVERY_S = 0.25
