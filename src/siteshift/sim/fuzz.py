@@ -5,7 +5,8 @@ home. It stops at the first thing that is wrong. What can be wrong, besides the 
 
 ``crash``       the core raised an exception.
 ``fence``       a data plane's generation went back, or two steerings were written under one.
-``empty``       a data plane answers nobody although a node has written it.
+``empty``       a data plane answers nobody for a service that a node has written there. One that is only observed is nobody's
+                of ours to write (law 6), whatever others delete of it.
 ``bystander``   a healthy site that nothing had befallen was left, while nothing misled anybody.
 ``no-home``     healed, the world did not come back to its nominal shares in time.
 """
@@ -114,7 +115,7 @@ class Watch:
 
     def _empty(self, world: World) -> None:
         for name, plane in world.planes.items():
-            for service in plane.services if plane.generation is not None else ():
+            for service in [entry.service for entry in plane.steering.services] if plane.steering is not None else ():
                 if not any(plane.delivered_bp(service).values()):
                     raise Stopped(self._of_plane(world, name, f"no answer for {service}"))
 
