@@ -22,7 +22,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from judge_noise import FAILING_RATE, FAULTS, SERVICE, SITES, World
+from judge_faults import FAILING_RATE, FAULTS, SERVICE, SITES
+from judge_noise import World
 from judge_rare import all_kinds, bare_a_year
 
 from siteshift.core.judge.cusum import SECONDS_A_YEAR, lorden_bound_samples, tune

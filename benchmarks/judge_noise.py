@@ -20,73 +20,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import log
 
+from judge_faults import FAULTS, SERVICE, SITES, TIMEOUT_MS, FaultModel, topology
+
 from siteshift.core.judge.diagnosis import diagnose
 from siteshift.core.judge.vantage import Observer
 from siteshift.core.model.codes import Fault, Outcome, Standing
 from siteshift.core.model.evidence import Picture, VantageReport
 from siteshift.core.model.policy import JudgePolicy, Policy
-from siteshift.core.model.topology import Member, Pool, Service, Site, Topology
-from siteshift.core.model.units import MemberId, ServiceId, SiteId, TargetId, VantageId
+from siteshift.core.model.units import TargetId, VantageId
 
-SITES = (SiteId("pangyo"), SiteId("gasan"), SiteId("anyang"))
-SERVICE = ServiceId("web")
 BAD = (Standing.DOWN, Standing.DEGRADED)
-NORMAL_US, SLOW_US, TIMEOUT_MS = 10_000, 600_000, 800
 MOVE_BELOW_PM = 970
 INDEPENDENT, ON_PATH = 0.001, 0.01
 """Part of checks that fail by themselves, and that the noisy path loses."""
 PAUSE_EVERY_MS, BOUT_EVERY_MS, FLAP_EVERY_MS, CUT_EVERY_MS = 1_800_000, 1_200_000, 7_200_000, 3_600_000
-
-FaultModel = Callable[[random.Random], tuple[Outcome, Fault, int]]
-"""Draws outcome, fault and latency (ms) of one check of a faulty member."""
-
-
-def topology(members: int, vantages: int) -> Topology:
-    """Three sites, one service, ``members`` each."""
-    pools = tuple(
-        Pool(
-            service=SERVICE,
-            site=site,
-            nominal_bp=3_333,
-            members=tuple(
-                Member(
-                    id=MemberId(f"{SERVICE}/{site}/m{i}"),
-                    service=SERVICE,
-                    site=site,
-                    name=f"m{i}",
-                    address="127.0.0.1",
-                    port=8_000 + i,
-                    capacity_rps=100,
-                )
-                for i in range(members)
-            ),
-        )
-        for site in SITES
-    )
-    service = Service(id=SERVICE, names=("web.example",), tier=1, demand_rps=100, pools=pools)
-    names = tuple((VantageId(f"v{i}"), SITES[i]) for i in range(vantages)) if vantages > 1 else ()
-    return Topology(sites=tuple(Site(id=site) for site in SITES), services=(service,), vantages=names)
-
-
-def errors(rate: float) -> FaultModel:
-    """A share of checks answers 503."""
-
-    def draw(rng: random.Random) -> tuple[Outcome, Fault, int]:
-        return (Outcome.FAIL, Fault.BAD_STATUS, 10) if rng.random() < rate else (Outcome.PASS, Fault.NONE, 10)
-
-    return draw
-
-
-FAULTS: dict[str, FaultModel] = {
-    "crash": lambda _: (Outcome.FAIL, Fault.REFUSED, 1),
-    "hang": lambda _: (Outcome.FAIL, Fault.TIMEOUT, TIMEOUT_MS),
-    "errors30": errors(0.30),
-    "errors10": errors(0.10),
-    "errors5": errors(0.05),
-    "errors2": errors(0.02),
-    "latency": lambda _: (Outcome.PASS, Fault.NONE, 600),
-}
-FAILING_RATE = {"crash": 1.0, "hang": 1.0, "errors30": 0.3, "errors10": 0.1, "errors5": 0.05, "errors2": 0.02}
+JUMP_SHORT_MS = 1_300
+"""A jump ends so long before the noise it leads to, so that every check has been made once by then."""
 
 
 @dataclass
@@ -124,6 +73,16 @@ class Tally:
     probes: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NextFailure:
+    """The next failure that comes by itself, drawn before a jump: the first check of ``target`` from ``from_ms`` on."""
+
+    node: int
+    target: TargetId
+    from_ms: int
+    on_path: bool
+
+
 class World:
     """Sites, vantages and noise, with one seed."""
 
@@ -155,8 +114,7 @@ class World:
         self.fail_next: int | None = None
         self.tilted_site: int | None = None
         self.tilted_rate = self.log_weight = 0.0
-        self.force_fail_at: int | None = None
-        self.force_path = False
+        self.next_failure: NextFailure | None = None
         self.in_flight = 0
 
     def _node(self, index: int, vantages: int) -> Node:
@@ -241,13 +199,10 @@ class World:
             outcome = injected[1](self.rng)
             if outcome[0] is Outcome.FAIL or outcome[2] > 10:
                 return outcome
-        if self.force_fail_at is not None and start >= self.force_fail_at:
-            if not self.force_path:
-                self.force_fail_at = None
-                return self._noise_failure()
-            if node.index == 0 and check.site == 1:
-                self.force_fail_at = None
-                return Outcome.FAIL, Fault.TIMEOUT, TIMEOUT_MS
+        drawn = self.next_failure
+        if drawn is not None and drawn.node == node.index and drawn.target == check.target and start >= drawn.from_ms:
+            self.next_failure = None
+            return (Outcome.FAIL, Fault.TIMEOUT, TIMEOUT_MS) if drawn.on_path else self._noise_failure()
         if check.site == self.fail_next:
             self.fail_next = None
             return self._noise_failure()
@@ -270,6 +225,8 @@ class World:
 
     def _fails_by_itself(self, site: int, rate: float) -> bool:
         """One draw of an independent failure: from the tilted rate at the tilted site, and then weighed (`judge_rare`)."""
+        if self.next_failure is not None and self.now < self.next_failure.from_ms:
+            return False  # the next one is drawn already
         if site != self.tilted_site:
             return self.rng.random() < rate
         tilted = max(rate, self.tilted_rate)
@@ -363,19 +320,27 @@ class World:
     def _calm(self) -> bool:
         if self.now < self.flaps[1] + 2_000 or self.now < self.path_dead[1] + 2_000:
             return False
-        if self.force_fail_at is not None or self.in_flight:
+        if self.next_failure is not None or self.in_flight:
             return False
         return all(node.observer.at_rest for node in self.nodes)
 
     def _jump(self, until: int) -> None:
-        """To shortly before the next noise; the next random failure is drawn from the rate of all checks."""
+        """To shortly before the next noise. The next random failure is drawn from the rate of all checks, and then whose it is.
+
+        One that would come after other noise is not kept: chance has no memory, and from there each check draws its own.
+        """
+        other = min(self.noise[0][0], until)
+        if other - JUMP_SHORT_MS <= self.now:
+            return
         everywhere = 3 * self.members * len(self.nodes) * INDEPENDENT
         path = self.members * ON_PATH if self.path else 0.0
-        a_second = everywhere + path
-        self.force_path = self.rng.random() * a_second < path
-        failure = self.now + int(1_000 * self.rng.expovariate(a_second))
-        self.force_fail_at = failure
-        target = min(failure, self.noise[0][0], until) - 1_300
+        failure = self.now + int(1_000 * self.rng.expovariate(everywhere + path))
+        if failure <= other:
+            on_path = self.rng.random() * (everywhere + path) < path
+            node = self.nodes[0 if on_path else self.rng.randrange(len(self.nodes))]
+            failing = [check.target for check in node.checks.values() if not on_path or check.site == 1]
+            self.next_failure = NextFailure(node=node.index, target=self.rng.choice(failing), from_ms=failure, on_path=on_path)
+        target = min(failure, other) - JUMP_SHORT_MS
         if target <= self.now:
             return
         for node in self.nodes:

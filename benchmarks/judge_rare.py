@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from math import exp
 
 import numpy as np
-from judge_noise import BOUT_EVERY_MS, CUT_EVERY_MS, INDEPENDENT, ON_PATH, PAUSE_EVERY_MS, SERVICE, SITES, World
+from judge_faults import SERVICE, SITES
+from judge_noise import BOUT_EVERY_MS, CUT_EVERY_MS, INDEPENDENT, ON_PATH, PAUSE_EVERY_MS, World
 
 from siteshift.core.judge.cusum import FAILURE_TESTS, SECONDS_A_YEAR, Tuning
 from siteshift.core.model.codes import Standing
