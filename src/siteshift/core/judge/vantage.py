@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from siteshift.core.judge.bank import NO_ALARM
 from siteshift.core.judge.cusum import CRASH, NEVER
 from siteshift.core.judge.hotset import HotSet
 from siteshift.core.judge.learning import SECOND_MS, Entry, Learner
-from siteshift.core.judge.membership import call_roll, exclude_the_sick, feed, include_again
+from siteshift.core.judge.membership import feed
 from siteshift.core.judge.passive import Traffic
-from siteshift.core.judge.pooled import Pooled
 from siteshift.core.judge.roster import Roster
 from siteshift.core.judge.score import worst
 from siteshift.core.judge.selfcheck import OwnState
-from siteshift.core.judge.siblings import LAG_MS
 from siteshift.core.judge.stream import Stream
+from siteshift.core.judge.verdicts import Verdicts
 from siteshift.core.judge.views import group_view, stream_view, traffic_view
 from siteshift.core.model.codes import Fault, Outcome, Standing
 from siteshift.core.model.evidence import TargetView, VantageReport
@@ -51,7 +49,6 @@ class Observer:
         self._own = OwnState(anchors, policy.report_stale_ms)
         roster = Roster(topology, policy)
         self._entries = roster.entries
-        self._pools = frozenset(roster.pools)
         self._group_of = roster.group_of
         self._slo_us = roster.slo_us
         self._learner = Learner(self._entries, tuple(self._group_of.values()))
@@ -59,10 +56,11 @@ class Observer:
         self._traffic: dict[TargetId, Traffic] = {}
         self._figures: dict[TargetId, Traffic] = {}
         self._hot = HotSet(len(self._entries), policy)
-        self._uneasy: dict[TargetId, Stream] = {}
-        self._stirred: dict[TargetId, Pooled] = {}
+        self._verdicts = Verdicts(roster, policy, site, self._own)
+        self._uneasy, self._stirred = self._verdicts.uneasy, self._verdicts.stirred
+        self._dirty = self._verdicts.dirty
+        self._dirty.update(topology.targets)
         self._views: dict[TargetId, TargetView] = {}
-        self._dirty: set[TargetId] = set(topology.targets)
         self._sequence = 0
         self._at_ms = 0
         self._second_ms = 0
@@ -142,10 +140,10 @@ class Observer:
             feed(site, sample, outcome, fault, at_ms, started_ms, stream)
             self._stirred[pool.target] = pool
             self._stirred[site.target] = site
-        changed |= self._judge_stream(stream, pool, site, at_ms)
+        changed |= self._verdicts.judge_stream(stream, pool, site, at_ms)
         for group in (pool, site):
             if group is not None:
-                changed |= self._judge_group(group, at_ms)
+                changed |= self._verdicts.judge_group(group, at_ms)
         stream.rest()
         return self._rehot(at_ms) or changed
 
@@ -157,91 +155,6 @@ class Observer:
         if stream is None:
             stream = self._direct[target] = Stream(target, self._policy, self._slo_us[target])
         return (stream, None, None)
-
-    def _judge_stream(self, stream: Stream, pool: Pooled | None, site: Pooled | None, at_ms: int) -> bool:
-        changed = self._judge_alone(stream, at_ms)
-        if pool is None or site is None:
-            return changed
-        if stream.excluded:
-            if stream.bank.alarm < 0 and stream.standing is Standing.UP:
-                include_again(stream, pool, site)
-        elif stream.bank.alarm >= 0:
-            exclude_the_sick(pool, site)
-        return changed
-
-    def _judge_alone(self, stream: Stream, at_ms: int) -> bool:
-        changed = stream.judge(at_ms)
-        if changed:
-            self._restood(stream)
-        if stream.standing is Standing.UP:
-            self._uneasy.pop(stream.target, None)
-        else:
-            self._uneasy[stream.target] = stream
-        return changed
-
-    def _restood(self, stream: Stream) -> None:
-        """A stream's standing changed: tell it, and count it anew in its groups."""
-        stream.at_ease = False
-        self._dirty.add(stream.target)
-        _, pool, site = self._entries.get(stream.target, (stream, None, None))
-        if pool is not None and site is not None:
-            call_roll(stream, pool, site)
-
-    def _judge_group(self, group: Pooled, at_ms: int) -> bool:
-        bank = group.bank
-        changed = False
-        if bank.alarm >= 0 and bank.may_clear(at_ms, self._policy):
-            bank.clear(at_ms)
-            group.back_off()
-            changed = self._clear_with(group, at_ms)
-        group.watch()
-        test = group.candidate(at_ms)
-        if test != NO_ALARM and bank.alarm >= 0:
-            bank.raise_alarm(test, at_ms, self._policy)
-        elif test != NO_ALARM:
-            group.come_near(test, at_ms)
-            if group.accused_with_all:
-                changed |= self._accuse_all(group, at_ms)
-            elif self._may_accuse(group, test, at_ms):
-                group.accuse(at_ms)
-        elif not bank.suspect:
-            group.back_off()
-        changed |= group.update_standing(at_ms)
-        if changed:
-            self._dirty.add(group.target)
-        if bank.calm and bank.alarm < 0:
-            self._stirred.pop(group.target, None)
-        return changed
-
-    def _clear_with(self, pool: Pooled, at_ms: int) -> bool:
-        """The pool's answer holds for the members that made it: their own streams would need minutes for the same."""
-        changed = False
-        for one in pool.answered_with(at_ms) if pool in self._pools else ():
-            one.bank.clear(at_ms)
-            changed |= self._judge_alone(one, at_ms)
-        return changed
-
-    def _accuse_all(self, group: Pooled, at_ms: int) -> bool:
-        """The fault is everywhere: the verdicts come at one instant, so that nobody acts on the first of them."""
-        changed = False
-        for one in (group, *group.siblings):
-            if one.bank.alarm < 0:
-                one.accuse(at_ms)
-                if one.update_standing(at_ms):
-                    self._dirty.add(one.target)
-                    changed = True
-        return changed
-
-    def _may_accuse(self, group: Pooled, test: int, at_ms: int) -> bool:
-        """Law 4: not before a sibling is seen to be better and the vantage itself is seen to be connected."""
-        if group.wait_over(at_ms):
-            return True
-        better = group.reassurers(test, at_ms)
-        if group.siblings and not better:
-            return False
-        if not self._own.has_anchors or any(one.site != self._site for one in group.siblings if one in better):
-            return True
-        return self._own.last_anchor_pass_ms >= group.bank.t0[test] + LAG_MS
 
     # -- time -----------------------------------------------------------------------------------------------------
 
@@ -255,9 +168,9 @@ class Observer:
                 continue  # it fails every check: only a pass could bring news
             if bank.alarm >= 0 or bank.ripe:
                 _, pool, site = self._entries.get(stream.target, (stream, None, None))
-                changed |= self._judge_stream(stream, pool, site, at_ms)
+                changed |= self._verdicts.judge_stream(stream, pool, site, at_ms)
         for group in list(self._stirred.values()):
-            changed |= self._judge_group(group, at_ms)
+            changed |= self._verdicts.judge_group(group, at_ms)
         if at_ms - self._second_ms >= SECOND_MS:
             self._second_ms = at_ms - at_ms % SECOND_MS
             changed |= self._expire(at_ms)
@@ -288,7 +201,7 @@ class Observer:
                 passes -= 1
             passes = elapsed_ms // self._policy.interval_ms
             if stream.judge(at_ms):
-                self._restood(stream)
+                self._verdicts.restood(stream)
                 self._uneasy.pop(stream.target)
         self._learner.skip(passes, at_ms, self._policy.interval_ms)
         span_ms = passes * self._policy.interval_ms
@@ -312,7 +225,7 @@ class Observer:
         ]
         for stream in silent:
             stream.standing = Standing.UNKNOWN
-            self._restood(stream)
+            self._verdicts.restood(stream)
             self._uneasy.pop(stream.target, None)
         if silent:
             for group in self._group_of.values():
@@ -326,7 +239,7 @@ class Observer:
         if not self._hot.due(at_ms, len(self._stirred)):
             return False
         lone = [one for one in self._direct.values() if one.bank.alarm < 0 and not one.bank.calm]
-        return self._hot.update(at_ms, (g for g in self._stirred.values() if g in self._pools), lone)
+        return self._hot.update(at_ms, self._verdicts.stirred_pools(), lone)
 
     def renew(self, target: TargetId) -> None:
         """Look at a standby afresh: what it was while it was closed says nothing about it now that it is open."""

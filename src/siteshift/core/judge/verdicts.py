@@ -1,0 +1,130 @@
+"""Verdicts of one vantage: when a stream is judged alone, when a group is accused, and who is told with it.
+
+A group under suspicion needs a sibling that is seen to be better and a vantage that is seen to be connected (law 4); what
+fails everywhere is accused everywhere at one instant. Mutable and hot like `vantage`, which drives it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from siteshift.core.judge.bank import NO_ALARM
+from siteshift.core.judge.membership import call_roll, exclude_the_sick, include_again
+from siteshift.core.judge.pooled import Pooled
+from siteshift.core.judge.roster import Roster
+from siteshift.core.judge.selfcheck import OwnState
+from siteshift.core.judge.siblings import LAG_MS
+from siteshift.core.judge.stream import Stream
+from siteshift.core.model.codes import Standing
+from siteshift.core.model.policy import JudgePolicy
+from siteshift.core.model.units import SiteId, TargetId
+
+
+class Verdicts:
+    """Judges streams and groups, and keeps those that trouble it.
+
+    ``uneasy``: streams that are not up. ``stirred``: groups that are not calm. ``dirty``: targets to be viewed anew.
+    """
+
+    __slots__ = ("_entries", "_own", "_policy", "_pools", "_site", "dirty", "stirred", "uneasy")
+
+    def __init__(self, roster: Roster, policy: JudgePolicy, site: SiteId | None, own: OwnState) -> None:
+        self._entries = roster.entries
+        self._pools = frozenset(roster.pools)
+        self._policy = policy
+        self._site = site
+        self._own = own
+        self.uneasy: dict[TargetId, Stream] = {}
+        self.stirred: dict[TargetId, Pooled] = {}
+        self.dirty: set[TargetId] = set()
+
+    def stirred_pools(self) -> Iterator[Pooled]:
+        """Pools among the stirred groups."""
+        return (group for group in self.stirred.values() if group in self._pools)
+
+    def judge_stream(self, stream: Stream, pool: Pooled | None, site: Pooled | None, at_ms: int) -> bool:
+        """Judge one stream, and whether it still belongs in its groups; True when its standing changed."""
+        changed = self._judge_alone(stream, at_ms)
+        if pool is None or site is None:
+            return changed
+        if stream.excluded:
+            if stream.bank.alarm < 0 and stream.standing is Standing.UP:
+                include_again(stream, pool, site)
+        elif stream.bank.alarm >= 0:
+            exclude_the_sick(pool, site)
+        return changed
+
+    def _judge_alone(self, stream: Stream, at_ms: int) -> bool:
+        changed = stream.judge(at_ms)
+        if changed:
+            self.restood(stream)
+        if stream.standing is Standing.UP:
+            self.uneasy.pop(stream.target, None)
+        else:
+            self.uneasy[stream.target] = stream
+        return changed
+
+    def restood(self, stream: Stream) -> None:
+        """A stream's standing changed: tell it, and count it anew in its groups."""
+        stream.at_ease = False
+        self.dirty.add(stream.target)
+        _, pool, site = self._entries.get(stream.target, (stream, None, None))
+        if pool is not None and site is not None:
+            call_roll(stream, pool, site)
+
+    def judge_group(self, group: Pooled, at_ms: int) -> bool:
+        """Clear, suspect or accuse one group; True when a standing changed."""
+        bank = group.bank
+        changed = False
+        if bank.alarm >= 0 and bank.may_clear(at_ms, self._policy):
+            bank.clear(at_ms)
+            group.back_off()
+            changed = self._clear_with(group, at_ms)
+        group.watch()
+        test = group.candidate(at_ms)
+        if test != NO_ALARM and bank.alarm >= 0:
+            bank.raise_alarm(test, at_ms, self._policy)
+        elif test != NO_ALARM:
+            group.come_near(test, at_ms)
+            if group.accused_with_all:
+                changed |= self._accuse_all(group, at_ms)
+            elif self._may_accuse(group, test, at_ms):
+                group.accuse(at_ms)
+        elif not bank.suspect:
+            group.back_off()
+        changed |= group.update_standing(at_ms)
+        if changed:
+            self.dirty.add(group.target)
+        if bank.calm and bank.alarm < 0:
+            self.stirred.pop(group.target, None)
+        return changed
+
+    def _clear_with(self, pool: Pooled, at_ms: int) -> bool:
+        """The pool's answer holds for the members that made it: their own streams would need minutes for the same."""
+        changed = False
+        for one in pool.answered_with(at_ms) if pool in self._pools else ():
+            one.bank.clear(at_ms)
+            changed |= self._judge_alone(one, at_ms)
+        return changed
+
+    def _accuse_all(self, group: Pooled, at_ms: int) -> bool:
+        """The fault is everywhere: the verdicts come at one instant, so that nobody acts on the first of them."""
+        changed = False
+        for one in (group, *group.siblings):
+            if one.bank.alarm < 0:
+                one.accuse(at_ms)
+                if one.update_standing(at_ms):
+                    self.dirty.add(one.target)
+                    changed = True
+        return changed
+
+    def _may_accuse(self, group: Pooled, test: int, at_ms: int) -> bool:
+        """Law 4: not before a sibling is seen to be better and the vantage itself is seen to be connected."""
+        if group.wait_over(at_ms):
+            return True
+        better = group.reassurers(test, at_ms)
+        if group.siblings and not better:
+            return False
+        if not self._own.has_anchors or any(one.site != self._site for one in group.siblings if one in better):
+            return True
+        return self._own.last_anchor_pass_ms >= group.bank.t0[test] + LAG_MS
