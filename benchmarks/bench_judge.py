@@ -79,7 +79,7 @@ def sampled_budget(members: int, vantages: int, *, path: bool, runs: int, seed: 
     world.run(world.now + 30_000, jump=False)
     found = [one for _, one in all_kinds(world, runs, seed)]
     judge = world.policy.judge
-    learned = 120 if path else 20  # per 10,000: about what a warm world has learned
+    learned = 120 if path else 12  # per 10,000: about what a warm world has learned
     bare = bare_a_year(tune(members, learned, 20, judge.interval_ms, judge.false_alarms_per_year), judge.interval_ms)
     return {
         "members": members,

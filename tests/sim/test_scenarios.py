@@ -190,7 +190,7 @@ def test_the_load_of_sites_is_judged_from_an_instant_on_where_no_fault_harms_the
     scenario, _, record = small
     first = record.seconds[0]
     hot = ((0, PANGYO, 1_500), (10_000, PANGYO, 900), (10_000, GASAN, 3_000), (30_000, GASAN, 950))
-    seconds = tuple(replace(first, at_ms=at_ms, site=site, utilisation_pm=pm) for at_ms, site, pm in hot)
+    seconds = tuple(first._replace(at_ms=at_ms, site=site, utilisation_pm=pm) for at_ms, site, pm in hot)
     harm = Injury(label="crash", kind="crash", text="", at_ms=5_000, sites=(GASAN,), healed_ms=20_000)
     evidence = evidence_of(scenario, replace(record, seconds=seconds, injuries=(harm,)))
     found = {from_ms: PeakUtilisation(at_most_pm=950, from_ms=from_ms).judge(evidence) for from_ms in (-1, 5_000, 20_000)}

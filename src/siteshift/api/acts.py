@@ -14,7 +14,7 @@ from siteshift.api.answers import respond
 from siteshift.api.approvals import Approvals
 from siteshift.api.bodies import ACTS, ApproveBody, Body
 from siteshift.api.idempotency import Keys, fingerprint_of
-from siteshift.api.identity import Identity, Rank
+from siteshift.api.identity import ASKER, Identity, Rank
 from siteshift.api.problems import problem, reply
 from siteshift.core.model.codes import FindingCode, Severity
 from siteshift.core.requests import Asking
@@ -47,7 +47,7 @@ class Acts:
         return handle
 
     async def _handle(self, request: web.Request, body_type: type[Body]) -> web.Response:
-        identity: Identity = request["identity"]
+        identity = request[ASKER]
         key = request.headers.get("Idempotency-Key", "")
         raw = await request.clone(client_max_size=self.node.equipment.limits.api_body_bytes).read()
         if len(key) > KEY_LENGTH:

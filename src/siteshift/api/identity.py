@@ -41,6 +41,10 @@ class Identity:
     via: str
 
 
+ASKER = web.RequestKey("asker", Identity)
+"""Who asks, once the door was passed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
     """A bearer token in plain text, in memory only."""

@@ -17,7 +17,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from siteshift.api import openapi
 from siteshift.api.acts import NEEDED, Acts
 from siteshift.api.bodies import ACTS
-from siteshift.api.identity import Doorkeeper, Identity, Rank
+from siteshift.api.identity import ASKER, Doorkeeper, Identity, Rank
 from siteshift.api.looks import BadNumber, Looks
 from siteshift.api.problems import problem, reply
 from siteshift.config.setups import ApiSetup, TlsListenerSetup
@@ -122,7 +122,7 @@ class ApiServer:
         if identity.rank < needed:
             detail = f"{identity.person} is {identity.rank.name.lower()}; this needs {needed.name.lower()}"
             return problem(403, "NOT_ALLOWED", "not allowed", detail)
-        request["identity"] = identity
+        request[ASKER] = identity
         self._log_act(request, identity)
         return None
 

@@ -32,6 +32,13 @@ def test_what_other_conditions_refuse_is_taken_off_only_where_they_can_refuse() 
     assert refused_nats(4, CRASH, 6.0) <= 1.5, "a line cut for half a second looks like a crash"
 
 
+@pytest.mark.parametrize("members", [3, 4, 6, 12])
+@pytest.mark.parametrize("base", [10, 13, 20, 50])
+def test_three_failures_that_come_by_themselves_make_no_grey_verdict(members: int, base: int) -> None:
+    tuning = tune(members, base, 15, 1_000, 1.0)
+    assert 3 * tuning.up[GREY] < tuning.level[GREY], "noise spreads three failures over members several times a year"
+
+
 def test_a_budget_a_hundred_times_stricter_costs_the_logarithm_of_a_hundred() -> None:
     loose, strict = (alarm_level(1e8, 0.0015, 0.05, budget) for budget in (1.0, 0.01))
     assert isclose(exp(strict - loose), 100.0, rel_tol=1e-9)
