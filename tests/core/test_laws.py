@@ -12,6 +12,7 @@ from siteshift.core.commands import ActivateStandby, Command, Enact, Record, Rem
 from siteshift.core.decide.override import Override
 from siteshift.core.events import Asked, EnactFinished, Event, ReadBackArrived, Reloaded, Ticked
 from siteshift.core.invariants import CHECKERS, check
+from siteshift.core.judge.views import CHECK_CONTRADICTED
 from siteshift.core.model.codes import EnactOutcome, Mode, OverrideKind, SiteLife, Standing
 from siteshift.core.model.evidence import TargetView
 from siteshift.core.model.steering import Drift, EnactResult
@@ -143,6 +144,15 @@ def test_law_4_left_although_every_site_is_down(book: Playbook) -> None:
         book.believe(site, DOWN)
     book.report()
     assert 4 in laws(book, left_for_dead(book.state, P))
+
+
+def test_law_4_a_site_that_users_are_served_by_is_not_held_to_be_down(book: Playbook) -> None:
+    """Its check fails like all the others, and real traffic contradicts it: so there is a site to go to."""
+    for site in (P, G, A):
+        book.believe(site, DOWN)
+    book.beliefs[pool_target(WEB, G)] = replace(UNKNOWN, standing=Standing.SUSPECT, reason=f"{CHECK_CONTRADICTED}: bad_status")
+    book.report()
+    assert 4 not in laws(book, left_for_dead(book.state, P))
 
 
 def an_override(book: Playbook, **more: object) -> Override:

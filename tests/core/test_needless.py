@@ -110,3 +110,18 @@ def test_a_standby_that_opens_is_not_said_to_be_down_for_what_it_was_before() ->
         book.beliefs[TargetId(f"member:{member}")] = replace(DOWN, since_ms=book.now_ms)
     book.run(2_000)
     assert "MEMBER_DOWN" in {entry.code.value for entry in book.state.picture.diagnoses}, "down while open is said"
+
+
+def test_where_only_people_move_anything_a_site_gets_more_on_the_members_that_serve() -> None:
+    """A member was taken out for a while. What the site may carry is reckoned with it, so it must be there (law 7)."""
+    book = Playbook(setup=three_sites(mode=Mode.RECOMMEND))
+    book.run(3_000)
+    member = book.setup.topology.pools[(WEB, A)].members[0]
+    book.ask(DepoolRequest(member=member.id), expires_ms=book.now_ms + 5_000)
+    book.run(10_000)
+    book.ask(DrainRequest(site=P))
+    book.run(10_000)
+    steering = book.state.steering.of(WEB)
+    assert steering is not None and steering.shares_bp[A] > 2_000
+    assert member.id in steering.members_pm
+    assert book.violations == []

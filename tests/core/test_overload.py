@@ -13,6 +13,7 @@ from siteshift.core.model.codes import DiagnosisCode, Hardness, SiteLife, Standb
 from siteshift.core.model.evidence import TargetView
 from siteshift.core.model.units import SiteId
 from siteshift.core.overload import RECOVERY_MS
+from siteshift.core.requests import DepoolRequest, DrainRequest
 from siteshift.core.setup import PlaneRef, Setup
 from siteshift.core.situations import situation_of
 
@@ -251,3 +252,74 @@ def test_a_site_that_is_being_left_for_its_errors_is_not_overloaded_meanwhile(bo
     book.go(10_000)
     assert P not in book.overloaded
     assert book.shares()[P] == 0
+
+
+@pytest.fixture
+def unmetered() -> Playbook:
+    """The three sites, where nobody counts requests."""
+    book = Playbook(setup=replace(three_sites(), metered=frozenset()), is_metered=False)
+    book.run(5_000)
+    return book
+
+
+def overloaded_in(book: Playbook) -> set[str | None]:
+    return {e.site for e in book.state.picture.diagnoses if e.code is DiagnosisCode.OVERLOAD}
+
+
+def test_unmeasured_a_survivor_that_goes_down_after_a_sick_site_was_left_is_kept_for_a_while(unmetered: Playbook) -> None:
+    """The users of a sick site try again as those of a dead one do. For 20 s; then it counts as what it looks."""
+    unmetered.believe(P, SICK)
+    unmetered.run(3_000)
+    assert unmetered.life(P) is SiteLife.DRAINING
+    unmetered.believe(A, SILENT)
+    unmetered.run(8_000)
+    assert overloaded_in(unmetered) == {A}
+    assert unmetered.shares()[A] > 0
+    unmetered.run(25_000)
+    assert unmetered.shares()[A] == 0
+    assert unmetered.violations == []
+
+
+def test_unmeasured_a_site_that_goes_down_after_it_was_given_more_is_kept_for_a_while(unmetered: Playbook) -> None:
+    unmetered.ask(DrainRequest(site=A))
+    unmetered.run(500)
+    assert unmetered.shares()[G] > 3_000
+    unmetered.believe(G, SILENT)
+    unmetered.run(3_000)
+    assert overloaded_in(unmetered) == {G}
+    assert unmetered.shares()[G] > 0
+    unmetered.believe(G, SICK)
+    unmetered.run(1_000)
+    assert overloaded_in(unmetered) == {G}, "what was taken for overload is, until the time is over"
+    assert unmetered.violations == []
+
+
+def test_unmeasured_a_refused_connection_is_no_load(unmetered: Playbook) -> None:
+    unmetered.ask(DrainRequest(site=A))
+    unmetered.run(500)
+    unmetered.believe(G, REFUSED)
+    unmetered.run(3_000)
+    assert overloaded_in(unmetered) == set()
+    assert unmetered.shares()[G] == 0
+
+
+def test_who_answers_alone_is_usable_although_its_own_checks_fail_still(book: Metered) -> None:
+    """A person took most members out, the rest was overloaded, the load is gone: the pool is well, its one member's stream lags.
+    Without it the site could carry nothing, and would be left (found by the fuzz)."""
+    members = book.setup.topology.pools[(WEB, P)].members[:4]
+    for member in members[1:]:
+        book.ask(DepoolRequest(member=member.id))
+    book.go(5_000)
+    book.counts[P] = (13, 13, 0)
+    book.beliefs[members[0].target] = replace(SILENT, since_ms=book.now_ms)
+    book.go(10_000)
+    steering = book.state.steering.of(WEB)
+    assert steering is not None
+    assert {m.id: steering.members_pm.get(m.id) for m in members} == {members[0].id: 1_000} | {m.id: None for m in members[1:]}
+    assert book.shares()[P] > 0
+    book.counts[P] = (13, 0, 0)
+    book.go(20_000)
+    steering = book.state.steering.of(WEB)
+    assert steering is not None and book.shares()[P] == 0, "nobody answers there any more"
+    assert not any(m.id in steering.members_pm for m in members[1:]), "sooner one in doubt than one that a person took out"
+    assert book.violations == []

@@ -5,7 +5,7 @@ queue, slow down, answer 503. Leaving them for it takes down one site after the 
 outage). What tells overload from failure is goodput: an overloaded site is asked for more than its open capacity *and
 answers about as much as it can*; a dead one answers nothing, however much a load balancer tries. Where traffic is not
 measured, trouble that is not hard (nobody refuses connections) is presumed to be overload for a while after another site
-of the service was lost.
+of the service was lost, or after the site itself was given more.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from math import isqrt
 from typing import NamedTuple
 
 from siteshift.core.decide.life import AWAY
-from siteshift.core.model.codes import DiagnosisCode, Hardness, MemberRole, Standing
+from siteshift.core.model.codes import DiagnosisCode, Hardness, MemberRole, SiteLife, Standing
 from siteshift.core.model.evidence import Diagnosis, Picture, PoolPicture
 from siteshift.core.model.topology import Pool, Service
 from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, ServiceId, SiteId
@@ -162,6 +162,9 @@ def _why(
 ) -> Reason | None:
     """Why its trouble is its load; None when it is not.
 
+    The users of a sick site try again as those of a dead one do, and a dead one that relapses on its way back is left as
+    sick. But a survivor that only sickens then has its last step undone; so that is enough for one that goes down.
+
     In a surge, when a sibling is measured to be overloaded, the dice need not be ruled out once more: demand that fills one
     site is on its way to fill the next, and what was measured is a second old.
     """
@@ -179,12 +182,29 @@ def _why(
             return Reason("it was asked for too much just before", is_measured=True)
     if seen.standing is Standing.SUSPECT or (load is not None and not load.answers(SILENT_PM)):
         return None
+    is_down = seen.standing is Standing.DOWN
     for site in service.sites:
         lost = state.track(service.id, site)
-        is_recent = lost.left_because is LeftBecause.DEAD and now_ms - lost.left_at_ms <= PRESUMED_MS
+        is_lost = lost.left_because is LeftBecause.DEAD or (is_down and lost.left_because is LeftBecause.SICK)
+        is_recent = is_lost and now_ms - lost.left_at_ms <= PRESUMED_MS
         if site != pool.site and is_recent and lost.left_at_ms - EARLIER_MS <= seen.since_ms:
             return Reason(f"{site} was lost just before", is_measured=False)
+    if service.id in setup.metered:
+        return None
+    if was_named and now_ms - _since_ms(state.picture, service.id, pool.site, now_ms) <= PRESUMED_MS:
+        return Reason("it was taken for overloaded just before", is_measured=False)
+    if is_down and _gained(state, service.id, pool.site, seen.since_ms, now_ms):
+        return Reason("it was given more just before", is_measured=False)
     return None
+
+
+def _gained(state: ControllerState, service: ServiceId, site: SiteId, since_ms: int, now_ms: int) -> bool:
+    """Whether trouble began soon after a move gave the site more. On its way back a site is not yet known to be well."""
+    motion = state.motion(service)
+    if motion.undo_bp is None or state.track(service, site).life is SiteLife.RETURNING:
+        return False
+    is_soon = motion.moved_at_ms <= since_ms and now_ms - motion.moved_at_ms <= PRESUMED_MS
+    return is_soon and state.steering_share(service, site) > motion.undo_bp.get(site, 0)
 
 
 def _recovers(state: ControllerState, service: ServiceId, site: SiteId, now_ms: int) -> bool:
@@ -205,6 +225,16 @@ def excess_rps(state: ControllerState, setup: Setup, service: Service, demand_rp
         if load is not None and load.asked_mrps > meant_rps * 1000:
             found[pool.site] = load.asked_mrps // 1000 - meant_rps
     return found
+
+
+def answering_sites(state: ControllerState, setup: Setup, service: Service, now_ms: int) -> frozenset[SiteId]:
+    """Where real requests were answered in a window that is as good as now."""
+    loads = {pool.site: load_of(state, setup, service, pool, now_ms) for pool in service.pools}
+    return frozenset(
+        site
+        for site, load in loads.items()
+        if load is not None and now_ms - load.at_ms <= SERVED_MS and load.answers(ANSWERING_PM)
+    )
 
 
 def load_of(state: ControllerState, setup: Setup, service: Service, pool: Pool, now_ms: int) -> Load | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from siteshift.core.model.policy import Policy
-from siteshift.core.model.topology import Topology
+from siteshift.core.model.topology import Service, Topology
 from siteshift.core.model.units import EnactorId, ServiceId, SiteId, VantageId
 
 
@@ -58,6 +58,10 @@ class Setup:
 
     def planes_of(self, service: ServiceId) -> tuple[PlaneRef, ...]:
         return tuple(plane for plane in self.planes if service in plane.services)
+
+    def answers_shed(self, service: Service) -> bool:
+        """Whether what is shed of a service has an answer of its own, by DNS or by a data plane; else it stays at some site."""
+        return bool(service.shed_answers) or any(service.id in plane.sheds for plane in self.planes)
 
     def without_shed_answer(self, service: ServiceId) -> tuple[PlaneRef, ...]:
         """The planes that have no answer for what is shed of a service: there it stays where it was (law 7: openly)."""

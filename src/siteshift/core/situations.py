@@ -12,7 +12,7 @@ from siteshift.core.model.codes import MemberRole
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import ServiceId
-from siteshift.core.overload import excess_rps
+from siteshift.core.overload import answering_sites, excess_rps
 from siteshift.core.setup import Setup
 from siteshift.core.state import ControllerState
 from siteshift.core.traffic import demand_rps
@@ -42,11 +42,12 @@ def situation_of(state: ControllerState, setup: Setup, service: Service, now_ms:
         standbys=state.standbys,
         demand_rps=demand,
         excess_rps=excess_rps(state, setup, service, demand, now_ms),
+        answering=answering_sites(state, setup, service, now_ms),
         is_blind=state.picture.blind,
         is_global_fault=service.id in state.picture.global_fault,
         now_ms=now_ms,
         data_role=data_roles(state, service),
-        has_shed_answer=bool(service.shed_answers) or any(service.id in plane.sheds for plane in setup.planes),
+        has_shed_answer=setup.answers_shed(service),
     )
 
 

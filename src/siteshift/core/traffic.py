@@ -83,7 +83,9 @@ def _demand_of(
         and not (track.since_ms and event.at_ms - track.since_ms < WASHED_OUT_MS)
     ]
     before = draft.state.demand.get(service)
-    total_rps = _with_shed(draft.state, service, sum(track.demand_mrps for track in fresh), before)
+    seen_mrps = sum(track.demand_mrps for track in fresh)
+    is_answered_apart = known is not None and draft.setup.answers_shed(known)
+    total_rps = _with_shed(draft.state, service, seen_mrps, before) if is_answered_apart else (seen_mrps + 500) // 1000
     if known is not None:
         total_rps = max(total_rps, _behind_shares(draft.state, known, traffic, event.at_ms))
     if known is None or len(fresh) >= len(known.sites):
@@ -97,7 +99,9 @@ def _with_shed(state: ControllerState, service: ServiceId, seen_mrps: int, befor
     """The demand in requests/s, to the nearest, with what is shed by an answer of its own: that reaches no site.
 
     Where it is counted (by a dead site's load balancer), or not yet shed (old caches), the sum would be too much: so
-    what is reckoned on top may keep the estimate up, and never raises it.
+    what is reckoned on top may keep the estimate up, and never raises it. Only for services whose shed part has such an answer:
+    else it comes in at a site that counts it, and the demand of a retry storm would be believed for as long as the storm that
+    this very shedding feeds.
     """
     current = state.steering.of(service)
     seen_rps = (seen_mrps + 500) // 1000

@@ -31,14 +31,15 @@ def members_for(situation: Situation, after: ServiceSteering) -> dict[MemberId, 
 def members_kept(situation: Situation, after: ServiceSteering) -> dict[MemberId, int]:
     """Where only people change anything: the present members, but for what a person took out.
 
-    A site that gets its first share again gets it on the members that serve now.
+    A site that gets more gets it on the members that serve now: what it may carry was reckoned with them.
     """
     wanted = members_of(situation)
     found: dict[MemberId, int] = {}
     for pool in situation.service.pools:
         begins = _gets(after, pool.site) and not _gets(situation.current, pool.site)
+        gains = after.shares_bp.get(pool.site, 0) > situation.current.shares_bp.get(pool.site, 0)
         present = {m: w for m, w in after.members_pm.items() if m not in situation.forced.depooled}
-        found.update(_of(pool, wanted if begins else present))
+        found.update(_of(pool, wanted if begins or gains else present))
     return found
 
 

@@ -7,7 +7,9 @@ home. It stops at the first thing that is wrong. What can be wrong, besides the 
 ``fence``       a data plane's generation went back, or two steerings were written under one.
 ``empty``       a data plane answers nobody for a service that a node has written there. One that is only observed is nobody's
                 of ours to write (law 6), whatever others delete of it.
-``bystander``   a healthy site that nothing had befallen was left, while nothing misled anybody.
+``bystander``   a healthy site that nothing had befallen was left, while nothing misled anybody. Where nobody counts requests, one
+                that has been asked for more than it carries for long (`FULL_FOR_S`) cannot be told from a dead one by anybody:
+                leaving that is none.
 ``no-home``     healed, the world did not come back to its nominal shares in time.
 """
 
@@ -20,9 +22,9 @@ from dataclasses import dataclass
 from itertools import islice, takewhile
 from multiprocessing import get_context
 
-from siteshift.core.model.units import EnactorId
+from siteshift.core.model.units import WHOLE_PM, EnactorId, ServiceId, SiteId
 from siteshift.sim.mutants import MUTANTS, planted
-from siteshift.sim.record import Line, Move, Record
+from siteshift.sim.record import Line, Move, Record, Second
 from siteshift.sim.run import simulate
 from siteshift.sim.swarm import NEAR_PERCENT, NOMINAL_PERCENT, Case, draw_case
 from siteshift.sim.witness import HEALTHY_PM, Witness
@@ -31,6 +33,8 @@ from siteshift.sim.world import World
 LOOK_EVERY_MS = 1_000
 AFTERMATH_S = 180
 """So long after a trouble was healed its consequences may still be seen: a verdict under way, a queue, a cache."""
+FULL_FOR_S = 20
+"""So long the core presumes that a survivor's trouble is its load, where that is not measured (`core.overload`)."""
 MISLEADING = frozenset({"prober_blind", "partition", "loss", "surge", "dep_down", "flap", "standby_bad", "plane_edit"})
 """Troubles that may make anybody look bad, or load anybody, wherever they strike."""
 _FORGETS = ("plane_forget", "gc_race")
@@ -72,7 +76,8 @@ class Watch:
 
     def __init__(self, case: Case) -> None:
         self._case = case
-        self._lines_seen = self._moves_seen = 0
+        self._lines_seen = self._moves_seen = self._seconds_seen = 0
+        self._full_since_ms: dict[tuple[ServiceId, SiteId], int] = {}
         self._generations: dict[str, int] = {}
         self.world: World | None = None
         self.witness: Witness | None = None
@@ -98,6 +103,9 @@ class Watch:
         for line in lines:
             self._fence(line)
         self._empty(world)
+        seconds, self._seconds_seen = witness.seconds[self._seconds_seen :], len(witness.seconds)
+        for second in seconds:
+            self._note_full(second)
         moves, self._moves_seen = witness.moves[self._moves_seen :], len(witness.moves)
         for move in moves:
             self._bystander(move)
@@ -122,12 +130,25 @@ class Watch:
     def _of_plane(self, world: World, name: EnactorId, text: str) -> Found:
         return Found(check="empty", at_ms=world.clock.now_ms, who=name, text=text)
 
+    def _note_full(self, second: Second) -> None:
+        key = (second.service, second.site)
+        if second.utilisation_pm < WHOLE_PM:
+            self._full_since_ms.pop(key, None)
+        else:
+            self._full_since_ms.setdefault(key, second.at_ms)
+
+    def _is_unseen_load(self, move: Move, site: SiteId) -> bool:
+        """Whether a site that is left has been full for long, and nobody counts what it is asked."""
+        since_ms = self._full_since_ms.get((move.service, site))
+        is_unmetered = self.world is not None and move.service in self.world.spec.unmetered
+        return is_unmetered and since_ms is not None and move.at_ms - since_ms > FULL_FOR_S * 1_000
+
     def _bystander(self, move: Move) -> None:
         if not move.wrong.endswith("was left"):
             return
         for site, bp in move.after_bp.items():
             was_left = bp == 0 and move.before_bp.get(site, 0) > 0 and move.truth_pm[site] >= HEALTHY_PM
-            if was_left and not self._is_excused(site, move.at_ms / 1000):
+            if was_left and not self._is_excused(site, move.at_ms / 1000) and not self._is_unseen_load(move, site):
                 text = f"{move.service} left {site}, which is healthy: {dict(move.before_bp)} to {dict(move.after_bp)}"
                 raise Stopped(Found(check="bystander", at_ms=move.at_ms, who=move.by, text=text))
 

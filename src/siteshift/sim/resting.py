@@ -56,8 +56,12 @@ class RestingObserver(Observer):
         return before if is_same else view
 
     def report_at_rest(self, at_ms: int) -> VantageReport:
-        """The last report again, with its instant and the self-check of now: at rest no view changes."""
-        if self._dirty or not self._views:
+        """The last report again, with its instant and the self-check of now: at rest no view changes.
+
+        But those that rest on real traffic do: what accused a site is forgotten when nothing comes there any more.
+        """
+        is_accused = any(one.alarm >= 0 for one in self._traffic.values())
+        if self._dirty or not self._views or is_accused:
             return self.report(at_ms)
         self._sequence += 1
         return VantageReport(

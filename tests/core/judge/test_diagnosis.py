@@ -273,6 +273,14 @@ def test_a_check_that_traffic_contradicts_takes_no_member_out() -> None:
     assert "MEMBER_DOWN" not in codes(picture)
 
 
+def test_a_check_that_traffic_contradicts_is_not_believed_from_the_site_s_stream_either() -> None:
+    """It is made of the same checks: the pool would be left for them after all."""
+    topology = deployment(services=(WEB,))
+    said: Said = {pool_target(WEB, PANGYO): replace(UNSURE, reason=f"{CHECK_CONTRADICTED}: bad_status")}
+    said[site_target(PANGYO)] = view(Standing.DOWN, hardness=Hardness.GREY)
+    assert look(topology, said).pools[(WEB, PANGYO)].standing is Standing.SUSPECT
+
+
 def test_what_only_the_site_s_stream_sees_reaches_the_suspected_pools() -> None:
     topology = deployment(services=THREE)
     said: Said = {pool_target(service, PANGYO): UNSURE for service in THREE}

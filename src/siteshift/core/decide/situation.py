@@ -39,6 +39,8 @@ class Situation:
     """Of a writable service: see `core.data_role`. Empty for others."""
     excess_rps: Mapping[SiteId, int] = field(default_factory=dict)
     """How much more than its share a site is seen to be asked for (`core.overload`)."""
+    answering: frozenset[SiteId] = frozenset()
+    """Sites whose real requests are measured to be answered just now (`core.overload`)."""
     has_shed_answer: bool = False
     """Whether what is shed gets an answer of its own, by DNS or by a data plane; else it stays with some site."""
 
@@ -78,7 +80,21 @@ class Situation:
             return False
         if self.standing_of(member) is not Standing.DOWN:
             return True
-        return self.is_overloaded(member.site) and self._is_swamped(member)
+        return (self.is_overloaded(member.site) and self._is_swamped(member)) or self._answers_alone(member)
+
+    def _answers_alone(self, member: Member) -> bool:
+        """Whether a member that is down must be who answers, for nobody else could: all in use at its site are down, and real
+        requests are answered there.
+
+        So a member stands whose queue was full, when its site is not called overloaded any more and its own stream lags.
+        """
+        place, seen = self.service.pool_at(member.site), self.pools.get(member.site)
+        if place is None or seen is None or member.site not in self.answering or member.id not in self.current.members_pm:
+            return False
+        if seen.members[member.id].hardness is Hardness.HARD:
+            return False
+        in_use = [m for m in place.members if m.id in self.current.members_pm and m.id not in self.forced.depooled]
+        return all(self.standing_of(m) is Standing.DOWN for m in in_use)
 
     def _is_swamped(self, member: Member) -> bool:
         """Whether a member of an overloaded site that is down is so by its full queue: most of them are, and it still serves.

@@ -139,7 +139,8 @@ def _spread(shares: dict[SiteId, int], amount_bp: int, keys: Mapping[SiteId, int
 
 
 def members_of(situation: Situation) -> dict[MemberId, int]:
-    """The weight of every member that may serve. A pool never loses its last one: better a doubtful server than none.
+    """The weight of every member that may serve. A pool never loses its last one: better a doubtful server than none, and
+    sooner one in doubt than one that a person took out.
 
     Without evidence (blind, or a fault everywhere) the present weights stay, but for what a person forced.
     """
@@ -167,9 +168,8 @@ def _pool_members(situation: Situation, pool: Pool) -> dict[MemberId, int]:
             found[member.id] = situation.weight_pm(member)
         elif phase is StandbyPhase.READY and _may_be_tried(situation, member):
             found[member.id] = PROOF_WEIGHT_PM
-    if found:
-        return found
-    return {m.id: 1000 for m in pool.members if m.role is MemberRole.ACTIVE}
+    active = [m.id for m in pool.members if m.role is MemberRole.ACTIVE]
+    return found or dict.fromkeys([m for m in active if m not in situation.forced.depooled] or active, 1000)
 
 
 def _may_be_tried(situation: Situation, member: Member) -> bool:

@@ -149,7 +149,11 @@ def _adopt_from_site(whole: Verdict, here: list[PoolKey], verdicts: dict[PoolKey
     """
     if not whole.carried or any(verdicts[key].carried for key in here):
         return
-    suspects = [key for key in here if verdicts[key].view.standing is Standing.SUSPECT]
+    suspects = [
+        key
+        for key in here
+        if verdicts[key].view.standing is Standing.SUSPECT and not is_contradicted(verdicts[key].view)
+    ]
     if len(suspects) < min(2, len(here)):
         return
     for key in suspects:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from siteshift.core.events import Asked
 from siteshift.core.judge.diagnosis import diagnose
+from siteshift.core.judge.views import is_contradicted
 from siteshift.core.laws.passage import Passage, Violation
 from siteshift.core.model.codes import SiteLife, Standing
 from siteshift.core.model.topology import Service
@@ -60,7 +61,8 @@ _BAD = (Standing.DOWN, Standing.DEGRADED)
 def _votes(p: Passage, service: Service, site: SiteId, accusations: tuple[Standing, ...] = _BAD) -> tuple[int, int]:
     """How many of those who can know about a pool accuse it, and how many they are: counted from the reports alone.
 
-    Those can know who reported lately, reach an anchor, are not known to be cut off, and stand elsewhere.
+    Those can know who reported lately, reach an anchor, are not known to be cut off, and stand elsewhere. Where real traffic
+    contradicts the check of the pool, the site's stream is made of the same checks and accuses nobody.
     """
     stale_ms = p.setup.policy.judge.report_stale_ms
     fresh = [
@@ -77,7 +79,8 @@ def _votes(p: Passage, service: Service, site: SiteId, accusations: tuple[Standi
         if pool is None:
             continue
         speaking += 1
-        accusing += any(view is not None and view.standing in accusations for view in (pool, whole))
+        is_whole_bad = whole is not None and whole.standing in accusations and not is_contradicted(pool)
+        accusing += pool.standing in accusations or is_whole_bad
     return accusing, speaking
 
 
