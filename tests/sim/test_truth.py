@@ -7,10 +7,12 @@ from dataclasses import replace
 import pytest
 
 from siteshift.core.model.codes import MemberRole
+from siteshift.core.model.steering import ServiceSteering
 from siteshift.sim.servers import HEALTHY, PoolFlow, Server
 from siteshift.sim.spec import ServerSpec
-from siteshift.sim.witness import HEALTHY_PM
-from siteshift.sim.worlds import PANGYO, WEB, standard_world
+from siteshift.sim.witness import HEALTHY_PM, Witness
+from siteshift.sim.world import World
+from siteshift.sim.worlds import ANYANG, GASAN, PANGYO, WEB, standard_world
 
 
 def pool_asked(rps: int, *, capacity_pm: int) -> PoolFlow:
@@ -43,3 +45,20 @@ def test_a_site_that_lost_capacity_is_as_good_as_what_it_serves_of_what_it_is_as
     flow = pool_asked(asked_rps, capacity_pm=capacity_pm)
     assert flow.truth_pm() == truth_pm
     assert (flow.truth_pm() >= HEALTHY_PM) is (truth_pm == 1_000)
+
+
+def moved(steering: ServiceSteering) -> str:
+    """What a witness of the healthy world says of a move from nominal shares to these."""
+    world, witness = World(standard_world(), seed=1, start_ms=0), Witness()
+    witness.bind(world)
+    before_bp = {pool.site: pool.nominal_bp for pool in world.spec.topology.service_by_id[WEB].pools}
+    witness.moved(by="c1", entry=steering, before_bp=before_bp)
+    return witness.moves[0].wrong
+
+
+def test_a_site_that_keeps_what_is_shed_is_not_left() -> None:
+    """Its users stay: nothing else answers them."""
+    left = ServiceSteering(service=WEB, shares_bp={PANGYO: 0, GASAN: 6_000, ANYANG: 4_000}, members_pm={}, ttl_s=5)
+    kept = replace(left, shares_bp={PANGYO: 0, GASAN: 3_000, ANYANG: 2_000}, shed_bp=5_000, shed_at=PANGYO)
+    assert moved(left) == "pangyo is healthy and was left"
+    assert moved(kept) == ""

@@ -110,7 +110,7 @@ class Witness:
         """Somebody who leads changed desired shares. ``forced``: sites a person decided about. Pilots call this too."""
         assert self._world is not None
         truth = {site: self._world.truth_pm(entry.service, site) for site in entry.shares_bp}
-        wrong = "a generation went backwards" if went_back else _wrong(before_bp, entry.shares_bp, truth, forced)
+        wrong = "a generation went backwards" if went_back else _wrong(before_bp, entry.shares_bp, truth, forced, self._shed_to(entry))
         move = Move(
             at_ms=self._world.clock.now_ms,
             by=by,
@@ -125,6 +125,12 @@ class Witness:
         self.moves.append(move)
         if move.wrong:
             self._world.line(by, "note", f"wrong move: {entry.service}: {move.wrong}")
+
+    def _shed_to(self, entry: ServiceSteering) -> SiteId | None:
+        """The site where the shed part stays for want of an answer."""
+        assert self._world is not None
+        has_answer = bool(self._world.spec.topology.service_by_id[entry.service].shed_answers)
+        return entry.shed_at if entry.shed_bp and not has_answer else None
 
     def _commanded(self, node: Node, command: Command) -> None:
         assert self._world is not None
@@ -194,9 +200,11 @@ def _wrong(
     after_bp: Mapping[SiteId, int],
     truth_pm: Mapping[SiteId, int],
     forced: tuple[SiteId, ...],
+    shed_to: SiteId | None,
 ) -> str:
     """Why a move was wrong: a healthy site left, a sick one sent more, nobody left to answer. Empty: it was not.
 
+    The site that keeps what is shed, for want of an answer, is not left: its users stay.
     Growing shares of a degraded site are no wrong move when everybody else is no better.
     """
     if not any(after_bp.values()):
@@ -206,7 +214,7 @@ def _wrong(
         before = before_bp.get(site, 0)
         if site in forced:
             continue
-        if bp == 0 and before > 0 and truth_pm[site] >= HEALTHY_PM:
+        if bp == 0 and before > 0 and site != shed_to and truth_pm[site] >= HEALTHY_PM:
             return f"{site} is healthy and was left"
         if bp > before and truth_pm[site] < DEAD_PM and best >= DEAD_PM:
             return f"{site} is sick ({truth_pm[site]} pm) and got more"
