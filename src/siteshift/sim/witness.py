@@ -110,7 +110,8 @@ class Witness:
         """Somebody who leads changed desired shares. ``forced``: sites a person decided about. Pilots call this too."""
         assert self._world is not None
         truth = {site: self._world.truth_pm(entry.service, site) for site in entry.shares_bp}
-        wrong = "a generation went backwards" if went_back else _wrong(before_bp, entry.shares_bp, truth, forced, self._shed_to(entry))
+        shed_to = self._shed_to(entry)
+        wrong = "a generation went backwards" if went_back else _wrong(before_bp, entry.shares_bp, truth, forced, shed_to)
         move = Move(
             at_ms=self._world.clock.now_ms,
             by=by,
