@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from core.playbook import DOWN, PLANE, SICK, UP, WEB, A, G, P, Playbook, three_sites
 from siteshift.core.commands import ActivateStandby, Tell
 from siteshift.core.model.codes import MemberRole, Mode, SiteLife, StandbyPhase
 from siteshift.core.model.units import MemberId, TargetId
 from siteshift.core.requests import DepoolRequest, DrainRequest, LiftRequest, ModeRequest, SharesRequest, UndrainRequest
 
-M1 = MemberId("web/pangyo/m1")
+M1, A1 = MemberId("web/pangyo/m1"), MemberId("web/anyang/m1")
 
 
 def serving() -> Playbook:
@@ -125,3 +127,29 @@ def test_where_only_people_move_anything_a_site_gets_more_on_the_members_that_se
     assert steering is not None and steering.shares_bp[A] > 2_000
     assert member.id in steering.members_pm
     assert book.violations == []
+
+
+@pytest.mark.parametrize("mode", [Mode.RECOMMEND, Mode.OBSERVE])
+def test_a_member_comes_back_when_what_took_it_out_is_over_although_only_people_move_anything(mode: Mode) -> None:
+    """Lifting an override reveals the real state (law 5): it stayed out for good, and the site had less than anybody meant."""
+    book = Playbook(setup=three_sites(mode=mode))
+    book.run(3_000)
+    book.ask(DepoolRequest(member=A1), expires_ms=book.now_ms + 5_000)
+    book.run(2_000)
+    assert A1 not in weights(book)
+    book.run(10_000)
+    assert weights(book)[A1] == 1_000
+    assert book.violations == []
+
+
+def test_a_member_that_was_not_in_does_not_come_in_by_being_taken_out() -> None:
+    """Evidence took it out before anybody did, and where only people move anything evidence brings nobody in."""
+    book = Playbook(setup=three_sites())
+    book.run(3_000)
+    standing(book, A1, DOWN)
+    assert A1 not in weights(book)
+    book.ask(ModeRequest(mode=Mode.RECOMMEND, service=WEB))
+    book.ask(DepoolRequest(member=A1), expires_ms=book.now_ms + 5_000)
+    standing(book, A1, UP)
+    book.run(10_000)
+    assert A1 not in weights(book)

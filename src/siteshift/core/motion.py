@@ -23,7 +23,7 @@ from siteshift.core.model.units import SiteId
 from siteshift.core.planes import in_step, living
 from siteshift.core.residual import as_caches_run_out
 from siteshift.core.state import LeftBecause, Motion
-from siteshift.core.weights import members_for, members_kept
+from siteshift.core.weights import members_for, members_kept, taken_out_now
 
 RESTLESS_MS = 30_000
 """The short TTL stays this long after the last unrest."""
@@ -338,9 +338,12 @@ def _with_members(draft: Draft, situation: Situation, steering: ServiceSteering,
     may_act = may_act and draft.state.is_store_usable
     if may_act or steering.shares_bp != situation.current.shares_bp:
         steering = as_caches_run_out(draft, situation, steering)
+    if not draft.state.is_store_usable or draft.state.term is None:
+        return steering
+    taken_out = taken_out_now(situation)
+    if taken_out != situation.motion.taken_out:
+        draft.set_motion(situation.service.id, taken_out=taken_out)
     if not may_act:
-        if not draft.state.is_store_usable or draft.state.term is None:
-            return steering
         return replace(steering, members_pm=members_kept(situation, steering))
     ttl_s = ttl_of(situation)
     if ttl_s < situation.current.ttl_s:

@@ -110,6 +110,7 @@ class Motion:
     ``undo_bp``: shares before the last move, kept while its effect on the survivors is being watched.
     ``relieved``: what overloaded sites were relieved to, and until when they get no more (`decide.relief`).
     ``approved``: a plan a person approved, and who; it covers moves towards exactly its end (law 13).
+    ``taken_out``: members that serve no more because a person took them out; they come back when that is lifted (law 5).
     """
 
     moved_at_ms: int = 0
@@ -127,6 +128,7 @@ class Motion:
     approved_by: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     relieved: Mapping[SiteId, Relief] = field(default_factory=dict)
+    taken_out: frozenset[MemberId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.steering import members_of
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.topology import Pool
-from siteshift.core.model.units import MemberId, SiteId
+from siteshift.core.model.units import WHOLE_PM, MemberId, SiteId
 
 
 def members_for(situation: Situation, after: ServiceSteering) -> dict[MemberId, int]:
@@ -29,7 +29,7 @@ def members_for(situation: Situation, after: ServiceSteering) -> dict[MemberId, 
 
 
 def members_kept(situation: Situation, after: ServiceSteering) -> dict[MemberId, int]:
-    """Where only people change anything: the present members, but for what a person took out.
+    """Where only people change anything: the present members, but for what a person took out, and with what is let back in.
 
     A site that gets more gets it on the members that serve now: what it may carry was reckoned with them.
     """
@@ -39,8 +39,15 @@ def members_kept(situation: Situation, after: ServiceSteering) -> dict[MemberId,
         begins = _gets(after, pool.site) and not _gets(situation.current, pool.site)
         gains = after.shares_bp.get(pool.site, 0) > situation.current.shares_bp.get(pool.site, 0)
         present = {m: w for m, w in after.members_pm.items() if m not in situation.forced.depooled}
+        present |= {m: WHOLE_PM for m in situation.motion.taken_out - situation.forced.depooled if m not in present}
         found.update(_of(pool, wanted if begins or gains else present))
     return found
+
+
+def taken_out_now(situation: Situation) -> frozenset[MemberId]:
+    """The members that serve no more only because a person took them out."""
+    was_in = situation.motion.taken_out | situation.current.members_pm.keys()
+    return situation.forced.depooled & was_in
 
 
 def _of(pool: Pool, weights: Mapping[MemberId, int]) -> dict[MemberId, int]:

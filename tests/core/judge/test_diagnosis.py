@@ -279,6 +279,9 @@ def test_a_check_that_traffic_contradicts_is_not_believed_from_the_site_s_stream
     said: Said = {pool_target(WEB, PANGYO): replace(UNSURE, reason=f"{CHECK_CONTRADICTED}: bad_status")}
     said[site_target(PANGYO)] = view(Standing.DOWN, hardness=Hardness.GREY)
     assert look(topology, said).pools[(WEB, PANGYO)].standing is Standing.SUSPECT
+    early = {**said, pool_target(WEB, PANGYO): view(Standing.DOWN, hardness=Hardness.GREY)}
+    picture = look(topology, lambda site: early if site == GASAN else said)
+    assert picture.pools[(WEB, PANGYO)].standing is Standing.SUSPECT, "not even while one vantage has not seen the traffic yet"
 
 
 def test_what_only_the_site_s_stream_sees_reaches_the_suspected_pools() -> None:

@@ -37,11 +37,12 @@ def diagnose(
         return _blind(topology, jury, findings)
     verdicts: dict[PoolKey, Verdict] = {}
     members: dict[PoolKey, dict[MemberId, TargetView]] = {}
-    here = {site: _judge_site(topology, jury, site, now_ms, verdicts, members) for site in topology.site_ids}
+    doubted: set[PoolKey] = set()
+    here = {site: _judge_site(topology, jury, site, now_ms, verdicts, members, doubted) for site in topology.site_ids}
     wholes = {site: combine(site_target(site), jury.outside(site), now_ms) for site in topology.site_ids if here[site]}
     if len(wholes) == 1 or not all(whole.carried for whole in wholes.values()):
         for site, whole in wholes.items():
-            _adopt_from_site(whole, here[site], verdicts)
+            _adopt_from_site(whole, here[site], verdicts, doubted)
     everywhere = {
         service.id: hold_or_global(service, verdicts, members, policy.judge, now_ms, previous) for service in topology.services
     }
@@ -94,8 +95,9 @@ def _judge_site(
     now_ms: int,
     verdicts: dict[PoolKey, Verdict],
     members: dict[PoolKey, dict[MemberId, TargetView]],
+    doubted: set[PoolKey],
 ) -> list[PoolKey]:
-    """Fill in the verdicts on a site's pools and members; the keys of its pools."""
+    """Fill in the verdicts on a site's pools and members, and whose check real traffic contradicts; the keys of its pools."""
     voters = jury.outside(site)
     here: list[PoolKey] = []
     for service in topology.services:
@@ -106,6 +108,7 @@ def _judge_site(
         members[key] = {member.id: combine(member.target, voters, now_ms).view for member in pool.members}
         if any(is_contradicted(report.views[pool.target]) for report in voters if pool.target in report.views):
             members[key] = {name: _in_doubt(view) for name, view in members[key].items()}
+            doubted.add(key)
         verdict = combine(pool.target, voters, now_ms)
         if verdict.view is NOBODY_KNOWS and not any(pool.target in report.views for report in voters):
             verdict = _from_members(pool, members[key], voters)
@@ -141,19 +144,18 @@ def _from_members(pool: Pool, views: Mapping[MemberId, TargetView], voters: tupl
     return Verdict(view=view, accusers=tuple(report.vantage for report in voters), carried=True)
 
 
-def _adopt_from_site(whole: Verdict, here: list[PoolKey], verdicts: dict[PoolKey, Verdict]) -> None:
+def _adopt_from_site(
+    whole: Verdict, here: list[PoolKey], verdicts: dict[PoolKey, Verdict], doubted: set[PoolKey]
+) -> None:
     """What the site's stream finds before any single pool's does belongs to the pools under suspicion.
 
     Only when no pool is bad by itself: otherwise that pool's fault is what the site's stream saw. And not while the streams
-    of all sites say so: suspicion reaches the pools one after the other, and the first would be left alone (law 4).
+    of all sites say so: suspicion reaches the pools one after the other, and the first would be left alone (law 4). Nor for a
+    pool whose check real traffic contradicts: the site's stream is made of the same checks.
     """
     if not whole.carried or any(verdicts[key].carried for key in here):
         return
-    suspects = [
-        key
-        for key in here
-        if verdicts[key].view.standing is Standing.SUSPECT and not is_contradicted(verdicts[key].view)
-    ]
+    suspects = [key for key in here if verdicts[key].view.standing is Standing.SUSPECT and key not in doubted]
     if len(suspects) < min(2, len(here)):
         return
     for key in suspects:
