@@ -94,6 +94,16 @@ def test_law_2_more_traffic_to_a_site_that_is_down(book: Playbook) -> None:
     assert 2 in laws(book, steered(state, {P: 4500, G: 3500, A: 2000}), before=state)
 
 
+def test_law_2_counts_what_is_shed_where_it_stays(book: Playbook) -> None:
+    """A share instead of all that was shed there is less for a site that is down under it, unless a page answers what is shed."""
+    before = steered(seeing(book, pangyo=Standing.DOWN), {P: 0, G: 2000, A: 2000}, shed_bp=6000, shed_at=P)
+    after = steered(before, {P: 3000, G: 4000, A: 3000}, shed_bp=0, shed_at=None)
+    assert 2 not in laws(book, after, before=before)
+    services = tuple(replace(service, shed_answers=("192.0.2.200",)) for service in book.setup.topology.services)
+    book.setup = replace(book.setup, topology=replace(book.setup.topology, services=services))
+    assert 2 in laws(book, after, before=before)
+
+
 def test_law_2_a_standby_retired_while_it_serves(book: Playbook) -> None:
     entry = book.state.steering.of(WEB)
     assert entry is not None

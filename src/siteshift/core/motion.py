@@ -236,6 +236,7 @@ def proposal_for(situation: Situation, after: ServiceSteering, cause: Cause, end
         plan_digest=approved_digest,
         approved_digest=approved_digest,
         approved_by=approved_by,
+        keeps_shed=not situation.has_shed_answer,
     )
 
 

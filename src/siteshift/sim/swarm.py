@@ -181,10 +181,11 @@ def _expiry(drawn: Entry, lasts_s: int) -> Entry:
 
 
 def _healing(shape: Shape, heal_s: int, lasts_s: int) -> list[Entry]:
-    """People let go of everything; they ask more than once, for who leads may only just be known."""
+    """People let go of everything; they ask more than once, for who leads may only just be known. And again later: who fails back
+    by hand does so when the site is well, and one that kept what was shed needs minutes to be."""
     asked: list[Entry] = []
     step_s = max(5, (lasts_s - heal_s) // 12)
-    for turn in range(3):
+    for turn in range(6):
         at_s = heal_s + 1 + turn * step_s
         asked.append({"at_s": at_s, "ask": "switch_on"})
         asked += [{"at_s": at_s, "ask": "mode", "service": service, "mode": "auto"} for service in shape.services]

@@ -68,6 +68,11 @@ TO_GASAN = steering(shares(0, 10_000, 0))
 MOVED = (Move(at_ms=NOW_MS - MINUTE_MS, moved_bp=1_000, cause=Cause.DEGRADED),)
 BUSY = {"utilisation_pm": {GASAN: 950, ANYANG: 800}}
 SHEDS = steering(shares(0, 5_000, 3_000), shed_bp=2_000)
+KEEPS_SHED = {
+    "cause": Cause.REBALANCE,
+    "before": replace(steering(shares(0, 2_000, 2_000), shed_bp=6_000), shed_at=PANGYO),
+    "after": steering(shares(3_000, 4_000, 3_000)),
+}
 WRITABLE = {"service": service(DataKind.WRITABLE)}
 
 CASES = [
@@ -161,6 +166,8 @@ CASES = [
     Case("better suspect than dead", C.TARGET_UNHEALTHY, GO, DEAD, {"pools": pictures(DOWN, SUSPECT, UP)}),
     Case("never from dead to dead", C.TARGET_UNHEALTHY, NO, DEAD, {"pools": pictures(DOWN, DOWN, UP)}),
     Case("a person is asked", C.TARGET_UNHEALTHY, ASK, PERSON, {"pools": pictures(UP, DEGRADED, UP)}),
+    Case("a share instead of all that is shed there", C.TARGET_UNHEALTHY, None, {**KEEPS_SHED, "keeps_shed": True}, PANGYO_DOWN),
+    Case("what is shed has an answer, so it is more", C.TARGET_UNHEALTHY, NO, KEEPS_SHED, PANGYO_DOWN),
     Case("everything is known", C.NO_FRESH_EVIDENCE, None),
     Case("the target is unknown", C.NO_FRESH_EVIDENCE, NO, {}, {"pools": pictures(DEGRADED, UNKNOWN, UP)}),
     Case("the source is unknown", C.NO_FRESH_EVIDENCE, NO, {}, {"pools": pictures(UNKNOWN, UP, UP)}),

@@ -37,7 +37,7 @@ class Proposal:
 
     ``dead_sites`` answer nothing: their standing is ``down`` with hard or confirmed silent evidence.
     ``plan_digest`` is of the plan this belongs to now, ``approved_digest`` of the one that ``approved_by`` (different
-    persons) approved; law 13 binds the two.
+    persons) approved; law 13 binds the two. ``keeps_shed``: nothing answers what is shed, so it stays where the steering says.
     """
 
     service: Service
@@ -48,6 +48,13 @@ class Proposal:
     plan_digest: str | None = None
     approved_digest: str | None = None
     approved_by: tuple[str, ...] = ()
+    keeps_shed: bool = False
+
+    def brings_more(self, site: SiteId) -> bool:
+        """Whether more comes to a site than now, with what is shed and stays there."""
+        if not self.keeps_shed:
+            return self.change_bp(site) > 0
+        return self.after.brings_bp(site) > self.before.brings_bp(site)
 
     def change_bp(self, site: SiteId) -> int:
         """Share after minus share before."""

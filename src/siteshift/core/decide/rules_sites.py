@@ -48,10 +48,13 @@ def min_serving_sites(proposal: Proposal, context: GateContext) -> Iterator[Find
 
 
 def target_unhealthy(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
-    """More traffic for a site that is not up. Never for one that is down, not even to leave a dead one."""
+    """More traffic for a site that is not up. Never for one that is down, not even to leave a dead one.
+
+    One that keeps what is shed may get a share instead of it: that is less than it has, and may be why it is not up.
+    """
     for site in proposal.gaining:
         standing = context.standing(site)
-        if standing in (Standing.UP, Standing.UNKNOWN):
+        if standing in (Standing.UP, Standing.UNKNOWN) or not proposal.brings_more(site):
             continue
         pool = context.pools[site]
         yield weigh(

@@ -24,7 +24,10 @@ def law_1_last_site(p: Passage) -> Iterator[Violation]:
 
 
 def law_2_widen_first(p: Passage) -> Iterator[Violation]:
-    """Only standbys that were found ready get traffic, and nothing but a dead site is left onto a site that is down."""
+    """Only standbys that were found ready get traffic, and nothing but a dead site is left onto a site that is down.
+
+    Where nothing answers what is shed, it counts where it stays.
+    """
     for service, old, new in p.changes():
         for pool in service.pools:
             for member in pool.members:
@@ -35,6 +38,8 @@ def law_2_widen_first(p: Passage) -> Iterator[Violation]:
                         continue
                     yield Violation(law=2, text=f"{member.id}: traffic to a standby that is {phase.value}")
             gained = new.shares_bp.get(pool.site, 0) > old.shares_bp.get(pool.site, 0)
+            if not p.setup.answers_shed(service):
+                gained = gained and new.brings_bp(pool.site) > old.brings_bp(pool.site)
             if gained and p.standing(service, pool.site) is Standing.DOWN and not p.is_forced(service):
                 yield Violation(law=2, text=f"{service.id}: more traffic to {pool.site}, which is down")
     for command in p.commands:

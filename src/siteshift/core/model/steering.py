@@ -38,6 +38,10 @@ class ServiceSteering:
         text = f"{self.service} ttl={self.ttl_s} shed={self.shed_bp}@{self.shed_at or '-'} {shares} {members}"
         return f"{text} onward={onward}" if onward else text
 
+    def brings_bp(self, site: SiteId) -> int:
+        """What comes to a site where nothing answers the shed part: its share, and what is shed there."""
+        return self.shares_bp.get(site, 0) + (self.shed_bp if self.shed_at == site else 0)
+
     def residual_bp(self, site: SiteId, *, answers_shed: bool) -> dict[SiteId | None, int]:
         """How what still comes to a drained site is divided: parts by site, and under None by the answer for what is shed.
 
