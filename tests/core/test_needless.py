@@ -153,3 +153,19 @@ def test_a_member_that_was_not_in_does_not_come_in_by_being_taken_out() -> None:
     standing(book, A1, UP)
     book.run(10_000)
     assert A1 not in weights(book)
+
+
+def test_a_sick_site_that_was_kept_for_want_of_room_is_left_no_more_once_it_is_well() -> None:
+    """A person fails back here. But minutes after a surge, when the others had room again, a healthy site was left."""
+    book = Playbook(setup=three_sites(failback="manual", hold_down_ms=5_000), demand_rps=150)
+    book.run(15_000)
+    book.believe(P, SICK)
+    book.run(20_000)
+    assert book.life(P) is SiteLife.DRAINING and book.shares()[P] > 0
+    book.believe(P, UP)
+    book.run(20_000)
+    book.demand_rps = 60
+    book.run(400_000)
+    assert book.life(P) is SiteLife.SERVING
+    assert book.shares()[P] > 4_500
+    assert book.violations == []

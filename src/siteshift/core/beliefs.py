@@ -205,6 +205,9 @@ def _refined(
         return Signal.UNMOVED
     if is_well and (may_return(track, policy, draft.now_ms) or _is_needed(draft, service, policy)):
         return Signal.MAY_RETURN
+    is_half_left = track.left_because is LeftBecause.SICK and draft.state.steering_share(service.id, site) > 0
+    if is_well and track.life is SiteLife.DRAINING and is_half_left and draft.due(track.hold_until_ms):
+        return Signal.UNMOVED  # it was kept for want of room and is well: whoever fails back, there is nothing to fail back
     if is_well and track.left_because is not LeftBecause.PERSON:
         draft.due(track.hold_until_ms)
     if track.life is SiteLife.DRAINING and is_gone(draft, service, site, policy):
