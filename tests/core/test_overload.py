@@ -82,6 +82,18 @@ def test_a_site_that_is_asked_for_too_much_and_answers_is_kept_and_relieved(book
     assert book.violations == []
 
 
+def test_relief_takes_what_room_there_is_and_does_not_wait_for_all_of_it(book: Metered) -> None:
+    """One sibling is itself overloaded and the other has little room until its standbys serve: that little helps now."""
+    book.counts = {P: (90, 60, 0), G: (60, 40, 0), A: (20, 20, 0)}
+    book.believe(P, SILENT)
+    book.believe(G, SILENT)
+    book.go(1_000)
+    assert book.overloaded == {P, G}
+    assert book.shares()[A] > 2_000
+    assert all(track.phase is not StandbyPhase.PROVEN for track in book.state.standbys.values())
+    assert book.violations == []
+
+
 def test_suspicion_is_enough_where_the_load_is_measured(book: Metered) -> None:
     book.counts[G] = (80, 40, 0)
     book.believe(G, SUSPECT)

@@ -12,7 +12,7 @@ from siteshift.core.decide.gate import examine
 from siteshift.core.decide.life import AWAY, Signal
 from siteshift.core.decide.plan import Plan
 from siteshift.core.decide.proposal import Cause, GateContext, Move, Proposal
-from siteshift.core.decide.ramp import next_shares
+from siteshift.core.decide.ramp import next_shares, within_room
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.steering import Target, sent_on, target_of, ttl_of, with_shares
 from siteshift.core.draft import Draft
@@ -102,10 +102,7 @@ def _move(
     wait = _what_to_wait_for(draft, situation, cause)
     if wait is not None:
         return current, None, (wait,) if wait.severity is not Severity.ALLOWED else ()
-    shares = target.shares_bp
-    if cause not in (Cause.DEAD, Cause.RELIEF):
-        room = {site: max(0, situation.limit_bp(site) - bp) for site, bp in current.shares_bp.items()}
-        shares = next_shares(current.shares_bp, target.shares_bp, room)
+    shares = _step(situation, target, cause)
     after = with_shares(current, target, shares)
     end = with_shares(current, target, target.shares_bp)
     findings = examine(proposal_for(situation, after, cause, end), context_of(draft, situation, mode, after))
@@ -113,6 +110,19 @@ def _move(
         return current, cause, findings
     _note_move(draft, situation, after, cause)
     return sent_on(after, draft.state.motion(situation.service.id).cached_bp), cause, findings
+
+
+def _step(situation: Situation, target: Target, cause: Cause) -> Mapping[SiteId, int]:
+    """How far to move now. Relief takes what room there is at once; with none worth it the gate says what is missing."""
+    current_bp = situation.current.shares_bp
+    room = {site: max(0, situation.limit_bp(site) - bp) for site, bp in current_bp.items()}
+    if cause is Cause.DEAD:
+        return target.shares_bp
+    if cause is not Cause.RELIEF:
+        return next_shares(current_bp, target.shares_bp, room)
+    well = {site: bp if situation.signals[site] is Signal.WELL else 0 for site, bp in room.items()}
+    part = within_room(current_bp, target.shares_bp, well)
+    return part if _is_worth_it(situation, replace(target, shares_bp=part), cause) else target.shares_bp
 
 
 def _standing_findings(situation: Situation) -> tuple[Finding, ...]:
