@@ -100,15 +100,14 @@ class Balancer:
     place: Place = Place.EDGE
     standby: Standby = Standby.COLD
 
-    def write(self, spec: LabSpec) -> dict[str, Path]:
-        """Write the configuration files into the lab's folder: by the site HAProxy stands in, or by ``""``."""
-        texts = {"": self.edge_config(spec)}
-        if self.place is Place.SITES:
-            texts = {site.id: self.site_config(spec, site) for site in spec.sites}
-        paths = {where: spec.path / f"haproxy{f'-{where}' if where else ''}.cfg" for where in texts}
-        for where, text in texts.items():
-            paths[where].write_text(text)
-        return paths
+    def write(self, spec: LabSpec, where: str = "") -> Path:
+        """Write one HAProxy's configuration into the lab's folder: that of a site, or of the edge.
+
+        No other's: the HAProxies of the sites start side by side, and one may be reading its own just then.
+        """
+        path = spec.path / f"haproxy{f'-{where}' if where else ''}.cfg"
+        path.write_text(self.site_config(spec, spec.site(where)) if where else self.edge_config(spec))
+        return path
 
     def edge_config(self, spec: LabSpec) -> str:
         """One HAProxy for the members of all sites."""

@@ -123,7 +123,7 @@ class Lab:
         assert self.shape.balancer is not None
         for site, member in self.shape.balancer.warm_standbys(self.spec):
             await self.tell(site, {"do": "open", "member": member})
-        path = self.shape.balancer.write(self.spec)[""]
+        path = self.shape.balancer.write(self.spec)
         self.children.start("haproxy", ["haproxy", "-db", "-f", str(path)], prefix=self._ground.enter(EDGE))
         await self._until_listens("haproxy", self.spec.balancer)
 
@@ -149,7 +149,7 @@ class Lab:
         self._start_python(site, "siteshift.lab.site", "--site", site, place=site)
         await self._until_answers(site)
         if self.shape.balancer is not None and self.spec.front_by is FrontBy.HAPROXY:
-            path = self.shape.balancer.write(self.spec)[site]
+            path = self.shape.balancer.write(self.spec, site)
             name = f"haproxy-{site}"
             self.children.start(name, ["haproxy", "-db", "-f", str(path)], prefix=self._ground.enter(site))
             await self._until_listens(name, self.spec.site(site).front)
