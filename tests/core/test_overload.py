@@ -12,7 +12,7 @@ from siteshift.core.events import SeenTraffic, TrafficMeasured
 from siteshift.core.model.codes import DiagnosisCode, Hardness, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.evidence import TargetView
 from siteshift.core.model.units import SiteId
-from siteshift.core.overload import RECOVERY_MS
+from siteshift.core.overload import RECOVERY_MS, with_overloads
 from siteshift.core.requests import DepoolRequest, DrainRequest
 from siteshift.core.setup import PlaneRef, Setup
 from siteshift.core.situations import situation_of
@@ -92,6 +92,22 @@ def test_relief_takes_what_room_there_is_and_does_not_wait_for_all_of_it(book: M
     assert book.shares()[A] > 2_000
     assert all(track.phase is not StandbyPhase.PROVEN for track in book.state.standbys.values())
     assert book.violations == []
+
+
+def test_a_site_that_serves_as_the_last_resort_may_be_overloaded_too(book: Metered) -> None:
+    """Every site was left before and waits for a person to fail back: those that answer carry what there is, and leaving one
+    for its load would shed more (found by the fuzz)."""
+    book.counts[G] = (80, 40, 0)
+    book.believe(G, SILENT)
+    book.go(1_000)
+    state = book.state
+    left = {(WEB, site): replace(state.track(WEB, site), life=SiteLife.DRAINED) for site in (P, G, A)}
+    picture = replace(state.picture, diagnoses=())
+    found = with_overloads(picture, replace(state, tracks=left), book.setup, book.now_ms)
+    assert [e.site for e in found.diagnoses if e.code is DiagnosisCode.OVERLOAD] == [G]
+    left[(WEB, A)] = replace(left[(WEB, A)], life=SiteLife.SERVING)
+    found = with_overloads(picture, replace(state, tracks=left), book.setup, book.now_ms)
+    assert found.diagnoses == (), "a site that is being left is none"
 
 
 def test_suspicion_is_enough_where_the_load_is_measured(book: Metered) -> None:

@@ -123,12 +123,17 @@ def with_overloads(picture: Picture, state: ControllerState, setup: Setup, now_m
 def _reasons(
     picture: Picture, state: ControllerState, setup: Setup, service: Service, now_ms: int
 ) -> dict[SiteId, Reason]:
-    """By site. One that is being left was found sick or dead before: what still comes there meets what is left of it."""
+    """By site. One that is being left was found sick or dead before: what still comes there meets what is left of it.
+
+    Unless all are: then those that answer serve as the last resort, and may be asked for too much as anybody else.
+    """
     found: dict[SiteId, Reason] = {}
+    lives = {site: state.track(service.id, site).life for site in service.sites}
+    is_last_resort = all(life in AWAY for life in lives.values())
     troubled = [
         (pool, seen)
         for pool in service.pools
-        if state.track(service.id, pool.site).life not in AWAY
+        if (is_last_resort or lives[pool.site] not in AWAY)
         and (seen := picture.pools.get((service.id, pool.site))) is not None and seen.standing in (*_TROUBLED, Standing.SUSPECT)
     ]
     is_surge = any(_is_brimming(load_of(state, setup, service, pool, now_ms)) for pool, _ in troubled)
