@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from siteshift.core.motion import DEADBAND_BP
 from siteshift.lab.faults import Crash, Errors, Fault, Hang, Latency
 from siteshift.lab.measure import Milestones, NodeEvent
 from siteshift.lab.node_client import NodeClient, NodeSilent
@@ -144,11 +145,12 @@ class _Play:
 
 
 def _is_back(status: Mapping[str, object]) -> bool:
+    """Serving, with no more missing of its share than a rebalance is worth: a measured peak of demand may keep that back."""
     services = status.get("services")
     if not isinstance(services, list) or not services:
         return False
     site = services[0]["sites"]["pangyo"]
-    return bool(site["life"] == "serving" and site["desired_bp"] == site["nominal_bp"])
+    return bool(site["life"] == "serving" and site["desired_bp"] >= site["nominal_bp"] - DEADBAND_BP)
 
 
 def judge(fault: str, found: Milestones, *, is_back: bool, journal: str) -> list[Criterion]:
@@ -176,7 +178,7 @@ def judge(fault: str, found: Milestones, *, is_back: bool, journal: str) -> list
             is_met=found.lost_by_our_move == 0,
             found=str(found.lost_by_our_move),
         ),
-        Criterion(text="Pangyo is back at its share", is_met=is_back, found="yes" if is_back else "no"),
+        Criterion(text="Pangyo is back at its share (less than 2 % missing)", is_met=is_back, found="yes" if is_back else "no"),
         Criterion(text="the journal's hash chain holds", is_met=journal.startswith("holds"), found=journal),
     ]
 
