@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from contract.enactor_suite import SITES, EnactorContract, EnactorPlane, suite_topology
+from contract.enactor_suite import DEADLINE_MS, SITES, EnactorContract, EnactorPlane, suite_topology
 from servers.haproxy_server import HaproxyServer, haproxy
 from siteshift.adapters.haproxy.agent_check import AgentCheckEnactor, AgentListen
 from siteshift.adapters.haproxy.enactor import HaproxyEnactor
 from siteshift.adapters.haproxy.plane import BackendMap, Fence, HaproxyPlane, ServerMap
 from siteshift.adapters.memory.clock import ManualClock
 from siteshift.core.model.units import EnactorId
+from siteshift.errors import Retryable
 
 
 class RunningClock:
@@ -84,6 +86,14 @@ class TestHaproxyWithTheFenceBeside(EnactorContract):
 
 
 @pytest.mark.servers
+async def everybody_asks(agent: AgentCheckEnactor) -> bool:
+    """Whether every server has asked: HAProxy spreads the first questions, and only who asks is waited for."""
+    try:
+        return not (await agent.read_back(deadline_ms=DEADLINE_MS)).drifts
+    except Retryable:
+        return False
+
+
 class TestAgentCheck(EnactorContract):
     """A real HAProxy asks; one enactor, as it is the plane's only memory."""
 
@@ -101,5 +111,8 @@ class TestAgentCheck(EnactorContract):
                 for mapped in backend.servers
             ]
         async with haproxy(tmp_path, "\n".join(lines)):
+            async with asyncio.timeout(DEADLINE_MS / 1_000):
+                while not await everybody_asks(agent):  # noqa: ASYNC110 - HAProxy tells nobody when it asks
+                    await asyncio.sleep(0.02)
             yield EnactorPlane(writer=lambda: agent)
         await agent.close()
