@@ -53,6 +53,22 @@ def test_a_wavering_member_of_a_drained_site_makes_no_generation() -> None:
     assert book.violations == []
 
 
+def test_a_shrunk_weight_follows_its_score_only_when_they_are_well_apart() -> None:
+    """A score wavers; every new weight is a write to every data plane."""
+    book = serving()
+    standing(book, M1, replace(SICK, score_pm=730))
+    assert weights(book)[M1] == 700
+    before = book.state.steering.generation
+    for score_pm in (760, 640, 790, 601):
+        standing(book, M1, replace(SICK, score_pm=score_pm))
+    assert (weights(book)[M1], book.state.steering.generation) == (700, before)
+    standing(book, M1, replace(SICK, score_pm=590))
+    assert weights(book)[M1] == 550
+    standing(book, M1, UP)
+    assert weights(book)[M1] == 1_000
+    assert book.violations == []
+
+
 def test_a_dead_member_of_a_drained_site_is_taken_out_at_once_and_comes_back_with_the_share() -> None:
     book = drained()
     standing(book, M1, DOWN)

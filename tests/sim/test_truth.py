@@ -8,6 +8,7 @@ import pytest
 
 from siteshift.core.model.codes import MemberRole
 from siteshift.core.model.steering import ServiceSteering
+from siteshift.core.model.units import SiteId
 from siteshift.sim.servers import HEALTHY, PoolFlow, Server
 from siteshift.sim.spec import ServerSpec
 from siteshift.sim.witness import HEALTHY_PM, Witness
@@ -47,12 +48,12 @@ def test_a_site_that_lost_capacity_is_as_good_as_what_it_serves_of_what_it_is_as
     assert (flow.truth_pm() >= HEALTHY_PM) is (truth_pm == 1_000)
 
 
-def moved(steering: ServiceSteering) -> str:
+def moved(steering: ServiceSteering, *, lent: tuple[SiteId, ...] = ()) -> str:
     """What a witness of the healthy world says of a move from nominal shares to these."""
     world, witness = World(standard_world(), seed=1, start_ms=0), Witness()
     witness.bind(world)
     before_bp = {pool.site: pool.nominal_bp for pool in world.spec.topology.service_by_id[WEB].pools}
-    witness.moved(by="c1", entry=steering, before_bp=before_bp)
+    witness.moved(by="c1", entry=steering, before_bp=before_bp, lent=lent)
     return witness.moves[0].wrong
 
 
@@ -62,3 +63,10 @@ def test_a_site_that_keeps_what_is_shed_is_not_left() -> None:
     kept = replace(left, shares_bp={PANGYO: 0, GASAN: 3_000, ANYANG: 2_000}, shed_bp=5_000, shed_at=PANGYO)
     assert moved(left) == "pangyo is healthy and was left"
     assert moved(kept) == ""
+
+
+def test_a_drained_site_that_helped_out_is_not_left_when_the_others_are_back() -> None:
+    """It was left before, rightly or not; what is told of is that move."""
+    left = ServiceSteering(service=WEB, shares_bp={PANGYO: 0, GASAN: 6_000, ANYANG: 4_000}, members_pm={}, ttl_s=5)
+    assert moved(left, lent=(PANGYO,)) == ""
+    assert moved(left, lent=(GASAN,)) == "pangyo is healthy and was left"

@@ -5,7 +5,7 @@ queue, slow down, answer 503. Leaving them for it takes down one site after the 
 outage). What tells overload from failure is goodput: an overloaded site is asked for more than its open capacity *and
 answers about as much as it can*; a dead one answers nothing, however much a load balancer tries. Where traffic is not
 measured, trouble that is not hard (nobody refuses connections) is presumed to be overload for a while after another site
-of the service was lost, or after the site itself was given more.
+of the service was lost, or after the site itself was given more, or lost a member to a person's hand.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from math import isqrt
 from typing import NamedTuple
 
 from siteshift.core.decide.life import AWAY
-from siteshift.core.model.codes import DiagnosisCode, Hardness, MemberRole, SiteLife, Standing
+from siteshift.core.model.codes import DiagnosisCode, Hardness, MemberRole, OverrideKind, SiteLife, Standing
 from siteshift.core.model.evidence import Diagnosis, Picture, PoolPicture
 from siteshift.core.model.topology import Pool, Service
-from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, ServiceId, SiteId
+from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, MemberId, ServiceId, SiteId
 from siteshift.core.setup import Setup
 from siteshift.core.state import ControllerState, LeftBecause
 from siteshift.core.traffic import FRESH_MS, SMOOTHING_MS
@@ -134,7 +134,8 @@ def _reasons(
         (pool, seen)
         for pool in service.pools
         if (is_last_resort or lives[pool.site] not in AWAY)
-        and (seen := picture.pools.get((service.id, pool.site))) is not None and seen.standing in (*_TROUBLED, Standing.SUSPECT)
+        and (seen := _as_used(state, pool, picture.pools.get((service.id, pool.site)), now_ms)) is not None
+        and seen.standing in (*_TROUBLED, Standing.SUSPECT)
     ]
     is_surge = any(_is_brimming(load_of(state, setup, service, pool, now_ms)) for pool, _ in troubled)
     for pool, seen in troubled:
@@ -181,7 +182,8 @@ def _why(
         return None  # refused connections are no queue, unless real requests are seen to be answered
     if load is not None and load.answers(ANSWERING_PM):
         was_named_ms = now_ms - _since_ms(state.picture, service.id, pool.site, now_ms) if was_named else STILL_FULL_MS
-        if load.is_full or (load.is_still_full and (is_surge or was_named_ms < STILL_FULL_MS)):
+        is_expected = is_surge or was_named_ms < STILL_FULL_MS or _is_relieved(state, service.id, pool.site, now_ms)
+        if load.is_full or (load.is_still_full and is_expected):
             return Reason(f"it is asked {load.asked_mrps // 1000} of {load.capacity_rps} requests/s", is_measured=True)
         if was_named and _recovers(state, service.id, pool.site, now_ms):
             return Reason("it was asked for too much just before", is_measured=True)
@@ -200,7 +202,45 @@ def _why(
         return Reason("it was taken for overloaded just before", is_measured=False)
     if is_down and _gained(state, service.id, pool.site, seen.since_ms, now_ms):
         return Reason("it was given more just before", is_measured=False)
+    if is_down and _was_cut(state, pool, seen.since_ms, now_ms):
+        return Reason("a person took out one of its members just before", is_measured=False)
     return None
+
+
+def _is_relieved(state: ControllerState, service: ServiceId, site: SiteId, now_ms: int) -> bool:
+    """Whether it still settles after a relief: it may look well for a second and be as full in the next."""
+    relief = state.motion(service).relieved.get(site)
+    return relief is not None and not relief.is_over(now_ms)
+
+
+def _as_used(state: ControllerState, pool: Pool, seen: PoolPicture | None, now_ms: int) -> PoolPicture | None:
+    """The pool as its users see it: what stands for it is down when all are that a person left in."""
+    taken_ms = _taken_out_ms(state, pool, now_ms)
+    if seen is None or not taken_ms or seen.standing in _TROUBLED:
+        return seen
+    current = state.steering.of(pool.service)
+    in_use = current.members_pm.keys() - taken_ms.keys() if current is not None else set()
+    views = [view for member, view in seen.members.items() if member in in_use]
+    if not views or any(view.standing is not Standing.DOWN for view in views):
+        return seen
+    hardness = Hardness.HARD if any(view.hardness is Hardness.HARD for view in views) else Hardness.SILENT
+    return replace(seen, standing=Standing.DOWN, hardness=hardness, since_ms=max(view.since_ms for view in views))
+
+
+def _was_cut(state: ControllerState, pool: Pool, since_ms: int, now_ms: int) -> bool:
+    """Whether trouble began soon after a person took a member out: caches bring the share that was meant for all of them."""
+    taken_ms = _taken_out_ms(state, pool, now_ms).values()
+    return any(created_ms <= since_ms and now_ms - created_ms <= PRESUMED_MS for created_ms in taken_ms)
+
+
+def _taken_out_ms(state: ControllerState, pool: Pool, now_ms: int) -> dict[MemberId, int]:
+    """When a person took which of the pool's members out; without those that may serve again."""
+    members = {member.id for member in pool.members}
+    return {
+        entry.member: entry.created_ms
+        for entry in state.overrides
+        if entry.kind is OverrideKind.DEPOOL and entry.member in members and entry.expires_ms > now_ms
+    }
 
 
 def _gained(state: ControllerState, service: ServiceId, site: SiteId, since_ms: int, now_ms: int) -> bool:

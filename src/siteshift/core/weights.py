@@ -46,7 +46,7 @@ def members_kept(situation: Situation, after: ServiceSteering) -> dict[MemberId,
 
 def taken_out_now(situation: Situation) -> frozenset[MemberId]:
     """The members that serve no more only because a person took them out."""
-    was_in = situation.motion.taken_out | situation.current.members_pm.keys()
+    was_in = situation.motion.taken_out.union(situation.current.members_pm)
     return situation.forced.depooled & was_in
 
 

@@ -10,7 +10,7 @@ from siteshift.core.controller import Decision
 from siteshift.core.decide.override import forced_view
 from siteshift.core.events import Event
 from siteshift.core.invariants import Violation
-from siteshift.core.model.codes import Standing
+from siteshift.core.model.codes import SiteLife, Standing
 from siteshift.core.model.evidence import Picture
 from siteshift.core.model.steering import ServiceSteering, Steering
 from siteshift.core.model.units import ServiceId, SiteId
@@ -61,7 +61,7 @@ class Witness:
         if before.picture is not after.picture:
             self._believes(node, before.picture, after.picture)
         if before.steering is not after.steering and before.steering != after.steering:
-            self._decided(node, before.steering, after, _reasons(decision))
+            self._decided(node, before, after, _reasons(decision))
         for command in decision.commands:
             self._commanded(node, command)
         tells = [f"{c.severity.value} {c.code}: {c.text}" for c in decision.commands if isinstance(c, Tell)]
@@ -78,9 +78,11 @@ class Witness:
             self.detected += [(self._world.clock.now_ms, site) for site in sorted(bad - self._bad)]
             self._bad = bad
 
-    def _decided(self, node: Node, before: Steering, state: ControllerState, reasons: Mapping[str, object]) -> None:
+    def _decided(
+        self, node: Node, state_before: ControllerState, state: ControllerState, reasons: Mapping[str, object]
+    ) -> None:
         assert self._world is not None
-        after = state.steering
+        before, after = state_before.steering, state.steering
         lines = "; ".join(entry.line() for entry in after.services if before.of(entry.service) != entry)
         self._world.line(node.spec.id, "decision", f"generation {after.generation} term {after.term}: {lines}", reasons)
         for entry in after.services:
@@ -93,6 +95,7 @@ class Witness:
                     before_bp=dict(old.shares_bp) if old is not None else {},
                     generation=after.generation,
                     forced=tuple(forced.drained_sites) if not forced.shares_bp else tuple(entry.shares_bp),
+                    lent=tuple(s for s in entry.shares_bp if state_before.track(entry.service, s).life is SiteLife.DRAINED),
                     went_back=after.generation <= before.generation,
                 )
         self._desired = after
@@ -105,13 +108,17 @@ class Witness:
         before_bp: Mapping[SiteId, int],
         generation: int = 0,
         forced: tuple[SiteId, ...] = (),
+        lent: tuple[SiteId, ...] = (),
         went_back: bool = False,
     ) -> None:
-        """Somebody who leads changed desired shares. ``forced``: sites a person decided about. Pilots call this too."""
+        """Somebody who leads changed desired shares. Pilots call this too.
+
+        ``forced``: sites a person decided about. ``lent``: drained ones that serve only while the others cannot.
+        """
         assert self._world is not None
         truth = {site: self._world.truth_pm(entry.service, site) for site in entry.shares_bp}
-        shed_to = self._shed_to(entry)
-        wrong = "a generation went backwards" if went_back else _wrong(before_bp, entry.shares_bp, truth, forced, shed_to)
+        stays = (*lent, self._shed_to(entry))
+        wrong = "a generation went backwards" if went_back else _wrong(before_bp, entry.shares_bp, truth, forced, stays)
         move = Move(
             at_ms=self._world.clock.now_ms,
             by=by,
@@ -201,11 +208,12 @@ def _wrong(
     after_bp: Mapping[SiteId, int],
     truth_pm: Mapping[SiteId, int],
     forced: tuple[SiteId, ...],
-    shed_to: SiteId | None,
+    stays: tuple[SiteId | None, ...],
 ) -> str:
     """Why a move was wrong: a healthy site left, a sick one sent more, nobody left to answer. Empty: it was not.
 
-    The site that keeps what is shed, for want of an answer, is not left: its users stay.
+    The site that keeps what is shed, for want of an answer, is not left: its users stay. Nor is one left that was drained
+    before, helped out, and goes on waiting for its return (``stays``: both kinds).
     Growing shares of a degraded site are no wrong move when everybody else is no better.
     """
     if not any(after_bp.values()):
@@ -215,7 +223,7 @@ def _wrong(
         before = before_bp.get(site, 0)
         if site in forced:
             continue
-        if bp == 0 and before > 0 and site != shed_to and truth_pm[site] >= HEALTHY_PM:
+        if bp == 0 and before > 0 and site not in stays and truth_pm[site] >= HEALTHY_PM:
             return f"{site} is healthy and was left"
         if bp > before and truth_pm[site] < DEAD_PM and best >= DEAD_PM:
             return f"{site} is sick ({truth_pm[site]} pm) and got more"

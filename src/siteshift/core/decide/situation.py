@@ -17,6 +17,11 @@ from siteshift.core.model.topology import Member, Pool, Service
 from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, MemberId, SiteId
 from siteshift.core.state import Motion, SiteTrack, StandbyTrack
 
+WEIGHT_STEP_PM = 50
+"""Weights are multiples of this, and never less: HAProxy's own scale has 256 steps, and a score is no surer."""
+WEIGHT_SLACK_PM = 100
+"""A shrunk weight follows its member's score only when they are this far apart."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Situation:
@@ -99,12 +104,14 @@ class Situation:
     def _is_swamped(self, member: Member) -> bool:
         """Whether a member of an overloaded site that is down is so by its full queue: most of them are, and it still serves.
 
-        One that was taken out stays out: what an overloaded site can carry must not hang on whether it is called so.
+        One that was taken out stays out: what an overloaded site can carry must not hang on whether it is called so. Nor do
+        those speak for it that a person took out: they are idle, and well.
         """
         place, seen = self.service.pool_at(member.site), self.pools.get(member.site)
         if place is None or seen is None or member.id not in self.current.members_pm:
             return False
-        views = [view for m in place.members if m.role is MemberRole.ACTIVE and (view := seen.members.get(m.id)) is not None]
+        others = [m for m in place.members if m.role is MemberRole.ACTIVE and m.id not in self.forced.depooled]
+        views = [view for m in others if (view := seen.members.get(m.id)) is not None]
         if seen.members[member.id].hardness is Hardness.HARD and any(view.hardness is not Hardness.HARD for view in views):
             return False
         return 2 * sum(view.standing is Standing.DOWN for view in views) >= len(views)
@@ -115,12 +122,18 @@ class Situation:
         return view.standing if view else Standing.UNKNOWN
 
     def weight_pm(self, member: Member) -> int:
-        """A member's relative weight by goodput; shrinks with a degraded score, never by CPU (DESIGN §4)."""
+        """A member's relative weight by goodput; shrinks with a degraded score, never by CPU (DESIGN §4).
+
+        A weight that was shrunk stays until the score is `WEIGHT_SLACK_PM` off: a score wavers, and every change is a write.
+        """
         pool = self.pools.get(member.site)
         view = pool.members.get(member.id) if pool else None
         if view is None or view.standing is not Standing.DEGRADED or self.is_overloaded(member.site):
             return WHOLE_PM
-        return max(50, view.score_pm // 50 * 50)
+        present_pm = self.current.members_pm.get(member.id, WHOLE_PM)
+        if present_pm < WHOLE_PM and abs(view.score_pm - present_pm) < WEIGHT_SLACK_PM:
+            return present_pm
+        return max(WEIGHT_STEP_PM, view.score_pm // WEIGHT_STEP_PM * WEIGHT_STEP_PM)
 
     def active_rps(self, pool: Pool) -> int:
         """Capacity of the active members that may serve, scaled by their goodput."""
