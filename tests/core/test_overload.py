@@ -8,6 +8,7 @@ import pytest
 
 from core.playbook import SICK, SUSPECT, UP, WEB, A, G, P, Playbook, three_sites
 from siteshift.core.decide.life import Signal
+from siteshift.core.decide.proposal import Cause
 from siteshift.core.events import SeenTraffic, TrafficMeasured
 from siteshift.core.model.codes import DiagnosisCode, Hardness, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.evidence import TargetView
@@ -199,6 +200,37 @@ def test_what_looks_well_for_a_moment_after_its_relief_and_is_as_full_again_is_o
     book.go(1_500)
     assert book.overloaded == {G}
     assert book.life(G) is not SiteLife.DRAINING
+    assert book.violations == []
+
+
+def test_a_relieved_site_keeps_the_name_while_caches_bring_its_old_share(book: Metered) -> None:
+    """Its queues begin to empty only when they have run out (found by the fuzz)."""
+    book.counts[G] = (80, 40, 0)
+    book.believe(G, SILENT)
+    book.go(3_000)
+    book.counts[G] = (35, 35, 0)
+    book.go(RECOVERY_MS + 15_000)
+    assert book.now_ms - book.state.motion(WEB).moved_at_ms > RECOVERY_MS
+    assert book.overloaded == {G}
+    book.counts[G] = (10, 10, 0)
+    book.go(1_500)
+    assert book.overloaded == set(), "with so little to do its queues are empty long ago"
+    assert book.violations == []
+
+
+def test_a_first_relief_does_not_wait_for_a_rebalance_to_settle(book: Metered) -> None:
+    """That was reckoned without knowing that somebody is overloaded."""
+    book.counts = {P: (60, 60, 0), G: (36, 36, 0), A: (24, 24, 0)}
+    while not book.state.motion(WEB).moves:
+        book.go(500)
+    rebalanced, *_ = book.state.motion(WEB).moves
+    book.counts[P] = (75, 60, 0)
+    book.measure()
+    book.believe(P, SILENT)
+    book.go(1_000)
+    relieved = book.state.motion(WEB).moves[-1]
+    assert (rebalanced.cause, relieved.cause) == (Cause.REBALANCE, Cause.RELIEF)
+    assert relieved.at_ms - rebalanced.at_ms < book.setup.policy.default.settle_ms
     assert book.violations == []
 
 

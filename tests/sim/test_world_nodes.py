@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from siteshift.core.events import Event, TrafficMeasured
 from siteshift.core.model.policy import Policy, ServicePolicy
 from siteshift.core.model.units import EnactorId
 from siteshift.core.requests import DrainRequest
 from siteshift.sim.acts import Act, Ask, TimedEvent
-from siteshift.sim.faults import Crash, Facility, Hang, Hazard, Partition
+from siteshift.sim.faults import Crash, Facility, Hang, Hazard, Partition, Surge
 from siteshift.sim.faults_control import (
     ClockStep,
     CtlKill,
@@ -22,6 +23,7 @@ from siteshift.sim.faults_control import (
     StandbyBad,
     StoreDown,
 )
+from siteshift.sim.node import Node
 from siteshift.sim.planes import Trouble
 from siteshift.sim.record import Line, Record
 from siteshift.sim.run import simulate
@@ -67,6 +69,25 @@ def test_a_hang_takes_its_second_to_be_believed() -> None:
     found = play(ONE, (0, Hang(site=PANGYO), None)).milestones[0]
     assert found.detect_ms is not None
     assert 1_000 <= found.detect_ms < 3_000
+
+
+def test_a_calm_world_s_long_windows_end_when_it_stirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node asks twice a second; that it looks more seldom in calm saves work and may not be seen in what it decides."""
+    windows: list[tuple[int, int, int]] = []
+    offer = Node.offer
+
+    def note(node: Node, event: Event) -> None:
+        if isinstance(event, TrafficMeasured):
+            mine = next(seen for seen in event.seen if seen.site == PANGYO)
+            windows.append((node._world.clock.now_ms, mine.window_ms, mine.requests))
+        offer(node, event)
+
+    monkeypatch.setattr(Node, "offer", note)
+    play(standard_world(nodes=1), (90_875, Surge(factor_pm=2_000), 99_000), duration_ms=93_000)
+    assert {window_ms for at_ms, window_ms, _ in windows if 80_000 < at_ms <= 90_875} == {2_000}
+    stirred = [(window_ms, requests) for at_ms, window_ms, requests in windows if at_ms > 90_875]
+    assert [window_ms for window_ms, _ in stirred] == [500] * len(stirred)
+    assert stirred[0][1] < stirred[1][1] == pytest.approx(150, abs=2)
 
 
 @pytest.mark.parametrize("sees", [Sees.FAIL, Sees.FAIL_ONLY_TARGETS, Sees.NONE])

@@ -58,6 +58,14 @@ def test_health_loses_nothing_and_users_spread_as_told() -> None:
     assert last == {PANGYO: 5_000, GASAN: 3_000, ANYANG: 2_000}
 
 
+def test_a_surge_between_two_ticks_of_a_calm_world_counts_from_its_own_instant() -> None:
+    """In calm a tick is a second long: what came in it before the surge is not part of it."""
+    event = TimedEvent(at_ms=1_875, act=Surge(factor_pm=2_000), until_ms=5_250)
+    record = simulate(UNSTEERED, Policy(), [event], duration_ms=8_000, warm_up_ms=10_000)
+    asked = {at: sum(row.offered for row in record.seconds if row.at_ms == at) for at in (1_000, 2_000, 3_000, 6_000, 7_000)}
+    assert asked == pytest.approx({1_000: 300, 2_000: 337.5, 3_000: 600, 6_000: 375, 7_000: 300})
+
+
 def test_goodput_falls_past_the_knee() -> None:
     def served_per_second(factor_pm: int) -> float:
         record = play(UNSTEERED, Surge(factor_pm=factor_pm), until_ms=60_000)

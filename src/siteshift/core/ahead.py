@@ -23,7 +23,7 @@ from siteshift.core.draft import Draft
 from siteshift.core.model.codes import FindingCode, MemberRole, Severity, StandbyPhase
 from siteshift.core.model.topology import Member
 from siteshift.core.model.units import ServiceId, SiteId
-from siteshift.core.motion import cause_of, context_of, proposal_for
+from siteshift.core.proposing import cause_of, context_of, proposal_for
 from siteshift.core.reconcile import effective_mode
 from siteshift.core.setup import Setup
 from siteshift.core.situations import situations_of

@@ -15,8 +15,8 @@ from siteshift.core.decide.situation import Situation
 from siteshift.core.model.codes import Hardness, Severity, SiteLife, Standing
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import SiteId
-from siteshift.core.motion import utilisation_of
 from siteshift.core.planes import in_step
+from siteshift.core.proposing import utilisation_of
 from siteshift.core.setup import Setup
 from siteshift.core.situations import situation_of
 from siteshift.core.state import ControllerState, LeftBecause, PlaneTrack

@@ -10,8 +10,7 @@ from siteshift.core.decide.demand import ServiceAllocation
 from siteshift.core.decide.finding import Finding, finding, verdict
 from siteshift.core.decide.gate import examine
 from siteshift.core.decide.life import AWAY, Signal
-from siteshift.core.decide.plan import Plan
-from siteshift.core.decide.proposal import Cause, GateContext, Move, Proposal
+from siteshift.core.decide.proposal import Cause, Move
 from siteshift.core.decide.ramp import next_shares, within_room
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.steering import Target, sent_on, target_of, ttl_of, with_shares
@@ -21,8 +20,9 @@ from siteshift.core.model.policy import HOUR_MS
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.units import SiteId
 from siteshift.core.planes import in_step, living
+from siteshift.core.proposing import cause_of, context_of, proposal_for, utilisation_of
 from siteshift.core.residual import as_caches_run_out
-from siteshift.core.state import LeftBecause, Motion
+from siteshift.core.state import Motion
 from siteshift.core.weights import members_for, members_kept, taken_out_now
 
 RESTLESS_MS = 30_000
@@ -65,28 +65,6 @@ def _first(situation: Situation) -> Wish:
         steering=steering,
         document={"service": situation.service.id, "cause": "first", "after_bp": dict(steering.shares_bp)},
     )
-
-
-def cause_of(situation: Situation, target: Target) -> Cause:
-    """On whose account the shares should change."""
-    current = situation.current
-    losing = [s for s, bp in current.shares_bp.items() if target.shares_bp.get(s, 0) < bp]
-    gaining = [s for s, bp in target.shares_bp.items() if current.shares_bp.get(s, 0) < bp]
-    was_shed = current.shed_at is not None and current.shed_bp > target.shed_bp
-    was_shed = was_shed and not any(site in situation.motion.relieved for site in gaining)
-    was_shed = was_shed and not any(situation.tracks[site].life is SiteLife.RETURNING for site in gaining)
-    if any(situation.is_dead(site) and situation.away(site) for site in losing) or was_shed:
-        return Cause.DEAD
-    if situation.forced.shares_bp is not None or any(site in situation.forced.drained_sites for site in losing):
-        return Cause.PERSON
-    if any(situation.away(site) for site in losing):
-        return Cause.DEGRADED
-    if any(situation.is_overloaded(site) for site in losing):
-        return Cause.RELIEF
-    returning = [s for s, track in situation.tracks.items() if track.life is SiteLife.RETURNING]
-    if any(situation.tracks[site].left_because is LeftBecause.PERSON for site in returning):
-        return Cause.RELEASE
-    return Cause.FAILBACK if returning else Cause.REBALANCE
 
 
 def _move(
@@ -165,9 +143,14 @@ def _what_to_wait_for(draft: Draft, situation: Situation, cause: Cause) -> Findi
         is_long = draft.due(motion.moved_at_ms + 10_000) and draft.state.steering.generation > 0
         severity = Severity.REFUSED if is_long else Severity.ALLOWED
         return finding(FindingCode.DATA_PLANE_UNKNOWN, severity, text, now_ms=now_ms if is_long else 0)
-    if not draft.due(motion.moved_at_ms + situation.policy.settle_ms):
+    if not _is_pressing(motion, cause) and not draft.due(motion.moved_at_ms + situation.policy.settle_ms):
         return finding(FindingCode.NOTHING_TO_DO, Severity.ALLOWED, "watching the last step settle")
     return None
+
+
+def _is_pressing(motion: Motion, cause: Cause) -> bool:
+    """Whether somebody overloaded is relieved for the first time: a rebalance just before was reckoned without knowing that."""
+    return cause is Cause.RELIEF and bool(motion.moves) and motion.moves[-1].cause is Cause.REBALANCE
 
 
 def _must_undo(draft: Draft, situation: Situation) -> bool:
@@ -222,84 +205,6 @@ def _cached_ms(situation: Situation) -> int:
 
 def _is_in_tail(situation: Situation) -> bool:
     return bool(situation.motion.cached_bp) and situation.now_ms < situation.motion.tail_until_ms
-
-
-def proposal_for(situation: Situation, after: ServiceSteering, cause: Cause, end: ServiceSteering) -> Proposal:
-    """What the gate is asked. An approval covers what lies between here and the end that was approved (law 13)."""
-    motion = situation.motion
-    approved_digest: str | None = None
-    approved_by: tuple[str, ...] = ()
-    if motion.approved is not None:
-        is_covered = covers(motion.approved, situation, end)
-        approved_digest = motion.approved.digest if is_covered else None
-        approved_by = motion.approved_by if is_covered else ()
-    for override in (*situation.forced.by.values(), situation.forced.shares_by):
-        if override is not None and cause is Cause.PERSON:
-            approved_by = tuple(dict.fromkeys((*approved_by, *override.approved_by)))
-            approved_digest = approved_digest or override.plan_digest
-    return Proposal(
-        service=situation.service,
-        before=situation.current,
-        after=after,
-        cause=cause,
-        dead_sites=frozenset(s for s in situation.service.sites if situation.is_dead(s)),
-        plan_digest=approved_digest,
-        approved_digest=approved_digest,
-        approved_by=approved_by,
-        keeps_shed=not situation.has_shed_answer,
-    )
-
-
-def covers(plan: Plan, situation: Situation, end: ServiceSteering) -> bool:
-    """Whether an end lies on the way to the approved one: no site beyond it, none in the other direction."""
-    approved = plan.after.get(situation.service.id)
-    if approved is None:
-        return False
-    now = situation.current.shares_bp
-    for site, wanted in end.shares_bp.items():
-        here, there = now.get(site, 0), approved.get(site, 0)
-        if not min(here, there) <= wanted <= max(here, there):
-            return False
-    return True
-
-
-def context_of(draft: Draft, situation: Situation, mode: Mode, after: ServiceSteering) -> GateContext:
-    """Everything the rules look at."""
-    state = draft.state
-    return GateContext(
-        topology=draft.setup.topology,
-        policy=situation.policy,
-        mode=mode,
-        pools=situation.pools,
-        now_ms=draft.now_ms,
-        utilisation_pm=utilisation_of(situation, after),
-        is_frozen=situation.forced.frozen,
-        moved=situation.motion.moves,
-        removals_ms=situation.motion.removals_ms,
-        hold_until_ms={s: track.hold_until_ms for s, track in situation.tracks.items() if track.life in AWAY},
-        is_leader=state.term is not None,
-        store_ok=state.is_store_usable,
-        switched_off=state.is_switched_off,
-        blind=situation.is_blind,
-        global_fault=situation.is_global_fault,
-        standby_phase={member: track.phase for member, track in state.standbys.items()},
-        nodes_agreeing=0,
-        data_role=situation.data_role,
-    )
-
-
-def utilisation_of(situation: Situation, steering: ServiceSteering) -> dict[SiteId, int]:
-    """Load against open capacity at each site, per mille, rounded up; a site without capacity counts as 100,000."""
-    found: dict[SiteId, int] = {}
-    for site, bp in steering.shares_bp.items():
-        limit_bp = situation.limit_bp(site)
-        if bp == 0:
-            found[site] = 0
-        elif limit_bp <= 0:
-            found[site] = 100_000
-        else:
-            found[site] = -(-bp * situation.policy.max_utilisation_pm // limit_bp)
-    return found
 
 
 def _note_move(draft: Draft, situation: Situation, after: ServiceSteering, cause: Cause) -> None:

@@ -35,6 +35,8 @@ FULL_PM = 950
 """Asked this part of its capacity, a site is full: measured rates waver by some per cent, and nothing is planned above 900."""
 STILL_FULL_PM = 850
 """A full queue empties only while less than this is asked."""
+BUSY_PM = 500
+"""Asked less than half of what it can carry, a queue of seconds is gone in seconds."""
 STILL_FULL_MS = 60_000
 """So long that counts: a site that is as full as it is meant to be may be in trouble of its own."""
 DICE_PM = 1_500
@@ -72,6 +74,10 @@ class Load(NamedTuple):
     @property
     def is_still_full(self) -> bool:
         return self.asked_mrps > self.capacity_rps * STILL_FULL_PM
+
+    @property
+    def is_busy(self) -> bool:
+        return self.asked_mrps > self.capacity_rps * BUSY_PM
 
     def _is_beyond(self, rate_mrps: int, counted_ms: int) -> bool:
         """Whether a rate counted over so long is beyond what is full by more than the dice of arrivals."""
@@ -185,7 +191,7 @@ def _why(
         is_expected = is_surge or was_named_ms < STILL_FULL_MS or _is_relieved(state, service.id, pool.site, now_ms)
         if load.is_full or (load.is_still_full and is_expected):
             return Reason(f"it is asked {load.asked_mrps // 1000} of {load.capacity_rps} requests/s", is_measured=True)
-        if was_named and _recovers(state, service.id, pool.site, now_ms):
+        if was_named and _recovers(state, service.id, pool.site, load, now_ms):
             return Reason("it was asked for too much just before", is_measured=True)
     if seen.standing is Standing.SUSPECT or (load is not None and not load.answers(SILENT_PM)):
         return None
@@ -252,10 +258,16 @@ def _gained(state: ControllerState, service: ServiceId, site: SiteId, since_ms: 
     return is_soon and state.steering_share(service, site) > motion.undo_bp.get(site, 0)
 
 
-def _recovers(state: ControllerState, service: ServiceId, site: SiteId, now_ms: int) -> bool:
-    """Whether it was called overloaded or given less so lately that its queues may still be full."""
-    since_ms = _since_ms(state.picture, service, site, now_ms)
-    return now_ms - max(since_ms, state.motion(service).moved_at_ms) <= RECOVERY_MS
+def _recovers(state: ControllerState, service: ServiceId, site: SiteId, load: Load, now_ms: int) -> bool:
+    """Whether it was called overloaded or given less so lately that its queues may still be full.
+
+    Caches bring its old share until they run out: as long as it is still busy, its queues began to empty only then.
+    """
+    motion = state.motion(service)
+    since_ms = max(_since_ms(state.picture, service, site, now_ms), motion.moved_at_ms)
+    if load.is_busy:
+        since_ms = max(since_ms, motion.tail_until_ms)
+    return now_ms - since_ms <= RECOVERY_MS
 
 
 def excess_rps(state: ControllerState, setup: Setup, service: Service, demand_rps: int, now_ms: int) -> dict[SiteId, int]:

@@ -11,7 +11,7 @@ from siteshift.core.events import EnactFinished, ReadBackArrived, ReadBackFailed
 from siteshift.core.explain import actual_bp
 from siteshift.core.model.codes import MemberRole
 from siteshift.core.model.units import EnactorId, SiteId
-from siteshift.core.motion import utilisation_of
+from siteshift.core.proposing import utilisation_of
 from siteshift.core.setup import Setup
 from siteshift.core.situations import situation_of
 from siteshift.core.state import ControllerState

@@ -360,11 +360,13 @@ class ResolverPin:
         return ()
 
     def apply(self, world: World) -> None:
+        world.prepare()
         for population in world.populations_of(self.service):
             population.pin(self.part_pm, self.connections_pm, world.clock.now_ms + self.hold_ms)
         world.disturb()
 
     def heal(self, world: World) -> None:
+        world.prepare()
         for population in world.populations_of(self.service):
             population.pin(0, 0, world.clock.now_ms)
         world.disturb()
@@ -384,11 +386,13 @@ class Surge:
         return ()
 
     def apply(self, world: World) -> None:
+        world.prepare()
         for population in world.populations_of(self.service):
             population.surge(self.factor_pm, self.ramp_ms, world.clock.now_ms)
         world.disturb()
 
     def heal(self, world: World) -> None:
+        world.prepare()
         for population in world.populations_of(self.service):
             population.surge(1_000, self.ramp_ms, world.clock.now_ms)
         world.disturb()

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 KEEP_ALIVE_MS = 1_000
 HASTEN_FOR_MS, HASTEN_AGAIN_MS = 5_000, 2_000
 CALM_METERS = 4
+Totals = tuple[float, float, float, float]
+"""Counted at a site's front since the run's start: requests, errors, latency sum, answers (see `flow`)."""
 
 
 class Node:
@@ -82,7 +84,7 @@ class Node:
         self._watched: dict[TargetId, int] = {}
         self._hot_seen = -1
         self._hastened_ms = 0
-        self._metered: dict[TargetId, tuple[float, float, float, float]] = {}
+        self._metered: dict[TargetId, Totals] = {}
         self._sampled_ms = 0
         self._meter_turn = 0
 
@@ -353,12 +355,27 @@ class Node:
         self._meter_turn += 1
         turn = self._meter_turn
         wait_ms = every_ms if self._world.is_stirred else CALM_METERS * every_ms
-        self.later(self._world.clock.now_ms + wait_ms, lambda: self._meter() if turn == self._meter_turn else None)
+        self.later(self._sampled_ms + wait_ms, lambda: self._meter() if turn == self._meter_turn else None)
 
     def stirs(self) -> None:
         """The world stirs after a calm: look at traffic again soon."""
         if not self.is_dead and not self._is_paused:
+            self._end_calm_windows()
             self._plan_meter()
+
+    def _end_calm_windows(self) -> None:
+        """End the windows that would be over by now had each been looked at: what came in calm came evenly."""
+        world, every_ms = self._world, self._world.spec.meter_every_ms
+        passed_ms = world.clock.now_ms - self._sampled_ms
+        over_ms = passed_ms // every_ms * every_ms
+        if over_ms <= 0:
+            return
+        for service, site in world.spec.topology.pools:
+            before = self._metered.get(pool_target(service, site))
+            if before is not None:
+                totals = world.flow.metered(service, site)
+                self._metered[pool_target(service, site)] = _between(before, totals, over_ms / passed_ms)
+        self._sampled_ms += over_ms
 
     def _meter(self) -> None:
         """Ask every site's front what it served; a site that cannot be asked says nothing (unknown, not zero)."""
@@ -387,6 +404,12 @@ class Node:
         if seen:
             self.offer(TrafficMeasured(at_ms=self.now_ms, seen=tuple(seen)))
         self._plan_meter()
+
+
+def _between(before: Totals, after: Totals, part: float) -> Totals:
+    """What was counted when this part of the time between was over, had it come evenly."""
+    a, b, c, d = (was + (now - was) * part for was, now in zip(before, after, strict=True))
+    return a, b, c, d
 
 
 def _on_grid(timer_ms: int, now_ms: int) -> int:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from siteshift.core.commands import ActivateStandby, Answer, Command, Record, RetireStandby, Tell
 from siteshift.core.controller import Decision
+from siteshift.core.decide.life import AWAY
 from siteshift.core.decide.override import forced_view
 from siteshift.core.events import Event
 from siteshift.core.invariants import Violation
-from siteshift.core.model.codes import SiteLife, Standing
+from siteshift.core.model.codes import Standing
 from siteshift.core.model.evidence import Picture
 from siteshift.core.model.steering import ServiceSteering, Steering
 from siteshift.core.model.units import ServiceId, SiteId
@@ -42,6 +43,7 @@ class Witness:
         self._world: World | None = None
         self._desired: Steering | None = None
         self._bad: frozenset[SiteId] = frozenset()
+        self._emptied: set[tuple[ServiceId, SiteId]] = set()
 
     def bind(self, world: World) -> None:
         """The world it sees."""
@@ -95,10 +97,20 @@ class Witness:
                     before_bp=dict(old.shares_bp) if old is not None else {},
                     generation=after.generation,
                     forced=tuple(forced.drained_sites) if not forced.shares_bp else tuple(entry.shares_bp),
-                    lent=tuple(s for s in entry.shares_bp if state_before.track(entry.service, s).life is SiteLife.DRAINED),
+                    lent=self._lent(entry, state_before),
                     went_back=after.generation <= before.generation,
                 )
         self._desired = after
+
+    def _lent(self, entry: ServiceSteering, before: ControllerState) -> tuple[SiteId, ...]:
+        """The sites that were left and wait for their return, and may have helped out since."""
+        for site in entry.shares_bp:
+            key = (entry.service, site)
+            if before.track(*key).life not in AWAY:
+                self._emptied.discard(key)
+            elif before.steering_share(*key) == 0:
+                self._emptied.add(key)
+        return tuple(site for site in entry.shares_bp if (entry.service, site) in self._emptied)
 
     def moved(
         self,
@@ -113,7 +125,7 @@ class Witness:
     ) -> None:
         """Somebody who leads changed desired shares. Pilots call this too.
 
-        ``forced``: sites a person decided about. ``lent``: drained ones that serve only while the others cannot.
+        ``forced``: sites a person decided about. ``lent``: ones that were left before, and serve only while the others cannot.
         """
         assert self._world is not None
         truth = {site: self._world.truth_pm(entry.service, site) for site in entry.shares_bp}
