@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
-from core.playbook import UP, WEB, A, G, P, three_sites
+from core.playbook import SICK, UP, WEB, A, G, P, three_sites
 from core.test_overload import SILENT, Metered
 from siteshift.core.decide.relief import FIRST_HOLD_MS, LONGEST_HOLD_MS, relieved
 from siteshift.core.model.codes import MemberRole, SiteLife
 from siteshift.core.model.units import WHOLE_BP, SiteId
+from siteshift.core.requests import DrainRequest
 from siteshift.core.setup import Setup
 
 
@@ -125,3 +126,21 @@ def test_a_hold_is_kept_through_one_relief_and_doubles_when_giving_back_was_too_
 def test_standby_opened_meanwhile_carries_its_part() -> None:
     relief = relieved(None, share_bp=1_000, open_rps=40, now_ms=0)
     assert (relief.most_bp(40), relief.most_bp(60), relief.most_bp(30)) == (1_000, 1_500, 1_000)
+
+
+def test_a_step_is_not_undone_onto_a_site_that_gave_because_it_was_too_full() -> None:
+    """Demand grew, Pangyo gave what it cannot carry any more, and Gasan sickens for a reason of its own (found by the fuzz)."""
+    book = Metered()
+    book.go(5_000)
+    book.ask(DrainRequest(site=A))
+    book.go(60_000)
+    before_bp = book.shares()
+    assert before_bp[P] > 5_000
+    motion = replace(book.state.motion(WEB), undo_bp={P: 5_500, G: 4_500, A: 0}, moved_at_ms=book.now_ms)
+    grown = replace(book.state.demand[WEB], peak_rps=106, peak_at_ms=book.now_ms)
+    book.state = book.state.changed(motions={WEB: motion}, demand={WEB: grown})
+    book.believe(G, SICK)
+    book.report()
+    book.run(1_000)
+    assert book.shares()[P] <= before_bp[P]
+    assert book.violations == []

@@ -7,9 +7,11 @@ from itertools import pairwise
 
 from core.playbook import DOWN, SUSPECT, UNKNOWN, UP, WEB, A, G, P, Playbook, three_sites
 from siteshift.core.commands import ActivateStandby, Watch
+from siteshift.core.events import StandbyReported
 from siteshift.core.model.codes import EnactOutcome, MemberRole, SiteLife, StandbyPhase
 from siteshift.core.model.units import MemberId, TargetId, member_target
 from siteshift.core.planes import in_step
+from siteshift.core.requests import DrainRequest
 from siteshift.core.standby import GRACE_MS, LINGER_MS, MOST_RETRY_MS, WATCHED_MS
 from siteshift.core.state import StandbyTrack
 
@@ -140,4 +142,32 @@ def test_none_goes_home_while_nothing_may_change() -> None:
         book.believe(site, UP)
     book.run(2 * LINGER_MS)
     assert {track.phase for track in book.state.standbys.values()} == {StandbyPhase.COLD}
+    assert book.violations == []
+
+
+def test_a_node_that_saw_nothing_of_a_standby_s_deadline_does_not_call_it_failed() -> None:
+    """Paused past the deadline, then without evidence of its site for a moment (found by the fuzz)."""
+    book = Playbook(setup=three_sites(proof_ms=60_000))
+    book.run(5_000)
+    book.ask(DrainRequest(site=P))
+    book.run(5_000)
+    tried = [name for name, track in book.state.standbys.items() if track.phase is StandbyPhase.READY]
+    assert tried and all(name in book.state.steering.services[0].members_pm for name in tried)
+    for site in (G, A):
+        book.believe(site, UNKNOWN)
+    book.now_ms += 300_000
+    book.run(200)
+    assert all(book.state.standby(name).phase is StandbyPhase.READY for name in tried)
+    assert book.violations == []
+
+
+def test_a_standby_whose_driver_reports_a_failure_is_taken_out_without_evidence_of_its_site() -> None:
+    book = lost(Playbook(setup=three_sites()), 20_000)
+    (name, *_) = [name for name, track in book.state.standbys.items() if track.phase is StandbyPhase.PROVEN]
+    for site in (G, A):
+        book.believe(site, UNKNOWN)
+    book.run(2_000)
+    book.feed(StandbyReported(at_ms=book.now_ms, member=name, phase=StandbyPhase.FAILED, detail="gone"))
+    book.run(2_000)
+    assert name not in book.state.steering.services[0].members_pm
     assert book.violations == []

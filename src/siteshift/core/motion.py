@@ -164,6 +164,8 @@ def _must_undo(draft: Draft, situation: Situation) -> bool:
     gets_back = [site for site in situation.service.sites if before.get(site, 0) > now.get(site, 0)]
     if sum(before.values()) < sum(now.values()) or any(situation.is_dead(site) for site in gets_back):
         return False  # going back would shed more than now, or send users to the dead (laws 1, 7)
+    if not all(situation.fits(site, before[site]) for site in gets_back):
+        return False  # it was too full before, and gave for that
     return any(
         situation.signals[site] is Signal.SICK and gained_lately(draft, situation.service, site)
         for site in situation.service.sites

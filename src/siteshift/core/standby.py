@@ -122,8 +122,13 @@ def _await_ready(draft: Draft, member: Member, track: StandbyTrack) -> None:
 
 
 def _prove(draft: Draft, situation: Situation, member: Member, track: StandbyTrack) -> None:
-    """Ready by its driver; proven when our probes pass and it carried proof traffic for ``proof_ms``."""
+    """Ready by its driver; proven when our probes pass and it carried proof traffic for ``proof_ms``.
+
+    Without evidence of its site nothing is found: a node that was paused past the deadline has not seen it fail.
+    """
     standing = situation.standing_of(member)
+    if not situation.is_known(member.site):
+        return
     if draft.due(track.deadline_ms):
         _fail(draft, member.id, "did not prove itself before its deadline")
         return

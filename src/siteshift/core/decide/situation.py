@@ -195,12 +195,24 @@ class Situation:
         track = self.standbys.get(member.id)
         return track.phase if track else StandbyPhase.COLD
 
+    def is_open(self, member: Member) -> bool:
+        """Whether a member is one that traffic may be given to, whatever its checks say: active, or a standby that is ready."""
+        return member.role is MemberRole.ACTIVE or self.phase(member) in (StandbyPhase.READY, StandbyPhase.PROVEN)
+
     def limit_bp(self, site: SiteId) -> int:
         """The largest share the site's open capacity carries within the utilisation limit."""
         pool = self.service.pool_at(site)
         if pool is None or self.demand_rps <= 0:
             return WHOLE_BP
         return self.open_rps(pool) * self.policy.max_utilisation_pm * WHOLE_BP // (WHOLE_PM * self.demand_rps)
+
+    def fits(self, site: SiteId, share_bp: int) -> bool:
+        """Whether a share is within what a site's members in use carry when they are well, or its nominal one (law 7)."""
+        pool = self.service.pool_at(site)
+        if pool is None or share_bp <= pool.nominal_bp:
+            return True
+        in_use_rps = sum(m.capacity_rps for m in pool.members if m.id in self.current.members_pm)
+        return share_bp * self.demand_rps * WHOLE_PM <= in_use_rps * self.policy.max_utilisation_pm * WHOLE_BP
 
     def returning_bp(self, site: SiteId) -> int:
         """The share a returning site has on its present step of the ramp."""

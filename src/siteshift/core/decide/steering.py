@@ -142,7 +142,8 @@ def members_of(situation: Situation) -> dict[MemberId, int]:
     """The weight of every member that may serve. A pool never loses its last one: better a doubtful server than none, and
     sooner one in doubt than one that a person took out.
 
-    Without evidence (blind, or a fault everywhere) the present weights stay, but for what a person forced.
+    Without evidence (blind, or a fault everywhere) the present weights stay, but for what a person forced; and unless blind,
+    a standby that was found to have failed goes (law 2): its driver says so, not a check.
     """
     weights: dict[MemberId, int] = {}
     for pool in situation.service.pools:
@@ -155,7 +156,9 @@ def _pool_members(situation: Situation, pool: Pool) -> dict[MemberId, int]:
         kept = {
             m.id: situation.current.members_pm[m.id]
             for m in pool.members
-            if m.id in situation.current.members_pm and m.id not in situation.forced.depooled
+            if m.id in situation.current.members_pm
+            and m.id not in situation.forced.depooled
+            and (situation.is_blind or situation.is_open(m))
         }
         if kept:
             return kept
