@@ -126,7 +126,7 @@ def _shared(function: Callable[..., None], options: dict[str, Any]) -> Callable[
         for name, kind in options.items()
     ]
     del run.__wrapped__
-    run.__signature__ = inspect.Signature([context, *mine, *theirs])  # type: ignore[attr-defined]
+    run.__signature__ = inspect.Signature([context, *mine, *theirs])  # type: ignore[attr-defined]  # typer reads it from there
     run.__annotations__ = {entry.name: entry.annotation for entry in (context, *mine, *theirs)}
     return run
 

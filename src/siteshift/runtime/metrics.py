@@ -53,7 +53,7 @@ class Metrics:
     """The metrics of one process. All methods are cheap and meant for the loop's thread."""
 
     def __init__(self, *, version: str = "", node: str = "") -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types here
         self.registry = registry = CollectorRegistry(auto_describe=True)
         ProcessCollector(registry=registry)
         GCCollector(registry=registry)

@@ -194,7 +194,7 @@ class Supervisor:
     def stop_on_signals(self, *numbers: signal.Signals) -> None:
         """Stop in order on these signals (default SIGTERM and SIGINT); a second one makes it impatient."""
         for number in numbers or (signal.SIGTERM, signal.SIGINT):
-            self.on_signal(number, lambda number=number: self.request_stop(number.name))  # type: ignore[misc]
+            self.on_signal(number, lambda number=number: self.request_stop(number.name))  # type: ignore[misc]  # a default binds the loop's variable
 
     async def run(self) -> StopReport:
         """Wait until asked to stop or until a critical task ended, then stop everything in order.

@@ -90,7 +90,7 @@ def _without(*codes: FindingCode) -> Callable[[Function], Function]:
     def bug(original: Function) -> Function:
         def judge(*about: Any) -> Sequence[Finding]:
             found: Sequence[Finding] = original(*about)
-            return type(found)(entry for entry in found if entry.code not in codes)  # type: ignore[call-arg]
+            return type(found)(entry for entry in found if entry.code not in codes)  # type: ignore[call-arg]  # a tuple or a list, as it came
 
         return judge
 

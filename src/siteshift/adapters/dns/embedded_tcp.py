@@ -47,7 +47,7 @@ class _Connection(asyncio.Protocol):
         self._writable = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]
+        self._transport = transport  # type: ignore[assignment]  # asyncio promises a base class
         if len(self._server.connections) >= CONNECTIONS_MAX:
             transport.close()
             return

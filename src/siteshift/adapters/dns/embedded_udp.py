@@ -148,7 +148,7 @@ class DatagramServer(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.DatagramTransport) or hasattr(transport, "sendto")
-        self._transport = transport  # type: ignore[assignment]
+        self._transport = transport  # type: ignore[assignment]  # asyncio promises a base class
 
     def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
         reply = self._desk.zone.respond(data)
