@@ -13,7 +13,7 @@ from siteshift.core.model.evidence import Diagnosis, Picture
 from siteshift.core.model.policy import ServicePolicy
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import WHOLE_BP, MemberId, ServiceId, SiteId
-from siteshift.core.overload import with_overloads
+from siteshift.core.overload import full_lately, with_overloads
 from siteshift.core.planes import in_step, living
 from siteshift.core.setup import Setup
 from siteshift.core.state import ControllerState, LeftBecause, SiteTrack
@@ -35,6 +35,9 @@ def refresh_picture(draft: Draft) -> None:
     judge = setup.policy.judge
     picture = diagnose(setup.topology, setup.policy, state.reports, draft.now_ms, previous=state.picture)
     picture = _without_closed_standbys(picture, state, setup)
+    if (full_at_ms := full_lately(state, setup, draft.now_ms)) != state.full_at_ms:
+        draft.set(full_at_ms=full_at_ms)
+        state = draft.state
     picture = with_overloads(picture, state, setup, draft.now_ms)
     if any(entry.code is DiagnosisCode.OVERLOAD for entry in picture.diagnoses):
         draft.due(draft.now_ms + OVERLOAD_AGAIN_MS)

@@ -35,8 +35,6 @@ FULL_PM = 950
 """Asked this part of its capacity, a site is full: measured rates waver by some per cent, and nothing is planned above 900."""
 STILL_FULL_PM = 850
 """A full queue empties only while less than this is asked."""
-BUSY_PM = 500
-"""Asked less than half of what it can carry, a queue of seconds is gone in seconds."""
 STILL_FULL_MS = 60_000
 """So long that counts: a site that is as full as it is meant to be may be in trouble of its own."""
 DICE_PM = 1_500
@@ -74,10 +72,6 @@ class Load(NamedTuple):
     @property
     def is_still_full(self) -> bool:
         return self.asked_mrps > self.capacity_rps * STILL_FULL_PM
-
-    @property
-    def is_busy(self) -> bool:
-        return self.asked_mrps > self.capacity_rps * BUSY_PM
 
     def _is_beyond(self, rate_mrps: int, counted_ms: int) -> bool:
         """Whether a rate counted over so long is beyond what is full by more than the dice of arrivals."""
@@ -191,7 +185,7 @@ def _why(
         is_expected = is_surge or was_named_ms < STILL_FULL_MS or _is_relieved(state, service.id, pool.site, now_ms)
         if load.is_full or (load.is_still_full and is_expected):
             return Reason(f"it is asked {load.asked_mrps // 1000} of {load.capacity_rps} requests/s", is_measured=True)
-        if was_named and _recovers(state, service.id, pool.site, load, now_ms):
+        if was_named and _recovers(state, service.id, pool.site, now_ms):
             return Reason("it was asked for too much just before", is_measured=True)
     if seen.standing is Standing.SUSPECT or (load is not None and not load.answers(SILENT_PM)):
         return None
@@ -258,16 +252,27 @@ def _gained(state: ControllerState, service: ServiceId, site: SiteId, since_ms: 
     return is_soon and state.steering_share(service, site) > motion.undo_bp.get(site, 0)
 
 
-def _recovers(state: ControllerState, service: ServiceId, site: SiteId, load: Load, now_ms: int) -> bool:
-    """Whether it was called overloaded or given less so lately that its queues may still be full.
+def _recovers(state: ControllerState, service: ServiceId, site: SiteId, now_ms: int) -> bool:
+    """Whether it was called overloaded, was full, or was given less so lately that its queues may still be full."""
+    since_ms = _since_ms(state.picture, service, site, now_ms)
+    full_ms = state.full_at_ms.get((service, site), 0)
+    return now_ms - max(since_ms, full_ms, state.motion(service).moved_at_ms) <= RECOVERY_MS
 
-    Caches bring its old share until they run out: as long as it is still busy, its queues began to empty only then.
-    """
-    motion = state.motion(service)
-    since_ms = max(_since_ms(state.picture, service, site, now_ms), motion.moved_at_ms)
-    if load.is_busy:
-        since_ms = max(since_ms, motion.tail_until_ms)
-    return now_ms - since_ms <= RECOVERY_MS
+
+def full_lately(state: ControllerState, setup: Setup, now_ms: int) -> Mapping[tuple[ServiceId, SiteId], int]:
+    """When each site that is called overloaded was last seen to be full. Caches may fill it long after it was relieved, and a
+    member that comes back does not empty the queue of the one that was there."""
+    found: dict[tuple[ServiceId, SiteId], int] = {}
+    for named in state.picture.diagnoses:
+        if named.code is not DiagnosisCode.OVERLOAD or named.service is None or named.site is None:
+            continue
+        key = (named.service, named.site)
+        load = load_of(state, setup, setup.topology.service_by_id[named.service], setup.topology.pools[key], now_ms)
+        if load is not None and load.is_still_full:
+            found[key] = load.at_ms
+        elif key in state.full_at_ms:
+            found[key] = state.full_at_ms[key]
+    return found
 
 
 def excess_rps(state: ControllerState, setup: Setup, service: Service, demand_rps: int, now_ms: int) -> dict[SiteId, int]:

@@ -190,6 +190,8 @@ class ControllerState:
     overrides: tuple[Override, ...] = ()
     traffic: Mapping[tuple[ServiceId, SiteId], TrafficTrack] = field(default_factory=dict)
     demand: Mapping[ServiceId, DemandTrack] = field(default_factory=dict)
+    full_at_ms: Mapping[tuple[ServiceId, SiteId], int] = field(default_factory=dict)
+    """When a site that is called overloaded was last seen full (`core.overload`)."""
     is_switched_off: bool = False
     is_store_usable: bool = True
     term: int | None = 1
