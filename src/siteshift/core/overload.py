@@ -235,6 +235,8 @@ def _was_cut(state: ControllerState, pool: Pool, since_ms: int, now_ms: int) -> 
 
 def _taken_out_ms(state: ControllerState, pool: Pool, now_ms: int) -> dict[MemberId, int]:
     """When a person took which of the pool's members out; without those that may serve again."""
+    if not state.overrides:
+        return {}
     members = {member.id for member in pool.members}
     return {
         entry.member: entry.created_ms
