@@ -9,14 +9,14 @@ home. It stops at the first thing that is wrong. What can be wrong, besides the 
                 of ours to write (law 6), whatever others delete of it.
 ``bystander``   a healthy site that nothing had befallen was left, while nothing misled anybody. Where nobody counts requests, one
                 that has been asked for more than it carries for long (`FULL_FOR_S`) cannot be told from a dead one by anybody:
-                leaving that is none.
+                leaving that is none. Nor is it soon after a trouble that no check sees (`UNSEEN`), whose users try again there.
 ``no-home``     healed, the world did not come back to its nominal shares in time.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice, takewhile
@@ -37,6 +37,8 @@ FULL_FOR_S = 20
 """So long the core presumes that a survivor's trouble is its load, where that is not measured (`core.overload`)."""
 MISLEADING = frozenset({"prober_blind", "partition", "loss", "surge", "dep_down", "flap", "standby_bad", "plane_edit"})
 """Troubles that may make anybody look bad, or load anybody, wherever they strike."""
+UNSEEN = frozenset({"probe_lie"})
+"""Troubles of users that no check sees: who tries again elsewhere loads a site that nothing seems to have befallen."""
 _FORGETS = ("plane_forget", "gc_race")
 
 
@@ -138,10 +140,11 @@ class Watch:
             self._full_since_ms.setdefault(key, second.at_ms)
 
     def _is_unseen_load(self, move: Move, site: SiteId) -> bool:
-        """Whether a site that is left has been full for long, and nobody counts what it is asked."""
+        """Whether a site that is left has been full for long, or no check could see why, and nobody counts what it is asked."""
         since_ms = self._full_since_ms.get((move.service, site))
-        is_unmetered = self.world is not None and move.service in self.world.spec.unmetered
-        return is_unmetered and since_ms is not None and move.at_ms - since_ms > FULL_FOR_S * 1_000
+        if self.world is None or move.service not in self.world.spec.unmetered or since_ms is None:
+            return False
+        return move.at_ms - since_ms > FULL_FOR_S * 1_000 or self._is_any(UNSEEN, move.at_ms / 1_000)
 
     def _bystander(self, move: Move) -> None:
         if not move.wrong.endswith("was left"):
@@ -154,14 +157,20 @@ class Watch:
 
     def _is_excused(self, site: str, at_s: float) -> bool:
         """Whether something had befallen the site, or misled whoever looked, a while ago or now; or a person asked."""
+        own = any(event.get("site") == site or event.get("ask") == "shares" for event in self._lately(at_s))
+        return own or self._is_any(MISLEADING, at_s)
+
+    def _is_any(self, kinds: frozenset[str], at_s: float) -> bool:
+        """Whether trouble of one of these kinds was anywhere a while ago, or is now."""
+        return any(event.get("fault") in kinds for event in self._lately(at_s))
+
+    def _lately(self, at_s: float) -> Iterator[Mapping[str, object]]:
+        """The events whose consequences may be seen at an instant."""
         for event in self._case.events:
             begins, ends = event["at_s"], event.get("until_s", event["at_s"])
             assert isinstance(begins, int | float) and isinstance(ends, int | float)
-            if not begins <= at_s <= ends + AFTERMATH_S:
-                continue
-            if event.get("fault") in MISLEADING or event.get("site") == site or event.get("ask") == "shares":
-                return True
-        return False
+            if begins <= at_s <= ends + AFTERMATH_S:
+                yield event
 
 
 def run_case(case: Case) -> Ran:
