@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from itertools import islice, takewhile
 from multiprocessing import get_context
 
+from siteshift.core.model.codes import MemberRole
 from siteshift.core.model.units import WHOLE_PM, EnactorId, ServiceId, SiteId
 from siteshift.sim.mutants import MUTANTS, planted
 from siteshift.sim.record import Line, Move, Record, Second
@@ -151,14 +152,23 @@ class Watch:
             return
         for site, bp in move.after_bp.items():
             was_left = bp == 0 and move.before_bp.get(site, 0) > 0 and move.truth_pm[site] >= HEALTHY_PM
-            if was_left and not self._is_excused(site, move.at_ms / 1000) and not self._is_unseen_load(move, site):
+            if was_left and not (self._is_excused(move.service, site, move.at_ms / 1000) or self._is_unseen_load(move, site)):
                 text = f"{move.service} left {site}, which is healthy: {dict(move.before_bp)} to {dict(move.after_bp)}"
                 raise Stopped(Found(check="bystander", at_ms=move.at_ms, who=move.by, text=text))
 
-    def _is_excused(self, site: str, at_s: float) -> bool:
-        """Whether something had befallen the site, or misled whoever looked, a while ago or now; or a person asked."""
+    def _is_excused(self, service: ServiceId, site: SiteId, at_s: float) -> bool:
+        """Whether something had befallen the site, or misled whoever looked, a while ago or now; or a person asked.
+
+        Who takes out one server does not ask for the site to be left; who takes out all of them does.
+        """
         own = any(event.get("site") == site or event.get("ask") == "shares" for event in self._lately(at_s))
-        return own or self._is_any(MISLEADING, at_s)
+        return own or self._is_any(MISLEADING, at_s) or self._is_taken_out(service, site, at_s)
+
+    def _is_taken_out(self, service: ServiceId, site: SiteId, at_s: float) -> bool:
+        """Whether people took out every server of a service at a site."""
+        taken = {event.get("member") for event in self._lately(at_s) if event.get("ask") == "depool"}
+        pool = self.world.spec.topology.pools.get((service, site)) if self.world is not None else None
+        return pool is not None and all(m.id in taken for m in pool.members if m.role is MemberRole.ACTIVE)
 
     def _is_any(self, kinds: frozenset[str], at_s: float) -> bool:
         """Whether trouble of one of these kinds was anywhere a while ago, or is now."""
