@@ -219,6 +219,33 @@ def test_a_site_keeps_the_name_until_it_could_empty_its_queues_since_it_was_last
     assert book.violations == []
 
 
+def test_a_site_on_its_way_back_is_relieved_like_any_other(book: Metered) -> None:
+    """Its step is no promise: kept exactly there, it would stay overloaded for ever (found by the fuzz)."""
+    returning = replace(book.state.track(WEB, G), life=SiteLife.RETURNING, since_ms=book.now_ms, step_since_ms=book.now_ms)
+    book.state = book.state.changed(tracks={**book.state.tracks, (WEB, G): returning})
+    book.counts[G] = (80, 40, 0)
+    book.measure()
+    book.believe(G, SILENT)
+    book.go(3_000)
+    assert (book.overloaded, book.life(G)) == ({G}, SiteLife.RETURNING)
+    assert 0 < book.shares()[G] < 3_000
+    assert book.violations == []
+
+
+def test_what_a_site_shows_that_serves_counts_although_an_old_share_of_it_is_nothing(book: Metered) -> None:
+    """A node that does not lead knows old shares: a fault of all sites must not become one site's (found by the fuzz)."""
+    book.counts = {P: (0, 0, 0), G: (80, 40, 0), A: (80, 40, 0)}
+    book.measure()
+    old = book.state.steering.services[0]
+    shares = replace(old, shares_bp={P: 0, G: 6_000, A: 4_000})
+    state = book.state.changed(steering=replace(book.state.steering, services=(shares,)))
+    down = {key: replace(seen, standing=Standing.DOWN, hardness=Hardness.SILENT) for key, seen in state.picture.pools.items()}
+    picture = replace(state.picture, pools=down, global_fault=frozenset({WEB}))
+    found = with_overloads(picture, state, book.setup, book.now_ms)
+    assert {e.site for e in found.diagnoses if e.code is DiagnosisCode.OVERLOAD} == {G, A}
+    assert found.global_fault == {WEB}, "Pangyo is down too, and it is not for its load"
+
+
 def test_a_first_relief_does_not_wait_for_a_rebalance_to_settle(book: Metered) -> None:
     """That was reckoned without knowing that somebody is overloaded."""
     book.counts = {P: (60, 60, 0), G: (36, 36, 0), A: (24, 24, 0)}
@@ -387,6 +414,23 @@ def test_unmeasured_what_a_person_left_in_is_kept_for_a_while_when_caches_bring_
     assert (kept_bp > 500) is is_kept
     unmetered.run(25_000)
     assert unmetered.shares()[G] < 100, "for a while only"
+    assert unmetered.violations == []
+
+
+def test_unmeasured_the_users_of_an_overloaded_site_load_its_siblings(unmetered: Playbook) -> None:
+    """They try again there: one that goes down just after is kept for a while too (found by the fuzz)."""
+    for member in unmetered.setup.topology.pools[(WEB, G)].members[1:]:
+        unmetered.ask(DepoolRequest(member=member.id))
+    unmetered.run(2_000)
+    unmetered.believe(G, SILENT)
+    unmetered.run(2_000)
+    assert overloaded_in(unmetered) == {G}
+    unmetered.believe(A, SILENT)
+    unmetered.run(3_000)
+    assert overloaded_in(unmetered) == {G, A}
+    assert unmetered.shares()[A] > 0
+    unmetered.run(60_000)
+    assert overloaded_in(unmetered) == set(), "neither holds the other for ever"
     assert unmetered.violations == []
 
 

@@ -5,7 +5,7 @@ queue, slow down, answer 503. Leaving them for it takes down one site after the 
 outage). What tells overload from failure is goodput: an overloaded site is asked for more than its open capacity *and
 answers about as much as it can*; a dead one answers nothing, however much a load balancer tries. Where traffic is not
 measured, trouble that is not hard (nobody refuses connections) is presumed to be overload for a while after another site
-of the service was lost, or after the site itself was given more, or lost a member to a person's hand.
+of the service was lost or found too full, or after the site itself was given more, or lost a member to a person's hand.
 """
 
 from __future__ import annotations
@@ -152,9 +152,12 @@ def _is_brimming(load: Load | None) -> bool:
 def _explains_all(
     picture: Picture, state: ControllerState, service: Service, reasons: Mapping[SiteId, Reason]
 ) -> bool:
-    """Whether every site in trouble that still has a share is measured to be overloaded, and there is one."""
-    has_share = {site for site in service.sites if state.steering_share(service.id, site) > 0}
-    bad = {site for site in has_share if picture.pools[(service.id, site)].standing in _TROUBLED}
+    """Whether every site in trouble that serves, or still has a share, is measured to be overloaded, and there is one.
+
+    A node that does not lead may know old shares only.
+    """
+    serving = [s for s in service.sites if state.steering_share(service.id, s) > 0 or state.track(service.id, s).life not in AWAY]
+    bad = {site for site in serving if picture.pools[(service.id, site)].standing in _TROUBLED}
     return bool(bad) and all(site in reasons and reasons[site].is_measured for site in bad)
 
 
@@ -204,6 +207,17 @@ def _why(
         return Reason("it was given more just before", is_measured=False)
     if is_down and _was_cut(state, pool, seen.since_ms, now_ms):
         return Reason("a person took out one of its members just before", is_measured=False)
+    if is_down and (sibling := _full_sibling(state, pool, seen.since_ms, now_ms)) is not None:
+        return Reason(f"{sibling} is asked for too much, and its users try again elsewhere", is_measured=False)
+    return None
+
+
+def _full_sibling(state: ControllerState, pool: Pool, since_ms: int, now_ms: int) -> SiteId | None:
+    """Another site that was found to be asked for too much just before trouble began here."""
+    for named in state.picture.diagnoses:
+        is_sibling = named.code is DiagnosisCode.OVERLOAD and named.service == pool.service and named.site != pool.site
+        if is_sibling and named.since_ms - EARLIER_MS <= since_ms and now_ms - named.since_ms <= PRESUMED_MS:
+            return named.site
     return None
 
 

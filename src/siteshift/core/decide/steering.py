@@ -70,13 +70,16 @@ def _candidate(situation: Situation, pool: Pool) -> Candidate:
 
 
 def _fixed_bp(situation: Situation, pool: Pool, current_bp: int) -> int | None:
-    """A share that must stay exactly: forced, without evidence, suspect, or on a step of the way back."""
+    """A share that must stay exactly: forced, without evidence, suspect, or on a step of the way back.
+
+    One that comes back and is asked for too much is relieved like any other.
+    """
     site = pool.site
     if situation.forced.shares_bp is not None:
         return situation.forced.shares_bp.get(site, 0)
     signal = situation.signals[site]
     life = situation.tracks[site].life
-    if life is SiteLife.RETURNING:
+    if life is SiteLife.RETURNING and signal is not Signal.OVERLOADED:
         if signal is not Signal.WELL:
             return current_bp
         if situation.current.shed_bp > 0:
