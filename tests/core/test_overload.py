@@ -13,10 +13,12 @@ from siteshift.core.events import SeenTraffic, TrafficMeasured
 from siteshift.core.model.codes import DiagnosisCode, Hardness, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.evidence import TargetView
 from siteshift.core.model.units import SiteId
+from siteshift.core.motion import DEADBAND_BP
 from siteshift.core.overload import RECOVERY_MS, with_overloads
 from siteshift.core.requests import DepoolRequest, DrainRequest
 from siteshift.core.setup import PlaneRef, Setup
 from siteshift.core.situations import situation_of
+from siteshift.core.state import LeftBecause
 
 SILENT = TargetView(standing=Standing.DOWN, score_pm=0, hardness=Hardness.SILENT)
 REFUSED = TargetView(standing=Standing.DOWN, score_pm=0, hardness=Hardness.HARD)
@@ -411,7 +413,7 @@ def test_unmeasured_what_a_person_left_in_is_kept_for_a_while_when_caches_bring_
     unmetered.run(8_000)
     assert overloaded_in(unmetered) == ({G} if is_kept else set())
     kept_bp = unmetered.shares()[G]
-    assert (kept_bp > 500) is is_kept
+    assert (kept_bp > 400) is is_kept
     unmetered.run(25_000)
     assert unmetered.shares()[G] < 100, "for a while only"
     assert unmetered.violations == []
@@ -431,6 +433,61 @@ def test_unmeasured_the_users_of_an_overloaded_site_load_its_siblings(unmetered:
     assert unmetered.shares()[A] > 0
     unmetered.run(60_000)
     assert overloaded_in(unmetered) == set(), "neither holds the other for ever"
+    assert unmetered.violations == []
+
+
+def test_unmeasured_a_site_found_down_when_a_fault_of_all_ends_is_kept_for_a_while(unmetered: Playbook) -> None:
+    """What all had in common was likely their load, and one queue empties before the other (found by the fuzz)."""
+    for site in (P, G, A):
+        unmetered.believe(site, SILENT)
+    unmetered.run(5_000)
+    assert WEB in unmetered.state.picture.global_fault
+    unmetered.believe(P, UP)
+    unmetered.believe(A, UP)
+    while WEB in unmetered.state.picture.global_fault:
+        unmetered.run(500)
+    unmetered.run(4_000)
+    assert overloaded_in(unmetered) == {G}
+    assert 0 < unmetered.shares()[G] <= 1_600, "with half as much at once, as far as others can carry it"
+    unmetered.run(60_000)
+    assert unmetered.shares()[G] == 0, "for a while only"
+    assert unmetered.violations == []
+
+
+def test_unmeasured_a_survivor_that_sickens_is_kept_while_the_lost_site_comes_and_goes(unmetered: Playbook) -> None:
+    """The dead site had a good moment and is left once more, as sick: what it lost still fills the survivor (found by the fuzz)."""
+    unmetered.believe(P, SILENT)
+    unmetered.run(1_000)
+    key = (WEB, P)
+    relapsed = replace(unmetered.state.tracks[key], left_because=LeftBecause.SICK, flaps=1)
+    for flaps, expected in ((0, set()), (1, {G})):
+        unmetered.state = replace(
+            unmetered.state, tracks={**unmetered.state.tracks, key: replace(relapsed, flaps=flaps)}
+        )
+        views = {**unmetered.state.picture.pools}
+        views[(WEB, G)] = replace(views[(WEB, G)], standing=Standing.DEGRADED, since_ms=unmetered.now_ms)
+        seen = with_overloads(replace(unmetered.state.picture, pools=views), unmetered.state, unmetered.setup, unmetered.now_ms)
+        assert {e.site for e in seen.diagnoses if e.code is DiagnosisCode.OVERLOAD} == expected
+
+
+def test_presumed_overload_is_put_to_the_proof_by_halves(unmetered: Playbook) -> None:
+    """What fills a site may not be its share: it gets less until it is well, and then keeps that till it settled (found by the
+    fuzz: it was left when the presumption ended)."""
+    members = unmetered.setup.topology.pools[(WEB, G)].members
+    for member in members[1:]:
+        unmetered.ask(DepoolRequest(member=member.id))
+    unmetered.run(2_000)
+    unmetered.beliefs[members[0].target] = replace(SILENT, since_ms=unmetered.now_ms)
+    unmetered.run(13_000)
+    assert overloaded_in(unmetered) == {G}
+    relieved = [bp for _, shares, _ in unmetered.history if (bp := shares[G]) <= 900]
+    assert relieved == [900, 450, 270], "what one member carries, its half, and whole requests/s above a quarter"
+    unmetered.beliefs[members[0].target] = replace(UP, since_ms=unmetered.now_ms)
+    unmetered.run(3_000)
+    assert unmetered.shares()[G] == relieved[-1]
+    assert unmetered.life(G) is SiteLife.SERVING
+    unmetered.run(120_000)
+    assert unmetered.shares()[G] >= 900 - DEADBAND_BP, "given back"
     assert unmetered.violations == []
 
 

@@ -48,6 +48,8 @@ def wish_for(draft: Draft, situation: Situation, allocation: ServiceAllocation, 
     _note_unrest(draft, situation, target)
     for relief in situation.motion.relieved.values():
         draft.due(relief.until_ms)
+    if any(situation.is_put_to_the_proof(pool) for pool in situation.service.pools):
+        draft.due(situation.halving_ms)
     motion = draft.state.motion(situation.service.id)
     if motion is not situation.motion:
         situation = replace(situation, motion=motion)

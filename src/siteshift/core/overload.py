@@ -5,7 +5,8 @@ queue, slow down, answer 503. Leaving them for it takes down one site after the 
 outage). What tells overload from failure is goodput: an overloaded site is asked for more than its open capacity *and
 answers about as much as it can*; a dead one answers nothing, however much a load balancer tries. Where traffic is not
 measured, trouble that is not hard (nobody refuses connections) is presumed to be overload for a while after another site
-of the service was lost or found too full, or after the site itself was given more, or lost a member to a person's hand.
+of the service was lost or found too full, after all of them were in trouble alike, or after the site itself was given more,
+or lost a member to a person's hand. The presumption is put to the proof: the site gets half as much, and half again.
 """
 
 from __future__ import annotations
@@ -140,6 +141,8 @@ def _reasons(
     is_surge = any(_is_brimming(load_of(state, setup, service, pool, now_ms)) for pool, _ in troubled)
     for pool, seen in troubled:
         reason = _why(state, setup, service, pool, seen, is_surge=is_surge, now_ms=now_ms)
+        if reason is None and service.id not in setup.metered:
+            reason = _presumed(picture, state, pool, seen, now_ms)
         if reason is not None:
             found[pool.site] = reason
     return found
@@ -172,7 +175,8 @@ def _why(
     """Why its trouble is its load; None when it is not.
 
     The users of a sick site try again as those of a dead one do, and a dead one that relapses on its way back is left as
-    sick. But a survivor that only sickens then has its last step undone; so that is enough for one that goes down.
+    sick. But a survivor that only sickens then has its last step undone; so that is enough for one that goes down, or when the
+    lost one comes and goes.
 
     In a surge, when a sibling is measured to be overloaded, the dice need not be ruled out once more: demand that fills one
     site is on its way to fill the next, and what was measured is a second old.
@@ -195,19 +199,31 @@ def _why(
     is_down = seen.standing is Standing.DOWN
     for site in service.sites:
         lost = state.track(service.id, site)
-        is_lost = lost.left_because is LeftBecause.DEAD or (is_down and lost.left_because is LeftBecause.SICK)
+        is_grave = is_down or lost.flaps > 0
+        is_lost = lost.left_because is LeftBecause.DEAD or (is_grave and lost.left_because is LeftBecause.SICK)
         is_recent = is_lost and now_ms - lost.left_at_ms <= PRESUMED_MS
         if site != pool.site and is_recent and lost.left_at_ms - EARLIER_MS <= seen.since_ms:
             return Reason(f"{site} was lost just before", is_measured=False)
-    if service.id in setup.metered:
+    return None
+
+
+def _presumed(picture: Picture, state: ControllerState, pool: Pool, seen: PoolPicture, now_ms: int) -> Reason | None:
+    """Why it may be the load where nobody counts requests; for a while, in which it gets less and less and should recover."""
+    service, site = pool.service, pool.site
+    if seen.hardness is Hardness.HARD or seen.standing is Standing.SUSPECT:
         return None
-    if was_named and now_ms - _since_ms(state.picture, service.id, pool.site, now_ms) <= PRESUMED_MS:
+    named = state.picture.overload_of(service, site)
+    if named is not None and now_ms - named.since_ms <= PRESUMED_MS:
         return Reason("it was taken for overloaded just before", is_measured=False)
-    if is_down and _gained(state, service.id, pool.site, seen.since_ms, now_ms):
+    if seen.standing is not Standing.DOWN:
+        return None
+    if _gained(state, service, site, seen.since_ms, now_ms):
         return Reason("it was given more just before", is_measured=False)
-    if is_down and _was_cut(state, pool, seen.since_ms, now_ms):
+    if _was_cut(state, pool, seen.since_ms, now_ms):
         return Reason("a person took out one of its members just before", is_measured=False)
-    if is_down and (sibling := _full_sibling(state, pool, seen.since_ms, now_ms)) is not None:
+    if service in state.picture.global_fault and service not in picture.global_fault:
+        return Reason("all sites were in trouble alike just before", is_measured=False)
+    if (sibling := _full_sibling(state, pool, seen.since_ms, now_ms)) is not None:
         return Reason(f"{sibling} is asked for too much, and its users try again elsewhere", is_measured=False)
     return None
 

@@ -42,6 +42,7 @@ def situation_of(state: ControllerState, setup: Setup, service: Service, now_ms:
         standbys=state.standbys,
         demand_rps=demand,
         excess_rps=excess_rps(state, setup, service, demand, now_ms),
+        is_metered=service.id in setup.metered,
         answering=answering_sites(state, setup, service, now_ms),
         is_blind=state.picture.blind,
         is_global_fault=service.id in state.picture.global_fault,

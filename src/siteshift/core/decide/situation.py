@@ -19,6 +19,10 @@ from siteshift.core.state import Motion, SiteTrack, StandbyTrack
 
 WEIGHT_STEP_PM = 50
 """Weights are multiples of this, and never less: HAProxy's own scale has 256 steps, and a score is no surer."""
+HALVING_MS = 5_000
+"""As long as the short TTL: before that nobody sees what the last step of a relief brought."""
+LEAST_RELIEVED_DIVISOR = 16
+"""Presumed overload is never relieved below this part of the nominal share: then it is not the load."""
 WEIGHT_SLACK_PM = 100
 """A shrunk weight follows its member's score only when they are this far apart."""
 
@@ -44,6 +48,8 @@ class Situation:
     """Of a writable service: see `core.data_role`. Empty for others."""
     excess_rps: Mapping[SiteId, int] = field(default_factory=dict)
     """How much more than its share a site is seen to be asked for (`core.overload`)."""
+    is_metered: bool = True
+    """Whether anybody counts the service's requests; else overload is presumed, and put to the proof."""
     answering: frozenset[SiteId] = frozenset()
     """Sites whose real requests are measured to be answered just now (`core.overload`)."""
     has_shed_answer: bool = False
@@ -98,7 +104,11 @@ class Situation:
             return False
         if seen.members[member.id].hardness is Hardness.HARD:
             return False
-        in_use = [m for m in place.members if m.id in self.current.members_pm and m.id not in self.forced.depooled]
+        return self._is_down_in_use(place)
+
+    def _is_down_in_use(self, pool: Pool) -> bool:
+        """Whether all that serves for a pool is down; what a person took out does not speak for it."""
+        in_use = [m for m in pool.members if m.id in self.current.members_pm and m.id not in self.forced.depooled]
         return all(self.standing_of(m) is Standing.DOWN for m in in_use)
 
     def _is_swamped(self, member: Member) -> bool:
@@ -155,15 +165,38 @@ class Situation:
         active_rps = self.active_rps(pool)
         if not self.is_overloaded(pool.site):
             return active_rps
+        if self.is_put_to_the_proof(pool) and self.now_ms >= self.halving_ms:
+            return min(active_rps, self._carrying_rps(self._halved_bp(pool)))
         return max(active_rps - self.excess_rps.get(pool.site, 0), active_rps // 2)
+
+    def is_put_to_the_proof(self, pool: Pool) -> bool:
+        """Whether a site is down and only presumed to be overloaded: it gets half as much, and half again, until it is well.
+
+        An overloaded one recovers so, wherever its load comes from; a dead one is nearly left when the presumption ends.
+        """
+        if self.is_metered or self.demand_rps <= 0 or not self.is_overloaded(pool.site):
+            return False
+        seen = self.pools.get(pool.site)
+        return seen is not None and (seen.standing is Standing.DOWN or self._is_down_in_use(pool))
+
+    @property
+    def halving_ms(self) -> int:
+        """When the last move has shown what it brought."""
+        return self.motion.moved_at_ms + HALVING_MS
+
+    def _halved_bp(self, pool: Pool) -> int:
+        return max(self.current.shares_bp.get(pool.site, 0) // 2, pool.nominal_bp // LEAST_RELIEVED_DIVISOR)
+
+    def _carrying_rps(self, share_bp: int) -> int:
+        """The capacity that carries a share within the utilisation limit."""
+        return -(-share_bp * self.demand_rps * WHOLE_PM // (WHOLE_BP * self.policy.max_utilisation_pm))
 
     def held_rps(self, pool: Pool) -> int | None:
         """The capacity that carries what a relieved site may have until it has settled; None when it is not held."""
         relief = self.motion.relieved.get(pool.site)
         if relief is None or relief.is_over(self.now_ms) or self.demand_rps <= 0:
             return None
-        carried = relief.most_bp(self.open_rps(pool)) * self.demand_rps * WHOLE_PM
-        return -(-carried // (WHOLE_BP * self.policy.max_utilisation_pm))
+        return self._carrying_rps(relief.most_bp(self.open_rps(pool)))
 
     def reliefs_after(self, shares_bp: Mapping[SiteId, int]) -> Mapping[SiteId, Relief]:
         """What is remembered of reliefs once these shares are written: who gets less because of its load is held there."""
