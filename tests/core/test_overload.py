@@ -455,7 +455,7 @@ def test_unmeasured_a_site_found_down_when_a_fault_of_all_ends_is_kept_for_a_whi
 
 
 def test_unmeasured_a_survivor_that_sickens_is_kept_while_the_lost_site_comes_and_goes(unmetered: Playbook) -> None:
-    """The dead site had a good moment and is left once more, as sick: what it lost still fills the survivor (found by the fuzz)."""
+    """The dead site had a good moment, is left again, as sick: what it lost fills the survivor still (found by the fuzz)."""
     unmetered.believe(P, SILENT)
     unmetered.run(1_000)
     key = (WEB, P)
