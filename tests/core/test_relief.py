@@ -7,11 +7,14 @@ from itertools import pairwise
 
 from core.playbook import SICK, UP, WEB, A, G, P, three_sites
 from core.test_overload import SILENT, Metered
+from siteshift.core.decide.capacity import Problem, StandbyUse, allocate
 from siteshift.core.decide.relief import FIRST_HOLD_MS, LONGEST_HOLD_MS, relieved
+from siteshift.core.decide.steering import demand_of, target_of
 from siteshift.core.model.codes import MemberRole, SiteLife
 from siteshift.core.model.units import WHOLE_BP, SiteId
 from siteshift.core.requests import DrainRequest
 from siteshift.core.setup import Setup
+from siteshift.core.situations import situation_of
 
 
 def with_sorry_page() -> Setup:
@@ -144,3 +147,21 @@ def test_a_step_is_not_undone_onto_a_site_that_gave_because_it_was_too_full() ->
     book.run(1_000)
     assert book.shares()[P] <= before_bp[P]
     assert book.violations == []
+
+
+def test_who_returned_early_keeps_what_it_took_over_only_while_nobody_whose_share_it_is_wants_it_back() -> None:
+    """Two sites on their way back, one with more than its nominal share: the third was left (found by the fuzz)."""
+    book = crowded()
+    tracks = dict(book.state.tracks)
+    for site in (P, G):
+        tracks[(WEB, site)] = replace(book.state.track(WEB, site), life=SiteLife.RETURNING, ramp_step=4)
+    current = book.state.steering.of(WEB)
+    assert current is not None
+    crowding = replace(current, shares_bp={P: 1_200, G: 5_300, A: 3_500})
+    steering = replace(book.state.steering, services=(crowding,))
+    book.state = replace(book.state, tracks=tracks, steering=steering)
+    service = book.setup.topology.service_by_id[WEB]
+    situation = situation_of(book.state, book.setup, service, book.now_ms)
+    allocation = allocate(Problem(demands=(demand_of(situation),)), standby=StandbyUse.NONE).of(WEB)
+    assert allocation is not None
+    assert dict(target_of(situation, allocation).shares_bp) == {P: 5_000, G: 3_000, A: 2_000}

@@ -185,18 +185,34 @@ class Situation:
         return self.motion.moved_at_ms + HALVING_MS
 
     def _halved_bp(self, pool: Pool) -> int:
-        return max(self.current.shares_bp.get(pool.site, 0) // 2, pool.nominal_bp // LEAST_RELIEVED_DIVISOR)
+        """Half of its share, as far as others have room for it: nothing is shed for a proof."""
+        current_bp = self.current.shares_bp.get(pool.site, 0)
+        room_bp = sum(self._headroom_bp(other) for other in self.service.pools if other.site != pool.site)
+        least_bp = max(current_bp // 2, pool.nominal_bp // LEAST_RELIEVED_DIVISOR)
+        return max(least_bp, current_bp - max(0, room_bp - self.current.shed_bp))
+
+    def _headroom_bp(self, pool: Pool) -> int:
+        """How much more a well site may get."""
+        if self.signals[pool.site] is not Signal.WELL or self.tracks[pool.site].life in (*AWAY, SiteLife.RETURNING):
+            return 0
+        most_bp = min(self.limit_bp(pool.site), self.held_bp(pool))
+        return max(0, most_bp - self.current.shares_bp.get(pool.site, 0))
 
     def _carrying_rps(self, share_bp: int) -> int:
         """The capacity that carries a share within the utilisation limit."""
         return -(-share_bp * self.demand_rps * WHOLE_PM // (WHOLE_BP * self.policy.max_utilisation_pm))
 
-    def held_rps(self, pool: Pool) -> int | None:
-        """The capacity that carries what a relieved site may have until it has settled; None when it is not held."""
+    def held_bp(self, pool: Pool) -> int:
+        """The most that a relieved site may have until it has settled; the whole when it is not held."""
         relief = self.motion.relieved.get(pool.site)
         if relief is None or relief.is_over(self.now_ms) or self.demand_rps <= 0:
-            return None
-        return self._carrying_rps(relief.most_bp(self.open_rps(pool)))
+            return WHOLE_BP
+        return min(WHOLE_BP, relief.most_bp(self.open_rps(pool)))
+
+    def held_rps(self, pool: Pool) -> int | None:
+        """The capacity that carries what a relieved site may have; None when it is not held."""
+        held_bp = self.held_bp(pool)
+        return self._carrying_rps(held_bp) if held_bp < WHOLE_BP else None
 
     def reliefs_after(self, shares_bp: Mapping[SiteId, int]) -> Mapping[SiteId, Relief]:
         """What is remembered of reliefs once these shares are written: who gets less because of its load is held there."""
@@ -248,11 +264,12 @@ class Situation:
         return share_bp * self.demand_rps * WHOLE_PM <= in_use_rps * self.policy.max_utilisation_pm * WHOLE_BP
 
     def returning_bp(self, site: SiteId) -> int:
-        """The share a returning site has on its present step of the ramp."""
+        """The share a returning site has on its present step of the ramp; less while it is relieved."""
         pool = self.service.pool_at(site)
         nominal = pool.nominal_bp if pool else 0
         step = min(self.tracks[site].ramp_step, len(self.policy.ramp_bp) - 1)
-        return max(1, nominal * self.policy.ramp_bp[step] // WHOLE_BP)
+        step_bp = max(1, nominal * self.policy.ramp_bp[step] // WHOLE_BP)
+        return min(step_bp, self.held_bp(pool)) if pool else step_bp
 
     def serving_sites(self) -> tuple[SiteId, ...]:
         return tuple(

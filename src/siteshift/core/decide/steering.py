@@ -62,7 +62,10 @@ def _candidate(situation: Situation, pool: Pool) -> Candidate:
         active_rps=room_rps,
         standby_rps=situation.standby_rps(pool, _COLD),
         open_standby_rps=proven_rps,
-        may_receive=not away and fixed is None and may_hold_data and not situation.is_overloaded(site),
+        may_receive=not away
+        and fixed is None
+        and may_hold_data
+        and not (situation.is_overloaded(site) or _is_ahead(situation, site, current)),
         fixed_bp=fixed,
         away=away,
         because=None if may_hold_data or away or fixed is not None else Because.NOT_PROMOTED,
@@ -84,12 +87,21 @@ def _fixed_bp(situation: Situation, pool: Pool, current_bp: int) -> int | None:
             return current_bp
         if situation.current.shed_bp > 0:
             return None
-        return min(max(current_bp, situation.returning_bp(site)), situation.limit_bp(site))
+        if _is_ahead(situation, site, current_bp):
+            return None
+        return min(situation.returning_bp(site), situation.limit_bp(site))
     if signal is Signal.NO_EVIDENCE:
         return current_bp
     if signal is Signal.SUSPECTED:
         return current_bp
     return None
+
+
+def _is_ahead(situation: Situation, site: SiteId, current_bp: int) -> bool:
+    """Whether a site on its way back has more than its step gives: it was needed. It may keep that, as long as nobody whose
+    share it is wants it back."""
+    is_back = situation.tracks[site].life is SiteLife.RETURNING and situation.forced.shares_bp is None
+    return is_back and situation.current.shed_bp == 0 and current_bp > situation.returning_bp(site)
 
 
 def target_of(situation: Situation, allocation: ServiceAllocation) -> Target:
