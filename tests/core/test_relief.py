@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
-from core.playbook import SICK, UP, WEB, A, G, P, three_sites
+from core.playbook import SICK, UP, WEB, A, G, P, Playbook, three_sites
 from core.test_overload import SILENT, Metered
 from siteshift.core.decide.capacity import Problem, StandbyUse, allocate
 from siteshift.core.decide.relief import FIRST_HOLD_MS, LONGEST_HOLD_MS, relieved
@@ -165,3 +165,22 @@ def test_who_returned_early_keeps_what_it_took_over_only_while_nobody_whose_shar
     allocation = allocate(Problem(demands=(demand_of(situation),)), standby=StandbyUse.NONE).of(WEB)
     assert allocation is not None
     assert dict(target_of(situation, allocation).shares_bp) == {P: 5_000, G: 3_000, A: 2_000}
+
+
+def test_a_site_that_is_well_again_before_it_was_left_is_left_no_further() -> None:
+    """Its drain waited for the velocity limit, and went on a minute after its trouble was over (found by the fuzz)."""
+    book = Playbook()
+    book.run(5_000)
+    book.believe(P, SICK)
+    while book.shares()[P] == 5_000:
+        book.run(250)
+    kept_bp = book.shares()[P]
+    assert 0 < kept_bp < 5_000
+    assert book.life(P) is SiteLife.DRAINING
+    book.believe(P, UP)
+    hold_ms = book.state.track(WEB, P).hold_until_ms - book.now_ms
+    book.run(hold_ms - 1_000)
+    assert book.shares()[P] == kept_bp
+    book.run(200_000)
+    assert book.shares()[P] == 5_000
+    assert book.violations == []

@@ -15,7 +15,7 @@ from siteshift.core.model.policy import ServicePolicy
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.topology import Member, Pool, Service
 from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, MemberId, SiteId
-from siteshift.core.state import Motion, SiteTrack, StandbyTrack
+from siteshift.core.state import LeftBecause, Motion, SiteTrack, StandbyTrack
 
 WEIGHT_STEP_PM = 50
 """Weights are multiples of this, and never less: HAProxy's own scale has 256 steps, and a score is no surer."""
@@ -70,9 +70,20 @@ class Situation:
         """
         if self.tracks[site].life not in AWAY:
             return False
-        if any(track.life not in AWAY for track in self.tracks.values()):
-            return True
+        if self._someone_serves:
+            return not self.is_half_left(site)
         return self.signals[site] in (Signal.DEAD, Signal.FORCED_OUT, Signal.NO_EVIDENCE)
+
+    @property
+    def _someone_serves(self) -> bool:
+        return any(track.life not in AWAY for track in self.tracks.values())
+
+    def is_half_left(self, site: SiteId) -> bool:
+        """Whether a site that was being left as sick is well again before it was left. It keeps what it has, and gets no more
+        until its hold-down is over: to go on leaving would cost its users a move, and spare them nothing."""
+        track = self.tracks[site]
+        is_ebbing = track.life is SiteLife.DRAINING and track.left_because is LeftBecause.SICK and self._someone_serves
+        return is_ebbing and self.signals[site] is Signal.WELL and self.current.shares_bp.get(site, 0) > 0
 
     def is_dead(self, site: SiteId) -> bool:
         return self.signals[site] is Signal.DEAD

@@ -65,7 +65,7 @@ def _candidate(situation: Situation, pool: Pool) -> Candidate:
         may_receive=not away
         and fixed is None
         and may_hold_data
-        and not (situation.is_overloaded(site) or _is_ahead(situation, site, current)),
+        and not (situation.is_overloaded(site) or situation.is_half_left(site) or _is_ahead(situation, site, current)),
         fixed_bp=fixed,
         away=away,
         because=None if may_hold_data or away or fixed is not None else Because.NOT_PROMOTED,
