@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from siteshift.sim.fuzz import Found, run_case, run_seed
+from siteshift.core.model.units import ServiceId, SiteId
+from siteshift.sim.fuzz import Found, Watch, run_case, run_seed
 from siteshift.sim.mutants import MUTANTS, planted
+from siteshift.sim.record import Second
 from siteshift.sim.scenario import scenario_of
 from siteshift.sim.shrink import shrunk
 from siteshift.sim.swarm import draw_case
@@ -88,3 +90,27 @@ def test_a_seed_gives_the_same_run_whatever_python_hashes() -> None:
         for hash_seed in ("1", "2")
     }
     assert len(told) == 1
+
+
+@pytest.mark.parametrize(("utilisation_pm", "late", "is_full"), [(1_000, 0.0, True), (990, 120.0, True), (990, 0.0, False)])
+def test_a_site_is_full_while_it_answers_late_what_waits(utilisation_pm: int, late: float, is_full: bool) -> None:
+    watch = Watch(draw_case(1, minutes=1))
+    for at_ms in (1_000, 2_000):
+        watch._note_full(
+            Second(
+                service=ServiceId("web"),
+                site=SiteId("pangyo"),
+                at_ms=at_ms,
+                offered=118.0,
+                served=120.0,
+                lost=0.0,
+                late=late,
+                backlog=71.0,
+                utilisation_pm=utilisation_pm,
+                desired_bp=2_500,
+                actual_bp=2_500,
+                seen_bp=2_800,
+                latency_ms=600,
+            )
+        )
+    assert watch._full_since_ms == ({("web", "pangyo"): 1_000} if is_full else {})

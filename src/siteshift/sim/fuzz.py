@@ -8,8 +8,9 @@ home. It stops at the first thing that is wrong. What can be wrong, besides the 
 ``empty``       a data plane answers nobody for a service that a node has written there. One that is only observed is nobody's
                 of ours to write (law 6), whatever others delete of it.
 ``bystander``   a healthy site that nothing had befallen was left, while nothing misled anybody. Where nobody counts requests, one
-                that has been asked for more than it carries for long (`FULL_FOR_S`) cannot be told from a dead one by anybody:
-                leaving that is none. Nor is it soon after a trouble that no check sees (`UNSEEN`), whose users try again there.
+                that has been asked for more than it carries for long (`FULL_FOR_S`), or answers late what waits since, cannot be
+                told from a dead one by anybody: leaving that is none. Nor is it soon after a trouble that no check sees
+                (`UNSEEN`), whose users try again there.
 ``no-home``     healed, the world did not come back to its nominal shares in time.
 """
 
@@ -134,8 +135,9 @@ class Watch:
         return Found(check="empty", at_ms=world.clock.now_ms, who=name, text=text)
 
     def _note_full(self, second: Second) -> None:
+        """Full is who is asked for more than it carries, and who still answers late what waited since."""
         key = (second.service, second.site)
-        if second.utilisation_pm < WHOLE_PM:
+        if second.utilisation_pm < WHOLE_PM and not second.late:
             self._full_since_ms.pop(key, None)
         else:
             self._full_since_ms.setdefault(key, second.at_ms)
