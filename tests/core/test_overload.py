@@ -369,6 +369,13 @@ def unmetered() -> Playbook:
     return book
 
 
+def leave_one_in(book: Playbook, site: SiteId) -> None:
+    """A person takes all members of a site out but the first."""
+    for member in book.setup.topology.pools[(WEB, site)].members[1:]:
+        book.ask(DepoolRequest(member=member.id))
+    book.run(2_000)
+
+
 def overloaded_in(book: Playbook) -> set[str | None]:
     return {e.site for e in book.state.picture.diagnoses if e.code is DiagnosisCode.OVERLOAD}
 
@@ -406,9 +413,7 @@ def test_unmeasured_what_a_person_left_in_is_kept_for_a_while_when_caches_bring_
     unmetered: Playbook, view: TargetView, is_kept: bool
 ) -> None:
     members = unmetered.setup.topology.pools[(WEB, G)].members
-    for member in members[1:]:
-        unmetered.ask(DepoolRequest(member=member.id))
-    unmetered.run(2_000)
+    leave_one_in(unmetered, G)
     unmetered.beliefs[members[0].target] = replace(view, since_ms=unmetered.now_ms)
     unmetered.run(8_000)
     assert overloaded_in(unmetered) == ({G} if is_kept else set())
@@ -421,9 +426,7 @@ def test_unmeasured_what_a_person_left_in_is_kept_for_a_while_when_caches_bring_
 
 def test_unmeasured_the_users_of_an_overloaded_site_load_its_siblings(unmetered: Playbook) -> None:
     """They try again there: one that goes down just after is kept for a while too (found by the fuzz)."""
-    for member in unmetered.setup.topology.pools[(WEB, G)].members[1:]:
-        unmetered.ask(DepoolRequest(member=member.id))
-    unmetered.run(2_000)
+    leave_one_in(unmetered, G)
     unmetered.believe(G, SILENT)
     unmetered.run(2_000)
     assert overloaded_in(unmetered) == {G}
@@ -454,6 +457,21 @@ def test_unmeasured_a_site_found_down_when_a_fault_of_all_ends_is_kept_for_a_whi
     assert unmetered.violations == []
 
 
+def test_unmeasured_a_laggard_of_a_fault_of_all_is_kept_although_it_was_only_suspect_when_that_ended(unmetered: Playbook) -> None:
+    for site in (P, G, A):
+        unmetered.believe(site, SILENT)
+    unmetered.run(5_000)
+    for site, view in ((P, UP), (A, UP), (G, SUSPECT)):
+        unmetered.believe(site, view)
+    unmetered.run(1_000)
+    assert WEB not in unmetered.state.picture.global_fault
+    assert overloaded_in(unmetered) == set()
+    unmetered.believe(G, SILENT)
+    unmetered.run(1_000)
+    assert overloaded_in(unmetered) == {G}
+    assert unmetered.violations == []
+
+
 def test_unmeasured_a_survivor_that_sickens_is_kept_while_the_lost_site_comes_and_goes(unmetered: Playbook) -> None:
     """The dead site had a good moment, is left again, as sick: what it lost fills the survivor still (found by the fuzz)."""
     unmetered.believe(P, SILENT)
@@ -474,9 +492,7 @@ def test_presumed_overload_is_put_to_the_proof_by_halves(unmetered: Playbook) ->
     """What fills a site may not be its share: it gets less until it is well, and then keeps that till it settled (found by the
     fuzz: it was left when the presumption ended)."""
     members = unmetered.setup.topology.pools[(WEB, G)].members
-    for member in members[1:]:
-        unmetered.ask(DepoolRequest(member=member.id))
-    unmetered.run(2_000)
+    leave_one_in(unmetered, G)
     unmetered.beliefs[members[0].target] = replace(SILENT, since_ms=unmetered.now_ms)
     unmetered.run(13_000)
     assert overloaded_in(unmetered) == {G}

@@ -53,14 +53,23 @@ def refresh_picture(draft: Draft) -> None:
 
 def _note_unsettled(draft: Draft, picture: Picture) -> None:
     """A fault everywhere, or blindness, ends site by site: for a while the laggards look sick alone and are not."""
-    found = dict(draft.state.unsettled_until_ms)
+    is_blind = picture.blind and draft.state.is_fresh
+    unsettled = dict(draft.state.unsettled_until_ms)
+    alike = dict(draft.state.alike_until_ms)
     for service in draft.setup.topology.services:
-        if service.id in picture.global_fault or (picture.blind and draft.state.is_fresh):
-            found[service.id] = draft.now_ms + UNSETTLED_MS
-        elif service.id in found and draft.due(found[service.id]):
-            del found[service.id]
-    if found != draft.state.unsettled_until_ms:
-        draft.set(unsettled_until_ms=found)
+        is_alike = service.id in picture.global_fault
+        _note_until(draft, alike, service.id, is_so=is_alike)
+        _note_until(draft, unsettled, service.id, is_so=is_alike or is_blind)
+    if (unsettled, alike) != (draft.state.unsettled_until_ms, draft.state.alike_until_ms):
+        draft.set(unsettled_until_ms=unsettled, alike_until_ms=alike)
+
+
+def _note_until(draft: Draft, until_ms: dict[ServiceId, int], service: ServiceId, *, is_so: bool) -> None:
+    """What is so counts for `UNSETTLED_MS` longer than it is."""
+    if is_so:
+        until_ms[service] = draft.now_ms + UNSETTLED_MS
+    elif service in until_ms and draft.due(until_ms[service]):
+        del until_ms[service]
 
 
 def _without_closed_standbys(picture: Picture, state: ControllerState, setup: Setup) -> Picture:

@@ -221,7 +221,7 @@ def _presumed(picture: Picture, state: ControllerState, pool: Pool, seen: PoolPi
         return Reason("it was given more just before", is_measured=False)
     if _was_cut(state, pool, seen.since_ms, now_ms):
         return Reason("a person took out one of its members just before", is_measured=False)
-    if service in state.picture.global_fault and service not in picture.global_fault:
+    if service in state.alike_until_ms and service not in picture.global_fault:
         return Reason("all sites were in trouble alike just before", is_measured=False)
     if (sibling := _full_sibling(state, pool, seen.since_ms, now_ms)) is not None:
         return Reason(f"{sibling} is asked for too much, and its users try again elsewhere", is_measured=False)

@@ -183,6 +183,9 @@ class ControllerState:
     picture: Picture = field(default_factory=lambda: Picture(pools={}, sites={}, blind=True))
     is_fresh: bool = False
     unsettled_until_ms: Mapping[ServiceId, int] = field(default_factory=dict)
+    """Services that were in a fault of all their sites, or not to be seen, just before (`core.beliefs`)."""
+    alike_until_ms: Mapping[ServiceId, int] = field(default_factory=dict)
+    """Those of them whose sites were in trouble alike: that may have been their load (`core.overload`)."""
     tracks: Mapping[tuple[ServiceId, SiteId], SiteTrack] = field(default_factory=dict)
     motions: Mapping[ServiceId, Motion] = field(default_factory=dict)
     standbys: Mapping[MemberId, StandbyTrack] = field(default_factory=dict)

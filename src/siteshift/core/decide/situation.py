@@ -19,12 +19,12 @@ from siteshift.core.state import LeftBecause, Motion, SiteTrack, StandbyTrack
 
 WEIGHT_STEP_PM = 50
 """Weights are multiples of this, and never less: HAProxy's own scale has 256 steps, and a score is no surer."""
+WEIGHT_SLACK_PM = 100
+"""A shrunk weight follows its member's score only when they are this far apart."""
 HALVING_MS = 5_000
 """As long as the short TTL: before that nobody sees what the last step of a relief brought."""
 LEAST_RELIEVED_DIVISOR = 16
 """Presumed overload is never relieved below this part of the nominal share: then it is not the load."""
-WEIGHT_SLACK_PM = 100
-"""A shrunk weight follows its member's score only when they are this far apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
