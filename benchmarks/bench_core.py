@@ -19,11 +19,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from core.playbook import DOWN, NODE, PLANE, SUSPECT, UP, A, G, P, Playbook, pool, three_sites
 from siteshift.core.controller import step
-from siteshift.core.events import Event, ReadBackArrived, ReportArrived, SeenTraffic, Ticked, TrafficMeasured
+from siteshift.core.messages.events import Event, ReadBackArrived, ReportArrived, SeenTraffic, Ticked, TrafficMeasured
 from siteshift.core.model.evidence import SelfCheck, VantageReport
+from siteshift.core.model.setup import PlaneRef, Setup
 from siteshift.core.model.topology import Service, Site, Topology
 from siteshift.core.model.units import ServiceId
-from siteshift.core.setup import PlaneRef, Setup
 
 ROUNDS = 5
 

@@ -19,15 +19,7 @@ import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import coo_array
 
-from siteshift.core.decide.capacity import (
-    Candidate,
-    Demand,
-    Problem,
-    ServiceAllocation,
-    StandbyUse,
-    allocate,
-    allocate_sliced,
-)
+from siteshift.core.decide.capacity import Candidate, Demand, Problem, ServiceAllocation, StandbyUse, allocate, allocate_sliced
 from siteshift.core.model.units import WHOLE_BP, ServiceId, SiteId
 
 TIERS = (1, 2, 3, 4)

@@ -79,7 +79,7 @@ def excursion(warm: World, kind: str, site: int, seed: int) -> float:
     pool = pool_target(SERVICE, SITES[site])
     begun = False
 
-    def stirred() -> bool:
+    def active_groups() -> bool:
         return any(check.hot for node in world.nodes for check in node.checks.values() if check.site == site) or any(
             node.report is not None and node.report.views[pool].standing is not Standing.UP for node in world.nodes
         )
@@ -88,7 +88,7 @@ def excursion(warm: World, kind: str, site: int, seed: int) -> float:
         nonlocal begun
         if world.tally.moves_at:
             return True
-        lasts = stirred()
+        lasts = active_groups()
         begun = begun or lasts
         world.tilted_site = site if lasts or not begun else None
         return not lasts and world.now > start + BEGUN_WITHIN_MS

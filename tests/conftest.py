@@ -1,6 +1,6 @@
 """What all tests share.
 
-Property tests draw the same examples every time: a change is judged by itself, not by the dice. `SITESHIFT_EXPLORE=1`
+Property tests draw the same examples every time: a change is judged by itself, not by chance. `SITESHIFT_EXPLORE=1`
 draws anew (and `make fuzz` explores without end); what it finds becomes a test.
 """
 

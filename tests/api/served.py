@@ -27,12 +27,12 @@ from siteshift.api.server import ApiServer
 from siteshift.config import SecretRef
 from siteshift.config.model.node import Role
 from siteshift.config.setups import ApiSetup, TlsListenerSetup, TokenSetup, UnixGrantSetup
-from siteshift.core.controller import initial_state
 from siteshift.core.model.codes import Fault, Outcome
 from siteshift.core.model.policy import JudgePolicy, Policy
 from siteshift.core.model.probe import ProbeKind, ProbeSpec
+from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import DriverId, ProbeId, TargetId
-from siteshift.core.setup import Setup
+from siteshift.core.state.controller_state import initial_state
 from siteshift.ports import ProbeSink
 from siteshift.runtime.clock import SystemClock
 from siteshift.runtime.equipment import Equipment

@@ -10,40 +10,40 @@ import pytest
 
 from nodes.command_line import run
 from siteshift.cli.exits import ExitCode, Failure, exit_code_of, problem_failure
-from siteshift.cli.reach import SOCKET, TlsPlace, UnixPlace, Wish, find_place
+from siteshift.cli.reach import SOCKET, GivenAddress, TlsPlace, UnixPlace, find_place
 
 
 def test_the_command_line_wins_over_the_environment(tmp_path: Path) -> None:
     environment = {"SITESHIFT_URL": "https://elsewhere:8443"}
-    assert find_place(Wish(socket=tmp_path / "a"), environment) == UnixPlace(path=tmp_path / "a")
+    assert find_place(GivenAddress(socket=tmp_path / "a"), environment) == UnixPlace(path=tmp_path / "a")
 
 
 def test_the_environment_wins_over_the_configuration(tmp_path: Path) -> None:
     config = tmp_path / "siteshift.yaml"
     config.write_text("api: {unix: {path: /from/config}}\n")
-    assert find_place(Wish(), {"SITESHIFT_SOCKET": "/from/env"}, config) == UnixPlace(path=Path("/from/env"))
-    assert find_place(Wish(), {}, config) == UnixPlace(path=Path("/from/config"))
+    assert find_place(GivenAddress(), {"SITESHIFT_SOCKET": "/from/env"}, config) == UnixPlace(path=Path("/from/env"))
+    assert find_place(GivenAddress(), {}, config) == UnixPlace(path=Path("/from/config"))
 
 
 @pytest.mark.parametrize("text", ["", "api: 3\n", "api: [\n", "api: {unix: {path: 7}}\n"])
 def test_a_configuration_that_says_nothing_leaves_the_usual_place(text: str, tmp_path: Path) -> None:
     config = tmp_path / "siteshift.yaml"
     config.write_text(text)
-    assert find_place(Wish(), {}, config) == UnixPlace(path=SOCKET)
-    assert find_place(Wish(), {}, tmp_path / "none") == UnixPlace(path=SOCKET)
+    assert find_place(GivenAddress(), {}, config) == UnixPlace(path=SOCKET)
+    assert find_place(GivenAddress(), {}, tmp_path / "none") == UnixPlace(path=SOCKET)
 
 
 def test_a_token_is_read_from_its_file(tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("long-enough-a-secret\n")
-    place = find_place(Wish(url="https://node.example:8443", token_file=token), {})
+    place = find_place(GivenAddress(url="https://node.example:8443", token_file=token), {})
     assert place == TlsPlace(host="node.example", port=8443, token="long-enough-a-secret", ca=None)
 
 
 @pytest.mark.parametrize("url", ["http://node:8443", "node:8443", "https://", "https://node:nine", "https://node/v1"])
 def test_an_address_that_cannot_be_one(url: str) -> None:
     with pytest.raises(Failure) as caught:
-        find_place(Wish(url=url), {})
+        find_place(GivenAddress(url=url), {})
     assert caught.value.exit_code is ExitCode.USAGE
 
 

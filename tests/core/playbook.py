@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field, replace
 
-from siteshift.core.commands import (
+from siteshift.core.controller import step
+from siteshift.core.invariants import Violation, check
+from siteshift.core.messages.commands import (
     ActivateStandby,
     Answer,
     AskStandby,
@@ -20,8 +22,7 @@ from siteshift.core.commands import (
     RetireStandby,
     Tell,
 )
-from siteshift.core.controller import initial_state, step
-from siteshift.core.events import (
+from siteshift.core.messages.events import (
     Asked,
     EnactFinished,
     Event,
@@ -32,34 +33,15 @@ from siteshift.core.events import (
     Ticked,
     TrafficMeasured,
 )
-from siteshift.core.invariants import Violation, check
-from siteshift.core.model.codes import (
-    EnactOutcome,
-    Failback,
-    Hardness,
-    MemberRole,
-    Mode,
-    SiteLife,
-    StandbyPhase,
-    Standing,
-)
+from siteshift.core.messages.requests import OperatorRequest, Request
+from siteshift.core.model.codes import EnactOutcome, Failback, Hardness, MemberRole, Mode, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.evidence import SelfCheck, TargetView, VantageReport
 from siteshift.core.model.policy import JudgePolicy, Policy, ServicePolicy
+from siteshift.core.model.setup import PlaneRef, Setup
 from siteshift.core.model.steering import EnactResult, ReadBack, Steering
 from siteshift.core.model.topology import Member, Pool, Service, Site, Topology
-from siteshift.core.model.units import (
-    DriverId,
-    EnactorId,
-    MemberId,
-    ServiceId,
-    SiteId,
-    TargetId,
-    VantageId,
-    site_target,
-)
-from siteshift.core.requests import Asking, Request
-from siteshift.core.setup import PlaneRef, Setup
-from siteshift.core.state import ControllerState
+from siteshift.core.model.units import DriverId, EnactorId, MemberId, ServiceId, SiteId, TargetId, VantageId, site_target
+from siteshift.core.state.controller_state import ControllerState, initial_state
 
 P, G, A = SiteId("pangyo"), SiteId("gasan"), SiteId("anyang")
 WEB = ServiceId("web")
@@ -158,7 +140,7 @@ class Playbook:
 
     def ask(self, request: Request, **more: object) -> Answer:
         """Put a request and return its answer."""
-        asking = Asking(id=f"a{self.now_ms}", person="kim", request=request, **{"reason": "test", **more})  # type: ignore[arg-type]
+        asking = OperatorRequest(id=f"a{self.now_ms}", person="kim", request=request, **{"reason": "test", **more})  # type: ignore[arg-type]
         self.feed(Asked(at_ms=self.now_ms, asking=asking))
         return next(c for c in reversed(self.commands) if isinstance(c, Answer))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from core.playbook import DOWN, SICK, WEB, A, G, P, Playbook, three_sites
+from siteshift.core.messages.requests import DrainRequest, FreezeRequest, ModeRequest, Request, UndrainRequest
 from siteshift.core.model.codes import Mode, Severity
-from siteshift.core.requests import DrainRequest, FreezeRequest, ModeRequest, Request, UndrainRequest
 
 BRAKES: tuple[Request, ...] = (
     FreezeRequest(service=WEB),

@@ -8,13 +8,9 @@ from itertools import pairwise
 import pytest
 
 from core.playbook import DOWN, PLANE, SICK, SUSPECT, UNKNOWN, UP, WEB, A, G, P, Playbook, three_sites
-from siteshift.core.commands import ActivateStandby, Enact, ReadPlane, RetireStandby
-from siteshift.core.events import EnactFinished, ReadBackArrived, ReadBackFailed, StoreChanged, TermChanged
-from siteshift.core.model.codes import EnactOutcome, Failback, Hardness, Mode, Severity, SiteLife, StandbyPhase
-from siteshift.core.model.evidence import SelfCheck
-from siteshift.core.model.steering import Drift, EnactResult
-from siteshift.core.model.units import MemberId
-from siteshift.core.requests import (
+from siteshift.core.messages.commands import ActivateStandby, Enact, ReadPlane, RetireStandby
+from siteshift.core.messages.events import EnactFinished, ReadBackArrived, ReadBackFailed, StoreChanged, TermChanged
+from siteshift.core.messages.requests import (
     AckRequest,
     ApproveRequest,
     DepoolRequest,
@@ -26,6 +22,10 @@ from siteshift.core.requests import (
     SwitchOnRequest,
     UndrainRequest,
 )
+from siteshift.core.model.codes import EnactOutcome, Failback, Hardness, Mode, Severity, SiteLife, StandbyPhase
+from siteshift.core.model.evidence import SelfCheck
+from siteshift.core.model.steering import Drift, EnactResult
+from siteshift.core.model.units import MemberId
 
 NOMINAL = {P: 5000, G: 3000, A: 2000}
 QUICK = {"hold_down_ms": 5_000, "soak_ms": 2_000}
@@ -54,7 +54,7 @@ def no_law_broken(request: pytest.FixtureRequest) -> object:
 
 
 def codes(book: Playbook) -> set[str]:
-    return {entry.code.value for entry in book.state.motion(WEB).findings}
+    return {entry.code.value for entry in book.state.transition(WEB).findings}
 
 
 class TestStarting:
@@ -358,7 +358,7 @@ class TestPeople:
         book.run(10_000)
         assert book.shares() == NOMINAL
         assert "MODE_RECOMMEND" in codes(book)
-        from siteshift.core.ahead import plan_ahead
+        from siteshift.core.plan.plan_preview import plan_ahead
 
         plan = plan_ahead(book.state, book.setup, book.now_ms)
         assert plan is not None

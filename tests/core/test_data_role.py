@@ -8,12 +8,12 @@ import pytest
 
 from core.playbook import DOWN, SUSPECT, UNKNOWN, UP, A, G, P, Playbook, three_sites
 from siteshift.core.judge.vantage import Observer
+from siteshift.core.messages.requests import DrainRequest
 from siteshift.core.model.codes import DataKind, Fault, FindingCode, Outcome, Severity, Standing
 from siteshift.core.model.evidence import TargetView
 from siteshift.core.model.policy import JudgePolicy
+from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import SiteId, VantageId, data_target
-from siteshift.core.requests import DrainRequest
-from siteshift.core.setup import Setup
 
 WEB_DATA = {site: data_target(three_sites().topology.services[0].id, site) for site in (P, G, A)}
 
@@ -36,7 +36,7 @@ def playing(roles: dict[SiteId, TargetView], **policy: object) -> Playbook:
 
 
 def codes(book: Playbook) -> set[FindingCode]:
-    return {entry.code for entry in book.state.motion(book.setup.topology.services[0].id).findings}
+    return {entry.code for entry in book.state.transition(book.setup.topology.services[0].id).findings}
 
 
 def test_a_stateless_service_has_no_data_role() -> None:

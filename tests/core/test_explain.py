@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from core.playbook import DOWN, NODE, PLANE, WEB, G, P, Playbook, three_sites
-from siteshift.core.ahead import plan_ahead
-from siteshift.core.events import ReportArrived
 from siteshift.core.explain import status_document, why_document
+from siteshift.core.messages.events import ReportArrived
 from siteshift.core.model.evidence import SelfCheck, VantageReport
+from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import SiteId, VantageId
-from siteshift.core.setup import Setup
+from siteshift.core.plan.plan_preview import plan_ahead
 
 SHED_ANSWERS = ("192.0.2.99",)
 

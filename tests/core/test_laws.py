@@ -8,18 +8,19 @@ from dataclasses import replace
 import pytest
 
 from core.playbook import DOWN, NODE, PLANE, UNKNOWN, UP, WEB, A, G, P, Playbook, three_sites
-from siteshift.core.commands import ActivateStandby, Command, Enact, Record, Remember, RetireStandby
-from siteshift.core.decide.override import Override
-from siteshift.core.events import Asked, EnactFinished, Event, ReadBackArrived, Reloaded, Ticked
 from siteshift.core.invariants import CHECKERS, check
 from siteshift.core.judge.views import CHECK_CONTRADICTED
-from siteshift.core.model.codes import EnactOutcome, Mode, OverrideKind, SiteLife, Standing
+from siteshift.core.messages.commands import ActivateStandby, Command, Enact, Record, Remember, RetireStandby
+from siteshift.core.messages.events import Asked, EnactFinished, Event, ReadBackArrived, Reloaded, Ticked
+from siteshift.core.messages.requests import DrainRequest, OperatorRequest
+from siteshift.core.model.codes import EnactOutcome, LeftBecause, Mode, OverrideKind, SiteLife, Standing
 from siteshift.core.model.evidence import TargetView
+from siteshift.core.model.override import Override
+from siteshift.core.model.setup import Part, PartKind, PlaneRef, Setup
 from siteshift.core.model.steering import Drift, EnactResult
 from siteshift.core.model.units import MemberId, ServiceId, SiteId, VantageId, pool_target
-from siteshift.core.requests import Asking, DrainRequest
-from siteshift.core.setup import Part, PartKind, PlaneRef, Setup
-from siteshift.core.state import ControllerState, LeftBecause, SiteTrack
+from siteshift.core.state.controller_state import ControllerState
+from siteshift.core.state.tracks import SiteTrack
 
 Shares = Mapping[SiteId, int]
 RECORDED: tuple[Command, ...] = (Remember(generation=2), Record(kind="decision", data={}))
@@ -52,8 +53,8 @@ def steered(state: ControllerState, shares: Shares, *, shed_bp: int = 0, **more:
     assert entry is not None
     changed = replace(entry, shares_bp=dict(shares), shed_bp=shed_bp, **more)  # type: ignore[arg-type]
     steering = replace(state.steering, generation=state.steering.generation + 1, services=(changed,))
-    motion = replace(state.motion(WEB), tail_until_ms=state.steering.decided_at_ms + 100_000)
-    return replace(state, steering=steering, motions={WEB: motion})
+    transition = replace(state.transition(WEB), tail_until_ms=state.steering.decided_at_ms + 100_000)
+    return replace(state, steering=steering, transitions={WEB: transition})
 
 
 def seeing(book: Playbook, **standings: object) -> ControllerState:
@@ -203,13 +204,13 @@ def test_law_8_drained_while_traffic_is_seen(book: Playbook) -> None:
 
 
 def test_law_9_drained_before_the_old_ttl_ran_out(book: Playbook) -> None:
-    motion = replace(book.state.motion(WEB), tail_until_ms=book.now_ms + 10_000)
-    assert 9 in laws(book, drained(book, replace(book.state, motions={WEB: motion})))
+    transition = replace(book.state.transition(WEB), tail_until_ms=book.now_ms + 10_000)
+    assert 9 in laws(book, drained(book, replace(book.state, transitions={WEB: transition})))
 
 
 def test_law_9_a_move_that_forgets_the_old_ttl(book: Playbook) -> None:
     after = steered(book.state, {P: 4800, G: 3100, A: 2100})
-    assert 9 in laws(book, replace(after, motions=book.state.motions))
+    assert 9 in laws(book, replace(after, transitions=book.state.transitions))
 
 
 def test_law_10_written_again_on_a_reading_from_before(book: Playbook) -> None:
@@ -252,7 +253,7 @@ def test_law_12_deciding_without_store_or_term(book: Playbook, lost: dict[str, o
 
 
 def test_law_13_granted_for_another_plan(book: Playbook) -> None:
-    asking = Asking(id="a", person="kim", request=DrainRequest(site=P), digest="a" * 16)
+    asking = OperatorRequest(id="a", person="kim", request=DrainRequest(site=P), digest="a" * 16)
     after = replace(book.state, overrides=(an_override(book, plan_digest="b" * 16),))
     assert 13 in laws(book, after, event=Asked(at_ms=book.now_ms, asking=asking))
 

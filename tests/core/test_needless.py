@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from core.playbook import DOWN, PLANE, SICK, UP, WEB, A, G, P, Playbook, three_sites
-from siteshift.core.commands import ActivateStandby, Tell
+from siteshift.core.messages.commands import ActivateStandby, Tell
+from siteshift.core.messages.requests import DepoolRequest, DrainRequest, LiftRequest, ModeRequest, SharesRequest, UndrainRequest
 from siteshift.core.model.codes import MemberRole, Mode, SiteLife, StandbyPhase
 from siteshift.core.model.units import MemberId, TargetId
-from siteshift.core.requests import DepoolRequest, DrainRequest, LiftRequest, ModeRequest, SharesRequest, UndrainRequest
 
 M1, A1 = MemberId("web/pangyo/m1"), MemberId("web/anyang/m1")
 

@@ -7,18 +7,17 @@ from dataclasses import replace
 import pytest
 
 from core.playbook import SICK, SUSPECT, UP, WEB, A, G, P, Playbook, three_sites
-from siteshift.core.decide.life import Signal
-from siteshift.core.decide.proposal import Cause
-from siteshift.core.events import SeenTraffic, TrafficMeasured
-from siteshift.core.model.codes import DiagnosisCode, Hardness, SiteLife, StandbyPhase, Standing
+from siteshift.core.beliefs.life import Signal
+from siteshift.core.beliefs.overload import RECOVERY_MS, with_overloads
+from siteshift.core.decide.situations import situation_of
+from siteshift.core.messages.events import SeenTraffic, TrafficMeasured
+from siteshift.core.messages.requests import DepoolRequest, DrainRequest
+from siteshift.core.model.cause import Cause
+from siteshift.core.model.codes import DiagnosisCode, Hardness, LeftBecause, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.evidence import TargetView
+from siteshift.core.model.setup import PlaneRef, Setup
 from siteshift.core.model.units import SiteId
-from siteshift.core.motion import DEADBAND_BP
-from siteshift.core.overload import RECOVERY_MS, with_overloads
-from siteshift.core.requests import DepoolRequest, DrainRequest
-from siteshift.core.setup import PlaneRef, Setup
-from siteshift.core.situations import situation_of
-from siteshift.core.state import LeftBecause
+from siteshift.core.plan.transition import DEADBAND_BP
 
 SILENT = TargetView(standing=Standing.DOWN, score_pm=0, hardness=Hardness.SILENT)
 REFUSED = TargetView(standing=Standing.DOWN, score_pm=0, hardness=Hardness.HARD)
@@ -212,7 +211,7 @@ def test_a_site_keeps_the_name_until_it_could_empty_its_queues_since_it_was_last
     book.go(3_000)
     book.counts[G] = (58, 40, 0)
     book.go(40_000)
-    assert book.now_ms - book.state.motion(WEB).moved_at_ms > RECOVERY_MS
+    assert book.now_ms - book.state.transition(WEB).moved_at_ms > RECOVERY_MS
     book.counts[G] = (30, 30, 0)
     book.go(RECOVERY_MS - 2_000)
     assert book.overloaded == {G}
@@ -251,14 +250,14 @@ def test_what_a_site_shows_that_serves_counts_although_an_old_share_of_it_is_not
 def test_a_first_relief_does_not_wait_for_a_rebalance_to_settle(book: Metered) -> None:
     """That was reckoned without knowing that somebody is overloaded."""
     book.counts = {P: (60, 60, 0), G: (36, 36, 0), A: (24, 24, 0)}
-    while not book.state.motion(WEB).moves:
+    while not book.state.transition(WEB).moves:
         book.go(500)
-    rebalanced, *_ = book.state.motion(WEB).moves
+    rebalanced, *_ = book.state.transition(WEB).moves
     book.counts[P] = (75, 60, 0)
     book.measure()
     book.believe(P, SILENT)
     book.go(1_000)
-    relieved = book.state.motion(WEB).moves[-1]
+    relieved = book.state.transition(WEB).moves[-1]
     assert (rebalanced.cause, relieved.cause) == (Cause.REBALANCE, Cause.RELIEF)
     assert relieved.at_ms - rebalanced.at_ms < book.setup.policy.default.settle_ms
     assert book.violations == []

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from core.playbook import DOWN, PLANE, A, G, P, Playbook, three_sites
-from siteshift.core.commands import Command, Enact, ReadPlane
-from siteshift.core.events import EnactFinished, ReadBackFailed
+from siteshift.core.messages.commands import Command, Enact, ReadPlane
+from siteshift.core.messages.events import EnactFinished, ReadBackFailed
 from siteshift.core.model.codes import EnactOutcome, StandbyPhase
+from siteshift.core.model.setup import PlaneRef, Setup
 from siteshift.core.model.steering import EnactResult
 from siteshift.core.model.units import EnactorId
-from siteshift.core.setup import PlaneRef, Setup
 
 DARK = EnactorId("lb-pangyo")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from core.playbook import DOWN, SICK, UP, WEB, A, G, P, Playbook, three_sites
-from siteshift.core.commands import Answer
+from siteshift.core.messages.commands import Answer
+from siteshift.core.messages.requests import DrainRequest, LiftRequest, Request, SharesRequest, UndrainRequest
 from siteshift.core.model.codes import FindingCode, Severity, SiteLife
-from siteshift.core.requests import DrainRequest, LiftRequest, Request, SharesRequest, UndrainRequest
 
 NOMINAL = {P: 5000, G: 3000, A: 2000}
 

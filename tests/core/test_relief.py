@@ -8,13 +8,13 @@ from itertools import pairwise
 from core.playbook import SICK, UP, WEB, A, G, P, Playbook, three_sites
 from core.test_overload import SILENT, Metered
 from siteshift.core.decide.capacity import Problem, StandbyUse, allocate
-from siteshift.core.decide.relief import FIRST_HOLD_MS, LONGEST_HOLD_MS, relieved
+from siteshift.core.decide.situations import situation_of
 from siteshift.core.decide.steering import demand_of, target_of
+from siteshift.core.messages.requests import DrainRequest
 from siteshift.core.model.codes import MemberRole, SiteLife
+from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import WHOLE_BP, SiteId
-from siteshift.core.requests import DrainRequest
-from siteshift.core.setup import Setup
-from siteshift.core.situations import situation_of
+from siteshift.core.state.relief import FIRST_HOLD_MS, LONGEST_HOLD_MS, relieved
 
 
 def with_sorry_page() -> Setup:
@@ -139,9 +139,9 @@ def test_a_step_is_not_undone_onto_a_site_that_gave_because_it_was_too_full() ->
     book.go(60_000)
     before_bp = book.shares()
     assert before_bp[P] > 5_000
-    motion = replace(book.state.motion(WEB), undo_bp={P: 5_500, G: 4_500, A: 0}, moved_at_ms=book.now_ms)
+    transition = replace(book.state.transition(WEB), undo_bp={P: 5_500, G: 4_500, A: 0}, moved_at_ms=book.now_ms)
     grown = replace(book.state.demand[WEB], peak_rps=106, peak_at_ms=book.now_ms)
-    book.state = book.state.changed(motions={WEB: motion}, demand={WEB: grown})
+    book.state = book.state.changed(transitions={WEB: transition}, demand={WEB: grown})
     book.believe(G, SICK)
     book.report()
     book.run(1_000)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from core.playbook import PLANE, WEB, P, Playbook, three_sites
-from siteshift.core.events import EnactFinished, StoreChanged
+from siteshift.core.messages.events import EnactFinished, StoreChanged
+from siteshift.core.messages.requests import FreezeRequest, LiftRequest, ModeRequest, Request, SwitchOffRequest, UndrainRequest
 from siteshift.core.model.codes import EnactOutcome, FindingCode, Mode, Severity
 from siteshift.core.model.steering import EnactResult
-from siteshift.core.planes import highest_found
-from siteshift.core.requests import FreezeRequest, LiftRequest, ModeRequest, Request, SwitchOffRequest, UndrainRequest
+from siteshift.core.state.plane_queries import highest_found
 
 
 @pytest.fixture

@@ -6,14 +6,14 @@ from dataclasses import replace
 from itertools import pairwise
 
 from core.playbook import DOWN, SUSPECT, UNKNOWN, UP, WEB, A, G, P, Playbook, three_sites
-from siteshift.core.commands import ActivateStandby, Watch
-from siteshift.core.events import StandbyReported
+from siteshift.core.enact.standby import GRACE_MS, LINGER_MS, MOST_RETRY_MS, WATCHED_MS
+from siteshift.core.messages.commands import ActivateStandby, ReprobeStandby
+from siteshift.core.messages.events import StandbyReported
+from siteshift.core.messages.requests import DrainRequest
 from siteshift.core.model.codes import EnactOutcome, MemberRole, SiteLife, StandbyPhase
 from siteshift.core.model.units import MemberId, TargetId, member_target
-from siteshift.core.planes import in_step
-from siteshift.core.requests import DrainRequest
-from siteshift.core.standby import GRACE_MS, LINGER_MS, MOST_RETRY_MS, WATCHED_MS
-from siteshift.core.state import StandbyTrack
+from siteshift.core.state.plane_queries import in_step
+from siteshift.core.state.tracks import StandbyTrack
 
 CLOSED = replace(DOWN, since_ms=1)
 """As it was before anybody opened it."""
@@ -64,14 +64,14 @@ def test_one_that_fails_is_tried_again_less_and_less_often() -> None:
 
 def test_one_that_works_is_watched_closely_for_its_proof_only() -> None:
     book = lost(Playbook(setup=three_sites()), 5_000)
-    watches = [command for command in book.commands if isinstance(command, Watch)]
+    watches = [command for command in book.commands if isinstance(command, ReprobeStandby)]
     started = [command for command in book.commands if isinstance(command, ActivateStandby)]
     assert {command.member for command in started} == {target_of(watch) for watch in watches}
     assert all(watch.until_ms <= book.now_ms + WATCHED_MS for watch in watches)
     assert book.shares()[G] + book.shares()[A] == 10_000
 
 
-def target_of(watch: Watch) -> MemberId:
+def target_of(watch: ReprobeStandby) -> MemberId:
     (target,) = watch.targets
     name = MemberId(target.removeprefix("member:"))
     assert member_target(name) == target

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from core.playbook import DOWN, UP, WEB, A, G, P, Playbook, three_sites
-from siteshift.core.draft import Draft
-from siteshift.core.events import SeenTraffic, TrafficMeasured
+from siteshift.core.beliefs.traffic import absorb_traffic, seen_bp
 from siteshift.core.explain import service_document
+from siteshift.core.messages.events import SeenTraffic, TrafficMeasured
+from siteshift.core.messages.requests import DrainRequest
 from siteshift.core.model.codes import SiteLife
+from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import SiteId
-from siteshift.core.requests import DrainRequest
-from siteshift.core.setup import Setup
-from siteshift.core.traffic import absorb_traffic, seen_bp
+from siteshift.core.state.draft import Draft
 
 
 def measured(book: Playbook, rates_rps: dict[SiteId, int]) -> None:

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from core.playbook import NODE, PLANE, SUSPECT, A, G, Playbook, three_sites
-from siteshift.core.commands import ReadPlane
 from siteshift.core.controller import Decision, step
-from siteshift.core.events import Event, ReadBackArrived, ReadBackFailed, ReportArrived, Ticked
+from siteshift.core.messages.commands import ReadPlane
+from siteshift.core.messages.events import Event, ReadBackArrived, ReadBackFailed, ReportArrived, Ticked
 from siteshift.core.model.evidence import SelfCheck, TargetView, VantageReport
 from siteshift.core.model.units import ServiceId, TargetId
-from siteshift.core.state import ControllerState
+from siteshift.core.state.controller_state import ControllerState
 
 WEB_AT_ANYANG = three_sites().topology.pools[(ServiceId("web"), A)].target
 

@@ -12,9 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.playbook import DOWN, NODE, PLANE, SICK, SUSPECT, UNKNOWN, UP, WEB, A, G, P, Playbook, three_sites
-from siteshift.core.codec import from_document, to_document
-from siteshift.core.durable import remember, restore
-from siteshift.core.events import (
+from siteshift.core.lifecycle.durable import remember, restore
+from siteshift.core.messages.events import (
     EnactFinished,
     Event,
     ReadBackArrived,
@@ -25,12 +24,7 @@ from siteshift.core.events import (
     TermChanged,
     Ticked,
 )
-from siteshift.core.model.codes import EnactOutcome, Failback, Mode, StandbyPhase
-from siteshift.core.model.evidence import SelfCheck
-from siteshift.core.model.steering import Drift, EnactResult
-from siteshift.core.model.units import MemberId
-from siteshift.core.motion import DEADBAND_BP
-from siteshift.core.requests import (
+from siteshift.core.messages.requests import (
     AckRequest,
     DepoolRequest,
     DrainRequest,
@@ -44,6 +38,12 @@ from siteshift.core.requests import (
     SwitchOnRequest,
     UndrainRequest,
 )
+from siteshift.core.model.codes import EnactOutcome, Failback, Mode, StandbyPhase
+from siteshift.core.model.evidence import SelfCheck
+from siteshift.core.model.steering import Drift, EnactResult
+from siteshift.core.model.units import MemberId
+from siteshift.core.plan.transition import DEADBAND_BP
+from siteshift.core.state.codec import from_document, to_document
 
 SITES = st.sampled_from([P, G, A])
 VIEWS = st.sampled_from([UP, UP, UP, DOWN, SICK, SUSPECT, UNKNOWN])
@@ -206,7 +206,7 @@ def test_what_is_durable_comes_back_the_same(story: list[tuple[str, object]]) ->
     assert again.overrides == book.state.overrides
     assert again.steering == book.state.steering
     assert again.tracks == book.state.tracks
-    assert again.motions == book.state.motions
+    assert again.transitions == book.state.transitions
     assert not again.is_fresh
 
 

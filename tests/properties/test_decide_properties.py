@@ -10,23 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from siteshift.core.decide.capacity import (
-    SETTLED_BP,
-    Candidate,
-    Demand,
-    Problem,
-    ServiceAllocation,
-    StandbyUse,
-    allocate,
-)
-from siteshift.core.decide.plan import PlanInputs, ServiceChange, draw_plan, render
-from siteshift.core.decide.proposal import Cause
+from siteshift.core.decide.capacity import SETTLED_BP, Candidate, Demand, Problem, ServiceAllocation, StandbyUse, allocate
 from siteshift.core.decide.waterfill import part_way, water_fill
+from siteshift.core.model.cause import Cause
 from siteshift.core.model.codes import StepKind
 from siteshift.core.model.policy import ServicePolicy
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.topology import Member
 from siteshift.core.model.units import WHOLE_BP, MemberId, ServiceId, SiteId
+from siteshift.core.plan.plan import PlanInputs, ServiceChange, draw_plan, render
 
 SITES = tuple(SiteId(name) for name in ("pangyo", "gasan", "anyang", "busan"))
 DEMANDS = st.integers(0, 5_000)

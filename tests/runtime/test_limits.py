@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from core.playbook import PLANE, three_sites
 from siteshift.adapters.memory.ledger import MemoryLedger
 from siteshift.adapters.memory.notify import MemoryNotifier
-from siteshift.core.commands import AskStandby, Enact, ReadPlane, Tell
-from siteshift.core.controller import initial_state
-from siteshift.core.events import Event, StoreChanged, Ticked
+from siteshift.core.messages.commands import AskStandby, Enact, ReadPlane, Tell
+from siteshift.core.messages.events import Event, StoreChanged, Ticked
 from siteshift.core.model.codes import EnactOutcome, Severity, StandbyPhase
 from siteshift.core.model.steering import EnactResult, ReadBack, Steering
 from siteshift.core.model.topology import Member
 from siteshift.core.model.units import DriverId, EnactorId, TargetId
+from siteshift.core.state.controller_state import initial_state
 from siteshift.errors import Retryable
 from siteshift.ports import PassiveSample
 from siteshift.runtime.clock import SystemClock

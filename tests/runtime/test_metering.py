@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from siteshift.adapters.memory.traffic import MemoryTrafficMeter
-from siteshift.core.events import Event, SeenTraffic, TrafficMeasured
+from siteshift.core.messages.events import Event, SeenTraffic, TrafficMeasured
 from siteshift.core.model.units import ServiceId, SiteId
 from siteshift.ports import TrafficSample
 from siteshift.runtime.clock import SystemClock

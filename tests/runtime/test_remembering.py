@@ -12,12 +12,11 @@ import pytest
 
 from core.playbook import PLANE, three_sites
 from siteshift.adapters.memory.ledger import MemoryLedger
-from siteshift.core.commands import ActivateStandby, Answer, Command, Enact, Record, Remember, Tell
-from siteshift.core.controller import initial_state
-from siteshift.core.events import EnactFinished, Event, StandbyReported, StoreChanged
+from siteshift.core.messages.commands import ActivateStandby, Answer, Command, Enact, Record, Remember, Tell
+from siteshift.core.messages.events import EnactFinished, Event, StandbyReported, StoreChanged
 from siteshift.core.model.codes import EnactOutcome, Severity, StandbyPhase
 from siteshift.core.model.units import MemberId
-from siteshift.core.state import ControllerState
+from siteshift.core.state.controller_state import ControllerState, initial_state
 from siteshift.errors import Ambiguous, Retryable
 from siteshift.runtime import remembering
 from siteshift.runtime.clock import SystemClock

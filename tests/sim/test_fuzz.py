@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from siteshift.core.model.units import ServiceId, SiteId
-from siteshift.sim.fuzz import Found, Watch, run_case, run_seed
+from siteshift.sim.fuzz import Found, ReprobeStandby, run_case, run_seed
 from siteshift.sim.mutants import MUTANTS, planted
 from siteshift.sim.record import Second
 from siteshift.sim.scenario import scenario_of
@@ -94,7 +94,7 @@ def test_a_seed_gives_the_same_run_whatever_python_hashes() -> None:
 
 @pytest.mark.parametrize(("utilisation_pm", "late", "is_full"), [(1_000, 0.0, True), (990, 120.0, True), (990, 0.0, False)])
 def test_a_site_is_full_while_it_answers_late_what_waits(utilisation_pm: int, late: float, is_full: bool) -> None:
-    watch = Watch(draw_case(1, minutes=1))
+    watch = ReprobeStandby(draw_case(1, minutes=1))
     for at_ms in (1_000, 2_000):
         watch._note_full(
             Second(

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from siteshift.core.messages.requests import DrainRequest, UndrainRequest
 from siteshift.core.model.policy import Policy
-from siteshift.core.requests import DrainRequest, UndrainRequest
 from siteshift.sim.acts import Ask, Heal, Note, TimedEvent
 from siteshift.sim.faults import CheckFails, Crash, Errors, Fault, Hang, Partition
 from siteshift.sim.faults_control import CtlKill, StoreDown

@@ -8,10 +8,10 @@ from math import log
 import pytest
 
 from sim.test_peers import fault, scenario
+from siteshift.core.messages.requests import DrainRequest
 from siteshift.core.model.codes import Hardness
 from siteshift.core.model.policy import JudgePolicy
 from siteshift.core.model.units import EnactorId
-from siteshift.core.requests import DrainRequest
 from siteshift.sim.acts import Ask, TimedEvent
 from siteshift.sim.bound import BASE_RATE, bound_for, bound_ms, failing_rate
 from siteshift.sim.faults import CapCut, Crash, Errors, Fault, Hang, Latency, ProbeLie, Surge

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from siteshift.core.events import Event, TrafficMeasured
+from siteshift.core.messages.events import Event, TrafficMeasured
+from siteshift.core.messages.requests import DrainRequest
 from siteshift.core.model.policy import Policy, ServicePolicy
 from siteshift.core.model.units import EnactorId
-from siteshift.core.requests import DrainRequest
 from siteshift.sim.acts import Act, Ask, TimedEvent
 from siteshift.sim.faults import Crash, Facility, Hang, Hazard, Partition, Surge
 from siteshift.sim.faults_control import (
@@ -85,9 +85,9 @@ def test_a_calm_world_s_long_windows_end_when_it_stirs(monkeypatch: pytest.Monke
     monkeypatch.setattr(Node, "offer", note)
     play(standard_world(nodes=1), (90_875, Surge(factor_pm=2_000), 99_000), duration_ms=93_000)
     assert {window_ms for at_ms, window_ms, _ in windows if 80_000 < at_ms <= 90_875} == {2_000}
-    stirred = [(window_ms, requests) for at_ms, window_ms, requests in windows if at_ms > 90_875]
-    assert [window_ms for window_ms, _ in stirred] == [500] * len(stirred)
-    assert stirred[0][1] < stirred[1][1] == pytest.approx(150, abs=2)
+    in_trouble = [(window_ms, requests) for at_ms, window_ms, requests in windows if at_ms > 90_875]
+    assert [window_ms for window_ms, _ in in_trouble] == [500] * len(in_trouble)
+    assert in_trouble[0][1] < in_trouble[1][1] == pytest.approx(150, abs=2)
 
 
 @pytest.mark.parametrize("sees", [Sees.FAIL, Sees.FAIL_ONLY_TARGETS, Sees.NONE])

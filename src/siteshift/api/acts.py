@@ -16,8 +16,8 @@ from siteshift.api.bodies import ACTS, ApproveBody, Body
 from siteshift.api.idempotency import Keys, fingerprint_of
 from siteshift.api.identity import ASKER, Identity, Rank
 from siteshift.api.problems import problem, reply
+from siteshift.core.messages.requests import OperatorRequest
 from siteshift.core.model.codes import FindingCode, Severity
-from siteshift.core.requests import Asking
 from siteshift.runtime.node import Node
 
 NEEDED = {"approve": Rank.APPROVER}
@@ -79,7 +79,7 @@ class Acts:
 
     async def _carry_out(self, identity: Identity, body: Body) -> web.Response:
         node, now_ms = self.node, self.node.clock.now_ms()
-        asking = Asking(
+        asking = OperatorRequest(
             id=f"{uuid.uuid4().hex[:12]}-{next(self._counter)}",
             person=identity.person,
             request=body.request(),
@@ -100,7 +100,7 @@ class Acts:
             return problem(504, "NO_ANSWER", "the controller did not answer in time", detail)
         return respond(answer, now_ms, is_dry_run=False)
 
-    async def _approve(self, identity: Identity, body: Body, asking: Asking, now_ms: int) -> web.Response:
+    async def _approve(self, identity: Identity, body: Body, asking: OperatorRequest, now_ms: int) -> web.Response:
         """Approve the plan that waits; if none has this digest, the approval waits for a request that has it."""
         if body.digest is None:
             return problem(400, "DIGEST_MISSING", "an approval names the digest of a plan")
@@ -114,7 +114,7 @@ class Acts:
         return respond(answer, now_ms, is_dry_run=False)
 
 
-def _with_colleagues(asking: Asking, people: tuple[str, ...]) -> Asking:
+def _with_colleagues(asking: OperatorRequest, people: tuple[str, ...]) -> OperatorRequest:
     return replace(asking, approved_by=people)
 
 

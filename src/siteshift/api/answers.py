@@ -7,10 +7,10 @@ from typing import Any
 from aiohttp import web
 
 from siteshift.api.problems import problem, reply
-from siteshift.core.commands import Answer
-from siteshift.core.decide.plan import Plan, render, to_document
 from siteshift.core.explain import finding_document, override_document
+from siteshift.core.messages.commands import Answer
 from siteshift.core.model.codes import Severity
+from siteshift.core.plan.plan import Plan, render, to_document
 
 NEEDS_APPROVAL_STATUS = 409
 REFUSED_STATUS = 422

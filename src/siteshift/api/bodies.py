@@ -1,4 +1,4 @@
-"""The bodies of requests that act, strict: an unknown field is refused. They become `core.requests`."""
+"""The bodies of requests that act, strict: an unknown field is refused. They become `core.messages.requests`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from siteshift.core.model.codes import Mode
-from siteshift.core.model.units import MemberId, ServiceId, SiteId
-from siteshift.core.requests import (
+from siteshift.core.messages.requests import (
     AckRequest,
     ApproveRequest,
     DepoolRequest,
@@ -23,6 +21,8 @@ from siteshift.core.requests import (
     SwitchOnRequest,
     UndrainRequest,
 )
+from siteshift.core.model.codes import Mode
+from siteshift.core.model.units import MemberId, ServiceId, SiteId
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 

@@ -13,7 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from siteshift.api.answers import plan_document
 from siteshift.api.problems import problem, reply
 from siteshift.core.explain import override_document
-from siteshift.core.invariants import lonely_parts
+from siteshift.core.invariants import single_site_dependencies
 from siteshift.core.model.units import SiteId
 from siteshift.errors import JournalBroken
 from siteshift.ports import Journal, JournalEntry
@@ -72,7 +72,7 @@ class Looks:
     async def fate(self, request: web.Request) -> web.Response:
         """What stands in one site only although leaving that site needs it (law 17)."""
         del request
-        return reply({"lonely": list(lonely_parts(self.node.loop.setup))})
+        return reply({"lonely": list(single_site_dependencies(self.node.loop.setup))})
 
     async def why(self, request: web.Request) -> web.Response:
         """Why a site gets what it gets: now, or from the record at a past instant (``at_ms``)."""

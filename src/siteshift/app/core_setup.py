@@ -15,8 +15,8 @@ from siteshift.config.setups import (
     Rfc2136Setup,
     WebhookSetup,
 )
+from siteshift.core.model.setup import Part, PartKind, PlaneRef, Setup
 from siteshift.core.model.units import ServiceId, SiteId
-from siteshift.core.setup import Part, PartKind, PlaneRef, Setup
 
 
 def core_setup(resolved: Resolved) -> Setup:

@@ -21,9 +21,8 @@ from siteshift.api.server import ApiServer
 from siteshift.app.equip import Workshop
 from siteshift.app.secrets import secrets_of
 from siteshift.config import ConfigError, LoadedConfig, Resolved, describe_changes, load_config, resolve
-from siteshift.core.controller import initial_state
-from siteshift.core.durable import restore
-from siteshift.core.state import ControllerState
+from siteshift.core.lifecycle.durable import restore
+from siteshift.core.state.controller_state import ControllerState, initial_state
 from siteshift.errors import SiteshiftError
 from siteshift.ports import Clock, Prober, ProbeSink, Store
 from siteshift.runtime.clock import SystemClock

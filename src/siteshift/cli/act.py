@@ -1,4 +1,4 @@
-"""Asking for something to be done: look first, show what it means, let the person decide, then ask.
+"""OperatorRequest for something to be done: look first, show what it means, let the person decide, then ask.
 
 A digest binds an approval to the plan that was on the screen (law 13). So it is sent only by somebody who approves:
 given with ``--digest``, or after a yes to a plan that needs approval. ``--yes`` spares the question, never the approval.

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from siteshift.cli import approvals, config, drill, journal, lab, looks, moves, overrides, run, sim, top
-from siteshift.cli.reach import Wish
+from siteshift.cli.reach import GivenAddress
 from siteshift.cli.session import Ca, Json, Session, Socket, TokenFile, Url
 
 app = typer.Typer(
@@ -59,7 +59,7 @@ def _root(
 ) -> None:
     """Keep services up when a datacentre fails."""
     del version
-    ctx.obj = Session(wish=Wish(socket=socket, url=url, token_file=token_file, ca=ca), is_json=json)
+    ctx.obj = Session(given=GivenAddress(socket=socket, url=url, token_file=token_file, ca=ca), is_json=json)
 
 
 def main() -> None:

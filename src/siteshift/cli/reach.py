@@ -18,7 +18,7 @@ SOCKET = Path("/run/siteshift/api.sock")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class GivenAddress:
     """What the command line says."""
 
     socket: Path | None = None
@@ -26,10 +26,10 @@ class Wish:
     token_file: Path | None = None
     ca: Path | None = None
 
-    def over(self, earlier: Wish) -> Wish:
+    def over(self, earlier: GivenAddress) -> GivenAddress:
         """These, and where they say nothing the earlier ones; a way given here replaces the other way."""
         has_way = self.socket is not None or self.url is not None
-        return Wish(
+        return GivenAddress(
             socket=self.socket if has_way else earlier.socket,
             url=self.url if has_way else earlier.url,
             token_file=self.token_file or earlier.token_file,
@@ -63,17 +63,17 @@ class TlsPlace:
 Place = UnixPlace | TlsPlace
 
 
-def find_place(wish: Wish, environ: Mapping[str, str], config: Path = CONFIG) -> Place:
+def find_place(given: GivenAddress, environ: Mapping[str, str], config: Path = CONFIG) -> Place:
     """Where to ask. Raises `Failure` when what was given contradicts itself or cannot be read."""
-    if wish.socket is not None and wish.url is not None:
+    if given.socket is not None and given.url is not None:
         raise usage("--socket and --url are two ways to the same node", "Give one of them.")
-    from_environment = Wish(
+    from_environment = GivenAddress(
         socket=_path(environ.get("SITESHIFT_SOCKET")),
         url=environ.get("SITESHIFT_URL") or None,
         token_file=_path(environ.get("SITESHIFT_TOKEN_FILE")),
         ca=_path(environ.get("SITESHIFT_CA")),
     )
-    found = wish.over(from_environment)
+    found = given.over(from_environment)
     if found.socket is not None:
         return UnixPlace(path=found.socket)
     if found.url is not None:
@@ -85,22 +85,22 @@ def _path(text: str | None) -> Path | None:
     return Path(text) if text else None
 
 
-def _tls_place(wish: Wish) -> TlsPlace:
-    parts = urlsplit(wish.url or "")
+def _tls_place(given: GivenAddress) -> TlsPlace:
+    parts = urlsplit(given.url or "")
     if parts.scheme != "https" or not parts.hostname or parts.path not in ("", "/"):
-        raise usage(f"{wish.url!r} is no address of a node", "Write https://HOST[:PORT]; the API speaks TLS only.")
+        raise usage(f"{given.url!r} is no address of a node", "Write https://HOST[:PORT]; the API speaks TLS only.")
     try:
         port = parts.port or 443
     except ValueError:
-        raise usage(f"{wish.url!r} has no usable port", "Write https://HOST:PORT.") from None
+        raise usage(f"{given.url!r} has no usable port", "Write https://HOST:PORT.") from None
     token: str | None = None
-    if wish.token_file is not None:
+    if given.token_file is not None:
         try:
-            token = wish.token_file.read_text(encoding="utf-8").strip()
+            token = given.token_file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            text = f"the token file {wish.token_file} cannot be read: {getattr(error, 'strerror', None) or error}"
+            text = f"the token file {given.token_file} cannot be read: {getattr(error, 'strerror', None) or error}"
             raise Failure(ExitCode.FAILED, text, remedy="Give a file that holds the token alone.") from error
-    return TlsPlace(host=parts.hostname, port=port, token=token, ca=wish.ca)
+    return TlsPlace(host=parts.hostname, port=port, token=token, ca=given.ca)
 
 
 def _socket_of(config: Path) -> Path | None:

@@ -24,7 +24,7 @@ from rich.text import Text
 from siteshift.cli.client import NodeClient
 from siteshift.cli.exits import Document, ExitCode, Failure
 from siteshift.cli.figures import BAD, WATCH
-from siteshift.cli.reach import Wish, find_place
+from siteshift.cli.reach import GivenAddress, find_place
 from siteshift.errors import SiteshiftError
 
 PLAIN_WIDTH = 100
@@ -43,7 +43,7 @@ Ca = Annotated[Path | None, typer.Option("--ca", metavar="FILE", help="Certifica
 class Session:
     """How this run prints and whom it asks."""
 
-    wish: Wish = field(default_factory=Wish)
+    given: GivenAddress = field(default_factory=GivenAddress)
     is_json: bool = False
     out: Console = field(default_factory=lambda: console())
     err: Console = field(default_factory=lambda: console(stderr=True))
@@ -51,7 +51,7 @@ class Session:
     @property
     def client(self) -> NodeClient:
         """The node. Raises `Failure` when it is not said where it is."""
-        return NodeClient(find_place(self.wish, os.environ))
+        return NodeClient(find_place(self.given, os.environ))
 
     @property
     def can_ask(self) -> bool:
@@ -135,8 +135,8 @@ def _session(ctx: typer.Context, shared: dict[str, Any]) -> Session:
     """What was said at this command, over what was said before it."""
     root = ctx.find_object(Session)
     earlier = root if root is not None else Session()
-    wish = Wish(**{name: shared.get(name) for name in ("socket", "url", "token_file", "ca")})
-    return Session(wish=wish.over(earlier.wish), is_json=earlier.is_json or bool(shared["json"]))
+    given = GivenAddress(**{name: shared.get(name) for name in ("socket", "url", "token_file", "ca")})
+    return Session(given=given.over(earlier.given), is_json=earlier.is_json or bool(shared["json"]))
 
 
 def report(session: Session, failure: Failure) -> ExitCode:

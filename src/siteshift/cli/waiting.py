@@ -31,7 +31,7 @@ class Goal(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
+class ReprobeStandby:
     """One move: ``ends_bp`` is the share each service has at the site when it is over."""
 
     site: str
@@ -50,7 +50,7 @@ class Look:
     note: str
 
 
-def look_at(status: Document, watch: Watch) -> Look:
+def look_at(status: Document, watch: ReprobeStandby) -> Look:
     """Read the status for one move."""
     rows = [(service, service["sites"][watch.site]) for service in status["services"] if service["service"] in watch.ends_bp]
     is_seen = bool(rows) and all(row["seen_bp"] is not None for _, row in rows)
@@ -61,7 +61,7 @@ def look_at(status: Document, watch: Watch) -> Look:
     return Look(share_bp=share_bp, by="seen" if is_seen else "actual", is_over=all(over), note=_note(rows, status["at_ms"]))
 
 
-def _is_over(service: Document, row: Document, watch: Watch) -> bool:
+def _is_over(service: Document, row: Document, watch: ReprobeStandby) -> bool:
     ends_bp = watch.ends_bp[service["service"]]
     if watch.goal is Goal.SERVING:
         return bool(row["real_life"] == "serving" and service["in_step"])
@@ -81,7 +81,7 @@ def _note(rows: Iterable[tuple[Document, Document]], now_ms: int) -> str:
     return f"{lives}; old answers for another {span_text(tail_ms)}" if tail_ms > 0 else lives
 
 
-def wait(session: Session, watch: Watch, *, now_s: Callable[[], float] = time.monotonic) -> Look:
+def wait(session: Session, watch: ReprobeStandby, *, now_s: Callable[[], float] = time.monotonic) -> Look:
     """Follow until it is over. Raises `Failure` when interrupted, when the time is up, or when the node stays away."""
     client = session.client
     first = look_at(client.get("/v1/status"), watch)
@@ -122,11 +122,11 @@ def _progress(session: Session) -> Progress:
     )
 
 
-def _heading(watch: Watch, look: Look) -> str:
+def _heading(watch: ReprobeStandby, look: Look) -> str:
     return f"{watch.site} {percent(look.share_bp)} {look.by}"
 
 
-def _update(progress: Progress, task: TaskID, watch: Watch, first: Look, look: Look) -> None:
+def _update(progress: Progress, task: TaskID, watch: ReprobeStandby, first: Look, look: Look) -> None:
     """The bar is full when the share is where it ends; full only when it is over."""
     end_bp = max(watch.ends_bp.values(), default=0)
     way_bp = abs(first.share_bp - end_bp) or 1
@@ -135,6 +135,6 @@ def _update(progress: Progress, task: TaskID, watch: Watch, first: Look, look: L
     progress.update(task, description=_heading(watch, look), completed=completed, note=look.note)
 
 
-def _goes_on(watch: Watch) -> str:
+def _goes_on(watch: ReprobeStandby) -> str:
     back = f" Take it back: `siteshift undrain {watch.site}`." if watch.goal is Goal.LEFT else ""
     return f"The move itself goes on. Look: `siteshift status`, `siteshift why {watch.site}`.{back}"

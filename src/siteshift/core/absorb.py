@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import assert_never
 
-from siteshift.core.draft import Draft
-from siteshift.core.events import (
+from siteshift.core.beliefs.traffic import absorb_traffic
+from siteshift.core.enact.planes import absorb_failed_reading, absorb_reading, absorb_result
+from siteshift.core.enact.standby import absorb_report
+from siteshift.core.messages.events import (
     Asked,
     EnactFinished,
     Event,
@@ -22,10 +24,8 @@ from siteshift.core.events import (
 )
 from siteshift.core.model.evidence import TargetView
 from siteshift.core.model.units import TargetId
-from siteshift.core.operate import answer
-from siteshift.core.planes import absorb_failed_reading, absorb_reading, absorb_result
-from siteshift.core.standby import absorb_report
-from siteshift.core.traffic import absorb_traffic
+from siteshift.core.operate.answer import answer
+from siteshift.core.state.draft import Draft
 
 
 def absorb(draft: Draft, event: Event) -> bool:

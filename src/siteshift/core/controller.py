@@ -14,13 +14,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from siteshift.core.absorb import absorb
-from siteshift.core.commands import Command, Remember
-from siteshift.core.draft import Draft
-from siteshift.core.events import Event, Ticked
-from siteshift.core.model.steering import Steering
+from siteshift.core.messages.commands import Command, Remember
+from siteshift.core.messages.events import Event, Ticked
+from siteshift.core.model.setup import Setup
 from siteshift.core.reconcile import reconcile, tend_planes
-from siteshift.core.setup import Setup
-from siteshift.core.state import NEVER_MS, ControllerState
+from siteshift.core.state.controller_state import NEVER_MS, ControllerState
+from siteshift.core.state.draft import Draft
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +29,6 @@ class Decision:
     state: ControllerState
     commands: tuple[Command, ...] = ()
     is_idle: bool = False
-
-
-def initial_state(*, now_ms: int, term: int | None = 1) -> ControllerState:
-    """A node that remembers nothing: no steering until there is fresh evidence."""
-    nothing = Steering(generation=0, term=term or 0, decided_at_ms=now_ms, services=())
-    return ControllerState(started_ms=now_ms, steering=nothing, term=term)
 
 
 def step(state: ControllerState, event: Event, setup: Setup) -> Decision:

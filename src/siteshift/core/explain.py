@@ -8,19 +8,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from siteshift.core.beliefs import describe
-from siteshift.core.decide.finding import Finding
-from siteshift.core.decide.override import Override
+from siteshift.core.beliefs.picture import describe
+from siteshift.core.beliefs.traffic import seen_bp
+from siteshift.core.decide.gate_input import utilisation_of
 from siteshift.core.decide.situation import Situation
-from siteshift.core.model.codes import Hardness, Severity, SiteLife, Standing
+from siteshift.core.decide.situations import situation_of
+from siteshift.core.model.codes import Hardness, LeftBecause, Severity, SiteLife, Standing
+from siteshift.core.model.finding import Finding
+from siteshift.core.model.override import Override
+from siteshift.core.model.setup import Setup
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import SiteId
-from siteshift.core.planes import in_step
-from siteshift.core.proposing import utilisation_of
-from siteshift.core.setup import Setup
-from siteshift.core.situations import situation_of
-from siteshift.core.state import ControllerState, LeftBecause, PlaneTrack
-from siteshift.core.traffic import seen_bp
+from siteshift.core.state.controller_state import ControllerState
+from siteshift.core.state.plane_queries import in_step
+from siteshift.core.state.tracks import PlaneTrack
 
 Document = dict[str, Any]
 
@@ -91,7 +92,7 @@ def shown_life(state: ControllerState, service: Service, site: SiteId) -> SiteLi
     if state.picture.blind:
         return SiteLife.BLIND
     track = state.track(service.id, site)
-    stopped = [e for e in state.motion(service.id).findings if e.severity is not Severity.ALLOWED]
+    stopped = [e for e in state.transition(service.id).findings if e.severity is not Severity.ALLOWED]
     current = state.steering.of(service.id)
     share = current.shares_bp.get(site, 0) if current else 0
     waits_to_leave = track.life is SiteLife.DRAINING and share > 0
@@ -108,7 +109,7 @@ def service_document(state: ControllerState, setup: Setup, service: Service, now
     desired = dict(steering.shares_bp) if steering else {}
     seen = seen_bp(state, service, now_ms)
     utilisation = utilisation_of(situation, situation.current)
-    motion = state.motion(service.id)
+    transition = state.transition(service.id)
     return {
         "service": service.id,
         "tier": service.tier,
@@ -119,7 +120,7 @@ def service_document(state: ControllerState, setup: Setup, service: Service, now
         "shed_bp": situation.current.shed_bp,
         "shed_stays": _shed_stays(setup, situation),
         "in_step": in_step(state, setup.planes_of(service.id)),
-        "tail_until_ms": motion.tail_until_ms,
+        "tail_until_ms": transition.tail_until_ms,
         "global_fault": situation.is_global_fault,
         "sites": {
             site: {
@@ -148,7 +149,7 @@ def service_document(state: ControllerState, setup: Setup, service: Service, now
             for pool in service.pools
             for site in (pool.site,)
         },
-        "findings": [finding_document(entry) for entry in motion.findings],
+        "findings": [finding_document(entry) for entry in transition.findings],
     }
 
 
@@ -248,7 +249,7 @@ def why_lines(state: ControllerState, setup: Setup, service: Service, site: Site
     if site in situation.forced.drained_sites:
         owner = situation.forced.by[site]
         lines.append(f"override {owner.id}: drained by {owner.owner}: {owner.reason} ({owner.ticket or 'no ticket'})")
-    lines += [f"stopped: {entry.code.value}: {entry.text}. {entry.remedy}" for entry in situation.motion.findings]
+    lines += [f"stopped: {entry.code.value}: {entry.text}. {entry.remedy}" for entry in situation.transition.findings]
     if track.left_because is not None and track.hold_until_ms > now_ms:
         lines.append(f"held down for another {(track.hold_until_ms - now_ms) / 1000:.0f} s after {track.flaps} flaps")
     lines.append(f"share: {share / 100:.2f} % desired, {_percent(actual_bp(state, setup, service, site))} actual, ")
@@ -260,7 +261,7 @@ def why_lines(state: ControllerState, setup: Setup, service: Service, site: Site
             f"shed: {situation.current.shed_bp / 100:.2f} % of the demand finds no room and still comes here by "
             f"{', '.join(stays['planes'])}, which has no other answer for it (`shed_answers`)"
         )
-    tail_ms = situation.motion.tail_until_ms - now_ms
+    tail_ms = situation.transition.tail_until_ms - now_ms
     if share == 0 and tail_ms > 0:
         lines.append(f"answers given before the move live for another {tail_ms / 1000:.0f} s at most")
     return lines

@@ -6,8 +6,6 @@ with the deciders but not their reasoning. `docs/SAFETY.md` names each law's che
 
 from __future__ import annotations
 
-from siteshift.core.commands import Command
-from siteshift.core.events import Event
 from siteshift.core.laws.evidence import law_3_unknown_is_not_down, law_4_doubt_yourself, law_5_real_and_forced
 from siteshift.core.laws.passage import Checker, Passage, Violation
 from siteshift.core.laws.planes import law_8_seen, law_9_old_ttl, law_10_ambiguous, law_11_generation, law_14_only_ours
@@ -17,13 +15,15 @@ from siteshift.core.laws.record import (
     law_15_whole_configuration,
     law_16_on_record,
     law_17_no_part_only_there,
-    lonely_parts,
+    single_site_dependencies,
 )
 from siteshift.core.laws.shares import law_1_last_site, law_2_widen_first, law_6_mode, law_7_capacity
-from siteshift.core.setup import Setup
-from siteshift.core.state import ControllerState
+from siteshift.core.messages.commands import Command
+from siteshift.core.messages.events import Event
+from siteshift.core.model.setup import Setup
+from siteshift.core.state.controller_state import ControllerState
 
-__all__ = ["CHECKERS", "Checker", "Passage", "Violation", "check", "lonely_parts"]
+__all__ = ["CHECKERS", "Checker", "Passage", "Violation", "check", "single_site_dependencies"]
 
 
 def check(

@@ -10,20 +10,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from siteshift.core.allotment import allot
-from siteshift.core.beliefs import refresh_picture, update_lives
+from siteshift.core.beliefs.life import Signal
+from siteshift.core.beliefs.lives import update_lives
+from siteshift.core.beliefs.picture import refresh_picture
+from siteshift.core.decide.allocate_all import allot
 from siteshift.core.decide.demand import Allocation, StandbyUse
-from siteshift.core.decide.life import Signal
-from siteshift.core.decide.override import expired, forced_view
 from siteshift.core.decide.situation import Situation
-from siteshift.core.draft import Draft
+from siteshift.core.decide.situations import situations_of
+from siteshift.core.enact.planes import reconcile_planes
+from siteshift.core.enact.standby import reconcile_standbys
 from siteshift.core.model.codes import Mode, Severity, SiteLife, StandbyPhase, Standing
+from siteshift.core.model.override import expired, forced_view
 from siteshift.core.model.units import ServiceId
-from siteshift.core.motion import Wish, wish_for
-from siteshift.core.planes import highest_found, reconcile_planes
-from siteshift.core.situations import situations_of
-from siteshift.core.standby import reconcile_standbys
-from siteshift.core.state import NEVER_MS, ControllerState
+from siteshift.core.plan.transition import NextSteering, next_steering
+from siteshift.core.state.controller_state import NEVER_MS, ControllerState
+from siteshift.core.state.draft import Draft
+from siteshift.core.state.plane_queries import highest_found
 
 TROUBLED_SWEEP_MS, UNDER_WAY_SWEEP_MS, CALM_SWEEP_MS = 1_000, 2_500, 60_000
 """The whole is derived again at least this often: while something is believed to be wrong, while something is under way (a
@@ -39,7 +41,7 @@ def reconcile(draft: Draft) -> None:
     refresh_picture(draft)
     update_lives(draft)
     situations = situations_of(draft)
-    modes = {service: effective_mode(situation) for service, situation in situations.items()}
+    modes = {service: situation.mode for service, situation in situations.items()}
     if draft.state.is_fresh:
         before = draft.state
         _reconcile_standbys(draft, situations, modes)
@@ -73,11 +75,6 @@ def tend_planes(draft: Draft) -> None:
     reconcile_planes(draft, modes, may_write_ms=0 if _may_write(draft) else NEVER_MS)
 
 
-def effective_mode(situation: Situation) -> Mode:
-    """The mode a person forced, else the policy's (law 6)."""
-    return situation.forced.mode or situation.policy.mode
-
-
 def _may_write(draft: Draft) -> bool:
     state = draft.state
     return state.is_fresh and state.is_store_usable and state.term is not None
@@ -103,7 +100,7 @@ def _reconcile_standbys(draft: Draft, situations: Mapping[ServiceId, Situation],
     planned = allot(imagined, draft.setup, standby=StandbyUse.ALLOWED)
     for service in imagined:
         allocation = planned.of(service)
-        is_approved = situations[service].motion.approved is not None and modes[service] is Mode.RECOMMEND
+        is_approved = situations[service].transition.approved is not None and modes[service] is Mode.RECOMMEND
         if allocation is None or not (modes[service] is Mode.AUTO or is_approved):
             continue
         reconcile_standbys(draft, situations[service], allocation.standby_needed_rps)
@@ -131,14 +128,14 @@ def _steer(
     draft: Draft, situations: Mapping[ServiceId, Situation], now: Allocation, modes: dict[ServiceId, Mode]
 ) -> None:
     """Ask every service for its next step; what the gates let through becomes one new generation."""
-    wishes: list[Wish] = []
+    next_steerings: list[NextSteering] = []
     for service, situation in situations.items():
         allocation = now.of(service)
         if allocation is not None:
-            wishes.append(wish_for(draft, situation, allocation, modes[service]))
+            next_steerings.append(next_steering(draft, situation, allocation, modes[service]))
     if not _may_write(draft):
         return
-    entries = tuple(wish.steering for wish in wishes)
+    entries = tuple(entry.steering for entry in next_steerings)
     steering = draft.state.steering
     found = highest_found(draft.state)
     is_overtaken = found > steering.generation
@@ -159,7 +156,7 @@ def _steer(
         {
             "generation": generation,
             "digest": new.digest(),
-            "services": [wish.document for wish in wishes if wish.document],
+            "services": [entry.document for entry in next_steerings if entry.document],
             "overtook": found if is_overtaken else None,
         },
     )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from siteshift.core.motion import DEADBAND_BP
+from siteshift.core.plan.transition import DEADBAND_BP
 from siteshift.lab.faults import Crash, Errors, Fault, Hang, Latency
 from siteshift.lab.measure import Milestones, NodeEvent
 from siteshift.lab.node_client import NodeClient, NodeSilent
@@ -30,7 +30,7 @@ LEFT_WITHIN_MS: Mapping[str, int] = {"crash": 2_000, "hang": 3_000, "errors": 8_
 """First bad request to changed steering, for a single run: twice the medians that `make bench-detect` must show."""
 T95_WITHIN_MS = 30_000
 SURVIVOR_MOST_PM = 970
-"""The limit of 900, and the dice of Poisson arrivals over five seconds (two sigma at 160 requests/s are 7 %)."""
+"""The limit of 900, and the chance of Poisson arrivals over five seconds (two sigma at 160 requests/s are 7 %)."""
 
 FAULTS: Mapping[str, Fault] = {
     "crash": Crash(site="pangyo"),
@@ -169,7 +169,7 @@ def judge(fault: str, found: Milestones, *, is_back: bool, journal: str) -> list
             found=_seconds(t95_ms),
         ),
         Criterion(
-            text="no survivor beyond its limit (90 %, and the dice of arrivals)",
+            text="no survivor beyond its limit (90 %, and chance in arrivals)",
             is_met=found.survivor_peak_pm <= SURVIVOR_MOST_PM,
             found=f"{found.survivor_peak_pm / 10:.1f} %",
         ),

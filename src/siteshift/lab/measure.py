@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from siteshift.lab.timeline import BIN_MS, UNPLACED, Bin
 
 WINDOW_MS = 5_000
-"""Utilisation is judged over this long: shorter windows measure the dice of Poisson arrivals, not the site."""
+"""Utilisation is judged over this long: shorter windows measure the chance of Poisson arrivals, not the site."""
 T95_BP = 9_500
 T95_WINDOW_MS = 3_000
-"""Long enough that the dice of some hundred requests do not decide the figure."""
+"""Long enough that chance among some hundred requests does not decide the figure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

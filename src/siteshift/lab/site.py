@@ -167,7 +167,7 @@ class SiteServer:
             await listening.open()
 
     async def _stats(self, _message: Message) -> None:
-        """Asking changes nothing."""
+        """OperatorRequest changes nothing."""
 
     def stats(self) -> Message:
         """What every member is and did."""

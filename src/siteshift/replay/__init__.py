@@ -2,7 +2,7 @@
 
 ``rows``         what a journal's entries say, in the order in which it happened.
 ``as_recorded``  the fold: the recorded setup and state, every recorded input, the decisions compared one by one.
-``hands``        a model of data planes and standbys for what the other policy would have done and nobody did.
+``workers``      a model of data planes and standbys for what the other policy would have done and nobody did.
 ``what_if``      the other policy beside the recorded one, with every difference of the steering.
 
 Evidence (reports, measured traffic, requests, terms) is replayed as it was heard. What another policy would have changed in

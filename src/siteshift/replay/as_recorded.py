@@ -10,13 +10,13 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from siteshift.core.commands import Record
 from siteshift.core.controller import Decision, step
-from siteshift.core.events import Event, Reloaded
+from siteshift.core.messages.commands import Record
+from siteshift.core.messages.events import Event, Reloaded
 from siteshift.core.model.evidence import VantageReport
+from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import VantageId
-from siteshift.core.setup import Setup
-from siteshift.core.state import ControllerState
+from siteshift.core.state.controller_state import ControllerState
 from siteshift.replay.rows import DecisionRow, GapRow, InputRow, Row, SetupRow, StateRow
 
 KEEP_ALIVE_MS = 1_000

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from siteshift.core.codec import from_document
-from siteshift.core.events import Event, ReportArrived
+from siteshift.core.messages.events import Event, ReportArrived
 from siteshift.core.model.evidence import VantageReport
+from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import TargetId, VantageId
-from siteshift.core.setup import Setup
-from siteshift.core.state import ControllerState
+from siteshift.core.state.codec import from_document
+from siteshift.core.state.controller_state import ControllerState
 from siteshift.errors import SiteshiftError
 
 KINDS = ("setup", "state", "input", "decision", "gap")

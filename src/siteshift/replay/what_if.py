@@ -1,7 +1,7 @@
 """The same record under another policy: what would have been decided otherwise, and when.
 
-The other policy hears every recorded input, wakes when its own state asks for it, and acts through the record's own hands as
-long as it commands the same; from its first different command on, through `hands.Hands`. Seen traffic then follows its own
+The other policy hears every recorded input, wakes when its own state asks for it, and acts through the record's own workers as
+long as it commands the same; from its first different command on, through `workers.Workers`. Seen traffic then follows its own
 shares: each service's recorded total, spread as it would have been.
 """
 
@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from siteshift.core.controller import step
-from siteshift.core.events import Event, Reloaded, ReportArrived, SeenTraffic, Ticked, TrafficMeasured
+from siteshift.core.messages.events import Event, Reloaded, ReportArrived, SeenTraffic, Ticked, TrafficMeasured
 from siteshift.core.model.codes import Standing
 from siteshift.core.model.evidence import TargetView
 from siteshift.core.model.policy import Policy
+from siteshift.core.model.setup import Setup
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.units import WHOLE_BP, ServiceId, SiteId, TargetId, member_target
-from siteshift.core.setup import Setup
-from siteshift.core.state import ControllerState
+from siteshift.core.state.controller_state import ControllerState
 from siteshift.replay.as_recorded import AsRecorded, Refolded, kept_alive
-from siteshift.replay.hands import OF_HANDS, Hands, has_open, to_hands
 from siteshift.replay.rows import InputRow, Row, StateRow
+from siteshift.replay.workers import OF_WORKERS, Workers, has_open, to_workers
 
 JITTER_MS = 100
 """A recorded tick comes this late at most; before it, our own would only be the same one early."""
@@ -65,9 +65,9 @@ class WhatIf:
     """The other policy, given the one that was in force."""
     recorded: AsRecorded = field(default_factory=AsRecorded)
     state: ControllerState | None = None
-    hands: Hands = field(default_factory=Hands)
+    workers: Workers = field(default_factory=Workers)
     is_apart: bool = False
-    """Whether the other policy has commanded something else, so that the record's hands are no longer its own."""
+    """Whether the other policy has commanded something else, so that the record's workers are no longer its own."""
     ticks: int = 0
     ends_ms: int = 0
     was: dict[ServiceId, list[Shares]] = field(default_factory=dict)
@@ -91,14 +91,14 @@ class WhatIf:
         """A new process. What the other policy had decided by then is what it remembers."""
         self._heard_ms = None
         if self.state is None or not self.is_apart:
-            self.state, self.hands, self.is_apart = state, Hands(), False
+            self.state, self.workers, self.is_apart = state, Workers(), False
             return
         mine = self.state
         self.state = replace(
             state,
             steering=mine.steering,
             tracks=mine.tracks,
-            motions=mine.motions,
+            transitions=mine.transitions,
             standbys=mine.standbys,
             overrides=mine.overrides,
         )
@@ -114,16 +114,16 @@ class WhatIf:
     # -- between rows ---------------------------------------------------------------------------------------------
 
     def _wake_until(self, row: InputRow) -> None:
-        """Answers of our hands and ticks of our own that come before the next row."""
+        """Answers of our workers and ticks of our own that come before the next row."""
         end_ms = row.event.at_ms
         if self._heard_ms is None:
             return
         for _ in range(MOST_TICKS):
             assert self.state is not None
             wake_ms = max(self.state.wake_at_ms, self._heard_ms)
-            due_ms = self.hands.next_ms() if self.is_apart else None
+            due_ms = self.workers.next_ms() if self.is_apart else None
             if due_ms is not None and due_ms <= min(wake_ms, end_ms):
-                self._step(self.hands.take_due(), row)
+                self._step(self.workers.take_due(), row)
             elif wake_ms + (0 if self.is_apart else JITTER_MS) < end_ms:
                 before = self.state.wake_at_ms
                 self._step(Ticked(at_ms=wake_ms), row)
@@ -140,38 +140,38 @@ class WhatIf:
         before = kept_alive(self.state, event.at_ms, row.quiet)
         decision = step(before, event, self._setup)
         self.state = decision.state
-        commands = to_hands(decision.commands)
+        commands = to_workers(decision.commands)
         if commands and not self.is_apart:
             self._part(event.at_ms)
-        self.hands.carry_out(commands, event.at_ms)
+        self.workers.carry_out(commands, event.at_ms)
         self._note(event.at_ms)
 
     # -- rows -----------------------------------------------------------------------------------------------------
 
     def _hear(self, refolded: Refolded) -> None:
         assert self.state is not None
-        event, recorded = refolded.event, to_hands(refolded.decision.commands)
-        if self.is_apart and isinstance(event, OF_HANDS):
+        event, recorded = refolded.event, to_workers(refolded.decision.commands)
+        if self.is_apart and isinstance(event, OF_WORKERS):
             self._note(event.at_ms)
             return
         before = kept_alive(self.state, event.at_ms, refolded.quiet)
         heard = self._as_we_would_hear(event, refolded)
         decision = step(before, heard, self._setup)
         self.state = decision.state
-        commands = to_hands(decision.commands)
+        commands = to_workers(decision.commands)
         if not self.is_apart and not isinstance(event, Reloaded) and commands != recorded:
-            self.hands.follow(event, ())
+            self.workers.follow(event, ())
             self._part(event.at_ms)
-            self.hands.carry_out(commands, event.at_ms)
+            self.workers.carry_out(commands, event.at_ms)
         elif self.is_apart:
-            self.hands.carry_out(commands, event.at_ms)
+            self.workers.carry_out(commands, event.at_ms)
         else:
-            self.hands.follow(event, recorded)
+            self.workers.follow(event, recorded)
         self._note(event.at_ms)
 
     def _part(self, now_ms: int) -> None:
         self.is_apart = True
-        self.hands.take_over(now_ms)
+        self.workers.take_over(now_ms)
 
     def _as_we_would_hear(self, event: Event, refolded: Refolded) -> Event:
         if not self.is_apart:
@@ -185,7 +185,7 @@ class WhatIf:
     def _views(self, event: ReportArrived, refolded: Refolded) -> dict[TargetId, TargetView]:
         """A standby that we opened and the record did not is taken to be well."""
         views: dict[TargetId, TargetView] = dict(event.report.views)
-        for member, ready_ms in self.hands.ready_at_ms.items():
+        for member, ready_ms in self.workers.ready_at_ms.items():
             target = member_target(member)
             if ready_ms <= event.at_ms and not has_open(refolded.decision.state, member) and target in views:
                 views[target] = TargetView(standing=Standing.UP, score_pm=1_000, since_ms=ready_ms, last_pass_ms=event.at_ms - 1)

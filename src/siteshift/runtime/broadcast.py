@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from siteshift.core.commands import ActivateStandby, Answer, Enact, Record, RetireStandby, Tell
-from siteshift.core.events import EnactFinished, StandbyReported
+from siteshift.core.messages.commands import ActivateStandby, Answer, Enact, Record, RetireStandby, Tell
+from siteshift.core.messages.events import EnactFinished, StandbyReported
 from siteshift.ports import Clock
 from siteshift.runtime.limits import DEFAULT_LIMITS
 from siteshift.runtime.loop import Stepped

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from siteshift.core.model.probe import ProbeSpec
+from siteshift.core.model.setup import Setup
 from siteshift.core.model.topology import Member
 from siteshift.core.model.units import DriverId, EnactorId, MemberId, ServiceId, SiteId
-from siteshift.core.setup import Setup
 from siteshift.ports import Enactor, EvidenceSource, Notifier, StandbyDriver, TrafficMeter
 from siteshift.runtime.limits import DEFAULT_LIMITS, Limits
 

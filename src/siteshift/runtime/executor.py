@@ -2,7 +2,7 @@
 
 Order is the promise: what must be remembered is durable, and the journal has it, before a data plane is written
 (laws 12 and 16) and before the person who asked for it is told that it holds. The work itself is done by
-`remembering` (store and journal), `plane_hands`, `standby_hands` and `notices`. Retries live there for calls that are
+`remembering` (store and journal), `plane_workers`, `standby_workers` and `notices`. Retries live there for calls that are
 safe to repeat; whether a *write* is tried again is the core's decision.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from siteshift.core.commands import (
+from siteshift.core.messages.commands import (
     ActivateStandby,
     Answer,
     AskStandby,
@@ -19,20 +19,20 @@ from siteshift.core.commands import (
     Enact,
     ReadPlane,
     Remember,
+    ReprobeStandby,
     RetireStandby,
     Tell,
-    Watch,
 )
-from siteshift.core.events import Event
+from siteshift.core.messages.events import Event
 from siteshift.core.model.units import EnactorId
-from siteshift.core.state import ControllerState
+from siteshift.core.state.controller_state import ControllerState
 from siteshift.ports import Clock, Ledger
 from siteshift.runtime.backlog import Backlog
 from siteshift.runtime.equipment import Equipment
 from siteshift.runtime.notices import Notices
-from siteshift.runtime.plane_hands import PlaneHands
+from siteshift.runtime.plane_workers import PlaneWorkers
 from siteshift.runtime.remembering import Remembering
-from siteshift.runtime.standby_hands import StandbyHands
+from siteshift.runtime.standby_workers import StandbyWorkers
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,21 +44,21 @@ class Executor:
     equipment: Equipment
     offer: Callable[[Event], None]
     answered: Callable[[Answer], None]
-    watch: Callable[[Watch], None]
+    watch: Callable[[ReprobeStandby], None]
     state_now: Callable[[], Mapping[str, object]]
     """The whole state as a document, for the journal."""
     on_error: Callable[[str, BaseException], None]
     on_written: Callable[[int, int, int], None]
     """Journal rows written, the sequence reached, milliseconds it took."""
     remembering: Remembering = field(init=False)
-    planes: PlaneHands = field(init=False)
-    standbys: StandbyHands = field(init=False)
+    planes: PlaneWorkers = field(init=False)
+    standbys: StandbyWorkers = field(init=False)
     notices: Notices = field(init=False)
 
     def __post_init__(self) -> None:
         clock, equipment, offer, on_error = self.clock, self.equipment, self.offer, self.on_error
-        self.planes = PlaneHands(clock=clock, equipment=equipment, offer=offer, on_error=on_error)
-        self.standbys = StandbyHands(clock=clock, equipment=equipment, offer=offer, on_error=on_error)
+        self.planes = PlaneWorkers(clock=clock, equipment=equipment, offer=offer, on_error=on_error)
+        self.standbys = StandbyWorkers(clock=clock, equipment=equipment, offer=offer, on_error=on_error)
         self.notices = Notices(equipment=equipment, on_error=on_error)
         self.remembering = Remembering(
             clock=clock,
@@ -92,7 +92,7 @@ class Executor:
                     owed.append(command)
                 case Answer():
                     self.answered(command)
-                case Watch():
+                case ReprobeStandby():
                     self.watch(command)
                 case Tell():
                     self.notices.take(command)

@@ -11,12 +11,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from siteshift.core.commands import Command
 from siteshift.core.controller import Decision, step
-from siteshift.core.events import Event, Reloaded, ReportArrived, Ticked, TrafficMeasured
 from siteshift.core.invariants import Violation, check
-from siteshift.core.setup import Setup
-from siteshift.core.state import NEVER_MS, ControllerState
+from siteshift.core.messages.commands import Command
+from siteshift.core.messages.events import Event, Reloaded, ReportArrived, Ticked, TrafficMeasured
+from siteshift.core.model.setup import Setup
+from siteshift.core.state.controller_state import NEVER_MS, ControllerState
 from siteshift.ports import Clock
 from siteshift.runtime.limits import DEFAULT_LIMITS
 

@@ -6,16 +6,16 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from siteshift.core.commands import Enact
-from siteshift.core.events import EnactFinished, ReadBackArrived, ReadBackFailed
+from siteshift.core.beliefs.traffic import seen_bp
+from siteshift.core.decide.gate_input import utilisation_of
+from siteshift.core.decide.situations import situation_of
 from siteshift.core.explain import actual_bp
+from siteshift.core.messages.commands import Enact
+from siteshift.core.messages.events import EnactFinished, ReadBackArrived, ReadBackFailed
 from siteshift.core.model.codes import MemberRole
+from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import EnactorId, SiteId
-from siteshift.core.proposing import utilisation_of
-from siteshift.core.setup import Setup
-from siteshift.core.situations import situation_of
-from siteshift.core.state import ControllerState
-from siteshift.core.traffic import seen_bp
+from siteshift.core.state.controller_state import ControllerState
 from siteshift.ports import ProbeResult
 from siteshift.runtime.loop import ControlLoop, Stepped
 from siteshift.runtime.metrics import Metrics, ShareKind

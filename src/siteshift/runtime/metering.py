@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from siteshift.core.events import Event, SeenTraffic, TrafficMeasured
+from siteshift.core.messages.events import Event, SeenTraffic, TrafficMeasured
 from siteshift.core.model.units import ServiceId, SiteId
 from siteshift.errors import AdapterError
 from siteshift.ports import Clock, TrafficSample

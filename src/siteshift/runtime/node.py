@@ -1,4 +1,4 @@
-"""One node: the core's loop, its senses and its hands, and the questions the API may ask it.
+"""One node: the core's loop, its senses and its workers, and the questions the API may ask it.
 
 `app` makes the parts and hands them over; the node starts them as supervised tasks and wires them: probe results go
 to the observer, reports and results to the loop, commands to the executor, every step to the recorder and the metrics.
@@ -13,18 +13,18 @@ from typing import Any
 
 import structlog
 
-from siteshift.core.ahead import plan_ahead
-from siteshift.core.codec import to_document
-from siteshift.core.commands import Answer, Command
-from siteshift.core.decide.plan import Plan
-from siteshift.core.durable import remember
-from siteshift.core.events import Asked, StoreChanged
 from siteshift.core.explain import status_document, why_document
 from siteshift.core.judge.vantage import Observer
+from siteshift.core.lifecycle.durable import remember
+from siteshift.core.messages.commands import Answer, Command
+from siteshift.core.messages.events import Asked, StoreChanged
+from siteshift.core.messages.requests import OperatorRequest
+from siteshift.core.model.plan import Plan
 from siteshift.core.model.units import EnactorId, SiteId
-from siteshift.core.operate import look_at
-from siteshift.core.requests import Asking
-from siteshift.core.state import ControllerState
+from siteshift.core.operate.answer import look_at
+from siteshift.core.plan.plan_preview import plan_ahead
+from siteshift.core.state.codec import to_document
+from siteshift.core.state.controller_state import ControllerState
 from siteshift.ports import Clock, Ledger, Prober, ProbeResult, ProbeSink
 from siteshift.runtime.broadcast import Broadcast, Subscriber
 from siteshift.runtime.equipment import Equipment
@@ -116,11 +116,11 @@ class Node:
         """What is under way or waits, as a plan."""
         return plan_ahead(self.loop.state, self.loop.setup, self.clock.now_ms())
 
-    def look(self, asking: Asking) -> Answer:
+    def look(self, asking: OperatorRequest) -> Answer:
         """What the answer would be; nothing is changed."""
         return look_at(self.loop.state, self.loop.setup, asking, self.clock.now_ms())
 
-    async def ask(self, asking: Asking) -> Answer:
+    async def ask(self, asking: OperatorRequest) -> Answer:
         """Put a request to the core and wait for its answer. Raises TimeoutError when the loop does not answer."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._answers[asking.id] = future

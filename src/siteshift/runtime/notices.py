@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from siteshift.core.commands import Tell
+from siteshift.core.messages.commands import Tell
 from siteshift.core.model.codes import Severity
 from siteshift.ports import Notifier
 from siteshift.runtime.equipment import Equipment

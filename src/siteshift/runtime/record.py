@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 
-from siteshift.core.codec import to_document
-from siteshift.core.events import Event, ReportArrived, TrafficMeasured
 from siteshift.core.explain import why_lines
+from siteshift.core.messages.events import Event, ReportArrived, TrafficMeasured
 from siteshift.core.model.evidence import VantageReport
-from siteshift.core.setup import Setup
-from siteshift.core.state import ControllerState
+from siteshift.core.model.setup import Setup
+from siteshift.core.state.codec import to_document
+from siteshift.core.state.controller_state import ControllerState
 from siteshift.runtime.loop import Stepped
 
 Note = Callable[[str, Mapping[str, object]], None]

@@ -14,11 +14,11 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from siteshift.core.commands import Answer, Command, Record, Remember, Tell
-from siteshift.core.durable import remember
-from siteshift.core.events import Event, StoreChanged
+from siteshift.core.lifecycle.durable import remember
+from siteshift.core.messages.commands import Answer, Command, Record, Remember, Tell
+from siteshift.core.messages.events import Event, StoreChanged
 from siteshift.core.model.codes import Severity
-from siteshift.core.state import ControllerState
+from siteshift.core.state.controller_state import ControllerState
 from siteshift.errors import AdapterError, Ambiguous, SiteshiftError
 from siteshift.ports import Clock, JournalRow, Ledger
 from siteshift.runtime.backlog import Backlog

@@ -11,9 +11,9 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from siteshift.core.commands import Watch
-from siteshift.core.events import Event, ReportArrived
 from siteshift.core.judge.vantage import Observer
+from siteshift.core.messages.commands import ReprobeStandby
+from siteshift.core.messages.events import Event, ReportArrived
 from siteshift.core.model.codes import Outcome, Stage
 from siteshift.core.model.policy import JudgePolicy
 from siteshift.core.model.probe import ProbeSpec
@@ -93,7 +93,7 @@ class Sensing:
             ):
                 self._changed.set()
 
-    def watch(self, watch: Watch) -> None:
+    def watch(self, watch: ReprobeStandby) -> None:
         """The core wants these looked at afresh, and often for a while."""
         for target in watch.targets:
             self.observer.renew(target)

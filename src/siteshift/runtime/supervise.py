@@ -26,7 +26,7 @@ STAGE_DEADLINE_MS = 3_000
 
 
 class StopStage(IntEnum):
-    """Who stops when: first no new wishes, then no new evidence, ..., and last those who watch and remember."""
+    """Who stops when: first no new requests, then no new evidence, ..., and last those who watch and remember."""
 
     INTAKE = 0
     SENSING = 1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from siteshift.core.messages.requests import Request
 from siteshift.core.model.policy import Policy
-from siteshift.core.requests import Request
 from siteshift.sim.faults import Fault
 
 

@@ -36,7 +36,7 @@ LOOK_EVERY_MS = 1_000
 AFTERMATH_S = 180
 """So long after a trouble was healed its consequences may still be seen: a verdict under way, a queue, a cache."""
 FULL_FOR_S = 20
-"""So long the core presumes that a survivor's trouble is its load, where that is not measured (`core.overload`)."""
+"""So long the core presumes that a survivor's trouble is its load, where that is not measured (`core.beliefs.overload`)."""
 MISLEADING = frozenset({"prober_blind", "partition", "loss", "surge", "dep_down", "flap", "standby_bad", "plane_edit"})
 """Troubles that may make anybody look bad, or load anybody, wherever they strike."""
 UNSEEN = frozenset({"probe_lie"})
@@ -75,7 +75,7 @@ class Stopped(Exception):
         super().__init__(str(found))
 
 
-class Watch:
+class ReprobeStandby:
     """A pilot that steers nothing: it looks once a second, and stops the run at the first thing that is wrong."""
 
     def __init__(self, case: Case) -> None:
@@ -187,7 +187,7 @@ class Watch:
 
 def run_case(case: Case) -> Ran:
     """Run one case to its end, or to the first thing that is wrong."""
-    scenario, watch = case.scenario(), Watch(case)
+    scenario, watch = case.scenario(), ReprobeStandby(case)
     try:
         record = simulate(
             scenario.world,

@@ -15,12 +15,12 @@ from functools import partial
 
 from siteshift.core.decide.capacity import allocate
 from siteshift.core.decide.demand import Candidate, Demand, Problem, ServiceAllocation, StandbyUse
+from siteshift.core.decide.residual import still_held_bp
 from siteshift.core.decide.steering import sent_on
 from siteshift.core.model.codes import MemberRole
 from siteshift.core.model.policy import Policy, ServicePolicy
 from siteshift.core.model.steering import ServiceSteering, Steering
 from siteshift.core.model.units import MemberId, ServiceId, SiteId
-from siteshift.core.residual import still_held_bp
 from siteshift.sim.acts import Ask, TimedEvent
 from siteshift.sim.clients import Population
 from siteshift.sim.clock import EPOCH_MS
@@ -191,7 +191,7 @@ class Informed:
         return sent_on(steering, self._cached_bp(service, shares, policy))
 
     def _cached_bp(self, service: ServiceId, shares_bp: Mapping[SiteId, int], policy: ServicePolicy) -> Mapping[SiteId, int]:
-        """What caches may still hold, as `core.residual` reckons it."""
+        """What caches may still hold, as `core.decide.residual` reckons it."""
         now_ms, before = self._now_ms, self._steering.of(service)
         if before is None:
             return {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from siteshift.core.durable import restore
+from siteshift.core.lifecycle.durable import restore
 
 if TYPE_CHECKING:
     from siteshift.sim.node import Node

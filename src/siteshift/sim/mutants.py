@@ -12,20 +12,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from siteshift.core import ahead, beliefs, motion, planes, reconcile
+from siteshift.core import reconcile
+from siteshift.core.beliefs import lives
+from siteshift.core.beliefs.life import AWAY, Signal
 from siteshift.core.decide import gate, steering
-from siteshift.core.decide.finding import Finding
-from siteshift.core.decide.life import AWAY, Signal
-from siteshift.core.decide.proposal import Cause
 from siteshift.core.decide.situation import Situation
-from siteshift.core.draft import Draft
+from siteshift.core.enact import planes
 from siteshift.core.judge import everywhere, quorum
+from siteshift.core.model.cause import Cause
 from siteshift.core.model.codes import EnactOutcome, FindingCode, MemberRole, StandbyPhase, Standing
 from siteshift.core.model.evidence import VantageReport
+from siteshift.core.model.finding import Finding
 from siteshift.core.model.steering import EnactResult, ReadBack, ServiceSteering, Steering
 from siteshift.core.model.topology import Pool
 from siteshift.core.model.units import MemberId, TargetId
-from siteshift.core.state import PlaneStanding
+from siteshift.core.plan import plan_preview, transition
+from siteshift.core.state.draft import Draft
+from siteshift.core.state.tracks import PlaneStanding
 from siteshift.sim.planes import Plane
 
 Function = Callable[..., Any]
@@ -112,7 +115,7 @@ def _one_vantage(original: Function) -> Function:
 def _no_tail(original: Function) -> Function:
     def note_move(draft: Draft, situation: Situation, after: ServiceSteering, cause: Cause) -> None:
         original(draft, situation, after, cause)
-        draft.set_motion(situation.service.id, tail_until_ms=draft.now_ms)
+        draft.set_transition(situation.service.id, tail_until_ms=draft.now_ms)
 
     return note_move
 
@@ -229,14 +232,14 @@ MUTANTS: Mapping[str, Mutant] = {
             "nobody knows the last site: not the gate, not who answers people, not who shares out",
             gate.examine,
             _without(_C.LAST_SERVING_SITE),
-            Patch(ahead.short_of_room, _without(_C.LAST_SERVING_SITE)),
+            Patch(plan_preview.short_of_room, _without(_C.LAST_SERVING_SITE)),
             Patch(Situation.away, _nothing_is_last),
         ),
         _mutant("one-vantage", "one vantage's word is enough, whatever the others see", quorum.combine, _one_vantage),
-        _mutant("old-ttl", "a move forgets the TTL of the answers given before", motion._note_move, _no_tail),
+        _mutant("old-ttl", "a move forgets the TTL of the answers given before", transition._note_move, _no_tail),
         _mutant("same-number", "a new steering goes out under the old generation", reconcile._steer, _same_number),
         _mutant("old-plan", "the plan before the present one is sent", planes._part_for, _old_plan),
-        _mutant("unknown-is-down", "a site nobody knows about counts as dead", beliefs._evidence_of, _unknown_is_dead),
+        _mutant("unknown-is-down", "a site nobody knows about counts as dead", lives._evidence_of, _unknown_is_dead),
         _mutant("global-drain", "a fault at every site is a fault of each", everywhere.hold_or_global, _nothing_is_global),
         _mutant("cold-standby", "a standby gets traffic while it starts", steering._pool_members, _cold_standby),
         _mutant("over-limit", "members are taken to carry twice what they do", Situation.active_rps, _twice_the_capacity),

@@ -1,7 +1,7 @@
-"""One controller node: the real core and the real observer, with its own clock, life and hands. It decides nothing itself.
+"""One controller node: the real core and the real observer, with its own clock, life and workers. It decides nothing itself.
 
 It does what `runtime` does in the live daemon, in the same order: results go to the observer, reports to the core (its own
-at once, the others' over links), the core's commands to `hands`. A killed node comes back from what is durable, a paused
+at once, the others' over links), the core's commands to `workers`. A killed node comes back from what is durable, a paused
 one knows nothing of the pause.
 """
 
@@ -12,10 +12,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from siteshift.core.commands import Command, Watch
-from siteshift.core.controller import initial_state, step
-from siteshift.core.durable import restore
-from siteshift.core.events import (
+from siteshift.core.controller import step
+from siteshift.core.invariants import check
+from siteshift.core.lifecycle.durable import restore
+from siteshift.core.messages.commands import Command, ReprobeStandby
+from siteshift.core.messages.events import (
     Asked,
     Event,
     Reloaded,
@@ -26,20 +27,19 @@ from siteshift.core.events import (
     Ticked,
     TrafficMeasured,
 )
-from siteshift.core.invariants import check
+from siteshift.core.messages.requests import OperatorRequest
 from siteshift.core.model.codes import Fault, Outcome
 from siteshift.core.model.evidence import VantageReport
 from siteshift.core.model.policy import Policy
 from siteshift.core.model.units import TargetId, pool_target
-from siteshift.core.requests import Asking
-from siteshift.core.state import NEVER_MS, ControllerState
+from siteshift.core.state.controller_state import NEVER_MS, ControllerState, initial_state
 from siteshift.sim.clock import EPOCH_MS
-from siteshift.sim.hands import Hands
 from siteshift.sim.leading import Candidate
 from siteshift.sim.probing import Check, Prober
 from siteshift.sim.resting import RestingObserver
 from siteshift.sim.spec import NodeSpec
 from siteshift.sim.witness import Witness
+from siteshift.sim.workers import Workers
 from siteshift.sim.worlds import setup_of
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Node:
         self._anchors = tuple(f"anchor-{number + 1}" for number in range(world.spec.anchors))
         self.prober = Prober(self, world, policy.judge, may_rest=may_rest)
         self.observer = self._new_observer()
-        self.hands = Hands(self, world)
+        self.workers = Workers(self, world)
         self.candidate = Candidate(self, world) if world.shared_store is not None else None
         self.state: ControllerState = initial_state(now_ms=self.time_ms(world.clock.now_ms))
         self._life = 0
@@ -112,12 +112,12 @@ class Node:
         self._wake_planned_ms, self._last_step_ms = NEVER_MS, 0
         self._watched, self._hot_seen = {}, -1
         self.observer = self._new_observer()
-        document = self.hands.durable()
+        document = self.workers.durable()
         self.state = restore(document, now_ms=self.now_ms) if document is not None else initial_state(now_ms=self.now_ms)
         if self.candidate is not None:
             self.state = replace(self.state, term=None)
             self.candidate.start()
-        self.hands.start()
+        self.workers.start()
         now_ms = self._world.clock.now_ms
         self._published_ms = self._hastened_ms = self._sampled_ms = now_ms
         self._metered = {}
@@ -217,9 +217,9 @@ class Node:
 
     def _carry_out(self, commands: tuple[Command, ...]) -> None:
         for command in commands:
-            if isinstance(command, Watch):
+            if isinstance(command, ReprobeStandby):
                 self._watch(command)
-        self.hands.carry_out(commands, self.state)
+        self.workers.carry_out(commands, self.state)
 
     def _plan_wake(self) -> None:
         wake_ms = self.state.wake_at_ms
@@ -239,7 +239,7 @@ class Node:
         else:
             self._plan_wake()
 
-    def ask(self, asking: Asking) -> None:
+    def ask(self, asking: OperatorRequest) -> None:
         """Somebody asks over the local socket."""
         self.offer(Asked(at_ms=0, asking=asking))
 
@@ -324,7 +324,7 @@ class Node:
         """Whether the core asked for something to be looked at often."""
         return bool(self._watched)
 
-    def _watch(self, watch: Watch) -> None:
+    def _watch(self, watch: ReprobeStandby) -> None:
         self.prober.wake()
         for target in watch.targets:
             self.observer.renew(target)
@@ -357,7 +357,7 @@ class Node:
         wait_ms = every_ms if self._world.is_stirred else CALM_METERS * every_ms
         self.later(self._sampled_ms + wait_ms, lambda: self._meter() if turn == self._meter_turn else None)
 
-    def stirs(self) -> None:
+    def wakes(self) -> None:
         """The world stirs after a calm: look at traffic again soon."""
         if not self.is_dead and not self._is_paused:
             self._end_calm_windows()

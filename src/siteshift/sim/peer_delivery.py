@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from siteshift.core.messages.requests import DrainRequest, SharesRequest, UndrainRequest
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.units import WHOLE_BP, EnactorId, MemberId, ServiceId, SiteId
-from siteshift.core.requests import DrainRequest, SharesRequest, UndrainRequest
 from siteshift.sim.acts import Ask, Heal, TimedEvent
 from siteshift.sim.faults import (
     CapCut,

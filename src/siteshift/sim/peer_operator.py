@@ -32,7 +32,7 @@ class ByHand:
         self._out: set[Key] = set()
 
     def start(self, world: World, witness: Witness) -> None:
-        """Watch what truly happens; act late."""
+        """ReprobeStandby what truly happens; act late."""
         delivery = Delivery(name=NAME, world=world, witness=witness)
         world.watchers.append(lambda: self._look(delivery))
         for event in self._events:

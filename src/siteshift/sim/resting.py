@@ -24,23 +24,23 @@ class RestingObserver(Observer):
         """Standbys found down, and still failing. Only standbys stand in no pooled stream."""
         return [
             stream
-            for target, stream in self._uneasy.items()
+            for target, stream in self._not_up.items()
             if stream.bank.alarm >= 0 and stream.failing and target in self._entries and self._entries[target][1] is None
         ]
 
     @property
     def at_rest(self) -> bool:
         """Stricter than the base: a suspicion wears off check by check, so that it ends at the instant it would."""
-        return not self._stirred and not self._hot.targets and len(self._closed()) == len(self._uneasy)
+        return not self._active_groups and not self._hot.targets and len(self._closed()) == len(self._not_up)
 
     def fast_forward(self, elapsed_ms: int, at_ms: int) -> None:
         closed = [(stream, stream.quiet, stream.last_pass_ms) for stream in self._closed()]
         for stream, _, _ in closed:
-            del self._uneasy[stream.target]
+            del self._not_up[stream.target]
         super().fast_forward(elapsed_ms, at_ms)
         for stream, quiet, last_pass_ms in closed:
             stream.quiet, stream.last_pass_ms = quiet, last_pass_ms
-            self._uneasy[stream.target] = stream
+            self._not_up[stream.target] = stream
 
     def _view(self, target: TargetId, at_ms: int) -> TargetView:
         """As its base; but while a target stays up, a later pass alone is no news (it costs the core a whole reconciliation)."""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from siteshift.core.messages.requests import OperatorRequest
 from siteshift.core.model.policy import Policy
 from siteshift.core.model.units import VantageId
-from siteshift.core.requests import Asking
 from siteshift.sim.acts import Ask, Heal, Note, Reload, TimedEvent
 from siteshift.sim.faults import Fault
 from siteshift.sim.milestones import reckon
@@ -146,7 +146,7 @@ class _Player:
         for node in self._world.nodes_named((ask.node,)):
             node.asked += 1
             expires_ms = None if ask.expires_after_ms is None else node.now_ms + ask.expires_after_ms
-            asking = Asking(
+            asking = OperatorRequest(
                 id=f"{node.spec.id}-{node.asked}",
                 person=ask.person,
                 request=ask.request,

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import is_dataclass
 from typing import Any, get_args
 
+from siteshift.core.messages.requests import Request
 from siteshift.core.model.policy import Policy
-from siteshift.core.requests import Request
 from siteshift.sim import faults, faults_control
 from siteshift.sim.acts import Act, Ask, Heal, Note, Reload, TimedEvent
 from siteshift.sim.faults_control import LEADER

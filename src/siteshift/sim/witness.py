@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from siteshift.core.commands import ActivateStandby, Answer, Command, Record, RetireStandby, Tell
+from siteshift.core.beliefs.life import AWAY
 from siteshift.core.controller import Decision
-from siteshift.core.decide.life import AWAY
-from siteshift.core.decide.override import forced_view
-from siteshift.core.events import Event
 from siteshift.core.invariants import Violation
+from siteshift.core.messages.commands import ActivateStandby, Answer, Command, Record, RetireStandby, Tell
+from siteshift.core.messages.events import Event
 from siteshift.core.model.codes import Standing
 from siteshift.core.model.evidence import Picture
+from siteshift.core.model.override import forced_view
 from siteshift.core.model.steering import ServiceSteering, Steering
 from siteshift.core.model.units import ServiceId, SiteId
-from siteshift.core.state import ControllerState
+from siteshift.core.state.controller_state import ControllerState
 from siteshift.sim.record import Broken, Injury, Move, Second
 
 if TYPE_CHECKING:

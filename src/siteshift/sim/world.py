@@ -107,7 +107,7 @@ class World:
         self._next_tick()
         if not was_stirred:
             for node in self.nodes:
-                node.stirs()
+                node.wakes()
 
     @property
     def is_stirred(self) -> bool:
@@ -130,7 +130,7 @@ class World:
         if was_plain and not self.flow.is_plain:
             for node in self.nodes:
                 node.prober.wake()
-                node.stirs()
+                node.wakes()
         self._next_tick()
 
     @property

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from siteshift.core.model.codes import MemberRole
 from siteshift.core.model.policy import Policy
+from siteshift.core.model.setup import PlaneRef, Setup
 from siteshift.core.model.topology import Member, Pool, Service, Site, Topology
 from siteshift.core.model.units import DriverId, EnactorId, MemberId, ServiceId, SiteId, VantageId
-from siteshift.core.setup import PlaneRef, Setup
 from siteshift.sim.spec import OUTSIDE, Entry, LoadSpec, NodeSpec, PlaneKind, PlaneSpec, StandbySpec, StoreSpec, WorldSpec
 
 PANGYO, GASAN, ANYANG = SiteId("pangyo"), SiteId("gasan"), SiteId("anyang")

@@ -26,10 +26,10 @@ from core.decide.build import (
     steering,
 )
 from siteshift.core.decide.gate import RULES, Cause, Move, examine, verdict
-from siteshift.core.decide.remedy import REMEDIES
-from siteshift.core.decide.weight import WEIGHTS
+from siteshift.core.decide.severities import WEIGHTS
 from siteshift.core.model.codes import DataKind, FindingCode, Mode, Severity, StandbyPhase, Standing, WhenStoreLost
 from siteshift.core.model.policy import HOUR_MS, MINUTE_MS, ServicePolicy
+from siteshift.core.model.remedy import REMEDIES
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.units import MemberId
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from core.decide.build import ANYANG, GASAN, NOW_MS, PANGYO, SPARE, WEB, shares
-from siteshift.core.decide.finding import Finding
-from siteshift.core.decide.override import Override, active, expired, forced_view, make_override
 from siteshift.core.model.codes import FindingCode, Mode, OverrideKind, Severity
+from siteshift.core.model.finding import Finding
+from siteshift.core.model.override import Override, active, expired, forced_view, make_override
 from siteshift.core.model.policy import HOUR_MS, Policy
 from siteshift.core.model.units import ServiceId
 

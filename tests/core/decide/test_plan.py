@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from core.decide.build import ANYANG, GASAN, LEFT, NORMAL, PANGYO, SPARE, WEB, member, shares, steering
-from siteshift.core.decide.finding import finding
 from siteshift.core.decide.gate import Cause
-from siteshift.core.decide.plan import Plan, PlanInputs, ServiceChange, draw_plan, render, to_document
 from siteshift.core.model.codes import FindingCode, MemberRole, Severity, StepKind
+from siteshift.core.model.finding import finding
 from siteshift.core.model.policy import ServicePolicy
 from siteshift.core.model.units import WHOLE_BP, ServiceId
+from siteshift.core.plan.plan import Plan, PlanInputs, ServiceChange, draw_plan, render, to_document
 
 K = StepKind
 SPARE_MEMBER = member(GASAN, "spare", MemberRole.STANDBY)

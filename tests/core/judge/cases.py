@@ -85,7 +85,7 @@ def codes(picture: Picture) -> set[str]:
 
 
 class Drive:
-    """Hands an observer a regular stream of results, member by member, in virtual time."""
+    """Gives an observer a regular stream of results, member by member, in virtual time."""
 
     def __init__(self, topology: Topology, *, anchors: tuple[str, ...] = (), site: SiteId | None = None) -> None:
         self.topology = topology

@@ -1,4 +1,4 @@
-"""Asking one server for one name, as a client would: for looking after a write, for `status` and for the lab."""
+"""OperatorRequest one server for one name, as a client would: for looking after a write, for `status` and for the lab."""
 
 from __future__ import annotations
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from siteshift.core.decide import rules_load, rules_permission, rules_sites
-from siteshift.core.decide.finding import Finding, verdict
-from siteshift.core.decide.proposal import Cause, GateContext, Move, Proposal
+from siteshift.core.decide.proposal import GateContext, Proposal
+from siteshift.core.model.cause import Cause, Move
+from siteshift.core.model.finding import Finding, verdict
 
 __all__ = ["RULES", "Cause", "Finding", "GateContext", "Move", "Proposal", "Rule", "examine", "verdict"]
 

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 
-from siteshift.core.decide.demand import (
-    NOTHING,
-    Allocation,
-    Demand,
-    Problem,
-    ServiceAllocation,
-    StandbyUse,
-    capacity_for,
-)
+from siteshift.core.decide.demand import NOTHING, Allocation, Demand, Problem, ServiceAllocation, StandbyUse, capacity_for
 from siteshift.core.decide.reroute import Reroute
 from siteshift.core.decide.waterfill import water_fill
 from siteshift.core.model.units import WHOLE_BP, SiteId

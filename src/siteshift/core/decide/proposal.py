@@ -4,31 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
+from siteshift.core.model.cause import Cause, Move
 from siteshift.core.model.codes import Mode, StandbyPhase, Standing
 from siteshift.core.model.evidence import PoolPicture
 from siteshift.core.model.policy import ServicePolicy
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.topology import Service, Topology
 from siteshift.core.model.units import MemberId, SiteId
-
-
-class Cause(StrEnum):
-    """Why steering shall change. ``PERSON`` was asked for by hand; all others are automatic.
-
-    ``RELEASE`` is the end of an override: what it forced goes back by itself. ``RELIEF`` takes off an overloaded site what
-    it cannot carry; it leaves no site.
-    """
-
-    DEAD = "dead"
-    DEGRADED = "degraded"
-    RELIEF = "relief"
-    PERSON = "person"
-    FAILBACK = "failback"
-    REBALANCE = "rebalance"
-    STANDBY = "standby"
-    RELEASE = "release"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,15 +79,6 @@ class Proposal:
         living = [site for site in self.losing if site not in self.dead_sites]
         given_up_bp = -sum(self.change_bp(site) for site in living)
         return 2 * given_up_bp <= relieved_bp and not any(site in self.removed for site in living)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
-    """A move already made: ``moved_bp`` is the sum of the shares taken away."""
-
-    at_ms: int
-    moved_bp: int
-    cause: Cause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from siteshift.core.decide.finding import Finding
-from siteshift.core.decide.proposal import Cause, GateContext, Proposal
-from siteshift.core.decide.weight import ASK, PASS, REFUSE, weigh
+from siteshift.core.decide.proposal import GateContext, Proposal
+from siteshift.core.decide.severities import ASK, PASS, REFUSE, weigh
+from siteshift.core.model.cause import Cause
 from siteshift.core.model.codes import DataKind, FindingCode, Standing
+from siteshift.core.model.finding import Finding
 from siteshift.core.model.units import SiteId
 
 

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from siteshift.core.decide.life import AWAY, Signal
-from siteshift.core.decide.override import Forced
-from siteshift.core.decide.relief import Relief, relieved
-from siteshift.core.model.codes import Hardness, MemberRole, SiteLife, StandbyPhase, Standing
+from siteshift.core.beliefs.life import AWAY, Signal
+from siteshift.core.model.codes import Hardness, LeftBecause, MemberRole, Mode, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.evidence import PoolPicture
+from siteshift.core.model.override import Forced
 from siteshift.core.model.policy import ServicePolicy
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.topology import Member, Pool, Service
 from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, MemberId, SiteId
-from siteshift.core.state import LeftBecause, Motion, SiteTrack, StandbyTrack
+from siteshift.core.state.relief import Relief, relieved
+from siteshift.core.state.tracks import ServiceTransition, SiteTrack, StandbyTrack
 
 WEIGHT_STEP_PM = 50
 """Weights are multiples of this, and never less: HAProxy's own scale has 256 steps, and a score is no surer."""
@@ -38,20 +38,20 @@ class Situation:
     pools: Mapping[SiteId, PoolPicture]
     forced: Forced
     current: ServiceSteering
-    motion: Motion
+    transition: ServiceTransition
     standbys: Mapping[MemberId, StandbyTrack]
     demand_rps: int
     is_blind: bool
     is_global_fault: bool
     now_ms: int
     data_role: Mapping[SiteId, bool | None] = field(default_factory=dict)
-    """Of a writable service: see `core.data_role`. Empty for others."""
+    """Of a writable service: see `core.beliefs.data_role`. Empty for others."""
     excess_rps: Mapping[SiteId, int] = field(default_factory=dict)
-    """How much more than its share a site is seen to be asked for (`core.overload`)."""
+    """How much more than its share a site is seen to be asked for (`core.beliefs.overload`)."""
     is_metered: bool = True
     """Whether anybody counts the service's requests; else overload is presumed, and put to the proof."""
     answering: frozenset[SiteId] = frozenset()
-    """Sites whose real requests are measured to be answered just now (`core.overload`)."""
+    """Sites whose real requests are measured to be answered just now (`core.beliefs.overload`)."""
     has_shed_answer: bool = False
     """Whether what is shed gets an answer of its own, by DNS or by a data plane; else it stays with some site."""
 
@@ -61,6 +61,11 @@ class Situation:
         if self.data_role.get(site) is True or not self.data_role:
             return True
         return not any(role for other, role in self.data_role.items() if not self.away(other))
+
+    @property
+    def mode(self) -> Mode:
+        """The mode a person forced, else the policy's (law 6)."""
+        return self.forced.mode or self.policy.mode
 
     def away(self, site: SiteId) -> bool:
         """Whether traffic should leave this site, or stay away from it.
@@ -193,7 +198,7 @@ class Situation:
     @property
     def halving_ms(self) -> int:
         """When the last move has shown what it brought."""
-        return self.motion.moved_at_ms + HALVING_MS
+        return self.transition.moved_at_ms + HALVING_MS
 
     def _halved_bp(self, pool: Pool) -> int:
         """Half of its share, as far as others have room for it: nothing is shed for a proof."""
@@ -215,7 +220,7 @@ class Situation:
 
     def held_bp(self, pool: Pool) -> int:
         """The most that a relieved site may have until it has settled; the whole when it is not held."""
-        relief = self.motion.relieved.get(pool.site)
+        relief = self.transition.relieved.get(pool.site)
         if relief is None or relief.is_over(self.now_ms) or self.demand_rps <= 0:
             return WHOLE_BP
         return min(WHOLE_BP, relief.most_bp(self.open_rps(pool)))
@@ -227,7 +232,7 @@ class Situation:
 
     def reliefs_after(self, shares_bp: Mapping[SiteId, int]) -> Mapping[SiteId, Relief]:
         """What is remembered of reliefs once these shares are written: who gets less because of its load is held there."""
-        found = dict(self.motion.relieved)
+        found = dict(self.transition.relieved)
         for pool in self.service.pools:
             share_bp = shares_bp.get(pool.site, 0)
             if self.is_overloaded(pool.site) and share_bp < self.current.shares_bp.get(pool.site, 0):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from siteshift.core.beliefs.life import Signal
 from siteshift.core.decide.capacity import Candidate, Demand, ServiceAllocation
-from siteshift.core.decide.life import Signal
 from siteshift.core.decide.situation import Situation
 from siteshift.core.model.codes import Because, DataKind, MemberRole, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.steering import ServiceSteering
@@ -198,8 +198,8 @@ def _may_be_tried(situation: Situation, member: Member) -> bool:
 
 
 def ttl_of(situation: Situation) -> int:
-    """The TTL to publish now: short while anything is suspect or in motion (DESIGN §8)."""
-    is_restless = situation.now_ms < situation.motion.restless_until_ms
+    """The TTL to publish now: short while anything is suspect or in transition (DESIGN §8)."""
+    is_restless = situation.now_ms < situation.transition.restless_until_ms
     return situation.policy.ttl_suspect_s if is_restless else situation.policy.ttl_normal_s
 
 

@@ -130,8 +130,8 @@ def _from_members(pool: Pool, views: Mapping[MemberId, TargetView], voters: tupl
     if not known:
         return Verdict(view=NOBODY_KNOWS, accusers=(), carried=False)
     if 2 * len(down) <= len(active):
-        uneasy = down or [view for view in known if view.standing is not Standing.UP]
-        view = recast(known[0], Standing.SUSPECT) if len(uneasy) > 1 else TargetView(standing=Standing.UP, score_pm=1_000)
+        not_up = down or [view for view in known if view.standing is not Standing.UP]
+        view = recast(known[0], Standing.SUSPECT) if len(not_up) > 1 else TargetView(standing=Standing.UP, score_pm=1_000)
         return Verdict(view=view, accusers=(), carried=False)
     left = [view.score_pm for view in known if view.standing is not Standing.DOWN]
     view = TargetView(

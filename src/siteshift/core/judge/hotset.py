@@ -39,9 +39,9 @@ class HotSet:
         self.targets: frozenset[TargetId] = frozenset()
         self.version = 0
 
-    def due(self, at_ms: int, stirred: int) -> bool:
-        """Whether to choose anew now, with so many groups stirred."""
-        return stirred <= FEW_POOLS or not 0 <= at_ms - self._at_ms < min(stirred, LONGEST_GAP_MS)
+    def due(self, at_ms: int, active_groups: int) -> bool:
+        """Whether to choose anew now, with so many active groups."""
+        return active_groups <= FEW_POOLS or not 0 <= at_ms - self._at_ms < min(active_groups, LONGEST_GAP_MS)
 
     def update(self, at_ms: int, pools: Iterable[Pooled], lone: Iterable[Stream]) -> bool:
         """Settle the account since the last call and choose anew; True when the set changed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from siteshift.core.judge.cusum import GREY
 from siteshift.core.judge.evidence import hardness_of
 from siteshift.core.judge.pooled import Pooled
-from siteshift.core.judge.stream import Sample, Stream, roll_of
+from siteshift.core.judge.stream import Sample, Stream, standing_counts_of
 from siteshift.core.model.codes import Fault, Outcome
 
 
@@ -52,10 +52,10 @@ def feed(group: Pooled, sample: Sample, outcome: Outcome, fault: Fault, at_ms: i
 
 def call_roll(stream: Stream, pool: Pooled, site: Pooled) -> None:
     """Keep the counts of both groups in step with one member; after every change of its standing or membership."""
-    now, before = roll_of(stream), stream.roll
+    now, before = standing_counts_of(stream), stream.standing_counts
     if now == before:
         return
-    stream.roll = now
+    stream.standing_counts = now
     pool.count(now, before)
     site.count(now, before)
 

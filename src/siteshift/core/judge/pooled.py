@@ -35,10 +35,10 @@ class Pooled:
         "near_test",
         "part_of",
         "policy",
-        "roll",
         "siblings",
         "site",
         "standing",
+        "standing_counts",
         "standing_since_ms",
         "suspicion",
         "target",
@@ -52,7 +52,7 @@ class Pooled:
         self.members = members
         self.included = members
         """Members whose results make up the stream; chosen anew by `retune`."""
-        self.roll = (0, 0, 0)
+        self.standing_counts = (0, 0, 0)
         """How many members are known, known to be sick and down, known to be sick."""
         self.policy = policy
         self.part_of = "site_part" if target.startswith("site:") else "pool_part"
@@ -71,9 +71,9 @@ class Pooled:
     # -- membership and tuning ------------------------------------------------------------------------------------
 
     def count(self, now: tuple[int, int, int], before: tuple[int, int, int]) -> None:
-        """One member's part of the counts changed (`stream.roll_of`)."""
-        known, down, sick = self.roll
-        self.roll = (known + now[0] - before[0], down + now[1] - before[1], sick + now[2] - before[2])
+        """One member's part of the counts changed (`stream.standing_counts_of`)."""
+        known, down, sick = self.standing_counts
+        self.standing_counts = (known + now[0] - before[0], down + now[1] - before[1], sick + now[2] - before[2])
 
     def retune(self) -> None:
         """Thresholds follow the number of members counted and what is normal for them."""
@@ -250,7 +250,7 @@ class Pooled:
 
     def _standing(self) -> Standing:
         bank = self.bank
-        known, down, sick = self.roll
+        known, down, sick = self.standing_counts
         if not known:
             return Standing.UNKNOWN
         if bank.alarm >= 0:

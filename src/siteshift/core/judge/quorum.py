@@ -143,17 +143,17 @@ def _not_carried(views: list[TargetView], now_ms: int) -> TargetView:
     known = [view for view in views if view.standing is not Standing.UNKNOWN]
     if not known:
         return NOBODY_KNOWS
-    uneasy = [
+    not_up = [
         view
         for view in known
         if view.standing is Standing.SUSPECT or (view.standing in BAD and now_ms - view.since_ms <= LONE_ACCUSER_SUSPECT_MS)
     ]
     best = max(known, key=lambda view: view.score_pm)
-    if not uneasy and best.standing in BAD:
-        uneasy = known  # the others know nothing yet (a standby looked at afresh): nobody contradicts
-    if not uneasy:
+    if not not_up and best.standing in BAD:
+        not_up = known  # the others know nothing yet (a standby looked at afresh): nobody contradicts
+    if not not_up:
         return best if best.standing is Standing.UP else recast(best, Standing.UP)
-    return recast(min(uneasy, key=lambda view: view.score_pm), Standing.SUSPECT)
+    return recast(min(not_up, key=lambda view: view.score_pm), Standing.SUSPECT)
 
 
 def recast(view: TargetView, standing: Standing) -> TargetView:

@@ -70,12 +70,12 @@ class Stream(Pulse):
         "last_fault",
         "policy",
         "pool_part",
-        "roll",
         "sample_until_ms",
         "since_ms",
         "site_part",
         "slow_until_ms",
         "standing",
+        "standing_counts",
         "streak",
         "target",
         "warning",
@@ -97,7 +97,7 @@ class Stream(Pulse):
         """Failures in a row when positive, passes in a row when negative (passes of calm times are not counted)."""
         self.excluded = False
         """Known to be sick: judged alone, not part of the pooled streams."""
-        self.roll = (0, 0, 0)
+        self.standing_counts = (0, 0, 0)
         self.last_fault = Fault.NONE
         self.sample_until_ms = self.slow_until_ms = 0
         self.warning = ""
@@ -205,7 +205,7 @@ class Stream(Pulse):
         return Hardness.NONE if bank.calm else bank.hardness(bank.strongest())
 
 
-def roll_of(stream: Stream) -> tuple[int, int, int]:
+def standing_counts_of(stream: Stream) -> tuple[int, int, int]:
     """What a member adds to its groups' counts of known, of excluded and down, of excluded and ill members."""
     if stream.standing is Standing.UNKNOWN:
         return (0, 0, 0)

@@ -57,7 +57,7 @@ class Observer:
         self._figures: dict[TargetId, Traffic] = {}
         self._hot = HotSet(len(self._entries), policy)
         self._verdicts = Verdicts(roster, policy, site, self._own)
-        self._uneasy, self._stirred = self._verdicts.uneasy, self._verdicts.stirred
+        self._not_up, self._active_groups = self._verdicts.not_up, self._verdicts.active_groups
         self._dirty = self._verdicts.dirty
         self._dirty.update(topology.targets)
         self._views: dict[TargetId, TargetView] = {}
@@ -138,8 +138,8 @@ class Observer:
         if pool is not None and site is not None and not stream.excluded:
             feed(pool, sample, outcome, fault, at_ms, started_ms, stream)
             feed(site, sample, outcome, fault, at_ms, started_ms, stream)
-            self._stirred[pool.target] = pool
-            self._stirred[site.target] = site
+            self._active_groups[pool.target] = pool
+            self._active_groups[site.target] = site
         changed |= self._verdicts.judge_stream(stream, pool, site, at_ms)
         for group in (pool, site):
             if group is not None:
@@ -162,14 +162,14 @@ class Observer:
         """Let time pass: confirmations, stopwatches, staleness, learning. True when a standing or the hot set changed."""
         self._at_ms = max(self._at_ms, at_ms)
         changed = False
-        for stream in list(self._uneasy.values()):
+        for stream in list(self._not_up.values()):
             bank = stream.bank
             if bank.alarm == CRASH and stream.failing:
                 continue  # it fails every check: only a pass could bring news
             if bank.alarm >= 0 or bank.ripe:
                 _, pool, site = self._entries.get(stream.target, (stream, None, None))
                 changed |= self._verdicts.judge_stream(stream, pool, site, at_ms)
-        for group in list(self._stirred.values()):
+        for group in list(self._active_groups.values()):
             changed |= self._verdicts.judge_group(group, at_ms)
         if at_ms - self._second_ms >= SECOND_MS:
             self._second_ms = at_ms - at_ms % SECOND_MS
@@ -179,30 +179,30 @@ class Observer:
 
     def next_timer_ms(self) -> int | None:
         """When `tick` should be called next; at least once a second."""
-        if any(group.near_since_ms != NEVER or group.bank.suspect for group in self._stirred.values()):
+        if any(group.near_since_ms != NEVER or group.bank.suspect for group in self._active_groups.values()):
             return self._at_ms + NEAR_MS
-        if self._stirred or any(one.bank.ripe for one in self._uneasy.values()):
+        if self._active_groups or any(one.bank.ripe for one in self._not_up.values()):
             return self._at_ms + UNEASY_MS
         return self._second_ms + SECOND_MS
 
     @property
     def at_rest(self) -> bool:
         """Whether passes alone would change nothing but counts: no pool is under suspicion, nothing failed just now."""
-        if self._stirred or self._hot.targets:
+        if self._active_groups or self._hot.targets:
             return False
-        return all(one.bank.alarm < 0 and one.streak <= -2 for one in self._uneasy.values())
+        return all(one.bank.alarm < 0 and one.streak <= -2 for one in self._not_up.values())
 
     def fast_forward(self, elapsed_ms: int, at_ms: int) -> None:
         """Credit ``elapsed_ms`` of nothing but passes, for drivers in virtual time. Only while `at_rest`."""
         passes = elapsed_ms // self._policy.interval_ms
-        for stream in list(self._uneasy.values()):
+        for stream in list(self._not_up.values()):
             while passes and not stream.bank.calm:
                 stream.bank.passed(None)
                 passes -= 1
             passes = elapsed_ms // self._policy.interval_ms
             if stream.judge(at_ms):
-                self._verdicts.restood(stream)
-                self._uneasy.pop(stream.target)
+                self._verdicts.standing_changed(stream)
+                self._not_up.pop(stream.target)
         self._learner.skip(passes, at_ms, self._policy.interval_ms)
         span_ms = passes * self._policy.interval_ms
         for stream, pool, site in self._entries.values():
@@ -225,8 +225,8 @@ class Observer:
         ]
         for stream in silent:
             stream.standing = Standing.UNKNOWN
-            self._verdicts.restood(stream)
-            self._uneasy.pop(stream.target, None)
+            self._verdicts.standing_changed(stream)
+            self._not_up.pop(stream.target, None)
         if silent:
             for group in self._group_of.values():
                 if group.update_standing(at_ms):
@@ -234,9 +234,9 @@ class Observer:
         return bool(silent)
 
     def _rehot(self, at_ms: int) -> bool:
-        if not self._stirred and not self._direct and not self._hot.targets:
+        if not self._active_groups and not self._direct and not self._hot.targets:
             return False
-        if not self._hot.due(at_ms, len(self._stirred)):
+        if not self._hot.due(at_ms, len(self._active_groups)):
             return False
         lone = [one for one in self._direct.values() if one.bank.alarm < 0 and not one.bank.calm]
         return self._hot.update(at_ms, self._verdicts.stirred_pools(), lone)
@@ -248,7 +248,7 @@ class Observer:
             return
         stream = Stream(target, self._policy, entry[0].slo_us)
         self._entries[target] = (stream, None, None)
-        self._uneasy.pop(target, None)
+        self._not_up.pop(target, None)
         self._dirty.add(target)
 
     # -- other evidence -------------------------------------------------------------------------------------------
@@ -302,8 +302,8 @@ class Observer:
 
     def report(self, at_ms: int) -> VantageReport:
         """Everything believed now. Each call has the next sequence number."""
-        self._dirty.update(self._uneasy)
-        self._dirty.update(self._stirred)
+        self._dirty.update(self._not_up)
+        self._dirty.update(self._active_groups)
         self._dirty.update(self._traffic)
         self._dirty.update(self._figures)
         for target in self._dirty:

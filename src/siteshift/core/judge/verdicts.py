@@ -23,10 +23,10 @@ from siteshift.core.model.units import SiteId, TargetId
 class Verdicts:
     """Judges streams and groups, and keeps those that trouble it.
 
-    ``uneasy``: streams that are not up. ``stirred``: groups that are not calm. ``dirty``: targets to be viewed anew.
+    ``not_up``: streams that are not up. ``active_groups``: groups that are not calm. ``dirty``: targets to be viewed anew.
     """
 
-    __slots__ = ("_entries", "_own", "_policy", "_pools", "_site", "dirty", "stirred", "uneasy")
+    __slots__ = ("_entries", "_own", "_policy", "_pools", "_site", "active_groups", "dirty", "not_up")
 
     def __init__(self, roster: Roster, policy: JudgePolicy, site: SiteId | None, own: OwnState) -> None:
         self._entries = roster.entries
@@ -34,13 +34,13 @@ class Verdicts:
         self._policy = policy
         self._site = site
         self._own = own
-        self.uneasy: dict[TargetId, Stream] = {}
-        self.stirred: dict[TargetId, Pooled] = {}
+        self.not_up: dict[TargetId, Stream] = {}
+        self.active_groups: dict[TargetId, Pooled] = {}
         self.dirty: set[TargetId] = set()
 
     def stirred_pools(self) -> Iterator[Pooled]:
-        """Pools among the stirred groups."""
-        return (group for group in self.stirred.values() if group in self._pools)
+        """Pools among the active groups."""
+        return (group for group in self.active_groups.values() if group in self._pools)
 
     def judge_stream(self, stream: Stream, pool: Pooled | None, site: Pooled | None, at_ms: int) -> bool:
         """Judge one stream, and whether it still belongs in its groups; True when its standing changed."""
@@ -57,14 +57,14 @@ class Verdicts:
     def _judge_alone(self, stream: Stream, at_ms: int) -> bool:
         changed = stream.judge(at_ms)
         if changed:
-            self.restood(stream)
+            self.standing_changed(stream)
         if stream.standing is Standing.UP:
-            self.uneasy.pop(stream.target, None)
+            self.not_up.pop(stream.target, None)
         else:
-            self.uneasy[stream.target] = stream
+            self.not_up[stream.target] = stream
         return changed
 
-    def restood(self, stream: Stream) -> None:
+    def standing_changed(self, stream: Stream) -> None:
         """A stream's standing changed: tell it, and count it anew in its groups."""
         stream.at_ease = False
         self.dirty.add(stream.target)
@@ -96,7 +96,7 @@ class Verdicts:
         if changed:
             self.dirty.add(group.target)
         if bank.calm and bank.alarm < 0:
-            self.stirred.pop(group.target, None)
+            self.active_groups.pop(group.target, None)
         return changed
 
     def _clear_with(self, pool: Pooled, at_ms: int) -> bool:

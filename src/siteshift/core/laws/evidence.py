@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from siteshift.core.events import Asked
 from siteshift.core.judge.diagnosis import diagnose
 from siteshift.core.judge.views import is_contradicted
 from siteshift.core.laws.passage import Passage, Violation
-from siteshift.core.model.codes import SiteLife, Standing
+from siteshift.core.messages.events import Asked
+from siteshift.core.model.codes import LeftBecause, SiteLife, Standing
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import SiteId, pool_target, site_target
-from siteshift.core.state import LeftBecause
 
 
 def law_3_unknown_is_not_down(p: Passage) -> Iterator[Violation]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from siteshift.core.commands import Command
-from siteshift.core.decide.override import forced_view
-from siteshift.core.events import Event
-from siteshift.core.model.codes import Standing
+from siteshift.core.messages.commands import Command
+from siteshift.core.messages.events import Event
+from siteshift.core.model.codes import LeftBecause, Standing
+from siteshift.core.model.override import forced_view
+from siteshift.core.model.setup import Setup
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import SiteId
-from siteshift.core.setup import Setup
-from siteshift.core.state import ControllerState, LeftBecause
+from siteshift.core.state.controller_state import ControllerState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from siteshift.core.commands import Enact, ReadPlane
-from siteshift.core.events import EnactFinished, ReadBackArrived
+from siteshift.core.beliefs.traffic import settled_bp
 from siteshift.core.laws.passage import Passage, Violation
+from siteshift.core.messages.commands import Enact, ReadPlane
+from siteshift.core.messages.events import EnactFinished, ReadBackArrived
 from siteshift.core.model.codes import EnactOutcome, SiteLife
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import SiteId
-from siteshift.core.traffic import settled_bp
 
 
 def law_8_seen(p: Passage) -> Iterator[Violation]:
@@ -28,12 +28,12 @@ def law_9_old_ttl(p: Passage) -> Iterator[Violation]:
     """A drain is not complete before the TTL of the answers given earlier has run out; a move does not forget that TTL."""
     for service, old, new in p.changes():
         if any(bp > new.shares_bp.get(site, 0) for site, bp in old.shares_bp.items()):
-            short_ms = p.now_ms + old.ttl_s * 1000 - p.after.motion(service.id).tail_until_ms
+            short_ms = p.now_ms + old.ttl_s * 1000 - p.after.transition(service.id).tail_until_ms
             if short_ms > 0:
                 yield Violation(law=9, text=f"{service.id}: the answers given so far live {short_ms} ms longer than is known")
     for service, site in _newly_drained(p):
         moved_now = p.before.steering.of(service.id) != p.after.steering.of(service.id)
-        tail_ms = (p.before if moved_now else p.after).motion(service.id).tail_until_ms  # a move made now has its own tail
+        tail_ms = (p.before if moved_now else p.after).transition(service.id).tail_until_ms  # a move made now has its own tail
         if p.now_ms < tail_ms:
             yield Violation(law=9, text=f"{service.id}: {site} called drained {tail_ms - p.now_ms} ms early")
 

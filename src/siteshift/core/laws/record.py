@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from siteshift.core.commands import ActivateStandby, Enact, Record, Remember
-from siteshift.core.events import Asked, Reloaded
 from siteshift.core.laws.passage import Passage, Violation
-from siteshift.core.setup import PartKind, Setup
+from siteshift.core.messages.commands import ActivateStandby, Enact, Record, Remember
+from siteshift.core.messages.events import Asked, Reloaded
+from siteshift.core.model.setup import PartKind, Setup
 
 
 def law_12_hold_still(p: Passage) -> Iterator[Violation]:
@@ -67,11 +67,11 @@ def law_17_no_part_only_there(p: Passage) -> Iterator[Violation]:
     """
     if not isinstance(p.event, Reloaded) or len({site for _, site in p.setup.topology.vantages}) < 2:
         return
-    for fault in lonely_parts(p.setup):
+    for fault in single_site_dependencies(p.setup):
         yield Violation(law=17, text=fault)
 
 
-def lonely_parts(setup: Setup) -> tuple[str, ...]:
+def single_site_dependencies(setup: Setup) -> tuple[str, ...]:
     """What stands in one site only although leaving that site needs it. The basis of `siteshift fate`."""
     found: list[str] = []
     for service in setup.topology.services:

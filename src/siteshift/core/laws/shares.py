@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from siteshift.core.commands import RetireStandby
-from siteshift.core.decide.override import active, forced_view
+from siteshift.core.beliefs.traffic import demand_rps
 from siteshift.core.laws.passage import Passage, Violation
+from siteshift.core.messages.commands import RetireStandby
 from siteshift.core.model.codes import MemberRole, Mode, StandbyPhase, Standing
+from siteshift.core.model.override import active, forced_view
 from siteshift.core.model.units import WHOLE_BP
-from siteshift.core.traffic import demand_rps
 
 
 def law_1_last_site(p: Passage) -> Iterator[Violation]:
@@ -56,7 +56,7 @@ def law_6_mode(p: Passage) -> Iterator[Violation]:
         mode = forced.mode or p.setup.policy.of(service.id).mode
         if mode is Mode.AUTO or p.is_forced(service) or dict(old.shares_bp) == dict(new.shares_bp):
             continue
-        if p.after.motion(service.id).approved is None and p.before.motion(service.id).approved is None:
+        if p.after.transition(service.id).approved is None and p.before.transition(service.id).approved is None:
             yield Violation(law=6, text=f"{service.id}: moved in mode {mode.value} without approval")
 
 
@@ -67,7 +67,7 @@ def law_7_capacity(p: Passage) -> Iterator[Violation]:
         if total != WHOLE_BP or new.shed_bp < 0 or min(new.shares_bp.values(), default=0) < 0:
             yield Violation(law=7, text=f"{service.id}: shares and shed make {total} bp")
         approvers = {who for o in active(p.after.overrides, p.now_ms) for who in o.approved_by}
-        approvers |= set(p.after.motion(service.id).approved_by)
+        approvers |= set(p.after.transition(service.id).approved_by)
         if len(approvers) >= 2:
             continue
         demand = demand_rps(p.after, service, p.setup.metered)

@@ -233,3 +233,11 @@ class EnactOutcome(StrEnum):
     REFUSED = "refused"
     FAILED = "failed"
     AMBIGUOUS = "ambiguous"
+
+
+class LeftBecause(StrEnum):
+    """Why a site was left."""
+
+    DEAD = "dead"
+    SICK = "sick"
+    PERSON = "person"

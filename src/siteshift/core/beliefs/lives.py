@@ -1,0 +1,189 @@
+"""From reports to the picture, and from the picture to the life of every service at every site."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from siteshift.core.beliefs.life import AWAY, Signal, advance, may_return
+from siteshift.core.beliefs.traffic import settled_bp
+from siteshift.core.model.codes import (
+    Failback,
+    Hardness,
+    LeftBecause,
+    SiteLife,
+    Standing,
+)
+from siteshift.core.model.override import Forced, forced_view
+from siteshift.core.model.policy import ServicePolicy
+from siteshift.core.model.topology import Service
+from siteshift.core.model.units import WHOLE_BP, ServiceId, SiteId
+from siteshift.core.state.controller_state import ControllerState
+from siteshift.core.state.draft import Draft
+from siteshift.core.state.plane_queries import in_step, living
+from siteshift.core.state.tracks import SiteTrack
+
+UNDO_WATCH_MS = 15_000
+"""A survivor that sickens this soon after it gained is taken to sicken because it gained."""
+
+
+def signal_of(
+    state: ControllerState, policy: ServicePolicy, forced: Forced, service: ServiceId, site: SiteId
+) -> Signal:
+    """What evidence and people amount to, for one service at one site. People first, then doubt, then evidence.
+
+    A dead site is dead even when a person drained it, so that it can be left at once.
+    """
+    evidence = _evidence_of(state, policy, service, site)
+    if evidence is Signal.DEAD:
+        return evidence
+    return Signal.FORCED_OUT if site in forced.drained_sites else evidence
+
+
+def _evidence_of(state: ControllerState, policy: ServicePolicy, service: ServiceId, site: SiteId) -> Signal:
+    picture = state.picture
+    pool = picture.pools.get((service, site))
+    if picture.blind or pool is None or service in picture.global_fault:
+        return Signal.NO_EVIDENCE
+    if picture.overload_of(service, site) is not None:
+        return Signal.OVERLOADED
+    is_tail = service in state.unsettled_until_ms and pool.hardness is not Hardness.HARD
+    if is_tail and pool.standing in (Standing.DOWN, Standing.DEGRADED):
+        return Signal.SUSPECTED
+    match pool.standing:
+        case Standing.UNKNOWN:
+            return Signal.NO_EVIDENCE
+        case Standing.DOWN:
+            return Signal.DEAD
+        case Standing.DEGRADED if pool.hardness is Hardness.SLOW or pool.score_pm < policy.leave_degraded_below_pm:
+            return Signal.SICK
+        case Standing.SUSPECT:
+            return Signal.SUSPECTED
+        case _:
+            return Signal.WELL
+
+
+def update_lives(draft: Draft) -> None:
+    """Advance the life of every service at every site, as far as the present beliefs carry it."""
+    for service in draft.setup.topology.services:
+        policy = draft.setup.policy.of(service.id)
+        forced = forced_view(draft.state.overrides, service.id, draft.now_ms)
+        for site in service.sites:
+            _update_life(draft, service, site, policy, forced)
+
+
+def _update_life(draft: Draft, service: Service, site: SiteId, policy: ServicePolicy, forced: Forced) -> None:
+    before = draft.state.track(service.id, site)
+    base = signal_of(draft.state, policy, forced, service.id, site)
+    track = before
+    for _ in range(3):
+        after = advance(track, _refined(draft, service, site, policy, track, base), policy, draft.now_ms)
+        if after == track:
+            break
+        track = after
+    track = _ramped(draft, service, site, policy, track, base)
+    if track == before:
+        return
+    draft.set_track(service.id, site, track)
+    if track.life is not before.life:
+        draft.record(
+            "life",
+            {
+                "service": service.id,
+                "site": site,
+                "from": before.life.value,
+                "to": track.life.value,
+                "because": track.left_because.value if track.left_because else None,
+                "hold_until_ms": track.hold_until_ms,
+            },
+        )
+
+
+def _refined(
+    draft: Draft, service: Service, site: SiteId, policy: ServicePolicy, track: SiteTrack, base: Signal
+) -> Signal:
+    """The signal as the present life hears it: is it gone, may it return, is the ramp done, was it never moved?"""
+    if track.life is SiteLife.RETURNING and base is Signal.WELL:
+        return Signal.RAMPED if _is_ramped(draft, service, site, policy, track) else base
+    if track.life not in AWAY:
+        return Signal.SUSPECTED if base is Signal.SICK and gained_lately(draft, service, site) else base
+    is_well = base is Signal.WELL
+    moved = draft.state.transition(service.id).moved_at_ms >= track.since_ms > 0
+    if is_well and track.life is SiteLife.DRAINING and not moved:
+        return Signal.UNMOVED
+    if is_well and (may_return(track, policy, draft.now_ms) or _is_needed(draft, service, policy)):
+        return Signal.MAY_RETURN
+    is_half_left = track.left_because is LeftBecause.SICK and draft.state.steering_share(service.id, site) > 0
+    if is_well and track.life is SiteLife.DRAINING and is_half_left and draft.due(track.hold_until_ms):
+        return Signal.UNMOVED  # it was kept for want of room and is well: whoever fails back, there is nothing to fail back
+    if is_well and track.left_because is not LeftBecause.PERSON:
+        draft.due(track.hold_until_ms)
+    if track.life is SiteLife.DRAINING and is_gone(draft, service, site, policy):
+        return Signal.GONE
+    return base
+
+
+def _is_needed(draft: Draft, service: Service, policy: ServicePolicy) -> bool:
+    """Whether demand is shed: then no hold-down keeps a well site idle. Where a person fails back, a person is asked."""
+    current = draft.state.steering.of(service.id)
+    return current is not None and current.shed_bp > 0 and policy.failback is not Failback.MANUAL
+
+
+def gained_lately(draft: Draft, service: Service, site: SiteId) -> bool:
+    """Whether a site got more in the last move, so that its sickness may be our own doing: undo before judging it."""
+    transition = draft.state.transition(service.id)
+    current = draft.state.steering.of(service.id)
+    if transition.undo_bp is None or current is None or draft.now_ms > transition.moved_at_ms + UNDO_WATCH_MS:
+        return False
+    return current.shares_bp.get(site, 0) > transition.undo_bp.get(site, 0)
+
+
+def is_gone(draft: Draft, service: Service, site: SiteId, policy: ServicePolicy) -> bool:
+    """A drain is complete when *seen* traffic says so (law 8) and the old TTL has run out (law 9).
+
+    Without a fresh measurement at this site (what measures it may have died with it) the planes' read-back and the TTL
+    must do; `explain` says that seen is unknown.
+    """
+    state = draft.state
+    current = state.steering.of(service.id)
+    if current is None or current.shares_bp.get(site, 0) or current.shed_at == site:
+        return False
+    if not in_step(state, draft.setup.planes_of(service.id)):
+        return False
+    if not draft.due(state.transition(service.id).tail_until_ms):
+        return False
+    seen = settled_bp(state, service, draft.now_ms)
+    if seen is None or site not in seen or service.id not in draft.setup.metered:
+        return True
+    draft.due(draft.now_ms + 1_000)
+    return seen[site] <= policy.residual_done_bp
+
+
+def _is_ramped(draft: Draft, service: Service, site: SiteId, policy: ServicePolicy, track: SiteTrack) -> bool:
+    is_last = track.ramp_step >= len(policy.ramp_bp) - 1
+    return is_last and _has_soaked(draft, service, site, policy, track)
+
+
+def _has_soaked(draft: Draft, service: Service, site: SiteId, policy: ServicePolicy, track: SiteTrack) -> bool:
+    """Whether the present step was carried out everywhere and then held for the soak time."""
+    current = draft.state.steering.of(service.id)
+    pool = service.pool_at(site)
+    if current is None or pool is None:
+        return False
+    if not in_step(draft.state, living(draft.state, draft.setup.planes_of(service.id))):
+        return False
+    wanted = max(1, pool.nominal_bp * policy.ramp_bp[track.ramp_step] // WHOLE_BP)
+    moved_at_ms = max(track.step_since_ms, draft.state.transition(service.id).moved_at_ms)
+    if current.shares_bp.get(site, 0) < wanted * 9 // 10:
+        return False
+    return draft.due(moved_at_ms + policy.soak_ms)
+
+
+def _ramped(
+    draft: Draft, service: Service, site: SiteId, policy: ServicePolicy, track: SiteTrack, base: Signal
+) -> SiteTrack:
+    """One step up the ramp once the present one has soaked; a suspicion pauses it."""
+    if track.life is not SiteLife.RETURNING or base is not Signal.WELL:
+        return track
+    if track.ramp_step >= len(policy.ramp_bp) - 1 or not _has_soaked(draft, service, site, policy, track):
+        return track
+    return replace(track, ramp_step=track.ramp_step + 1, step_since_ms=draft.now_ms)

@@ -1,0 +1,43 @@
+"""The allocation as the controller asks for it: all services together, and with a little comfort when somebody is away.
+
+At exactly the utilisation limit chance in arrivals carry a survivor beyond it every other second. So while a site is
+away the rest is first planned for 95 % of the limit; only what does not fit like that is planned to the limit itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from siteshift.core.decide.capacity import allocate
+from siteshift.core.decide.demand import Allocation, Demand, Problem, StandbyUse
+from siteshift.core.decide.situation import Situation
+from siteshift.core.decide.steering import demand_of
+from siteshift.core.model.codes import SiteLife
+from siteshift.core.model.setup import Setup
+from siteshift.core.model.units import ServiceId
+
+COMFORT_PM = 950
+"""While a site is away or on its way back, survivors get a little less than their limit where that sheds nothing."""
+
+
+def allot(situations: Mapping[ServiceId, Situation], setup: Setup, *, standby: StandbyUse) -> Allocation:
+    """What every service should get, for these situations."""
+    limits = {s.id: s.capacity_rps for s in setup.topology.sites if s.capacity_rps is not None}
+    demands = tuple(demand_of(situation) for situation in situations.values())
+    whole = Problem(demands=demands, site_capacity_rps=limits)
+    is_returning = any(track.life is SiteLife.RETURNING for one in situations.values() for track in one.tracks.values())
+    if not is_returning and not any(candidate.away for demand in demands for candidate in demand.candidates):
+        return allocate(whole, standby=standby)
+    found = allocate(replace(whole, demands=tuple(_eased(demand) for demand in demands)), standby=standby)
+    tight = {entry.service for entry in found.services if entry.shed_bp}
+    if not tight:
+        return found
+    mixed = tuple(demand if demand.service in tight else _eased(demand) for demand in demands)
+    found = allocate(replace(whole, demands=mixed), standby=standby)
+    is_enough = all(entry.service in tight or entry.shed_bp == 0 for entry in found.services)
+    return found if is_enough else allocate(whole, standby=standby)
+
+
+def _eased(demand: Demand) -> Demand:
+    return demand._replace(max_utilisation_pm=demand.max_utilisation_pm * COMFORT_PM // 1000)

@@ -1,0 +1,62 @@
+"""Makes the per-service views the deciders work on, out of the state and the setup."""
+
+from __future__ import annotations
+
+from siteshift.core.beliefs.data_role import data_roles
+from siteshift.core.beliefs.lives import signal_of
+from siteshift.core.beliefs.overload import answering_sites, excess_rps
+from siteshift.core.beliefs.traffic import demand_rps
+from siteshift.core.decide.situation import Situation
+from siteshift.core.decide.steering import nominal
+from siteshift.core.model.codes import MemberRole
+from siteshift.core.model.override import forced_view
+from siteshift.core.model.setup import Setup
+from siteshift.core.model.steering import ServiceSteering
+from siteshift.core.model.topology import Service
+from siteshift.core.model.units import ServiceId
+from siteshift.core.state.controller_state import ControllerState
+from siteshift.core.state.draft import Draft
+
+
+def situations_of(draft: Draft) -> dict[ServiceId, Situation]:
+    """One view per service, most critical tier first, then in the order of the file."""
+    ordered = sorted(draft.setup.topology.services, key=lambda service: service.tier)
+    return {service.id: situation_of(draft.state, draft.setup, service, draft.now_ms) for service in ordered}
+
+
+def situation_of(state: ControllerState, setup: Setup, service: Service, now_ms: int) -> Situation:
+    """The complete view of one service."""
+    forced = forced_view(state.overrides, service.id, now_ms)
+    policy = setup.policy.of(service.id)
+    pools = {site: pool for site in service.sites if (pool := state.picture.pools.get((service.id, site))) is not None}
+    demand = demand_rps(state, service, setup.metered)
+    return Situation(
+        service=service,
+        policy=policy,
+        signals={site: signal_of(state, policy, forced, service.id, site) for site in service.sites},
+        tracks={site: state.track(service.id, site) for site in service.sites},
+        pools=pools,
+        forced=forced,
+        current=state.steering.of(service.id) or first_steering(service, policy.ttl_normal_s),
+        transition=state.transition(service.id),
+        standbys=state.standbys,
+        demand_rps=demand,
+        excess_rps=excess_rps(state, setup, service, demand, now_ms),
+        is_metered=service.id in setup.metered,
+        answering=answering_sites(state, setup, service, now_ms),
+        is_blind=state.picture.blind,
+        is_global_fault=service.id in state.picture.global_fault,
+        now_ms=now_ms,
+        data_role=data_roles(state, service),
+        has_shed_answer=setup.answers_shed(service),
+    )
+
+
+def first_steering(service: Service, ttl_s: int) -> ServiceSteering:
+    """What a service gets before anything is known of it: nominal shares over its active members."""
+    return ServiceSteering(
+        service=service.id,
+        shares_bp=nominal({pool.site: pool.nominal_bp for pool in service.pools}),
+        members_pm={m.id: 1000 for pool in service.pools for m in pool.members if m.role is MemberRole.ACTIVE},
+        ttl_s=ttl_s,
+    )

@@ -1,0 +1,190 @@
+"""The data planes: what was sent, what was confirmed, what is unknown, and what to do about it.
+
+Rules: one write at a time per plane; after an ambiguous write read before writing again (law 10); a plane that forgot
+its generation or is behind is written again; a change made by hand is reported and left alone until the next
+generation (law 14); a plane that is *ahead* of us makes us number past it, when we hold the term (law 11).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from siteshift.core.messages.commands import Enact, ReadPlane
+from siteshift.core.model.codes import EnactOutcome, Mode, Severity
+from siteshift.core.model.setup import PlaneRef
+from siteshift.core.model.steering import EnactResult, ReadBack, Steering
+from siteshift.core.model.units import EnactorId, ServiceId
+from siteshift.core.state.draft import Draft
+from siteshift.core.state.tracks import PlaneStanding, PlaneTrack
+
+RETRY_MS = 500
+RETRY_MAX_MS = 10_000
+REFUSED_RETRY_MS = 30_000
+WRITE_LOST_MS = 15_000
+"""A write whose end was never told counts as ambiguous after this; the runtime's own deadline is shorter."""
+
+_STANDING = {
+    EnactOutcome.APPLIED: PlaneStanding.IN_STEP,
+    EnactOutcome.STALE: PlaneStanding.UNSURE,
+    EnactOutcome.REFUSED: PlaneStanding.REFUSING,
+    EnactOutcome.FAILED: PlaneStanding.BEHIND,
+    EnactOutcome.AMBIGUOUS: PlaneStanding.UNSURE,
+}
+
+
+def absorb_result(draft: Draft, result: EnactResult) -> bool:
+    """A write ended. Failures wait longer each time; ambiguity and staleness ask for a reading at once.
+
+    A plane that is unsure stays so until it was read, whatever a late result says (law 10).
+    """
+    track = draft.state.plane(result.enactor)
+    attempts = 0 if result.outcome is EnactOutcome.APPLIED else track.attempts + 1
+    wait_ms = min(RETRY_MS << min(attempts, 8), RETRY_MAX_MS)
+    if result.outcome is EnactOutcome.REFUSED:
+        wait_ms = REFUSED_RETRY_MS
+    confirmed = result.generation if result.outcome is EnactOutcome.APPLIED else track.confirmed_generation
+    read_at_ms = draft.now_ms if result.outcome is not EnactOutcome.FAILED else draft.now_ms + wait_ms
+    draft.set_plane(
+        result.enactor,
+        standing=PlaneStanding.UNSURE if track.standing is PlaneStanding.UNSURE else _STANDING[result.outcome],
+        confirmed_generation=confirmed,
+        outcome=result.outcome,
+        attempts=attempts,
+        next_try_ms=draft.now_ms + wait_ms if attempts else draft.now_ms,
+        next_read_ms=min(track.next_read_ms, read_at_ms),
+        detail=result.detail,
+        found_generation=result.found_generation,
+        ended_ms=draft.now_ms,
+    )
+    if result.outcome is not EnactOutcome.APPLIED and (track.outcome is not result.outcome or attempts <= 1):
+        draft.tell(Severity.NEEDS_APPROVAL, f"PLANE_{result.outcome.name}", f"{result.enactor}: {result.detail}")
+    return True
+
+
+def absorb_reading(draft: Draft, reading: ReadBack) -> bool:
+    """A plane was read: what is there is a fact, whatever we thought.
+
+    One made before an ambiguous write ended does not tell whether that write was done: it is read again (law 10).
+    """
+    track = draft.state.plane(reading.enactor)
+    wanted = draft.state.steering.generation
+    before = track.read_back
+    found = reading.generation
+    is_early = track.outcome is EnactOutcome.AMBIGUOUS and reading.at_ms < track.ended_ms
+    standing = PlaneStanding.UNSURE if is_early else _standing_of(track, found, wanted)
+    next_read_ms = draft.now_ms + (0 if is_early else draft.setup.policy.read_back_every_ms)
+    draft.set_plane(
+        reading.enactor,
+        standing=standing,
+        confirmed_generation=found,
+        reading_since_ms=None,
+        unread_since_ms=None,
+        next_read_ms=next_read_ms,
+        read_back=reading,
+    )
+    draft.due(max(next_read_ms, draft.now_ms + 1))
+    if reading.drifts and (before is None or before.drifts != reading.drifts):
+        for drift in reading.drifts:
+            draft.tell(
+                Severity.NEEDS_APPROVAL,
+                "DRIFT",
+                f"{drift.enactor}: {drift.what} is {drift.found}, we wrote {drift.wanted}; left as it is",
+            )
+    return (
+        before is None
+        or track.unread_since_ms is not None
+        or (found, reading.shares_bp, reading.drifts) != (before.generation, before.shares_bp, before.drifts)
+        or standing is not track.standing
+    )
+
+
+def _standing_of(track: PlaneTrack, found: int | None, wanted: int) -> PlaneStanding:
+    """Where a plane stands after a reading. A write still under way stays so: its own end will tell."""
+    if track.standing is PlaneStanding.WRITING:
+        return PlaneStanding.WRITING
+    if found == wanted:
+        return PlaneStanding.IN_STEP
+    if found is not None and found > wanted:
+        return PlaneStanding.UNSURE
+    return PlaneStanding.REFUSING if track.standing is PlaneStanding.REFUSING else PlaneStanding.BEHIND
+
+
+def absorb_failed_reading(draft: Draft, enactor: EnactorId, detail: str) -> bool:
+    """A plane could not be read. What is there is unknown from now on; it is asked again, ever less often."""
+    track = draft.state.plane(enactor)
+    since_ms = draft.now_ms if track.unread_since_ms is None else track.unread_since_ms
+    again_ms = min(RETRY_MAX_MS, max(RETRY_MS, draft.now_ms - since_ms))
+    draft.set_plane(
+        enactor,
+        reading_since_ms=None,
+        unread_since_ms=since_ms,
+        next_read_ms=draft.now_ms + again_ms,
+        detail=detail,
+    )
+    draft.due(draft.now_ms + again_ms)
+    if track.unread_since_ms is None:
+        draft.tell(Severity.NEEDS_APPROVAL, "PLANE_UNREADABLE", f"{enactor}: {detail}")
+        return True
+    return False
+
+
+def reconcile_planes(draft: Draft, modes: dict[ServiceId, Mode], *, may_write_ms: int) -> None:
+    """Bring every plane into step. Nothing is written before ``may_write_ms`` (fresh evidence, store, term)."""
+    for plane in draft.setup.planes:
+        _reconcile_plane(draft, plane, modes, may_write_ms)
+
+
+def _reconcile_plane(draft: Draft, plane: PlaneRef, modes: dict[ServiceId, Mode], may_write_ms: int) -> None:
+    track = draft.state.plane(plane.id)
+    if track.standing is PlaneStanding.WRITING:
+        if draft.due(track.next_try_ms + WRITE_LOST_MS):
+            draft.set_plane(plane.id, standing=PlaneStanding.UNSURE, next_read_ms=draft.now_ms)
+            track = draft.state.plane(plane.id)
+        else:
+            return
+    must_read = track.standing in (PlaneStanding.UNREAD, PlaneStanding.UNSURE)
+    if track.reading_since_ms is not None and not draft.due(track.reading_since_ms + WRITE_LOST_MS):
+        if must_read:
+            return
+    elif (track.standing is PlaneStanding.UNREAD and track.unread_since_ms is None) or draft.due(track.next_read_ms):
+        draft.set_plane(plane.id, reading_since_ms=draft.now_ms)
+        draft.commands.append(ReadPlane(enactor=plane.id))
+        draft.due(draft.now_ms + WRITE_LOST_MS)
+        if must_read:
+            return
+    if must_read or not draft.due(may_write_ms):
+        return
+    _write_if_behind(draft, plane, modes)
+
+
+def _write_if_behind(draft: Draft, plane: PlaneRef, modes: dict[ServiceId, Mode]) -> None:
+    """Send the present steering where it is not there yet, or where a newer one has come up since the last try."""
+    track = draft.state.plane(plane.id)
+    steering = draft.state.steering
+    if steering.generation == 0 or track.confirmed_generation == steering.generation:
+        return
+    is_news = track.sent_generation != steering.generation
+    if not is_news and not draft.due(track.next_try_ms):
+        return
+    part = _part_for(steering, plane, modes)
+    if not part.services:
+        return
+    draft.set_plane(
+        plane.id,
+        standing=PlaneStanding.WRITING,
+        sent_generation=steering.generation,
+        next_try_ms=draft.now_ms,
+    )
+    draft.due(draft.now_ms + WRITE_LOST_MS)
+    draft.commands.append(Enact(enactor=plane.id, steering=part))
+
+
+def _part_for(steering: Steering, plane: PlaneRef, modes: dict[ServiceId, Mode]) -> Steering:
+    """The services this plane carries. One we only observe is not touched, unless the plane answers for it itself."""
+    mine = tuple(
+        entry
+        for entry in steering.services
+        if entry.service in plane.services
+        and (plane.answers_itself or modes.get(entry.service, Mode.AUTO) is not Mode.OBSERVE)
+    )
+    return replace(steering, services=mine)

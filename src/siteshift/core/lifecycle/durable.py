@@ -1,0 +1,49 @@
+"""What survives a death: overrides, hold-downs, steering, standbys, the off switch. Beliefs never do.
+
+A restored node knows what it wrote and what people forced; what is *true* it has to see anew (law 3), so ``is_fresh``
+starts False and every data plane is read before anything is written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any, get_type_hints
+
+from siteshift.core.model.codes import StandbyPhase
+from siteshift.core.state.codec import Document, from_document, to_document
+from siteshift.core.state.controller_state import DURABLE, ControllerState, initial_state
+from siteshift.core.state.tracks import StandbyTrack
+
+FORMAT = 1
+_FORMER_NAMES = {"transitions": "motions"}
+"""Fields that were stored under another name by earlier versions."""
+
+
+def remember(state: ControllerState) -> dict[str, Any]:
+    """The durable part as a JSON-compatible document."""
+    return {"format": FORMAT, **{name: to_document(getattr(state, name)) for name in DURABLE}}
+
+
+def restore(document: Document, *, now_ms: int) -> ControllerState:
+    """A state to start from after a death. Raises `ValueError` naming the field that cannot be read.
+
+    Standby members that were on their way start over: their drivers are asked again.
+    """
+    if document.get("format") != FORMAT:
+        raise ValueError(f"$.format: this node reads format {FORMAT}, found {document.get('format')!r}")
+    hints = get_type_hints(ControllerState)
+    known = {entry.name for entry in fields(ControllerState)}
+    values = {
+        name: from_document(hints[name], document[stored], f"$.{stored}")
+        for name in DURABLE
+        if (stored := name if name in document else _FORMER_NAMES.get(name, name)) in document and name in known
+    }
+    state = replace(initial_state(now_ms=now_ms), **values)
+    return replace(state, standbys={m: _restarted(track, now_ms) for m, track in state.standbys.items()})
+
+
+def _restarted(track: StandbyTrack, now_ms: int) -> StandbyTrack:
+    """Ready must be proven again; a start under way is waited for from now. Proven stays: probes watch it."""
+    if track.phase in (StandbyPhase.READY, StandbyPhase.STARTING):
+        return replace(track, phase=StandbyPhase.STARTING, since_ms=now_ms, deadline_ms=now_ms + 90_000, next_ask_ms=0)
+    return track

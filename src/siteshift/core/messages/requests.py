@@ -1,0 +1,128 @@
+"""What operators ask for. A request is data; `core.operate` answers it, and only a granted one changes the state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from siteshift.core.model.codes import Mode
+from siteshift.core.model.units import MemberId, ServiceId, SiteId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainRequest:
+    """Move a site's traffic away; of one service, or of all."""
+
+    site: SiteId
+    service: ServiceId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndrainRequest:
+    """Let a site's traffic come back (by the ramp)."""
+
+    site: SiteId
+    service: ServiceId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepoolRequest:
+    """Take one member out."""
+
+    member: MemberId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolRequest:
+    """Put one member back."""
+
+    member: MemberId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharesRequest:
+    """Force the shares of a service; they must sum to 10,000 bp."""
+
+    service: ServiceId
+    shares_bp: Mapping[SiteId, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreezeRequest:
+    """No changes that are not protective; of one service, or of all."""
+
+    service: ServiceId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeRequest:
+    """Force the mode of a service for a while."""
+
+    service: ServiceId
+    mode: Mode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiftRequest:
+    """Lift an override by its id."""
+
+    override: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApproveRequest:
+    """Approve the waiting plan with this digest."""
+
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AckRequest:
+    """Acknowledge what happened at a site: clears its hold-down and lets a manual failback begin."""
+
+    site: SiteId
+    service: ServiceId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchOffRequest:
+    """The off switch: no automatic action until it is switched on again (law 16)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchOnRequest:
+    """Automatic action again."""
+
+
+Request = (
+    DrainRequest
+    | UndrainRequest
+    | DepoolRequest
+    | PoolRequest
+    | SharesRequest
+    | FreezeRequest
+    | ModeRequest
+    | LiftRequest
+    | ApproveRequest
+    | AckRequest
+    | SwitchOffRequest
+    | SwitchOnRequest
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorRequest:
+    """A request with who asks, why and under which ticket; ``digest`` is the plan the person looked at.
+
+    ``approved_by`` names the persons who approve (the requester is one of them when policy lets him).
+    ``expires_ms`` is the instant at which the override ends; None: the default of the policy.
+    """
+
+    id: str
+    person: str
+    request: Request
+    reason: str = ""
+    ticket: str = ""
+    expires_ms: int | None = None
+    digest: str | None = None
+    approved_by: tuple[str, ...] = ()

@@ -1,0 +1,45 @@
+"""What the gate and the plan have to say: findings with a stable code, the numbers, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from siteshift.core.model.codes import FindingCode, Severity
+from siteshift.core.model.remedy import REMEDIES
+
+_COUNTED = {2: "two", 3: "three"}
+_RANK = {Severity.ALLOWED: 0, Severity.NEEDS_APPROVAL: 1, Severity.REFUSED: 2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing found. ``numbers`` carries the figures the text speaks of, so that a script need not parse it.
+
+    An ``ALLOWED`` finding is worth saying and stops nothing. When a person can lift the finding, ``numbers`` has
+    ``approvers_needed``.
+    """
+
+    code: FindingCode
+    severity: Severity
+    text: str
+    remedy: str
+    numbers: Mapping[str, int | str]
+
+    @property
+    def approvers_needed(self) -> int:
+        """How many different persons lift it; 0: nobody has to, or nobody can."""
+        return int(self.numbers.get("approvers_needed", 0))
+
+
+def finding(code: FindingCode, severity: Severity, text: str, **numbers: int | str) -> Finding:
+    """A finding with the remedy its code stands for, and how many persons an approval takes when it takes several."""
+    remedy = REMEDIES[code]
+    if (needed := int(numbers.get("approvers_needed", 0))) > 1:
+        remedy = f"{remedy} An approval takes {_COUNTED.get(needed, needed)} different persons, by the plan's digest."
+    return Finding(code=code, severity=severity, text=text, remedy=remedy, numbers=numbers)
+
+
+def verdict(findings: Iterable[Finding]) -> Severity:
+    """The worst severity found; nothing found is ``ALLOWED``."""
+    return max((entry.severity for entry in findings), key=_RANK.__getitem__, default=Severity.ALLOWED)

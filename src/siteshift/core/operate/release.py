@@ -1,0 +1,116 @@
+"""Letting go of what was forced: undrain, pool, lift. The real state shows again (law 5).
+
+A site that the evidence says is down gets nothing by being undrained: its drain only stops being a person's. Whoever
+asks for that is told, and has to approve the plan that says so, as for any other target that is not up (the gate's
+weight of `TARGET_UNHEALTHY`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from siteshift.core.beliefs.life import Signal
+from siteshift.core.decide.severities import WEIGHTS
+from siteshift.core.decide.situations import situation_of
+from siteshift.core.messages.commands import Answer
+from siteshift.core.messages.requests import OperatorRequest
+from siteshift.core.model.cause import Cause
+from siteshift.core.model.codes import FindingCode, OverrideKind, Severity
+from siteshift.core.model.finding import Finding, finding, verdict
+from siteshift.core.model.override import Override
+from siteshift.core.model.setup import Setup
+from siteshift.core.model.units import MemberId, ServiceId, SiteId
+from siteshift.core.operate.approval import bound, refusal
+from siteshift.core.plan.plan import Plan, PlanInputs, draw_plan
+from siteshift.core.plan.plan_preview import plan_ahead
+from siteshift.core.state.controller_state import ControllerState
+from siteshift.core.state.draft import Draft
+
+_SEVERITY = {Signal.DEAD: WEIGHTS[FindingCode.TARGET_UNHEALTHY].person, Signal.SICK: Severity.ALLOWED}
+_WORDS = {Signal.DEAD: "down", Signal.SICK: "degraded"}
+
+
+def undrain(draft: Draft, asking: OperatorRequest, site: SiteId, service: ServiceId | None) -> Answer:
+    """Lift the drains of a site and let it come back, also before its hold-down is over."""
+    state = draft.state
+    drains = [e for e in state.overrides if e.kind is OverrideKind.DRAIN and e.site == site]
+    gone = [entry for entry in drains if service is None or entry.service == service]
+    if service is not None and not gone and drains:
+        wide = drains[0]
+        text = f"{site} is drained for all services by override {wide.id} of {wide.owner}"
+        return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text, override=wide.id),))
+    left = [key for key, track in state.tracks.items() if key[1] == site and service in (None, key[0]) and track.left_because]
+    if not gone and not left:
+        text = f"{site} is not drained"
+        return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text, site=site),))
+    tracks = {**state.tracks, **{key: replace(state.tracks[key], is_return_asked=True) for key in left}}
+    after = replace(_without(state, gone), tracks=tracks)
+    return _release(draft, asking, after, _unwell(after, draft.setup, draft.now_ms, site, service))
+
+
+def pool(draft: Draft, asking: OperatorRequest, member: MemberId) -> Answer:
+    """Lift the depool of one member."""
+    gone = [e for e in draft.state.overrides if e.kind is OverrideKind.DEPOOL and e.member == member]
+    if not gone:
+        text = f"{member} is not depooled"
+        return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text),))
+    return _release(draft, asking, _without(draft.state, gone), ())
+
+
+def lift(draft: Draft, asking: OperatorRequest, override: str) -> Answer:
+    """Lift one override, whatever it is."""
+    gone = [entry for entry in draft.state.overrides if entry.id == override]
+    if not gone:
+        known = ", ".join(entry.id for entry in draft.state.overrides) or "none"
+        text = f"there is no override {override!r}; in force: {known}"
+        return refusal(asking, (finding(FindingCode.UNKNOWN_NAME, Severity.REFUSED, text, name=override),))
+    after, made = _without(draft.state, gone), gone[0]
+    found: tuple[Finding, ...] = ()
+    if made.kind is OverrideKind.DRAIN and made.site is not None:
+        found = _unwell(after, draft.setup, draft.now_ms, made.site, made.service)
+    return _release(draft, asking, after, found)
+
+
+def _without(state: ControllerState, gone: list[Override]) -> ControllerState:
+    return replace(state, overrides=tuple(entry for entry in state.overrides if entry not in gone))
+
+
+def _unwell(
+    state: ControllerState, setup: Setup, now_ms: int, site: SiteId, service: ServiceId | None
+) -> tuple[Finding, ...]:
+    """What the evidence holds against a site that is to be released, one finding for each service."""
+    found: list[Finding] = []
+    for entry in setup.topology.services:
+        if entry.pool_at(site) is None or service not in (None, entry.id):
+            continue
+        signal = situation_of(state, setup, entry, now_ms).signals[site]
+        if signal not in _SEVERITY:
+            continue
+        text = (
+            f"{entry.id} at {site} is {_WORDS[signal]} by the evidence: released, it gets nothing before it is well, "
+            "and then comes back by itself"
+        )
+        numbers: dict[str, int | str] = {"service": entry.id, "site": site}
+        if _SEVERITY[signal] is Severity.NEEDS_APPROVAL:
+            numbers["approvers_needed"] = WEIGHTS[FindingCode.TARGET_UNHEALTHY].approvers
+        found.append(finding(FindingCode.TARGET_UNHEALTHY, _SEVERITY[signal], text, **numbers))
+    return tuple(found)
+
+
+def _release(draft: Draft, asking: OperatorRequest, after: ControllerState, found: tuple[Finding, ...]) -> Answer:
+    """Take the state after, if what the evidence says against it was approved; ``found`` goes into the plan's digest."""
+    plan = plan_ahead(after, draft.setup, draft.now_ms)
+    if found:
+        plan = _with_caveats(plan, found)
+    findings = bound(asking, replace(plan, findings=found)) if plan is not None else ()
+    severity = verdict(findings)
+    if severity is Severity.ALLOWED:
+        draft.set(overrides=after.overrides, tracks=after.tracks)
+    return Answer(asking=asking.id, severity=severity, findings=findings, plans=(plan,) if plan else ())
+
+
+def _with_caveats(plan: Plan | None, found: tuple[Finding, ...]) -> Plan:
+    """The plan with what has to be known beside it; it is a plan to approve also where nothing would move."""
+    base = plan or draw_plan(PlanInputs(cause=Cause.RELEASE, changes=(), findings=()))
+    caveats = tuple(f"{e.code.value} {e.numbers['service']} {e.numbers['site']}" for e in found)
+    return replace(base, findings=(*found, *base.findings), caveats=caveats)

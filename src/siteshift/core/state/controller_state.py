@@ -1,0 +1,110 @@
+"""What the controller believes, wants and remembers. Immutable between events; `durable` names what survives a death.
+
+Real, forced, desired, actual, seen are five fields: ``picture``, ``overrides``, ``steering``, ``planes`` (read back)
+and ``traffic``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+from siteshift.core.model.evidence import Picture, VantageReport
+from siteshift.core.model.override import Override
+from siteshift.core.model.steering import Steering
+from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId, VantageId
+from siteshift.core.state.tracks import DemandTrack, PlaneTrack, ServiceTransition, SiteTrack, StandbyTrack, TrafficTrack
+
+NEVER_MS = 1 << 62
+"""An instant that does not come."""
+
+
+_NEW_TRACK, _NEW_TRANSITION, _NEW_PLANE, _NEW_STANDBY = SiteTrack(), ServiceTransition(), PlaneTrack(), StandbyTrack()
+"""What is true of what was never heard of. They cannot change, so everybody may share them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControllerState:
+    """Everything. Not slotted: `changed` is called several times a step, and copying a dictionary costs a tenth of `replace`.
+
+    ``wake_at_ms``     the earliest instant at which time alone could change anything: the least of the next two and of when
+                       a report falls silent for too long.
+    ``rethink_at_ms``  from when on the whole must be derived anew; ``chores_at_ms``: from when on only the data planes need
+                       looking after (a reading is due). ``thought_at_ms``: when the whole was last derived.
+    """
+
+    started_ms: int
+    steering: Steering
+    reports: Mapping[VantageId, VantageReport] = field(default_factory=dict)
+    picture: Picture = field(default_factory=lambda: Picture(pools={}, sites={}, blind=True))
+    is_fresh: bool = False
+    unsettled_until_ms: Mapping[ServiceId, int] = field(default_factory=dict)
+    """Services that were in a fault of all their sites, or not to be seen, just before (`core.beliefs`)."""
+    alike_until_ms: Mapping[ServiceId, int] = field(default_factory=dict)
+    """Those of them whose sites were in trouble alike: that may have been their load (`core.overload`)."""
+    tracks: Mapping[tuple[ServiceId, SiteId], SiteTrack] = field(default_factory=dict)
+    transitions: Mapping[ServiceId, ServiceTransition] = field(default_factory=dict)
+    standbys: Mapping[MemberId, StandbyTrack] = field(default_factory=dict)
+    planes: Mapping[EnactorId, PlaneTrack] = field(default_factory=dict)
+    overrides: tuple[Override, ...] = ()
+    traffic: Mapping[tuple[ServiceId, SiteId], TrafficTrack] = field(default_factory=dict)
+    demand: Mapping[ServiceId, DemandTrack] = field(default_factory=dict)
+    full_at_ms: Mapping[tuple[ServiceId, SiteId], int] = field(default_factory=dict)
+    """When a site that is called overloaded was last seen full (`core.overload`)."""
+    is_switched_off: bool = False
+    is_store_usable: bool = True
+    term: int | None = 1
+    setup_digest: str = ""
+    wake_at_ms: int = 0
+    rethink_at_ms: int = 0
+    chores_at_ms: int = 0
+    thought_at_ms: int = 0
+    overrides_made: int = 0
+
+    def changed(self, **changes: object) -> Self:
+        """A copy with these fields replaced. Raises TypeError for a name that is no field."""
+        after = object.__new__(type(self))
+        known = after.__dict__
+        known.update(self.__dict__)
+        known.update(changes)
+        if len(known) != len(self.__dict__):
+            raise TypeError(f"no fields of the state: {', '.join(changes.keys() - self.__dict__.keys())}")
+        return after
+
+    def track(self, service: ServiceId, site: SiteId) -> SiteTrack:
+        return self.tracks.get((service, site), _NEW_TRACK)
+
+    def steering_share(self, service: ServiceId, site: SiteId) -> int:
+        """The desired share of a service at a site, in basis points."""
+        entry = self.steering.of(service)
+        return entry.shares_bp.get(site, 0) if entry is not None else 0
+
+    def transition(self, service: ServiceId) -> ServiceTransition:
+        return self.transitions.get(service, _NEW_TRANSITION)
+
+    def plane(self, enactor: EnactorId) -> PlaneTrack:
+        return self.planes.get(enactor, _NEW_PLANE)
+
+    def standby(self, member: MemberId) -> StandbyTrack:
+        return self.standbys.get(member, _NEW_STANDBY)
+
+
+DURABLE = (
+    "steering",
+    "tracks",
+    "transitions",
+    "standbys",
+    "overrides",
+    "is_switched_off",
+    "term",
+    "setup_digest",
+    "overrides_made",
+)
+"""The fields that must survive: overrides, hold-downs, steering (DESIGN §6). Beliefs are never restored."""
+
+
+def initial_state(*, now_ms: int, term: int | None = 1) -> ControllerState:
+    """A node that remembers nothing: no steering until there is fresh evidence."""
+    nothing = Steering(generation=0, term=term or 0, decided_at_ms=now_ms, services=())
+    return ControllerState(started_ms=now_ms, steering=nothing, term=term)

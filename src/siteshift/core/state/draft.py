@@ -1,0 +1,62 @@
+"""The working copy of one step. It lives only inside `controller.step`; nobody else ever sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from siteshift.core.messages.commands import Command, Record, Tell
+from siteshift.core.model.codes import Severity
+from siteshift.core.model.setup import Setup
+from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
+from siteshift.core.state.controller_state import NEVER_MS, ControllerState
+from siteshift.core.state.tracks import PlaneTrack, ServiceTransition, SiteTrack, StandbyTrack
+
+
+@dataclass(slots=True, kw_only=True)
+class Draft:
+    """State under change, the commands so far, and the earliest instant that will matter."""
+
+    state: ControllerState
+    setup: Setup
+    now_ms: int
+    commands: list[Command] = field(default_factory=list)
+    wake_at_ms: int = NEVER_MS
+    remembers: bool = False
+
+    def set(self, **changes: Any) -> None:
+        """Replace fields of the state."""
+        self.state = self.state.changed(**changes)
+
+    def due(self, at_ms: int) -> bool:
+        """Whether an instant has come; one that has not is remembered as a reason to wake."""
+        if at_ms <= self.now_ms:
+            return True
+        self.wake_at_ms = min(self.wake_at_ms, at_ms)
+        return False
+
+    def record(self, kind: str, data: Mapping[str, object]) -> None:
+        self.commands.append(Record(kind=kind, data=data))
+
+    def tell(self, severity: Severity, code: str, text: str) -> None:
+        self.commands.append(Tell(severity=severity, code=code, text=text))
+
+    def set_track(self, service: ServiceId, site: SiteId, track: SiteTrack) -> None:
+        self.set(tracks={**self.state.tracks, (service, site): track})
+        self.remembers = True
+
+    def set_transition(self, service: ServiceId, **changes: Any) -> ServiceTransition:
+        """Change a service's transition; what is durable of it is remembered with the next write."""
+        transition = replace(self.state.transition(service), **changes)
+        self.set(transitions={**self.state.transitions, service: transition})
+        return transition
+
+    def set_plane(self, enactor: EnactorId, **changes: Any) -> None:
+        track = replace(self.state.planes.get(enactor, PlaneTrack()), **changes)
+        self.set(planes={**self.state.planes, enactor: track})
+
+    def set_standby(self, member: MemberId, **changes: Any) -> StandbyTrack:
+        track = replace(self.state.standby(member), **changes)
+        self.set(standbys={**self.state.standbys, member: track})
+        return track

@@ -1,0 +1,43 @@
+"""What the state knows of the data planes: which confirmed the present generation, and which were lost with their site."""
+
+from __future__ import annotations
+
+from siteshift.core.model.codes import Standing
+from siteshift.core.model.setup import PlaneRef
+from siteshift.core.state.controller_state import ControllerState
+from siteshift.core.state.tracks import PlaneStanding, PlaneTrack
+
+
+def in_step(state: ControllerState, planes: tuple[PlaneRef, ...]) -> bool:
+    """Whether every plane that carries a service has confirmed the present generation and can be read."""
+    wanted = state.steering.generation
+    return all(_confirms(state.plane(plane.id), wanted) for plane in planes)
+
+
+def living(state: ControllerState, planes: tuple[PlaneRef, ...]) -> tuple[PlaneRef, ...]:
+    """The planes without those that were lost with their site: it is down, and they cannot be read any more.
+
+    What a survivor does next cannot wait for a load balancer in the dark (law 17).
+    """
+    return tuple(plane for plane in planes if not _is_lost(state, plane))
+
+
+def _is_lost(state: ControllerState, plane: PlaneRef) -> bool:
+    if plane.site is None or state.plane(plane.id).unread_since_ms is None:
+        return False
+    return state.picture.sites.get(plane.site) is Standing.DOWN
+
+
+def _confirms(track: PlaneTrack, wanted: int) -> bool:
+    return (
+        track.standing is PlaneStanding.IN_STEP
+        and track.confirmed_generation == wanted
+        and track.unread_since_ms is None
+    )
+
+
+def highest_found(state: ControllerState) -> int:
+    """The highest generation any plane was seen to hold, or named when it refused an older write."""
+    read = [track.read_back.generation for track in state.planes.values() if track.read_back is not None]
+    told = [track.found_generation for track in state.planes.values()]
+    return max((generation for generation in (*read, *told) if generation is not None), default=0)
