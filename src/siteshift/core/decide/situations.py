@@ -10,7 +10,7 @@ from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.steering import nominal
 from siteshift.core.model.codes import MemberRole
 from siteshift.core.model.override import forced_view
-from siteshift.core.model.setup import Setup
+from siteshift.core.model.setup import PlaneKind, Setup
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import ServiceId
@@ -20,12 +20,20 @@ from siteshift.core.state.draft import Draft
 
 def situations_of(draft: Draft) -> dict[ServiceId, Situation]:
     """One view per service, most critical tier first, then in the order of the file."""
-    ordered = sorted(draft.setup.topology.services, key=lambda service: service.tier)
-    return {service.id: situation_of(draft.state, draft.setup, service, draft.now_ms) for service in ordered}
+    setup, by_dns = draft.setup, draft.setup.steered_by_dns()
+    ordered = sorted(setup.topology.services, key=lambda service: service.tier)
+    return {one.id: _situation_of(draft.state, setup, one, draft.now_ms, has_dns=one.id in by_dns) for one in ordered}
 
 
 def situation_of(state: ControllerState, setup: Setup, service: Service, now_ms: int) -> Situation:
     """The complete view of one service."""
+    kinds = {plane.kind for plane in setup.planes_of(service.id)}
+    return _situation_of(state, setup, service, now_ms, has_dns=not kinds or PlaneKind.DNS in kinds)
+
+
+def _situation_of(
+    state: ControllerState, setup: Setup, service: Service, now_ms: int, *, has_dns: bool
+) -> Situation:
     forced = forced_view(state.overrides, service.id, now_ms)
     policy = setup.policy.of(service.id)
     pools = {site: pool for site in service.sites if (pool := state.picture.pools.get((service.id, site))) is not None}
@@ -48,6 +56,7 @@ def situation_of(state: ControllerState, setup: Setup, service: Service, now_ms:
         is_global_fault=service.id in state.picture.global_fault,
         now_ms=now_ms,
         data_role=data_roles(state, service),
+        has_dns=has_dns,
         has_shed_answer=setup.answers_shed(service),
     )
 

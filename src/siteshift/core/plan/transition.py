@@ -179,12 +179,11 @@ def _undo(draft: Draft, situation: Situation) -> tuple[ServiceSteering, Cause, t
     """Back to the shares before the last step, and no next one for a hold-down."""
     before = dict(situation.transition.undo_bp or situation.current.shares_bp)
     held_until_ms = draft.now_ms + situation.policy.hold_down_ms
-    tail_ms = max(draft.now_ms + situation.current.ttl_s * 1000, situation.transition.old_ttl_until_ms)
     draft.set_transition(
         situation.service.id,
         undo_bp=None,
         moved_at_ms=draft.now_ms,
-        tail_until_ms=max(tail_ms, situation.transition.tail_until_ms),
+        tail_until_ms=_tail_until_ms(situation),
         cached_bp=_cached_bp(situation),
         cached_ms=_cached_ms(situation),
         held_until_ms=held_until_ms,
@@ -208,7 +207,19 @@ def _cached_ms(situation: Situation) -> int:
 
 
 def _is_in_tail(situation: Situation) -> bool:
-    return bool(situation.transition.cached_bp) and situation.now_ms < situation.transition.tail_until_ms
+    """Whether the last moves are of one row with the next: old answers still live, or without DNS, it moved just before."""
+    transition = situation.transition
+    until_ms = transition.tail_until_ms if situation.has_dns else transition.restless_until_ms
+    return bool(transition.cached_bp) and situation.now_ms < until_ms
+
+
+def _tail_until_ms(situation: Situation) -> int:
+    """Until when caches may hold what is answered now (law 9); where no DNS steers, nothing holds it."""
+    transition = situation.transition
+    if not situation.has_dns:
+        return transition.tail_until_ms
+    now_ms = situation.now_ms + situation.current.ttl_s * 1000
+    return max(now_ms, transition.old_ttl_until_ms, transition.tail_until_ms)
 
 
 def _note_move(draft: Draft, situation: Situation, after: ServiceSteering, cause: Cause) -> None:
@@ -220,11 +231,10 @@ def _note_move(draft: Draft, situation: Situation, after: ServiceSteering, cause
     removed = any(after.shares_bp.get(site, 0) == 0 for site in lost)
     removals = tuple(at for at in transition.removals_ms if now_ms - at <= HOUR_MS)
     is_automatic = cause not in (Cause.PERSON, Cause.RELEASE)
-    tail_ms = max(now_ms + current.ttl_s * 1000, transition.old_ttl_until_ms) if lost else transition.tail_until_ms
     draft.set_transition(
         situation.service.id,
         moved_at_ms=now_ms,
-        tail_until_ms=max(tail_ms, transition.tail_until_ms),
+        tail_until_ms=_tail_until_ms(situation) if lost else transition.tail_until_ms,
         cached_bp=_cached_bp(situation),
         cached_ms=_cached_ms(situation),
         undo_bp=None if cause is Cause.DEAD else dict(current.shares_bp),
