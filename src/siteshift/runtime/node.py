@@ -22,7 +22,7 @@ from siteshift.core.messages.requests import OperatorRequest
 from siteshift.core.model.plan import Plan
 from siteshift.core.model.units import EnactorId, SiteId
 from siteshift.core.operate.answer import look_at
-from siteshift.core.plan.plan_preview import plan_ahead
+from siteshift.core.plan.fold import fold
 from siteshift.core.state.codec import to_document
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.ports import Clock, Ledger, Prober, ProbeResult, ProbeSink
@@ -114,7 +114,7 @@ class Node:
 
     def plan(self) -> Plan | None:
         """What is under way or waits, as a plan."""
-        return plan_ahead(self.loop.state, self.loop.setup, self.clock.now_ms())
+        return fold(self.loop.state, self.loop.setup, self.clock.now_ms())
 
     def look(self, asking: OperatorRequest) -> Answer:
         """What the answer would be; nothing is changed."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 from siteshift.core.beliefs.data_role import data_roles
 from siteshift.core.beliefs.lives import signal_of
 from siteshift.core.beliefs.overload import answering_sites, excess_rps
@@ -18,11 +20,16 @@ from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.draft import Draft
 
 
-def situations_of(draft: Draft) -> dict[ServiceId, Situation]:
-    """One view per service, most critical tier first, then in the order of the file."""
+def situations_sliced(
+    draft: Draft, services: tuple[Service, ...]
+) -> Generator[None, None, dict[ServiceId, Situation]]:
+    """One view per service, most critical tier first, then in the order of the file; yields after each."""
     setup, by_dns = draft.setup, draft.setup.steered_by_dns()
-    ordered = sorted(setup.topology.services, key=lambda service: service.tier)
-    return {one.id: _situation_of(draft.state, setup, one, draft.now_ms, has_dns=one.id in by_dns) for one in ordered}
+    found: dict[ServiceId, Situation] = {}
+    for one in sorted(services, key=lambda service: service.tier):
+        found[one.id] = _situation_of(draft.state, setup, one, draft.now_ms, has_dns=one.id in by_dns)
+        yield
+    return found
 
 
 def situation_of(state: ControllerState, setup: Setup, service: Service, now_ms: int) -> Situation:

@@ -34,7 +34,7 @@ from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import MemberId, ServiceId, SiteId
 from siteshift.core.operate.approval import approvers, bound, refusal
 from siteshift.core.operate.release import lift, pool, undrain
-from siteshift.core.plan.plan_preview import plan_ahead
+from siteshift.core.plan.fold import fold
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.draft import Draft
 
@@ -160,7 +160,7 @@ def _force(
     if kind in _BRAKES:
         return _grant(draft, asking, made, None, ())
     forced = replace(draft.state, overrides=(*draft.state.overrides, made))
-    plan = plan_ahead(forced, draft.setup, draft.now_ms, approved_by=approvers(asking), only=service)
+    plan = fold(forced, draft.setup, draft.now_ms, only=service)
     findings = bound(asking, plan)
     severity = verdict(findings)
     plans = (plan,) if plan is not None else ()
@@ -180,7 +180,7 @@ def _grant(
 
 def _approve(draft: Draft, asking: OperatorRequest, digest: str) -> Answer:
     """Approve the plan that waits: for what may not act by itself (law 6), or what a rule wants a person for."""
-    plan = plan_ahead(draft.state, draft.setup, draft.now_ms)
+    plan = fold(draft.state, draft.setup, draft.now_ms)
     if plan is None:
         return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, "no plan is waiting"),))
     if plan.digest != digest:

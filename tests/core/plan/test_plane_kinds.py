@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from core.playbook import WEB, P, Playbook, three_sites
 from siteshift.core.messages.requests import DrainRequest
 from siteshift.core.model.codes import SiteLife
 from siteshift.core.model.setup import PlaneKind, PlaneRef, Setup
 from siteshift.core.model.units import EnactorId
-from tests.core.playbook import WEB, P, Playbook, three_sites
 
 
 def two_balancers(*kinds: PlaneKind) -> Setup:

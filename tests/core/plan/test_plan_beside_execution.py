@@ -1,0 +1,125 @@
+"""What is planned is what is done: step by step, for every act and every kind of data plane."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pytest
+
+from core.playbook import DOWN, WEB, A, G, P, Playbook, three_sites
+from siteshift.core.absorb import absorb
+from siteshift.core.beliefs.picture import refresh_picture
+from siteshift.core.messages.events import ReportArrived
+from siteshift.core.messages.requests import DepoolRequest, DrainRequest, Request, SharesRequest, UndrainRequest
+from siteshift.core.model.codes import Severity, StepKind
+from siteshift.core.model.evidence import VantageReport
+from siteshift.core.model.plan import Plan, Step
+from siteshift.core.model.setup import PlaneKind, PlaneRef, Setup
+from siteshift.core.model.units import EnactorId, MemberId
+from siteshift.core.plan.fold import fold
+from siteshift.core.plan.predict import EXPECTED_STANDBY_MS
+from siteshift.core.state.draft import Draft, Licence
+
+DNS, LB = PlaneKind.DNS, PlaneKind.BALANCER
+
+
+@dataclass(frozen=True)
+class Planes:
+    """One kind of data planes to run a playbook on."""
+
+    name: str
+    kinds: tuple[PlaneKind, ...]
+    answers_itself: bool = False
+
+    def setup(self) -> Setup:
+        planes = tuple(
+            PlaneRef(id=EnactorId(f"plane{i}"), services=(WEB,), kind=kind, answers_itself=self.answers_itself)
+            for i, kind in enumerate(self.kinds)
+        )
+        return replace(three_sites(), planes=planes)
+
+
+PLANES = (
+    Planes("BIND", (DNS,)),
+    Planes("embedded DNS", (DNS,), answers_itself=True),
+    Planes("HAProxy", (LB, LB)),
+    Planes("HAProxy agent-check", (LB,), answers_itself=True),
+    Planes("DNS and HAProxy", (DNS, LB, LB)),
+)
+
+
+def served(planes: Planes) -> Playbook:
+    book = Playbook(setup=planes.setup(), standby_ms=EXPECTED_STANDBY_MS)
+    book.run(20_000)
+    book.steps.clear()
+    return book
+
+
+def drained(planes: Planes) -> Playbook:
+    book = served(planes)
+    granted(book, DrainRequest(site=P))
+    book.run(200_000)
+    book.steps.clear()
+    return book
+
+
+def granted(book: Playbook, request: Request) -> Plan:
+    answer = book.ask(request)
+    assert answer.severity is Severity.ALLOWED, answer.findings
+    return answer.plans[0]
+
+
+def failed_over(book: Playbook) -> Plan:
+    """The plan folded on the evidence that is about to come, and then the evidence."""
+    book.believe(P, DOWN)
+    views = {**book.beliefs}
+    report = VantageReport(
+        vantage=next(iter(book.state.reports)), site=G, at_ms=book.now_ms, sequence=10_000, self_check=book.self_check, views=views
+    )
+    event = ReportArrived(at_ms=book.now_ms, report=report)
+    draft = Draft(state=book.state, setup=book.setup, now_ms=book.now_ms)
+    absorb(draft, event)
+    refresh_picture(draft)
+    plan = fold(draft.state, book.setup, book.now_ms, licence=Licence.AS_GRANTED)
+    assert plan is not None
+    book._sequence = 10_000
+    book.feed(event)
+    return plan
+
+
+Act = tuple[str, Callable[[Planes], Playbook], Callable[[Playbook], Plan], int]
+ACTS: tuple[Act, ...] = (
+    ("drain", served, lambda book: granted(book, DrainRequest(site=P)), 8),
+    ("undrain", drained, lambda book: granted(book, UndrainRequest(site=P)), 8),
+    ("failover", served, failed_over, 5),
+    ("forced shares", served, lambda book: granted(book, SharesRequest(service=WEB, shares_bp={P: 3500, G: 3500, A: 3000})), 2),
+    ("depool", served, lambda book: granted(book, DepoolRequest(member=MemberId("web/pangyo/m1"))), 2),
+)
+
+
+def deeds(steps: tuple[Step, ...] | list[Step]) -> list[tuple[object, ...]]:
+    return [step.deed for step in steps if not step.is_wait]
+
+
+@pytest.mark.parametrize("planes", PLANES, ids=lambda planes: planes.name)
+@pytest.mark.parametrize("act", ACTS, ids=lambda act: act[0])
+def test_what_is_done_is_what_was_planned_step_by_step(planes: Planes, act: Act) -> None:
+    _, prepared, acted, _ = act
+    book = prepared(planes)
+    plan = acted(book)
+    book.run(plan.expected_ms + 120_000)
+    assert not book.violations
+    assert not plan.is_cut
+    assert deeds(book.steps) == deeds(plan.steps)
+    entry = book.state.steering.of(WEB)
+    assert entry is not None
+    assert dict(entry.shares_bp) == plan.after[WEB]
+
+
+@pytest.mark.parametrize("planes", PLANES, ids=lambda planes: planes.name)
+def test_ttls_are_planned_only_where_dns_steers(planes: Planes) -> None:
+    plan = granted(served(planes), DrainRequest(site=P))
+    touches = {step.kind for step in plan.steps} & {StepKind.LOWER_TTL, StepKind.RESTORE_TTL, StepKind.AWAIT_TTL}
+    lowered = any(step.ttl_s is not None for step in plan.steps)
+    assert (bool(touches), lowered, plan.ttl_tail_ms > 0) == ((DNS in planes.kinds,) * 3)
