@@ -178,7 +178,7 @@ def _note_unrest(draft: Draft, situation: Situation, target: Target) -> None:
         for track in situation.tracks.values()
     )
     is_moving = any(t.life in (SiteLife.DRAINING, SiteLife.RETURNING) for t in situation.tracks.values())
-    if (is_suspect or is_moving) and transition.restless_until_ms < draft.now_ms + RESTLESS_MS // 2:
+    if (is_suspect or is_moving) and draft.due(transition.restless_until_ms - RESTLESS_MS // 2 + 1):
         transition = draft.set_transition(situation.service.id, restless_until_ms=draft.now_ms + RESTLESS_MS)
     draft.due(transition.restless_until_ms)
     is_at_target = dict(target.shares_bp) == dict(situation.current.shares_bp)
