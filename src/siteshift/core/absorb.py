@@ -46,6 +46,7 @@ def absorb(draft: Draft, event: Event) -> bool:
         case StandbyReported():
             return absorb_report(draft, event)
         case Asked():
+            draft.foreseen = event.foreseen
             return answer(draft, event.asking)
         case StoreChanged():
             return _absorb_store(draft, event)

@@ -22,9 +22,9 @@ from siteshift.core.messages.requests import OperatorRequest
 from siteshift.core.model.plan import Plan
 from siteshift.core.model.units import EnactorId, SiteId
 from siteshift.core.operate.answer import look_at
-from siteshift.core.plan.fold import fold
 from siteshift.core.state.codec import to_document
 from siteshift.core.state.controller_state import ControllerState
+from siteshift.core.state.draft import PlanQuestion
 from siteshift.ports import Clock, Ledger, Prober, ProbeResult, ProbeSink
 from siteshift.runtime.broadcast import Broadcast, Subscriber
 from siteshift.runtime.equipment import Equipment
@@ -33,6 +33,7 @@ from siteshift.runtime.executor import Executor
 from siteshift.runtime.loop import ControlLoop, Stepped
 from siteshift.runtime.measure import Gauges
 from siteshift.runtime.metering import Metering
+from siteshift.runtime.planning import Snapshot, folded, foreseen
 from siteshift.runtime.record import Recorder
 from siteshift.runtime.sensing import Sensing
 from siteshift.runtime.supervise import CRITICAL, StopStage, Supervisor
@@ -112,21 +113,28 @@ class Node:
         """Why a site gets what it gets now."""
         return why_document(self.loop.state, self.loop.setup, site, self.clock.now_ms())
 
-    def plan(self) -> Plan | None:
+    async def plan(self) -> Plan | None:
         """What is under way or waits, as a plan."""
-        return fold(self.loop.state, self.loop.setup, self.clock.now_ms())
+        at = self._snapshot()
+        return await folded(at, PlanQuestion(state=at.state, only=None))
 
-    def look(self, asking: OperatorRequest) -> Answer:
+    async def look(self, asking: OperatorRequest) -> Answer:
         """What the answer would be; nothing is changed."""
-        return look_at(self.loop.state, self.loop.setup, asking, self.clock.now_ms())
+        at = self._snapshot()
+        answer, _ = await foreseen(at, asking)
+        return answer or look_at(at.state, at.setup, asking, at.now_ms)
+
+    def _snapshot(self) -> Snapshot:
+        return Snapshot(state=self.loop.state, setup=self.loop.setup, now_ms=self.clock.now_ms())
 
     async def ask(self, asking: OperatorRequest) -> Answer:
         """Put a request to the core and wait for its answer. Raises TimeoutError when the loop does not answer."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._answers[asking.id] = future
         try:
-            self.loop.offer(Asked(at_ms=self.clock.now_ms(), asking=asking))
             async with asyncio.timeout(ANSWER_DEADLINE_S):
+                _, plans = await foreseen(self._snapshot(), asking)
+                self.loop.offer(Asked(at_ms=self.clock.now_ms(), asking=asking, foreseen=plans))
                 return await future
         finally:
             self._answers.pop(asking.id, None)

@@ -76,7 +76,12 @@ def failed_over(book: Playbook) -> Plan:
     book.believe(P, DOWN)
     views = {**book.beliefs}
     report = VantageReport(
-        vantage=next(iter(book.state.reports)), site=G, at_ms=book.now_ms, sequence=10_000, self_check=book.self_check, views=views
+        vantage=next(iter(book.state.reports)),
+        site=G,
+        at_ms=book.now_ms,
+        sequence=10_000,
+        self_check=book.self_check,
+        views=views,
     )
     event = ReportArrived(at_ms=book.now_ms, report=report)
     draft = Draft(state=book.state, setup=book.setup, now_ms=book.now_ms)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from siteshift.core.messages.requests import OperatorRequest
 from siteshift.core.model.codes import StandbyPhase
 from siteshift.core.model.evidence import VantageReport
+from siteshift.core.model.plan import Foreseen
 from siteshift.core.model.steering import EnactResult, ReadBack
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
 
@@ -93,6 +94,8 @@ class Asked:
 
     at_ms: int
     asking: OperatorRequest
+    foreseen: tuple[Foreseen, ...] = ()
+    """Plans folded in slices before this was put to the core, so that answering it does not hold the loop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

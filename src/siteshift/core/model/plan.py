@@ -168,22 +168,25 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """SHA-256, first 16 hex digits, over everything an approver decides about: cause, shares, shed, steps and caveats.
+        """SHA-256, first 16 hex digits, over what an approver decides about: cause, end, shed, members a person takes out.
 
-        Not over findings, loads, TTLs, waits and times: they waver while the plan is the same.
+        Not over the steps, loads, TTLs and times: they become fewer and waver while the plan is carried out.
         """
         matter: dict[str, object] = {
             "cause": self.cause.value,
-            "before": {service: dict(shares) for service, shares in self.before.items()},
             "after": {service: dict(shares) for service, shares in self.after.items()},
             "shed_bp": dict(self.shed_bp),
-            "steps": [
-                [step.kind.value, step.service, dict(step.before_bp), dict(step.after_bp), list(step.members)]
-                for step in self.steps
-                if step.members or dict(step.before_bp) != dict(step.after_bp)
-            ],
+            "members": sorted(m for step in self.steps if step.cause is Cause.PERSON for m, pm in step.weights_pm.items() if not pm),
         }
         if self.caveats:
             matter["caveats"] = list(self.caveats)
         text = json.dumps(matter, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """A plan folded beforehand, and the digest of the facts it was folded from: it holds while they are the same."""
+
+    basis: str
+    plan: Plan | None

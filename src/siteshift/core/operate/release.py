@@ -22,7 +22,8 @@ from siteshift.core.model.plan import Plan
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import MemberId, ServiceId, SiteId
 from siteshift.core.operate.approval import bound, refusal
-from siteshift.core.plan.fold import empty_plan, fold
+from siteshift.core.plan.fold import empty_plan
+from siteshift.core.plan.foreseen import planned
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.draft import Draft
 
@@ -99,7 +100,7 @@ def _unwell(
 
 def _release(draft: Draft, asking: OperatorRequest, after: ControllerState, found: tuple[Finding, ...]) -> Answer:
     """Take the state after, if what the evidence says against it was approved; ``found`` goes into the plan's digest."""
-    plan = fold(after, draft.setup, draft.now_ms)
+    plan = planned(draft, after, None)
     if found:
         plan = _with_caveats(plan, found)
     findings = bound(asking, replace(plan, findings=found)) if plan is not None else ()

@@ -152,6 +152,8 @@ def new_generation(
     )
     draft.set(steering=new)
     draft.remembers = True
+    if draft.is_forecast:
+        return
     overtook = found if is_overtaken else None
     draft.record(
         "decision",

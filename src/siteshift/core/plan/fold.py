@@ -21,7 +21,7 @@ from siteshift.core.model.topology import Service
 from siteshift.core.model.units import ServiceId
 from siteshift.core.plan.derive import Slices, deriving
 from siteshift.core.plan.listing import Listing
-from siteshift.core.plan.predict import Forecast, forecast_of, next_expected_ms, predict
+from siteshift.core.plan.predict import Forecast, forecast_of, next_expected_ms, predicting
 from siteshift.core.plan.warnings import room_findings, silent_planes
 from siteshift.core.state.controller_state import NEVER_MS, ControllerState
 from siteshift.core.state.draft import Draft, Licence
@@ -65,11 +65,12 @@ class Fold:
         listing = Listing(began_ms=self.now_ms)
         state, now_ms, idle = self.state, self.now_ms, 0
         for _ in range(MOST_PASSES):
-            draft = Draft(state=predict(forecast, state, now_ms), setup=self.setup, now_ms=now_ms, licence=self.licence)
+            state = yield from predicting(forecast, state, now_ms)
+            draft = Draft(state=state, setup=self.setup, now_ms=now_ms, licence=self.licence, is_forecast=True)
             before = draft.state
             yield from deriving(draft, services)
             state = draft.state
-            listing.note(draft, before)
+            yield from listing.note(draft, before)
             if listing.longest >= MOST_STEPS:
                 listing.is_cut = True
                 break
@@ -101,7 +102,8 @@ class Fold:
             if listing.acts(service):
                 findings += silent_planes(forecast, service)
             listing.end(situation, start_bp, findings)
-        self.plan = listing.plan(only=self.only, standing=self.state.transitions)
+            yield
+        self.plan = yield from listing.plan(only=self.only, standing=self.state.transitions)
 
 
 _END = object()

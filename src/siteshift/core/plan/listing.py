@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 
 from siteshift.core.decide.demand import load_pm
@@ -97,8 +97,8 @@ class Listing:
         rows = self._rows.get(service)
         return rows is not None and any(not step.is_wait and step.kind not in _TRIFLES for step in rows.steps)
 
-    def note(self, draft: Draft, before: ControllerState) -> None:
-        """Note one look: what was done, what is waited for, which sites are left for good."""
+    def note(self, draft: Draft, before: ControllerState) -> Generator[None, None, None]:
+        """Note one look: what was done, what is waited for, which sites are left for good. Yields after each step."""
         at_ms = draft.now_ms - self.began_ms
         for step in draft.steps:
             rows = self._rows.setdefault(step.service, _Rows())
@@ -106,6 +106,7 @@ class Listing:
             rows.take(replace(step, utilisation_pm=utilisation_of(situation, situation.current)), at_ms)
             tail_ms = situation.transition.tail_until_ms - draft.now_ms
             self._tails_ms[step.service] = max(self._tails_ms.get(step.service, 0), tail_ms)
+            yield
         if draft.state.tracks is not before.tracks:
             self._note_left(draft, before, at_ms)
         for service, wait in draft.waits.items():
@@ -134,12 +135,19 @@ class Listing:
         service = situation.service.id
         self._start[service], self._end[service], self._findings[service] = start_bp, situation, findings
 
-    def plan(self, *, only: ServiceId | None, standing: Mapping[ServiceId, ServiceTransition]) -> Plan | None:
-        """The plan; None when nothing would be done and nothing is to be said."""
+    def plan(
+        self, *, only: ServiceId | None, standing: Mapping[ServiceId, ServiceTransition]
+    ) -> Generator[None, None, Plan | None]:
+        """The plan; None when nothing would be done and nothing is to be said. Yields after each service."""
         for service, rows in self._rows.items():
             wait = self._waits.get(service)
             rows.close(rows.since_ms if wait is None or wait.until_ms is None else wait.until_ms - self.began_ms)
-        told = [found for service in self._end for found in self._said(service, only, standing)]
+        told: list[Finding] = []
+        loads: list[SurvivorLoad] = []
+        for service in self._end:
+            told += self._said(service, only, standing)
+            loads += self._loads(service) if self.acts(service) else ()
+            yield
         services = tuple(service for service in self._end if self.acts(service))
         if not services and all(found.severity is Severity.ALLOWED for found in told):
             return None
@@ -151,7 +159,7 @@ class Listing:
             steps=tuple(sorted(steps, key=lambda step: step.at_ms)),
             before={service: self._all_sites(service, self._start[service]) for service in services},
             after={service: self._all_sites(service, self._end[service].current.shares_bp) for service in services},
-            loads=tuple(load for service in services for load in self._loads(service)),
+            loads=tuple(loads),
             shed_bp={service: self._end[service].current.shed_bp for service in services},
             ttl_tail_ms=max((self._tails_ms.get(service, 0) for service in services), default=0),
             expected_ms=max((step.at_ms + step.wait_ms for step in steps), default=0),
