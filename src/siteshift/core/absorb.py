@@ -12,6 +12,7 @@ from siteshift.core.messages.events import (
     Asked,
     EnactFinished,
     Event,
+    PlanFolded,
     ReadBackArrived,
     ReadBackFailed,
     Reloaded,
@@ -25,6 +26,7 @@ from siteshift.core.messages.events import (
 from siteshift.core.model.evidence import TargetView
 from siteshift.core.model.units import TargetId
 from siteshift.core.operate.answer import answer
+from siteshift.core.plan.following import absorb_plan, expect_granted
 from siteshift.core.state.draft import Draft
 
 
@@ -47,7 +49,13 @@ def absorb(draft: Draft, event: Event) -> bool:
             return absorb_report(draft, event)
         case Asked():
             draft.foreseen = event.foreseen
-            return answer(draft, event.asking)
+            is_news = answer(draft, event.asking)
+            if is_news:
+                expect_granted(draft)
+            return is_news
+        case PlanFolded():
+            absorb_plan(draft, event)
+            return False
         case StoreChanged():
             return _absorb_store(draft, event)
         case TermChanged():

@@ -13,6 +13,7 @@ from siteshift.core.enact.planes import reconcile_planes
 from siteshift.core.model.codes import Severity, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.override import expired, forced_view
 from siteshift.core.plan.derive import deriving, updating_lives
+from siteshift.core.plan.following import follow
 from siteshift.core.plan.next_step import may_write_at_all
 from siteshift.core.state.controller_state import NEVER_MS, ControllerState
 from siteshift.core.state.draft import Draft
@@ -29,6 +30,8 @@ def reconcile(draft: Draft) -> None:
     refresh_picture(draft)
     services = draft.setup.topology.services
     run_to_end(deriving(draft, services) if draft.state.is_fresh else updating_lives(draft, services))
+    for step in draft.steps:
+        follow(draft, step)
     draft.due(draft.now_ms + _sweep_ms(draft.state))
 
 

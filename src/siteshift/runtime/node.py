@@ -17,14 +17,15 @@ from siteshift.core.explain import status_document, why_document
 from siteshift.core.judge.vantage import Observer
 from siteshift.core.lifecycle.durable import remember
 from siteshift.core.messages.commands import Answer, Command
-from siteshift.core.messages.events import Asked, StoreChanged
+from siteshift.core.messages.events import Asked, PlanFolded, StoreChanged
 from siteshift.core.messages.requests import OperatorRequest
-from siteshift.core.model.plan import Plan
+from siteshift.core.model.plan import TRIFLES, Plan
 from siteshift.core.model.units import EnactorId, SiteId
 from siteshift.core.operate.answer import look_at
+from siteshift.core.plan.foreseen import basis_of
 from siteshift.core.state.codec import to_document
 from siteshift.core.state.controller_state import ControllerState
-from siteshift.core.state.draft import PlanQuestion
+from siteshift.core.state.draft import Licence, PlanQuestion
 from siteshift.ports import Clock, Ledger, Prober, ProbeResult, ProbeSink
 from siteshift.runtime.broadcast import Broadcast, Subscriber
 from siteshift.runtime.equipment import Equipment
@@ -59,6 +60,7 @@ class Node:
     broadcast: Broadcast
     recorder: Recorder
     _answers: dict[str, asyncio.Future[Answer]] = field(default_factory=dict)
+    _unplanned: asyncio.Event = field(default_factory=asyncio.Event)
     _planes_started: set[EnactorId] = field(default_factory=set)
 
     def start(self) -> None:
@@ -76,6 +78,7 @@ class Node:
         start("sensing", self.sensing.run, restart=CRITICAL, stage=StopStage.SENSING)
         start("meters", self.metering.run, stage=StopStage.SENSING)
         start("evidence", self.evidence.run, stage=StopStage.SENSING)
+        start("planning", self.follow_plans, stage=StopStage.SENSING)
         setup, state = self.loop.setup, self.loop.state
         self.executor.note("started", {"node": setup.node, "setup": setup.digest, "state": remember(state)})
 
@@ -124,6 +127,16 @@ class Node:
         answer, _ = await foreseen(at, asking)
         return answer or look_at(at.state, at.setup, asking, at.now_ms)
 
+    async def follow_plans(self) -> None:
+        """Fold the plan of what is under way whenever a step comes that no plan in force expected, one at a time."""
+        while True:
+            await self._unplanned.wait()
+            self._unplanned.clear()
+            at = self._snapshot()
+            basis = basis_of(at.state, at.setup, None)
+            plan = await folded(at, PlanQuestion(state=at.state, only=None), Licence.AS_GRANTED)
+            self.loop.offer(PlanFolded(at_ms=self.clock.now_ms(), basis=basis, plan=plan))
+
     def _snapshot(self) -> Snapshot:
         return Snapshot(state=self.loop.state, setup=self.loop.setup, now_ms=self.clock.now_ms())
 
@@ -165,6 +178,9 @@ class Node:
     def stepped(self, stepped: Stepped) -> None:
         """After every step: record, measure, and shout when a law was broken."""
         self.recorder.stepped(stepped)
+        expected = stepped.decision.state.expected
+        if any(step.service not in expected and step.kind not in TRIFLES for step in stepped.decision.steps):
+            self._unplanned.set()
         self.gauges.stepped(stepped, self.loop)
         self.broadcast.stepped(stepped)
         for violation in stepped.violations:

@@ -16,7 +16,7 @@ from siteshift.core.operate.answer import look_at
 from siteshift.core.plan.fold import Fold
 from siteshift.core.plan.foreseen import basis_of
 from siteshift.core.state.controller_state import ControllerState
-from siteshift.core.state.draft import PlanQuestion
+from siteshift.core.state.draft import Licence, PlanQuestion
 
 PIECES = 4
 """Pieces of work between two awaits: each is one service, or a slice of the allocation of about a millisecond."""
@@ -41,9 +41,9 @@ class Snapshot:
     now_ms: int
 
 
-async def folded(at: Snapshot, question: PlanQuestion) -> Plan | None:
+async def folded(at: Snapshot, question: PlanQuestion, licence: Licence = Licence.AS_IF_APPROVED) -> Plan | None:
     """The plan, folded in slices."""
-    fold = Fold(state=question.state, setup=at.setup, now_ms=at.now_ms, only=question.only)
+    fold = Fold(state=question.state, setup=at.setup, now_ms=at.now_ms, only=question.only, licence=licence)
     while not fold.is_done:
         for _ in range(PIECES):
             if fold.advance():

@@ -10,14 +10,15 @@ import pytest
 from core.playbook import DOWN, WEB, A, G, P, Playbook, three_sites
 from siteshift.core.absorb import absorb
 from siteshift.core.beliefs.picture import refresh_picture
-from siteshift.core.messages.events import ReportArrived
+from siteshift.core.messages.events import PlanFolded, ReportArrived
 from siteshift.core.messages.requests import DepoolRequest, DrainRequest, Request, SharesRequest, UndrainRequest
 from siteshift.core.model.codes import Severity, StepKind
 from siteshift.core.model.evidence import VantageReport
-from siteshift.core.model.plan import Plan, Step
+from siteshift.core.model.plan import TRIFLES, Plan, Step
 from siteshift.core.model.setup import PlaneKind, PlaneRef, Setup
 from siteshift.core.model.units import EnactorId, MemberId
 from siteshift.core.plan.fold import fold
+from siteshift.core.plan.foreseen import basis_of
 from siteshift.core.plan.predict import EXPECTED_STANDBY_MS
 from siteshift.core.state.draft import Draft, Licence
 
@@ -127,6 +128,7 @@ def test_what_is_done_is_what_was_planned_step_by_step(planes: Planes, act: Act)
     assert not book.violations
     assert not plan.is_cut
     assert deeds(book.steps) == deeds(plan.steps)
+    assert not book.recorded("plan_changed")
     entry = book.state.steering.of(WEB)
     assert entry is not None
     assert dict(entry.shares_bp) == plan.after[WEB]
@@ -138,3 +140,32 @@ def test_ttls_are_planned_only_where_dns_steers(planes: Planes) -> None:
     touches = {step.kind for step in plan.steps} & {StepKind.LOWER_TTL, StepKind.RESTORE_TTL, StepKind.AWAIT_TTL}
     lowered = any(step.ttl_s is not None for step in plan.steps)
     assert (bool(touches), lowered, plan.ttl_tail_ms > 0) == ((DNS in planes.kinds,) * 3)
+
+
+def test_a_step_that_was_not_planned_is_journalled_with_the_fact_that_changed() -> None:
+    book = served(PLANES[0])
+    plan = granted(book, DrainRequest(site=P))
+    book.run(3_000)
+    book.believe(G, DOWN)
+    book.run(20_000)
+    changed = book.recorded("plan_changed")
+    assert changed[0].data["service"] == WEB
+    assert changed[0].data["changed"][0].startswith("evidence at gasan: well > ")  # type: ignore[index]
+    assert changed[0].data["expected"][0]["after_bp"] in [dict(step.after_bp) for step in plan.steps]  # type: ignore[index]
+    assert changed[0].data["instead"][0]["step"] != "" and len(changed) == 1  # type: ignore[index]
+
+
+def test_a_plan_folded_anew_tells_what_it_changes_of_the_one_in_force() -> None:
+    book = served(PLANES[0])
+    granted(book, DrainRequest(site=P))
+    book.run(1_000)
+    book.demand_rps = 110
+    book.run(8_000)
+    fresh = fold(book.state, book.setup, book.now_ms, licence=Licence.AS_GRANTED)
+    basis = basis_of(book.state, book.setup, None)
+    before = len(book.recorded("plan_changed"))
+    book.feed(PlanFolded(at_ms=book.now_ms, basis="of other facts", plan=fresh))
+    assert len(book.recorded("plan_changed")) == before
+    book.feed(PlanFolded(at_ms=book.now_ms, basis=basis, plan=fresh))
+    assert fresh is not None
+    assert book.state.expected[WEB].steps == tuple(s for s in fresh.steps if not s.is_wait and s.kind not in TRIFLES)

@@ -31,6 +31,10 @@ WAITING = frozenset(
 """Steps in which nothing is done but waiting."""
 
 
+TRIFLES = frozenset({StepKind.LOWER_TTL, StepKind.RESTORE_TTL, StepKind.WEIGH, StepKind.SEND_ON})
+"""Steps that alone are no plan: siteshift takes them all the time, and nobody is asked."""
+
+
 class WaitCode(StrEnum):
     """What the next step of a service waits for."""
 
@@ -176,7 +180,13 @@ class Plan:
             "cause": self.cause.value,
             "after": {service: dict(shares) for service, shares in self.after.items()},
             "shed_bp": dict(self.shed_bp),
-            "members": sorted(m for step in self.steps if step.cause is Cause.PERSON for m, pm in step.weights_pm.items() if not pm),
+            "members": sorted(
+                member
+                for step in self.steps
+                if step.cause is Cause.PERSON
+                for member, pm in step.weights_pm.items()
+                if not pm
+            ),
         }
         if self.caveats:
             matter["caveats"] = list(self.caveats)

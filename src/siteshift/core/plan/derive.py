@@ -130,9 +130,7 @@ def _taken(draft: Draft, situation: Situation, found: Step | Wait) -> ServiceSte
     return apply_step(draft, situation, found)
 
 
-def new_generation(
-    draft: Draft, entries: dict[ServiceId, ServiceSteering], documents: list[Mapping[str, object]]
-) -> None:
+def new_generation(draft: Draft, entries: dict[ServiceId, ServiceSteering], documents: list[Mapping[str, object]]) -> None:
     """Number what changed past everything any data plane was seen to hold."""
     steering = draft.state.steering
     known = {entry.service: entry for entry in steering.services} | entries
@@ -176,8 +174,7 @@ def _note_unrest(draft: Draft, situation: Situation, target: Target) -> None:
     """Keep the TTL short while something is suspect, in transition or not yet where it should be."""
     transition = situation.transition
     is_suspect = any(
-        track.life is SiteLife.SUSPECT and draft.due(track.since_ms + RESTLESS_AFTER_MS)
-        for track in situation.tracks.values()
+        track.life is SiteLife.SUSPECT and draft.due(track.since_ms + RESTLESS_AFTER_MS) for track in situation.tracks.values()
     )
     is_moving = any(t.life in (SiteLife.DRAINING, SiteLife.RETURNING) for t in situation.tracks.values())
     if (is_suspect or is_moving) and draft.due(transition.restless_until_ms - RESTLESS_MS // 2 + 1):

@@ -117,10 +117,13 @@ def _is_news(before: ControllerState, after: ControllerState) -> bool:
         return True
     if before.standbys is after.standbys:
         return False
-    return any(
-        track.phase is not after.standby(member).phase or track.proof_since_ms != after.standby(member).proof_since_ms
-        for member, track in before.standbys.items()
-    ) or before.standbys.keys() != after.standbys.keys()
+    return (
+        any(
+            track.phase is not after.standby(member).phase or track.proof_since_ms != after.standby(member).proof_since_ms
+            for member, track in before.standbys.items()
+        )
+        or before.standbys.keys() != after.standbys.keys()
+    )
 
 
 def sharing_room(setup: Setup, only: ServiceId | None) -> tuple[Service, ...]:
@@ -155,6 +158,4 @@ def fold(
 
 def empty_plan(cause: Cause) -> Plan:
     """A plan without steps: something is to be approved although nothing would move."""
-    return Plan(
-        cause=cause, services=(), steps=(), before={}, after={}, loads=(), shed_bp={}, ttl_tail_ms=0, expected_ms=0
-    )
+    return Plan(cause=cause, services=(), steps=(), before={}, after={}, loads=(), shed_bp={}, ttl_tail_ms=0, expected_ms=0)

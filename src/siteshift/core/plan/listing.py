@@ -12,7 +12,7 @@ from siteshift.core.decide.situations import situation_of
 from siteshift.core.model.cause import Cause
 from siteshift.core.model.codes import FindingCode, Severity, SiteLife, StepKind
 from siteshift.core.model.finding import RANK, Finding
-from siteshift.core.model.plan import WAIT_STEP, Plan, Shares, Step, SurvivorLoad, Wait, WaitCode
+from siteshift.core.model.plan import TRIFLES, WAIT_STEP, Plan, Shares, Step, SurvivorLoad, Wait, WaitCode
 from siteshift.core.model.units import WHOLE_BP, ServiceId
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.draft import Draft
@@ -28,8 +28,6 @@ _BY_WEIGHT = (
     Cause.STANDBY,
     Cause.REBALANCE,
 )
-_TRIFLES = frozenset({StepKind.LOWER_TTL, StepKind.RESTORE_TTL, StepKind.WEIGH, StepKind.SEND_ON})
-"""Steps that alone are no plan: siteshift takes them all the time, and nobody is asked."""
 _JUDGED = frozenset({StepKind.MOVE, StepKind.UNDO})
 """Steps the gate let through; what others carry along was said of a move that waits."""
 _UNLISTED = frozenset({WaitCode.NOTHING_LEFT, WaitCode.CALM})
@@ -95,7 +93,7 @@ class Listing:
     def acts(self, service: ServiceId) -> bool:
         """Whether the plan does anything for a service that a person would want to know."""
         rows = self._rows.get(service)
-        return rows is not None and any(not step.is_wait and step.kind not in _TRIFLES for step in rows.steps)
+        return rows is not None and any(not step.is_wait and step.kind not in TRIFLES for step in rows.steps)
 
     def note(self, draft: Draft, before: ControllerState) -> Generator[None, None, None]:
         """Note one look: what was done, what is waited for, which sites are left for good. Yields after each step."""
@@ -168,9 +166,7 @@ class Listing:
             is_cut=self.is_cut,
         )
 
-    def _said(
-        self, service: ServiceId, only: ServiceId | None, standing: Mapping[ServiceId, ServiceTransition]
-    ) -> list[Finding]:
+    def _said(self, service: ServiceId, only: ServiceId | None, standing: Mapping[ServiceId, ServiceTransition]) -> list[Finding]:
         """What the gates said to the steps and say at the end, each code once a site, the gravest first met.
 
         Of a service that only shares room with the one asked for, only what the request takes from it: nobody's request is

@@ -300,9 +300,7 @@ def _with_weights(situation: Situation, step: Step | None, members_pm: Mapping[M
     base = step or _standing_still(situation, _kind_of(current, weights, ttl_s), ())
     if base.cause is None and situation.forced.depooled.intersection(weights):
         base = replace(base, cause=Cause.PERSON)
-    return replace(
-        base, members=tuple(sorted(weights)), weights_pm=weights, ttl_s=ttl_s if ttl_s != current.ttl_s else None
-    )
+    return replace(base, members=tuple(sorted(weights)), weights_pm=weights, ttl_s=ttl_s if ttl_s != current.ttl_s else None)
 
 
 def _kind_of(current: ServiceSteering, weights: Mapping[MemberId, int], ttl_s: int) -> StepKind:

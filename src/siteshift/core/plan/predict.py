@@ -48,7 +48,7 @@ class Forecast:
 def forecast_of(state: ControllerState, setup: Setup, services: tuple[Service, ...], now_ms: int) -> Forecast:
     """The forecast for these services, from what is known now."""
     planes = living(state, setup.planes)
-    silent = {plane.id: why for plane in planes if (why := _why_silent(state.plane(plane.id))) is not None}
+    silent = {plane.id: why for plane in planes if (why := why_silent(state.plane(plane.id))) is not None}
     measured = {
         service.id: tuple(
             site
@@ -62,7 +62,7 @@ def forecast_of(state: ControllerState, setup: Setup, services: tuple[Service, .
     return Forecast(setup=setup, services=services, silent=silent, total_mrps=total, measured=measured)
 
 
-def _why_silent(track: PlaneTrack) -> str | None:
+def why_silent(track: PlaneTrack) -> str | None:
     """Why a data plane will not confirm what it is sent, as far as is known; None when it should."""
     if track.unread_since_ms is not None:
         return f"it cannot be read: {track.detail}" if track.detail else "it cannot be read"
@@ -132,9 +132,7 @@ def _standbys_of(service: Service, state: ControllerState) -> list[tuple[MemberI
     ]
 
 
-def _standbys(
-    forecast: Forecast, state: ControllerState, now_ms: int
-) -> tuple[Mapping[MemberId, StandbyTrack], Picture]:
+def _standbys(forecast: Forecast, state: ControllerState, now_ms: int) -> tuple[Mapping[MemberId, StandbyTrack], Picture]:
     """Those that were started become ready in time, and their checks pass."""
     found, pools = dict(state.standbys), dict(state.picture.pools)
     for service in forecast.services:

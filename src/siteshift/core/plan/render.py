@@ -42,8 +42,7 @@ def render(plan: Plan) -> tuple[str, ...]:
         "",
         *_table(_step_rows(plan)),
         "",
-        f"old answers live on for up to {_seconds(plan.ttl_tail_ms)}; the whole is expected to take "
-        f"{_seconds(plan.expected_ms)}",
+        f"old answers live on for up to {_seconds(plan.ttl_tail_ms)}; the whole is expected to take {_seconds(plan.expected_ms)}",
         *(["there are more steps than a plan may have; the rest is planned when these are done"] if plan.is_cut else []),
         *_findings(plan),
     )
@@ -61,9 +60,7 @@ def to_document(plan: Plan) -> dict[str, object]:
         "ttl_tail_ms": plan.ttl_tail_ms,
         "expected_ms": plan.expected_ms,
         "is_cut": plan.is_cut,
-        "waits": {
-            service: {"code": wait.code.value, "until_ms": wait.until_ms} for service, wait in plan.waits.items()
-        },
+        "waits": {service: {"code": wait.code.value, "until_ms": wait.until_ms} for service, wait in plan.waits.items()},
         "loads": [
             {
                 "service": load.service,

@@ -14,6 +14,7 @@ from siteshift.core.model.evidence import Picture, VantageReport
 from siteshift.core.model.override import Override
 from siteshift.core.model.steering import Steering
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId, VantageId
+from siteshift.core.state.expected import Expected
 from siteshift.core.state.tracks import DemandTrack, PlaneTrack, ServiceTransition, SiteTrack, StandbyTrack, TrafficTrack
 
 NEVER_MS = 1 << 62
@@ -61,6 +62,8 @@ class ControllerState:
     chores_at_ms: int = 0
     thought_at_ms: int = 0
     overrides_made: int = 0
+    expected: Mapping[ServiceId, Expected] = field(default_factory=dict)
+    """The steps still to come by the plan in force, of services that are followed (`core.plan.following`)."""
 
     def changed(self, **changes: object) -> Self:
         """A copy with these fields replaced. Raises TypeError for a name that is no field."""
