@@ -1,4 +1,4 @@
-"""One UDP socket a family for all probes that keep theirs, and for DNS: 8.5 µs a probe (ADR 101).
+"""One UDP socket a family for all probes that keep theirs, and for DNS: 8.5 µs a probe (ADR 1).
 
 Replies are matched by the address they come from; refusals (ICMP) come through the socket's error queue with the
 address they are about, because the socket is not connected to anybody.

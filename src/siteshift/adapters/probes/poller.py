@@ -1,6 +1,6 @@
 """Many sockets behind one watcher of the event loop: an epoll of our own, registered as a single readable descriptor.
 
-The loop's own readers cost 4-20 µs a socket and event; this costs under 1 µs (ADR 101). Sockets are edge-triggered and
+The loop's own readers cost 4-20 µs a socket and event; this costs under 1 µs (ADR 1). Sockets are edge-triggered and
 registered once; closing a socket unregisters it in the kernel. An ear may be told once too often, after its
 descriptor was closed and taken again within one batch: every ear tolerates an event without news.
 """
