@@ -9,7 +9,7 @@ FAULT ?= crash
 SEED ?= 1
 RUNS ?= 2000
 
-.PHONY: help setup servers demo lab test lint types layers docs ci clean replays fuzz soak
+.PHONY: help setup servers demo lab test lint types layers docs ci clean replays fuzz soak mutate
 .PHONY: bench-probe bench-judge bench-core bench-plan bench-haproxy bench-dns bench-detect bench-loss
 
 help: ## this list
@@ -41,6 +41,9 @@ fuzz: setup ## RUNS=2000 random virtual hours from SEED=1, every law's checker o
 
 soak: setup ## thirty minutes of healthy but noisy traffic in the lab: there must be no move
 	@$(BIN)/python benchmarks/soak_noise.py $(ARGS)
+
+mutate: setup ## small random faults of the core, a fixed sample of each package: how many do the tests notice? ARGS="--only laws"
+	@nice -n 5 $(BIN)/python scripts/mutate $(ARGS)
 
 lint: setup ## ruff
 	@$(BIN)/ruff check src tests benchmarks

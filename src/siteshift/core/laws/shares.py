@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from siteshift.core.beliefs.traffic import demand_rps
+from siteshift.core.laws.conduct import steps_soak
 from siteshift.core.laws.passage import Passage, Violation
 from siteshift.core.messages.commands import RetireStandby
 from siteshift.core.model.codes import MemberRole, Mode, StandbyPhase, Standing
@@ -47,6 +48,7 @@ def law_2_widen_first(p: Passage) -> Iterator[Violation]:
             still = any(command.member in entry.members_pm for entry in p.after.steering.services)
             if still:
                 yield Violation(law=2, text=f"{command.member}: retired while it has a weight")
+    yield from steps_soak(p)
 
 
 def law_6_mode(p: Passage) -> Iterator[Violation]:
