@@ -124,8 +124,8 @@ class SocketProber:
     async def run(self) -> None:
         """Probe until cancelled. Everything opened is closed on the way out."""
         loop = asyncio.get_running_loop()
-        poller = Poller(loop)
-        datagrams = DatagramSockets(poller)
+        poller = Poller(loop, self._limits.turn_us)
+        datagrams = DatagramSockets(poller, self._limits.turn_messages)
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._loop, self._tasks = loop, tasks
