@@ -27,7 +27,7 @@ class ProberLimits:
     ``visits``        journeys, gRPC, commands and UDP flows running at once.
     ``twin_every``    a must-fail twin runs once per this many intervals of its probe.
     ``renew_after``   a kept connection is renewed after this many runs: a server that no longer accepts is seen.
-    ``stall_ms``      our own loop late by more than this: time-outs meanwhile are ``lost``.
+    ``stall_ms``      our own loop late by more than this at once is counted as a standstill, for the metrics.
     ``batch``         starts before the loop gets its turn again.
 
     What a peer may cost, whatever it sends:
