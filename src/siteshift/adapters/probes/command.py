@@ -15,6 +15,14 @@ from siteshift.core.model.codes import Fault
 from siteshift.core.model.probe import ProbeSpec
 
 MAX_OUTPUT_BYTES = 64 * 1024
+"""What ``expect`` is looked for in: the beginning."""
+
+MAX_WRITTEN_BYTES = 16 * 1024 * 1024
+"""A check that writes more has gone astray, and reading on would be all that this process does."""
+
+
+class TooMuchOutput(Exception):
+    """The command writes without end."""
 
 
 class CommandVisit:
@@ -47,6 +55,8 @@ class CommandVisit:
             assert process.stdout is not None
             output = await _first_bytes(process.stdout)
             status = await process.wait()
+        except TooMuchOutput as problem:
+            return failed(Fault.BAD_CONTENT, str(problem))
         finally:
             # Also after a normal end: whatever it left running in the background belongs to this run.
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -70,7 +80,10 @@ class CommandVisit:
 
 async def _first_bytes(stream: asyncio.StreamReader) -> bytes:
     """Read to the end, keep the beginning: a command that writes much must not block on a full pipe."""
-    kept = b""
+    kept, written_bytes = b"", 0
     while chunk := await stream.read(MAX_OUTPUT_BYTES):
         kept += chunk[: MAX_OUTPUT_BYTES - len(kept)]
+        written_bytes += len(chunk)
+        if written_bytes > MAX_WRITTEN_BYTES:
+            raise TooMuchOutput(f"the command wrote more than {MAX_WRITTEN_BYTES} bytes")
     return kept

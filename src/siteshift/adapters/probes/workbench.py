@@ -46,8 +46,8 @@ class ProberLimits:
     renew_after: int = 120
     stall_ms: int = 200
     batch: int = 64
-    turn_reads: int = 4
-    turn_us: int = 5_000
+    turn_reads: int = 2
+    turn_us: int = 2_500
     turn_messages: int = 64
     http: HttpBounds = field(default_factory=HttpBounds)
     expect_bytes: int = 64 * 1024
