@@ -172,7 +172,6 @@ class StreamCarrier:
     def _hang_up(self) -> None:
         self._phase = _CLOSED
         self._unsent = b""
-        self._has_more = False
         if self._sock is not None:
             self._bench.poller.forget(self._descriptor)
             self._sock.close()
@@ -252,10 +251,37 @@ class StreamCarrier:
             self._kept_or_closed(PASSED, self._keep)
 
     def _receive(self, events: int) -> None:
-        """Read until there is an answer or nothing more, or for as many reads as are this connection's turn."""
-        size = FIRST_READ_BYTES
+        """Nearly always the first read brings an answer that is known: that way is short."""
+        try:
+            data = self._line.recv(FIRST_READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as problem:
+            self._broken(problem)
+            return
+        weighed = None if self._heard else self._known.get(data)
+        if weighed is None:
+            self._read_on(data, FIRST_READ_BYTES, events)
+        else:
+            self._kept_or_closed(weighed[0], weighed[1] and self._keep)
+
+    def _read_on(self, data: bytes, size: int, events: int) -> None:
+        """Weigh what was read; read on until there is an answer or nothing more, or as often as is this connection's turn."""
         self._has_more = False
-        for _ in range(self._turn_reads):
+        left = self._turn_reads
+        while data:
+            weighed = self._talk.go_on(data) if self._heard else self._talk.begin(data)
+            if weighed is not None:
+                self._kept_or_closed(weighed[0], weighed[1] and self._keep)
+                return
+            self._heard = True
+            if len(data) < size and self._drained_by_short_read and not events & CLOSING:
+                return
+            left -= 1
+            if not left:
+                self._come_back()
+                return
+            size = READ_BYTES
             try:
                 data = self._line.recv(size)
             except BlockingIOError:
@@ -263,21 +289,7 @@ class StreamCarrier:
             except OSError as problem:
                 self._broken(problem)
                 return
-            if not data:
-                self._ended()
-                return
-            if self._heard:
-                weighed = self._talk.go_on(data)
-            else:
-                weighed = self._known.get(data) or self._talk.begin(data)
-                self._heard = True
-            if weighed is not None:
-                self._kept_or_closed(weighed[0], weighed[1] and self._keep)
-                return
-            if len(data) < size and self._drained_by_short_read and not events & CLOSING:
-                return
-            size = READ_BYTES
-        self._come_back()
+        self._ended()
 
     def _come_back(self) -> None:
         """There is more to read than one connection may in a turn (an edge is told only once)."""

@@ -47,7 +47,7 @@ class ProberLimits:
     stall_ms: int = 200
     batch: int = 64
     turn_reads: int = 2
-    turn_us: int = 2_500
+    turn_us: int = 5_000
     turn_messages: int = 64
     http: HttpBounds = field(default_factory=HttpBounds)
     expect_bytes: int = 64 * 1024
