@@ -345,9 +345,17 @@ async def test_probes_beside_hostile_endpoints_keep_their_lateness() -> None:
     assert min(longest_us for _, longest_us in beside) < 25_000, beside
 
 
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
 async def test_a_command_that_writes_without_end_fails() -> None:
+    before = open_files()
     result = await first_result(spec(ProbeKind.COMMAND, 0, command=("yes",), timeout_ms=20_000))
     assert (result.outcome, result.fault) == (Outcome.FAIL, Fault.BAD_CONTENT), result.detail
+    async with asyncio.timeout(DEADLINE_S):
+        while open_files() > before:  # noqa: ASYNC110 - transports close in the next turn
+            await asyncio.sleep(0.01)
 
 
 async def test_without_its_bound_such_a_command_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
