@@ -209,6 +209,26 @@ async def test_a_batch_of_costly_answers_is_told_in_several_turns(turn_us: int, 
     assert sorted(told) == list(range(BATCH_EVENTS)), "everybody is told, and once"
 
 
+async def test_what_is_left_of_a_batch_ends_with_the_poller() -> None:
+    complaints: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+
+    class Slow:
+        def on_ready(self, _events: int, /) -> None:
+            time.sleep(0.002)
+
+    poller = Poller(asyncio.get_running_loop(), 1_000)
+    with contextlib.ExitStack() as open_sockets:
+        for _ in range(8):
+            near, far = (open_sockets.enter_context(one) for one in socket.socketpair())
+            far.send(b"x")
+            poller.watch(near.fileno(), EDGE_IN, Slow())
+        assert poller.drain() < 8
+        poller.close()
+        await asyncio.sleep(0)
+    assert not complaints
+
+
 HOSTILE = """
 import asyncio, itertools, sys
 HEAD = b"HTTP/1.1 200 OK\\r\\n"

@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from siteshift.core.model.codes import Fault, Outcome, Stage
 from siteshift.core.model.probe import ProbeKind
 
 from .peers import closed_port, never, tcp_peer
-from .probing import LAGGED, probing, spec
+from .probing import DEADLINE_S, LAGGED, probing, spec
 
 HELD_S = 0.08
 """Far below `ProberLimits.stall_ms`: no single standstill, but four fifths of the time."""
@@ -49,7 +50,7 @@ async def test_a_timeout_of_which_our_own_lag_was_more_than_a_quarter_is_lost() 
 async def test_a_timeout_of_which_our_own_lag_was_a_small_part_fails() -> None:
     """The same standstill that excuses half a second does not excuse four: the target had its time."""
     async with tcp_peer(never) as port, probing(spec(ProbeKind.HTTP, port, interval_ms=4_100, timeout_ms=4_000)) as seen:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE_S):
             while seen.prober.figures().pending == 0:  # noqa: ASYNC110 - the run has to start
                 await asyncio.sleep(0.001)
         time.sleep(0.4)  # noqa: ASYNC251 - this is the lag
@@ -77,3 +78,17 @@ async def test_a_stopwatch_says_nothing_while_our_own_loop_lags() -> None:
             await seen.until(lambda _: True, times=2, since=since)
             during = seen.results[since:]
     assert Stage.EARLY not in {result.stage for result in during}
+
+
+async def test_lag_is_noticed_also_by_whoever_comes_before_the_timer() -> None:
+    """Hastening sets the timer anew: what it was late by must not be forgotten with it."""
+    one = spec(ProbeKind.HTTP, 0, interval_ms=1_000, timeout_ms=500)
+    async with tcp_peer(never) as port, probing(replace(one, port=port)) as seen:
+        async with asyncio.timeout(DEADLINE_S):
+            while seen.prober.figures().pending == 0:  # noqa: ASYNC110 - the run has to start
+                await asyncio.sleep(0.001)
+        since = len(seen.results)
+        time.sleep(1.0)  # noqa: ASYNC251 - this is the lag
+        seen.prober.hasten([one.id], 200, seen.clock.now_ms() + 1_000)
+        result = await seen.until(lambda _: True, since=since)
+    assert (result.outcome, result.fault) == (Outcome.LOST, Fault.LOCAL), result.detail

@@ -103,3 +103,23 @@ async def test_records_without_end_are_a_protocol_error(authority: Authority, tl
 def test_a_server_cannot_ask_for_one_handshake_after_another() -> None:
     """TLS 1.2 lets a server ask for a new one at any time; each would cost us a millisecond or two."""
     assert context_for(TlsCheck(verify=False), ()).options & ssl.OP_NO_RENEGOTIATION
+
+
+ENDLESS = {
+    "pieces of a message": b"\x16\x03\x03\x00\x01\x02",
+    "empty handshake records": b"\x16\x03\x03\x00\x00",
+    "changes of cipher": b"\x14\x03\x03\x00\x01\x01",
+    "warnings": b"\x15\x03\x03\x00\x02\x01\x5a",
+    "application data": b"\x17\x03\x03\x00\x01x",
+    "a certificate of 16 MB": b"\x16\x03\x03\x40\x00\x0b\xff\xff\xff" + b"x" * (16 * 1024 - 4),
+}
+
+
+@pytest.mark.parametrize("case", ENDLESS)
+@pytest.mark.parametrize("kind", [ProbeKind.TLS, ProbeKind.HTTPS, ProbeKind.JOURNEY])
+async def test_a_handshake_without_end_fails(kind: ProbeKind, case: str) -> None:
+    records = ENDLESS[case] * (4_000_000 // len(ENDLESS[case]))
+    tls = TlsCheck(server_name="web.example", verify=False)
+    async with tcp_peer(keeps_saying(records)) as port:
+        result = await first_result(spec(kind, port, tls=tls, steps=(HttpCheck(),), timeout_ms=5_000))
+    assert (result.outcome, result.fault) == (Outcome.FAIL, Fault.PROTOCOL), result.detail

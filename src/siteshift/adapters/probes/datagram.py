@@ -108,6 +108,7 @@ class DatagramSocket:
                 number = struct.unpack_from("=I", blob)[0]
                 for waiter in tuple(self._waiting.get((target[0], target[1]), ())):
                     waiter.bounce(verdict_of(number, Reported.LATER))
+        self._poller.again(self._sock.fileno(), EDGE_IN)
 
 
 class DatagramSockets:

@@ -1,6 +1,6 @@
 """HTTP exchanges of a visit: connections to one address, the replies read by the same reader as everybody's.
 
-Streams of the event loop carry them: 0.3 ms an exchange, for checks of several steps (ADR 101).
+Streams of the event loop carry them, for the rare checks of several steps (ADR 1).
 """
 
 from __future__ import annotations

@@ -85,6 +85,8 @@ class Poller:
         batch, self._left = self._left, []
         now_us = monotonic_ns() // 1_000
         if not batch:
+            if self._epoll.closed:
+                return 0  # asked for by a turn before the last
             batch = self._epoll.poll(0, BATCH_EVENTS)
             self._collected_us = now_us = monotonic_ns() // 1_000
         self.collected_us = self._collected_us

@@ -7,8 +7,8 @@ Rules:
 - A run with a stopwatch is reported `Stage.EARLY` (fail, timeout) once it has been pending that long; how it ends
   after all comes as `Stage.LATE`, unless it gave way. Early counts, late does not: each run is counted once.
 - Unknown is not down: a run that timed out while our own loop lagged, in all, for more than a quarter of that time is
-  `lost`; so is its stopwatch, unsaid. Passes have the lag taken off their latency. What was received is evidence all
-  the same: a refusal is a refusal, however late we read it.
+  `lost`, and its stopwatch says nothing. Passes have the lag taken off their latency. What was received is evidence
+  all the same: a refusal is a refusal, however late we read it.
 - A pass slower than `ProbeSpec.slo_latency_ms` is a pass with `Fault.SLOW`; the detail of a pass is a warning.
 """
 
@@ -247,6 +247,7 @@ class SocketProber:
             return
         if self._timer is not None:
             self._timer.cancel()
+            self._note_lag(now_us)  # whoever calls may be sooner than a timer that is late
         wake_us = now_us + HEARTBEAT_US
         for next_us in (self._schedule.next_us(), self._deadlines.next_us()):
             if next_us is not None and next_us < wake_us:
@@ -256,11 +257,7 @@ class SocketProber:
 
     def _tick(self) -> None:
         now_us = monotonic_ns() // 1_000
-        late_us = now_us - self._wake_us
-        self._wake_us = now_us
-        if late_us > LAG_FLOOR_US:
-            self._lag_us += late_us
-            self._stalls += late_us > self._limits.stall_ms * 1_000
+        self._note_lag(now_us)
         due: list[tuple[int, Slot]] = []
         try:
             self._expire(now_us)
@@ -272,6 +269,13 @@ class SocketProber:
                 self._timer = self._loop.call_soon(self._tick)
             else:
                 self._rearm(monotonic_ns() // 1_000)
+
+    def _note_lag(self, now_us: int) -> None:
+        late_us = now_us - self._wake_us
+        self._wake_us = now_us
+        if late_us > LAG_FLOOR_US:
+            self._lag_us += late_us
+            self._stalls += late_us > self._limits.stall_ms * 1_000
 
     def _lag_within(self, slot: Slot, now_us: int) -> int:
         """How long our loop lagged since the run started, the lag included that the timer has yet to notice."""
