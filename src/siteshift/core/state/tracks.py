@@ -64,7 +64,7 @@ class PlaneTrack:
 
     ``ended_ms``: when the last write ended, however it did.
     ``read_back`` is the last reading; ``unread_since_ms`` is set while it cannot be read. ``found_generation`` is what
-    the plane told when it refused an older write.
+    the plane told when it refused an older write. ``unconfirmed``: writes in a row that ended well and were not read back.
     """
 
     standing: PlaneStanding = PlaneStanding.UNREAD
@@ -80,6 +80,7 @@ class PlaneTrack:
     read_back: ReadBack | None = None
     found_generation: int | None = None
     ended_ms: int = 0
+    unconfirmed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
