@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -111,7 +112,7 @@ class TestAgentCheck(EnactorContract):
 
     @pytest.fixture
     async def plane(self, tmp_path: Path, version: HaproxyVersion) -> AsyncIterator[EnactorPlane]:
-        plane = plane_of("agent", Fence.BESIDE)
+        plane = replace(plane_of("agent", Fence.BESIDE), initial_weight=100)
         agent = AgentCheckEnactor(plane, AgentListen(host="127.0.0.1", port=0), RunningClock())
         await agent.start()
         lines = []

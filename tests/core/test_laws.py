@@ -78,6 +78,10 @@ def test_law_1_no_site_left(book: Playbook) -> None:
     assert 1 in laws(book, steered(book.state, {P: 0, G: 0, A: 0}, shed_bp=10_000))
 
 
+def test_law_1_a_site_with_a_share_is_closed_as_dead(book: Playbook) -> None:
+    assert laws(book, steered(book.state, {P: 4800, G: 3100, A: 2100}, dead_sites=frozenset({P}))) == {1}
+
+
 def test_law_1_only_dead_sites_left(book: Playbook) -> None:
     state = seeing(book, gasan=Standing.DOWN, anyang=Standing.DOWN)
     assert 1 in laws(book, steered(state, {P: 0, G: 5000, A: 5000}), before=state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import assert_never
 
 from siteshift.adapters.dns.embedded import EmbeddedDns
@@ -12,6 +13,7 @@ from siteshift.adapters.dns.zone import StaticRecord, ZoneConfig
 from siteshift.adapters.haproxy.agent_check import AgentCheckEnactor, AgentListen
 from siteshift.adapters.haproxy.enactor import HaproxyEnactor
 from siteshift.adapters.haproxy.plane import Algorithm, BackendMap, HaproxyPlane, PlaneMode, ServerMap
+from siteshift.adapters.haproxy.targets import mapped_servers
 from siteshift.config.setups import AgentCheckSetup, EmbeddedDnsSetup, HaproxySetup, PlaneSetup, Rfc2136Setup
 from siteshift.core.model.steering import Steering
 from siteshift.core.model.topology import Topology
@@ -36,7 +38,7 @@ async def make_plane(setup: PlaneSetup, topology: Topology, clock: Clock, steeri
             case HaproxySetup():
                 return HaproxyEnactor(haproxy_plane(setup), clock)
             case AgentCheckSetup():
-                agent = AgentCheckEnactor(haproxy_plane(setup.plane), _agent_listen(setup), clock)
+                agent = AgentCheckEnactor(_agent_plane(setup), _agent_listen(setup), clock)
                 await agent.start()
                 return agent
             case _:
@@ -83,6 +85,19 @@ def _rfc2136(setup: Rfc2136Setup) -> Rfc2136Config:
 
 def _server(host: str, port: int) -> Server:
     return Server(name=f"{host}:{port}", host=host, port=port)
+
+
+def _agent_plane(setup: AgentCheckSetup) -> HaproxyPlane:
+    plane = haproxy_plane(setup.plane)
+    own = dict(setup.initial_weights)
+    backends = tuple(
+        replace(
+            backend,
+            initial_weights={name: own[path] for name in mapped_servers(backend) if (path := f"{backend.backend}/{name}") in own},
+        )
+        for backend in plane.backends
+    )
+    return replace(plane, backends=backends, initial_weight=setup.initial_weight)
 
 
 def _agent_listen(setup: AgentCheckSetup) -> AgentListen:

@@ -35,7 +35,7 @@ def asking(members: dict[str, WebMember], port_of: dict[str, int] | int) -> str:
 
 @asynccontextmanager
 async def responder(listen: AgentListen, clock: WallClock) -> AsyncIterator[AgentCheckEnactor]:
-    enactor = AgentCheckEnactor(global_plane("agent", tuple(map(mapped, ALL))), listen, clock)
+    enactor = AgentCheckEnactor(global_plane("agent", tuple(map(mapped, ALL)), initial_weight=100), listen, clock)
     await enactor.start()
     try:
         yield enactor

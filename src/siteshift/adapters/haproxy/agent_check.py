@@ -1,8 +1,9 @@
 """The agent-check responder: for installations where HAProxy asks instead of being told.
 
 HAProxy connects every ``agent-inter`` for every server, says which one (``agent-send "web/p1\\n"``, or by the port it
-asks on), and obeys the line it gets: ``ready up 75%``, ``drain``, ``maint``. Per cents are of the server's configured
-weight: give all mapped servers ``weight 100`` and one per cent is one step of HAProxy's 0-256.
+asks on), and obeys the line it gets: ``ready up 75%``, ``drain``, ``maint``. Per cents are of the server's weight in
+haproxy.cfg, its *initial* weight, and are rounded down: 3 % of 1 is 0. So the plane must know it (``initial_weight``; 1 is
+HAProxy's own default), and a server is told what gives the weight it shall have: ``300%`` of 1 is 3 (`weights`).
 
 What follows from being asked
 -----------------------------
@@ -20,13 +21,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from siteshift.adapters.haproxy.plane import BackendMap, HaproxyPlane
 from siteshift.adapters.haproxy.rollout import Rollout
 from siteshift.adapters.haproxy.server_state import AdminState, ServerState
 from siteshift.adapters.haproxy.shares import shares_of_backends
 from siteshift.adapters.haproxy.targets import BackendPlan, Target, mapped_servers, plan_backend
+from siteshift.adapters.haproxy.weights import per_cent_of
 from siteshift.core.model.codes import EnactOutcome
 from siteshift.core.model.steering import Drift, EnactResult, ReadBack, Steering
 from siteshift.core.model.units import EnactorId
@@ -36,6 +38,8 @@ from siteshift.ports import Clock
 QUESTION_S = 2.0
 """How long a connection may take to say which server it asks for (HAProxy sends at once)."""
 _Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, None]]
+DEFAULT_WEIGHT = 1
+"""What a ``server`` line without ``weight`` has (configuration manual 5.2)."""
 CHANGES_NOTHING = b"up\n"
 
 
@@ -57,7 +61,7 @@ class AgentCheckEnactor:
     """`ports.Enactor` by answering agent checks. ``plane.address`` is not used. `start` it before the first write."""
 
     def __init__(self, plane: HaproxyPlane, listen: AgentListen, clock: Clock) -> None:
-        self._plane = plane
+        self._plane = plane if plane.initial_weight is not None else replace(plane, initial_weight=DEFAULT_WEIGHT)
         self._listen = listen
         self._clock = clock
         self._system = f"haproxy agent-check {plane.id}"
@@ -65,6 +69,7 @@ class AgentCheckEnactor:
         self._generation: int | None = None
         self._rollouts = {backend.backend: Rollout(stale_after_ms=listen.stale_after_ms) for backend in plane.backends}
         self._mapped = {f"{b.backend}/{s}": (b.backend, s) for b in plane.backends for s in mapped_servers(b)}
+        self._initial = {b.backend: self._plane.initial_weights_of(b) for b in plane.backends}
         self._asked = asyncio.Event()
 
     @property
@@ -112,7 +117,7 @@ class AgentCheckEnactor:
         if self._generation != steering.generation:
             detail = f"generation {self._generation} came in between"
             return self._result(steering, EnactOutcome.STALE, detail, found_generation=self._generation)
-        return self._result(steering, EnactOutcome.APPLIED, "told")
+        return self._result(steering, EnactOutcome.APPLIED, "; ".join(("told", *(plan.note for plan in plans if plan.note))))
 
     async def read_back(self, *, deadline_ms: int) -> ReadBack:  # noqa: ARG002
         now_ms = self._clock.now_ms()
@@ -195,8 +200,8 @@ class AgentCheckEnactor:
                 return CHANGES_NOTHING
             case Target(admin=AdminState.READY, weight=None):
                 return b"ready up\n"
-            case Target(admin=AdminState.READY, weight=weight):
-                return f"ready up {weight}%\n".encode()
+            case Target(admin=AdminState.READY, weight=int(weight)):
+                return f"ready up {per_cent_of(weight, self._initial[backend][server])}%\n".encode()
             case _:
                 return f"{target.admin}\n".encode()
 

@@ -167,6 +167,7 @@ class HaproxyEnactor:
                 return self._overtaken(steering, carried, own)
         missing = [f"{plan.backend.backend}/{server}" for plan in plans for server in plan.missing]
         detail = f"{len(todo)} changes" + (f"; not in HAProxy: {', '.join(missing)}" if missing else "")
+        detail = "; ".join((detail, *(plan.note for plan in plans if plan.note)))
         return self._result(steering, EnactOutcome.APPLIED, detail)
 
     async def _plans(self, steering: Steering, states: ServersState) -> list[BackendPlan]:

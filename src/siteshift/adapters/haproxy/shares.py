@@ -37,7 +37,7 @@ def expected_shares_bp(plane: HaproxyPlane, steering: Steering) -> Shares:
         if plane.algorithm_of(backend) is Algorithm.STATIC:
             weights = dict.fromkeys(fractions, 1)
         else:
-            weights = integer_weights(fractions, site_groups(backend))
+            weights = integer_weights(fractions, site_groups(backend), plane.initial_weights_of(backend))
         found.append((backend, weights))
     return shares_of_backends(found)
 
