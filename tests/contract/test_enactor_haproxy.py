@@ -17,7 +17,8 @@ from contract.enactor_suite import DEADLINE_MS, SITES, EnactorContract, EnactorP
 from servers.haproxy_imitation import HaproxyImitation, Shape, haproxy_imitation
 from servers.haproxy_imitation import Server as ImitatedServer
 from servers.haproxy_server import HaproxyServer, HaproxyVersion, haproxy
-from siteshift.adapters.haproxy.agent_check import AgentCheckEnactor, AgentListen
+from siteshift.adapters.haproxy.agent_check import AgentCheckEnactor
+from siteshift.adapters.haproxy.agent_listener import AgentListen
 from siteshift.adapters.haproxy.enactor import HaproxyEnactor
 from siteshift.adapters.haproxy.plane import BackendMap, Fence, HaproxyPlane, ServerMap
 from siteshift.adapters.memory.clock import ManualClock

@@ -10,7 +10,8 @@ from siteshift.adapters.dns.exchange import Server, Transport
 from siteshift.adapters.dns.rfc2136 import Rfc2136Enactor
 from siteshift.adapters.dns.rfc2136_records import Rfc2136Config, UpdateKey
 from siteshift.adapters.dns.zone import StaticRecord, ZoneConfig
-from siteshift.adapters.haproxy.agent_check import AgentCheckEnactor, AgentListen
+from siteshift.adapters.haproxy.agent_check import AgentCheckEnactor
+from siteshift.adapters.haproxy.agent_listener import AgentListen
 from siteshift.adapters.haproxy.enactor import HaproxyEnactor
 from siteshift.adapters.haproxy.plane import Algorithm, BackendMap, HaproxyPlane, PlaneMode, ServerMap
 from siteshift.adapters.haproxy.targets import mapped_servers

@@ -10,7 +10,8 @@ import pytest
 
 from servers.haproxy_server import HaproxyServer, HaproxyVersion, free_port, haproxy, until
 from servers.web_members import WebMember, load, tally
-from siteshift.adapters.haproxy.agent_check import AgentCheckEnactor, AgentListen
+from siteshift.adapters.haproxy.agent_check import AgentCheckEnactor
+from siteshift.adapters.haproxy.agent_listener import AgentListen
 from siteshift.core.model.codes import EnactOutcome
 from siteshift.errors import Permanent, Retryable
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from servers.haproxy_server import HaproxyServer, HaproxyVersion, haproxy, until
 from servers.web_members import WebMember, tally
-from siteshift.adapters.haproxy.agent_check import AgentCheckEnactor, AgentListen
+from siteshift.adapters.haproxy.agent_check import AgentCheckEnactor
+from siteshift.adapters.haproxy.agent_listener import AgentListen
 from siteshift.adapters.haproxy.plane import Algorithm, BackendMap, HaproxyPlane, ServerMap
 from siteshift.adapters.haproxy.server_state import AdminState, ServerState
 from siteshift.adapters.haproxy.targets import plan_backend

@@ -12,7 +12,8 @@ import pytest
 
 from servers.haproxy_server import HaproxyServer, HaproxyVersion, haproxy, until
 from servers.web_members import GENEROUS_S, Reply, WebMember
-from siteshift.adapters.haproxy.agent_check import AgentCheckEnactor, AgentListen
+from siteshift.adapters.haproxy.agent_check import AgentCheckEnactor
+from siteshift.adapters.haproxy.agent_listener import AgentListen
 from siteshift.adapters.haproxy.enactor import HaproxyEnactor
 from siteshift.adapters.haproxy.plane import Algorithm, BackendMap, PlaneMode, ServerMap
 from siteshift.adapters.haproxy.server_state import AdminState, ServerState
