@@ -10,10 +10,11 @@ SEED ?= 1
 RUNS ?= 2000
 
 .PHONY: help setup servers demo lab test lint types layers docs ci clean replays fuzz soak mutate
-.PHONY: bench-probe bench-judge bench-core bench-plan bench-haproxy bench-dns bench-detect bench-loss
+BENCHMARKS := $(patsubst benchmarks/bench_%.py,bench-%,$(wildcard benchmarks/bench_*.py))
+.PHONY: $(BENCHMARKS)
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+	@sed -nE 's/^([a-z-]+):.*## /\1\t/p; s/^\$$\(BENCHMARKS\):.*## /bench-NAME\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 setup: $(STAMP) ## the virtual environment with everything pinned in constraints.txt
 
@@ -60,7 +61,8 @@ docs: setup ## the documents are true: links, commands, generated parts
 ci: ## what CI runs
 	@.ci/run
 
-bench-%: setup ## a benchmark: probe judge core plan haproxy dns detect loss; ends with a line of JSON
+# A static pattern rule: for what is .PHONY, make looks for no implicit rule (`bench-%:` alone) and would do nothing.
+$(BENCHMARKS): bench-%: setup ## benchmarks/bench_NAME.py, its options in ARGS; ends with a line of JSON
 	@case "$*" in dns|haproxy|probe|detect|loss) scripts/servers;; esac
 	@$(BIN)/python benchmarks/bench_$*.py $(ARGS)
 
