@@ -60,15 +60,19 @@ class Acceptor:
         self._loop.add_reader(sock.fileno(), self._accept)
         self._sweeping = self._loop.call_later(SWEEP_S, self._sweep)
 
-    def close(self) -> None:
-        """Listen no more, and end every connection."""
+    def stop(self) -> None:
+        """Listen no more. Those who are connected go on."""
         if self._sock.fileno() < 0:
             return
-        self._sweeping.cancel()
         if self._pausing is not None:
             self._pausing.cancel()
         self._loop.remove_reader(self._sock.fileno())
         self._sock.close()
+
+    def close(self) -> None:
+        """Listen no more, and end every connection."""
+        self.stop()
+        self._sweeping.cancel()
         self._clients.end_all()
 
     def _accept(self) -> None:

@@ -61,6 +61,12 @@ class Descriptors:
         """The tally of a listener; the same one after a reload, for counters must not go back."""
         return self.tallies.setdefault(listener, Tally())
 
+    def counts(self) -> dict[str, tuple[int, dict[str, int]]]:
+        """Listener → connections now, and how many were refused or ended so far, by reason."""
+        return {
+            listener: (tally.connected, {why.value: tally.gone[why] for why in Gone}) for listener, tally in self.tallies.items()
+        }
+
 
 class Connection(Protocol):
     """One connected client."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
+from siteshift.adapters.clients import Descriptors
 from siteshift.app.core_setup import core_setup
 from siteshift.app.drivers import Driver, make_driver
 from siteshift.app.least import LeastSeverity
@@ -71,6 +72,8 @@ class Workshop:
     """The adapters in use."""
 
     clock: Clock
+    descriptors: Descriptors = field(default_factory=Descriptors)
+    """What the clients of all listeners may have together."""
     planes: PlanesInUse = field(default_factory=dict)
     drivers: Shelf[Driver] = field(default_factory=Shelf)
     meters: Shelf[TrafficMeter] = field(default_factory=Shelf)
@@ -94,7 +97,7 @@ class Workshop:
         wanted = [
             MadeFrom(setup=setup, topology=resolved.topology, secrets=secrets["plane"][setup.id]) for setup in resolved.planes
         ]
-        planes = await changed_planes(self.planes, wanted, clock, steering)
+        planes = await changed_planes(self.planes, wanted, clock, steering, self.descriptors)
         kept = {id(entry.plane) for entry in planes.values()}
         self._retired += [entry.plane for entry in self.planes.values() if id(entry.plane) not in kept]
         self._retired += self.drivers.not_on(drivers)

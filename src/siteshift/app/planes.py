@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
+from siteshift.adapters.clients import Descriptors
 from siteshift.adapters.dns.embedded import EmbeddedDns
 from siteshift.adapters.dns.exchange import Server, Transport
 from siteshift.adapters.dns.rfc2136 import Rfc2136Enactor
@@ -22,8 +23,11 @@ from siteshift.errors import Permanent
 from siteshift.ports import Clock, Enactor
 
 
-async def make_plane(setup: PlaneSetup, topology: Topology, clock: Clock, steering: Steering | None) -> Enactor:
-    """One data plane's enactor, listening where it listens. ``steering`` is what a former process enacted.
+async def make_plane(
+    setup: PlaneSetup, topology: Topology, clock: Clock, steering: Steering | None, descriptors: Descriptors
+) -> Enactor:
+    """One data plane's enactor, listening where it listens. ``steering`` is what a former process enacted,
+    ``descriptors`` what the clients of all listeners may have together.
 
     Raises `Permanent` when it cannot be made as configured or an address cannot be had.
     """
@@ -31,7 +35,7 @@ async def make_plane(setup: PlaneSetup, topology: Topology, clock: Clock, steeri
     try:
         match setup:
             case EmbeddedDnsSetup():
-                dns = EmbeddedDns(setup.id, topology, zone_of(setup), clock, initial=initial)
+                dns = EmbeddedDns(setup.id, topology, zone_of(setup), clock, initial=initial, descriptors=descriptors)
                 await dns.start()
                 return dns
             case Rfc2136Setup():
