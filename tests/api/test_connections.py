@@ -242,4 +242,3 @@ async def test_an_api_that_stops_ends_every_connection(node: Served) -> None:
         for sock in (silent, stream, raw):
             await ended(sock)
         assert here.tally().connected == here.tally(TLS_NAME).connected == 0
-

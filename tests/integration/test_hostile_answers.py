@@ -62,6 +62,7 @@ def answers() -> dict[str, Callable[[], Iterator[bytes] | list[bytes]]]:
         "no http": lambda: [b"220 mail.example.test ESMTP\r\n"],
         "bomb": lambda: sized(bomb(), b"Content-Encoding: gzip"),
         "packed nonsense": lambda: sized(b"no gzip", b"Content-Encoding: gzip"),
+        "half a pack": lambda: sized(gzip.compress(b"requests_total 1\n")[:-9], b"Content-Encoding: gzip"),
         "unknown packing": lambda: sized(b"x", b"Content-Encoding: br"),
         "abc": lambda: sized(b"requests_total abc\n"),
         "infinite": lambda: sized(b"requests_total +Inf\n"),

@@ -72,7 +72,7 @@ class Connection(Protocol):
     """One connected client."""
 
     def abort(self) -> None:
-        """End it at once, whatever is unsent. `Clients.leave` follows, now or at the next turn of the loop."""
+        """End it at once, whatever is unsent. It has left already when `Clients` asks for this."""
         ...
 
 
@@ -170,7 +170,9 @@ class Clients:
         self._end(connection, Gone.SILENT)
 
     def end_all(self) -> None:
+        """The listener is closed."""
         for connection in list(self._of):
+            self.leave(connection)
             connection.abort()
 
     def _crowd_out(self, waiting: dict[Connection, float]) -> bool:
@@ -200,4 +202,3 @@ def client_of(sock: socket.socket, address: Any) -> Client:
         mapped = found.ipv4_mapped
         return str(mapped) if mapped is not None else int(found) >> (128 - IPV6_CLIENT_BITS)
     return str(address[0])
-

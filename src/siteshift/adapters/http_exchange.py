@@ -11,7 +11,8 @@ import asyncio
 import base64
 import functools
 import ssl
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -23,6 +24,9 @@ from siteshift.adapters.probes.http_request import host_header
 
 READ_BYTES = 8_192
 """Read and parsed at one turn of the loop: 0.1 ms, and 1 ms where it is all chunks of one byte."""
+PIECE_BYTES = 65_536
+"""Unpacked at one turn of the loop: 0.2 ms."""
+GZIP = 16 + zlib.MAX_WBITS
 DEFAULT_PORTS = {"http": 80, "https": 443}
 TLS_CLOSE_S = 1.0
 USER_AGENT = "siteshift"
@@ -80,10 +84,7 @@ async def exchange(
             reply = await _ask(question, bounds, wanted, progress)
             if wanted is Wanted.HEAD:
                 return reply.status, b""
-            if all(name.lower() != b"content-encoding" for name, _ in reply.fields):
-                return reply.status, reply.body
-            # In a thread, which zlib lets run beside ours: 4 MiB take 15 ms.
-            return reply.status, await asyncio.to_thread(reply.content, bounds)
+            return reply.status, await _content(reply, bounds.body_bytes)
     except TimeoutError:
         raise NoAnswer(Cause.LATE, f"no answer within {deadline_ms} ms", was_sent=progress.was_sent) from None
     except ssl.SSLCertVerificationError as error:
@@ -131,6 +132,41 @@ async def _read(reader: asyncio.StreamReader, replies: ReplyReader) -> Reply:
     return replies.end()
 
 
+async def _content(reply: Reply, most_bytes: int) -> bytes:
+    """The body, unpacked a piece at each turn of the loop. Raises `NotHttp` when it cannot be.
+
+    Not in a thread: with one core that takes the loop's time all the same, and as much at once as it likes.
+    """
+    codings = [value.lower() for name, value in reply.headers() if name == "content-encoding"]
+    if not reply.body or codings in ([], ["identity"]):
+        return reply.body
+    if codings != ["gzip"]:
+        raise NotHttp(f"a body packed as {', '.join(codings)[:60]}: only gzip was asked for")
+    pieces, unpacked = [], 0
+    try:
+        for piece in _unpacked(reply.body):
+            pieces.append(piece)
+            unpacked += len(piece)
+            if unpacked >= most_bytes:
+                break
+            await asyncio.sleep(0)
+    except zlib.error as error:
+        raise NotHttp(f"a body that does not unpack: {error}") from None
+    return b"".join(pieces)[:most_bytes]
+
+
+def _unpacked(body: bytes) -> Iterator[bytes]:
+    """The content of a gzip body in pieces of at most `PIECE_BYTES`. Raises `zlib.error`."""
+    unpack = zlib.decompressobj(GZIP)
+    for at in range(0, len(body), READ_BYTES):
+        left = body[at : at + READ_BYTES]
+        while left and not unpack.eof:
+            yield unpack.decompress(left, PIECE_BYTES)
+            left = unpack.unconsumed_tail
+    if not unpack.eof:
+        raise zlib.error("it ends too early")
+
+
 def encoded(question: Question) -> bytes:
     """The request's bytes. Raises `NoAnswer` for what cannot be asked."""
     url, default_port = question.url, DEFAULT_PORTS.get(question.url.scheme)
@@ -140,7 +176,7 @@ def encoded(question: Question) -> bytes:
         "Host": host_header(url.raw_host, url.port or default_port, default_port),
         "User-Agent": USER_AGENT,
         "Accept": "*/*",
-        "Accept-Encoding": "gzip, deflate",
+        "Accept-Encoding": "gzip",
         "Connection": "close",
     }
     if url.user is not None:

@@ -66,11 +66,15 @@ class Listener:
 
     def _admit(self, sock: socket.socket, client: Client) -> None:
         loop = asyncio.get_running_loop()
-        watched = Watched(self.clients, self._make_handler())
-        self.clients.enter(watched, client, loop.time())
-        watched.opening = loop.create_task(self._open(watched, sock), name="api connection")
-        self._opening.add(watched.opening)
-        watched.opening.add_done_callback(self._opening.discard)
+        self.clients.enter(Watched(self.clients, sock, self._speaks), client, loop.time())
+
+    def _speaks(self, watched: Watched, sock: socket.socket) -> asyncio.Task[None]:
+        """It said its first byte: now it is worth a handler."""
+        watched.handler = self._make_handler()
+        task = asyncio.get_running_loop().create_task(self._open(watched, sock), name="api connection")
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+        return task
 
     async def _open(self, watched: Watched, sock: socket.socket) -> None:
         """Make the transport, which takes a handshake with TLS. Whatever fails is the client's affair."""
@@ -84,41 +88,55 @@ class Listener:
 
 
 class Watched(asyncio.Protocol):
-    """One connection."""
+    """One connection. Until its first byte it is a socket and this; only then it gets a handler and a transport."""
 
-    def __init__(self, clients: Clients, handler: asyncio.Protocol) -> None:
+    def __init__(
+        self,
+        clients: Clients,
+        sock: socket.socket,
+        speaks: Callable[[Watched, socket.socket], asyncio.Task[None]],
+    ) -> None:
+        self.handler = asyncio.Protocol()
         self._clients = clients
-        self._handler = handler
+        self._speaks = speaks
         self._loop = asyncio.get_running_loop()
+        self._silent: socket.socket | None = sock
+        self._opening: asyncio.Task[None] | None = None
         self._transport: asyncio.Transport | None = None
         self._stalled: asyncio.TimerHandle | None = None
-        self.opening: asyncio.Task[None] | None = None
+        self._loop.add_reader(sock.fileno(), self._first_byte)
+
+    def _first_byte(self) -> None:
+        sock, self._silent = self._silent, None
+        assert sock is not None
+        self._loop.remove_reader(sock.fileno())
+        self._opening = self._speaks(self, sock)
 
     # -- of the transport -------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]  # asyncio promises a base class
-        self._handler.connection_made(transport)
+        self.handler.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        self._handler.data_received(data)
+        self.handler.data_received(data)
 
     def eof_received(self) -> bool | None:
-        return self._handler.eof_received()
+        return self.handler.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._runs_again()
         self._clients.leave(self)
-        self._handler.connection_lost(exc)
+        self.handler.connection_lost(exc)
 
     def pause_writing(self) -> None:
         self._stalled = self._loop.call_later(READ_WITHIN_S, self._clients.end_stalled, self)
-        self._handler.pause_writing()
+        self.handler.pause_writing()
 
     def resume_writing(self) -> None:
         self._runs_again()
-        self._handler.resume_writing()
+        self.handler.resume_writing()
 
     def _runs_again(self) -> None:
         if self._stalled is not None:
@@ -128,10 +146,14 @@ class Watched(asyncio.Protocol):
     # -- of the listener and the requests ---------------------------------------------------------------------------
 
     def abort(self) -> None:
-        if self._transport is not None:
+        if self._silent is not None:
+            sock, self._silent = self._silent, None
+            self._loop.remove_reader(sock.fileno())
+            sock.close()
+        elif self._transport is not None:
             self._transport.abort()
-        elif self.opening is not None:
-            self.opening.cancel()
+        elif self._opening is not None:
+            self._opening.cancel()
 
     @contextlib.contextmanager
     def served(self) -> Iterator[None]:

@@ -47,8 +47,7 @@ def need_of(resolved: Resolved) -> Need:
     probes = (*resolved.probes, *resolved.anchors, *resolved.own_site_anchors)
     commands = sum(spec.kind is ProbeKind.COMMAND for spec in probes)
     neighbours = sum(
-        len(setups)
-        for setups in (resolved.planes, resolved.drivers, resolved.meters, resolved.evidence, resolved.notifiers)
+        len(setups) for setups in (resolved.planes, resolved.drivers, resolved.meters, resolved.evidence, resolved.notifiers)
     )
     own = OWN + PER_PROBE * (len(probes) - commands) + PER_COMMAND_PROBE * commands + PER_NEIGHBOUR * neighbours
     clients = API_CONNECTIONS.connections * (1 if resolved.api.tls is None else 2)

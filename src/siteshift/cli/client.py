@@ -19,7 +19,7 @@ LOOK_DEADLINE_S = 10.0
 ACT_DEADLINE_S = 15.0
 """Longer than the node itself waits for its controller (10 s), so that its own word on a late answer arrives."""
 CROWDED_S = 0.02
-"""Between two tries to get into a full queue; the node takes 1,600 connections a second out of it."""
+"""Between two tries to get into a full queue; the node takes 1,300 connections a second out of it."""
 LONG_DEADLINE_S = 300.0
 """For walking a whole journal."""
 
