@@ -9,7 +9,7 @@ FAULT ?= crash
 SEED ?= 1
 RUNS ?= 2000
 
-.PHONY: help setup servers demo lab test lint types layers docs ci clean replays fuzz soak mutate
+.PHONY: help setup servers demo lab test lint types layers docs ci clean replays fuzz soak mutate flood
 BENCHMARKS := $(patsubst benchmarks/bench_%.py,bench-%,$(wildcard benchmarks/bench_*.py))
 .PHONY: $(BENCHMARKS)
 
@@ -45,6 +45,10 @@ soak: setup ## thirty minutes of healthy but noisy traffic in the lab: there mus
 
 mutate: setup ## small random faults of the core, a fixed sample of each package: how many do the tests notice? ARGS="--only laws"
 	@nice -n 5 $(BIN)/python scripts/mutate $(ARGS)
+
+flood: setup ## a whole node under a flood of clients and hostile answers: lateness, memory, moves; ARGS=--quick
+	@scripts/servers
+	@$(BIN)/python benchmarks/flood.py $(ARGS)
 
 lint: setup ## ruff
 	@$(BIN)/ruff check src tests benchmarks
