@@ -12,7 +12,7 @@ import pytest
 
 from api.served import LOOPBACK, Served, api_setup, token
 from siteshift.adapters.clients import UNLIMITED, ClientLimits, Descriptors, Gone, Tally
-from siteshift.api import connections, looks
+from siteshift.api import connections, looks, server
 from siteshift.api.connections import CONNECTIONS
 from siteshift.api.server import TLS_NAME, UNIX_NAME, ApiServer
 
@@ -188,6 +188,27 @@ async def test_a_handshake_that_does_not_end_is_ended(
         answer = await node.over_tls("/healthz", context=node.trusting())
         assert answer.status == 200
         assert tally.connected == (0 if is_ended else 1)
+
+
+@pytest.mark.parametrize(("every_s", "is_paced"), [(0.5, True), (0.0, False)])
+async def test_those_who_all_say_hello_at_once_are_taken_one_after_the_other(
+    node: Served, monkeypatch: pytest.MonkeyPatch, every_s: float, is_paced: bool
+) -> None:
+    """A handshake is the dearest thing a stranger can ask for."""
+    monkeypatch.setattr(connections, "HANDSHAKE_EVERY_S", every_s)
+    taken: list[float] = []
+
+    class Watching(connections.Listener):
+        async def _open(self, watched: connections.Watched, sock: socket.socket, in_s: float) -> None:
+            taken.append(in_s)
+            await super()._open(watched, sock, in_s)
+
+    monkeypatch.setattr(server, "Listener", Watching)
+    async with door(node) as here:
+        for _ in range(10):
+            (await here.connect_tcp()).send(b"\x16\x03\x01\x02\x00\x01")
+        await until(lambda: len(taken) == 10)
+        assert (sum(wait_s > 0 for wait_s in taken) >= 5) is is_paced
 
 
 async def test_who_is_crowded_out_in_the_middle_of_a_handshake_leaves_nothing_behind(node: Served) -> None:

@@ -31,8 +31,6 @@ class Pace:
 
 PLAIN_PACE = Pace(burst=4, window_s=0.003)
 """1,300 a second, 4 of them (0.1 to 0.2 ms) at once: several times what people, scrapers and resolvers need."""
-TLS_PACE = Pace(burst=1, window_s=0.010)
-"""A hundred a second: a handshake costs us 0.3 to 1.5 ms, so that they take up to a tenth of the loop."""
 
 
 class Acceptor:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 
 from aiohttp import web
 
-from siteshift.adapters.accept import PLAIN_PACE, TLS_PACE, Acceptor
+from siteshift.adapters.accept import Acceptor
 from siteshift.adapters.clients import Client, ClientLimits, Clients, Descriptors, Tally
 
 BACKLOG = 4_096
@@ -30,6 +30,8 @@ READ_WITHIN_S = 10.0
 """A reader that takes nothing for so long has stopped; a person's terminal that was paused connects again."""
 HANDSHAKE_WITHIN_S = 5.0
 """Three round trips to the far side of the earth take one."""
+HANDSHAKE_EVERY_S = 0.010
+"""A handshake costs us 0.3 to 1.5 ms; those who all say hello at once are taken one after the other, a hundred a second."""
 CONNECTIONS = ClientLimits(connections=128, per_client=64, waiting_s=REQUEST_WITHIN_S)
 """For each listener. All event streams (`limits.api_subscribers`, 64) of one user fit in, and as many again of others."""
 
@@ -53,8 +55,8 @@ class Listener:
         self._make_handler = make_handler
         self._tls = tls
         self._opening: set[asyncio.Task[None]] = set()
-        pace = PLAIN_PACE if tls is None else TLS_PACE
-        self._acceptor = Acceptor(sock, self.clients, tally, self._admit, pace=pace)
+        self._next_handshake_s = 0.0
+        self._acceptor = Acceptor(sock, self.clients, tally, self._admit)
 
     def close(self) -> None:
         """Listen no more, and end what is connected."""
@@ -71,16 +73,26 @@ class Listener:
     def _speaks(self, watched: Watched, sock: socket.socket) -> asyncio.Task[None]:
         """It said its first byte: now it is worth a handler."""
         watched.handler = self._make_handler()
-        task = asyncio.get_running_loop().create_task(self._open(watched, sock), name="api connection")
+        task = asyncio.get_running_loop().create_task(self._open(watched, sock, self._turn_in_s()), name="api connection")
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
         return task
 
-    async def _open(self, watched: Watched, sock: socket.socket) -> None:
+    def _turn_in_s(self) -> float:
+        """How long the next one has to wait for its handshake."""
+        if self._tls is None:
+            return 0.0
+        now_s = asyncio.get_running_loop().time()
+        turn_s = max(now_s, self._next_handshake_s)
+        self._next_handshake_s = turn_s + HANDSHAKE_EVERY_S
+        return turn_s - now_s
+
+    async def _open(self, watched: Watched, sock: socket.socket, in_s: float) -> None:
         """Make the transport, which takes a handshake with TLS. Whatever fails is the client's affair."""
         loop = asyncio.get_running_loop()
         within_s = HANDSHAKE_WITHIN_S if self._tls is not None else None
         try:
+            await asyncio.sleep(in_s)
             await loop.connect_accepted_socket(lambda: watched, sock, ssl=self._tls, ssl_handshake_timeout=within_s)
         except (OSError, ssl.SSLError, asyncio.CancelledError):
             sock.close()
