@@ -9,7 +9,6 @@ import pytest
 
 from core.playbook import DOWN, NODE, PLANE, UNKNOWN, UP, WEB, A, G, P, Playbook, three_sites
 from siteshift.core.invariants import CHECKERS, check
-from siteshift.core.judge.views import CHECK_CONTRADICTED
 from siteshift.core.messages.commands import ActivateStandby, Command, Enact, Record, Remember, RetireStandby
 from siteshift.core.messages.events import Asked, EnactFinished, Event, ReadBackArrived, Reloaded, Ticked
 from siteshift.core.messages.requests import DrainRequest, OperatorRequest
@@ -165,7 +164,7 @@ def test_law_4_a_site_that_users_are_served_by_is_not_held_to_be_down(book: Play
     """Its check fails like all the others, and real traffic contradicts it: so there is a site to go to."""
     for site in (P, G, A):
         book.believe(site, DOWN)
-    book.beliefs[pool_target(WEB, G)] = replace(UNKNOWN, standing=Standing.SUSPECT, reason=f"{CHECK_CONTRADICTED}: bad_status")
+    book.beliefs[pool_target(WEB, G)] = replace(UNKNOWN, standing=Standing.SUSPECT, is_contradicted=True)
     book.report()
     assert 4 not in laws(book, left_for_dead(book.state, P))
 

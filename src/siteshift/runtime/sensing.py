@@ -80,7 +80,7 @@ class Sensing:
             result.started_ms,
             result.must_fail,
             check=result.probe if target in self._many else "",
-            detail=result.detail if result.outcome is Outcome.PASS else "",
+            detail=result.detail,
         )
         if changed:
             self._changed.set()
