@@ -67,6 +67,11 @@ class Looks:
         del request
         return reply(self.node.status())
 
+    async def members(self, request: web.Request) -> web.Response:
+        """Every member: state, weight, evidence, and who took it out."""
+        del request
+        return reply(self.node.members())
+
     async def plan(self, request: web.Request) -> web.Response:
         """What is under way or waits for a person; null when nothing would change."""
         del request

@@ -87,6 +87,7 @@ class ApiServer:
             "/readyz": (looks.ready, "Ready to do the job"),
             "/metrics": (looks.metrics, "Prometheus metrics"),
             "/v1/status": (looks.status, "Everything on one page"),
+            "/v1/members": (looks.members, "Every member: state, weight, evidence, and who took it out"),
             "/v1/plan": (looks.plan, "What is under way or waits for a person"),
             "/v1/overrides": (looks.overrides, "What people forced"),
             "/v1/fate": (looks.fate, "What would be lost together with a site"),

@@ -13,7 +13,8 @@ from siteshift.core.beliefs.traffic import seen_bp
 from siteshift.core.decide.gate_input import utilisation_of
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.situations import situation_of
-from siteshift.core.model.codes import Hardness, LeftBecause, Severity, SiteLife, Standing
+from siteshift.core.member_list import member_lines
+from siteshift.core.model.codes import Hardness, LeftBecause, MemberRole, Severity, SiteLife, Standing
 from siteshift.core.model.finding import Finding
 from siteshift.core.model.override import Override
 from siteshift.core.model.setup import Setup
@@ -141,7 +142,7 @@ def service_document(state: ControllerState, setup: Setup, service: Service, now
                         "standing": situation.standing_of(m).value,
                         "weight_pm": situation.current.members_pm.get(m.id, 0),
                         "role": m.role.value,
-                        "phase": situation.phase(m).value if m.role.value == "standby" else None,
+                        "phase": situation.phase(m).value if m.role is MemberRole.STANDBY else None,
                     }
                     for m in pool.members
                 },
@@ -245,6 +246,7 @@ def why_lines(state: ControllerState, setup: Setup, service: Service, site: Site
     share = situation.current.shares_bp.get(site, 0)
     lines = [_evidence_line(state, situation, site)]
     lines += [_vantage_line(name, state, service, site) for name in state.reports]
+    lines += member_lines(state, service, site, now_ms)
     lines.append(_life_line(situation, site, now_ms))
     if site in situation.forced.drained_sites:
         owner = situation.forced.by[site]

@@ -16,6 +16,7 @@ import structlog
 from siteshift.core.explain import status_document, why_document
 from siteshift.core.judge.vantage import Observer
 from siteshift.core.lifecycle.durable import remember
+from siteshift.core.member_list import members_document
 from siteshift.core.messages.commands import Answer, Command
 from siteshift.core.messages.events import Asked, StoreChanged
 from siteshift.core.messages.requests import OperatorRequest
@@ -107,6 +108,10 @@ class Node:
         backlog = self.executor.remembering.backlog
         record = {"waiting_rows": len(backlog), "summarised_rows": backlog.summarised, "has_gap": backlog.has_gap}
         return {**status_document(self.loop.state, self.loop.setup, self.clock.now_ms()), "record": record}
+
+    def members(self) -> dict[str, Any]:
+        """Every member: state, weight, evidence, and who took it out."""
+        return members_document(self.loop.state, self.loop.setup, self.clock.now_ms())
 
     def why(self, site: SiteId) -> dict[str, Any]:
         """Why a site gets what it gets now."""

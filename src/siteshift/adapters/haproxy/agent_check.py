@@ -25,7 +25,7 @@ from siteshift.adapters.haproxy.agent_listener import AgentListen, AgentListener
 from siteshift.adapters.haproxy.plane import BackendMap, HaproxyPlane
 from siteshift.adapters.haproxy.rollout import Rollout
 from siteshift.adapters.haproxy.server_state import AdminState, ServerState
-from siteshift.adapters.haproxy.shares import shares_of_backends
+from siteshift.adapters.haproxy.shares import members_of_backends, shares_of_backends
 from siteshift.adapters.haproxy.targets import BackendPlan, Target, mapped_servers, plan_backend
 from siteshift.adapters.haproxy.weights import per_cent_of
 from siteshift.core.model.codes import EnactOutcome
@@ -115,6 +115,7 @@ class AgentCheckEnactor:
             at_ms=now_ms,
             generation=generations.pop() if len(generations) == 1 else None,
             shares_bp=shares_of_backends(found),
+            members_bp=members_of_backends(found),
             drifts=tuple(
                 Drift(enactor=self.id, what=name, wanted="to be asked for", found="not asked for lately", ours=True)
                 for name, (backend_name, server) in self._mapped.items()

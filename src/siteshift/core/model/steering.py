@@ -106,6 +106,8 @@ class ReadBack:
     shares_bp: Mapping[ServiceId, Mapping[SiteId, int]]
     drifts: tuple[Drift, ...] = ()
     mark: PlaneMark | None = None
+    members_bp: Mapping[MemberId, int] = field(default_factory=dict)
+    """The part of its service's traffic each member would get, from planes that know members; empty from others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
