@@ -94,12 +94,15 @@ def _expire_overrides(draft: Draft) -> None:
 
 def _reconcile_standbys(draft: Draft, situations: Mapping[ServiceId, Situation], modes: dict[ServiceId, Mode]) -> None:
     """Open what the target needs, and what it would need if the suspicion turned out true (DESIGN §4)."""
-    if draft.state.is_switched_off or draft.state.picture.blind or not _may_write(draft):
+    if draft.state.picture.blind or not _may_write(draft):
         return
     imagined = {service: _if_suspects_fell(draft, situation) for service, situation in situations.items()}
     planned = allot(imagined, draft.setup, standby=StandbyUse.ALLOWED)
     for service in imagined:
         allocation = planned.of(service)
+        forced = situations[service].forced
+        if draft.state.is_switched_off and not (forced.drained_sites or forced.shares_bp):
+            continue  # the off switch stops what siteshift does by itself; what a person asked for needs its standbys
         is_approved = situations[service].transition.approved is not None and modes[service] is Mode.RECOMMEND
         if allocation is None or not (modes[service] is Mode.AUTO or is_approved):
             continue

@@ -91,10 +91,16 @@ def _fixed_bp(situation: Situation, pool: Pool, current_bp: int) -> int | None:
             return None
         return min(situation.returning_bp(site), situation.limit_bp(site))
     if signal is Signal.NO_EVIDENCE:
-        return current_bp
+        return None if _is_left_blindly(situation) else current_bp
     if signal is Signal.SUSPECTED:
         return current_bp
     return None
+
+
+def _is_left_blindly(situation: Situation) -> bool:
+    """Whether a person has a site left that still has a share, while nobody sees anything: then the others are where its
+    traffic goes. The gate asks for somebody who can see (`BLIND`); without an approval nothing moves (law 3)."""
+    return situation.is_blind and any(situation.current.shares_bp.get(site, 0) for site in situation.forced.drained_sites)
 
 
 def _is_ahead(situation: Situation, site: SiteId, current_bp: int) -> bool:

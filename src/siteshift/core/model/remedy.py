@@ -33,8 +33,10 @@ REMEDIES: Mapping[FindingCode, str] = MappingProxyType(
         FindingCode.NOT_LEADER: "Ask the leading node, or wait until this node holds the term.",
         FindingCode.STORE_LOST: "Bring the store back. A dead site may be left meanwhile under "
         "`when_store_lost: evacuate_dead_site`.",
-        FindingCode.BLIND: "Bring the anchors back in reach of a vantage, or have a person who can see approve.",
-        FindingCode.GLOBAL_FAULT: "Look for a common cause (release, dependency, our network); moving does not help.",
+        FindingCode.BLIND: "Bring the anchors back in reach of a vantage. An operator alone cannot force it: somebody "
+        "with the role approver, who sees by other means that the other sites are well, may approve the plan by its digest.",
+        FindingCode.GLOBAL_FAULT: "Look for a common cause (release, dependency, our network); moving does not help. "
+        "Somebody with the role approver may approve the plan by its digest all the same.",
         FindingCode.NO_FRESH_EVIDENCE: "Wait for fresh reports about the site, or have a person who knows approve.",
         FindingCode.TARGET_UNHEALTHY: "Choose a site that is up, or wait until this one is; else approve the plan.",
         FindingCode.UNKNOWN_NAME: "Look at `siteshift status` for the names there are.",
