@@ -18,7 +18,7 @@ from siteshift.core.model.units import pool_target
 CORE = Path(siteshift.core.__file__).parent
 FOR_PEOPLE = frozenset({"reason", "detail", "text", "remedy", "warning"})
 """Fields whose text is written for people."""
-READS = frozenset({"startswith", "endswith", "find", "index", "partition", "split", "removeprefix", "removesuffix", "casefold", "lower"})
+READS = frozenset({"startswith", "endswith", "find", "index", "partition", "split", "removeprefix", "removesuffix", "lower"})
 IS_SHOWN = {("member_list.py", "said.detail")}
 """Only whether to print the detail beside the fault's own word hangs on it."""
 
@@ -40,7 +40,12 @@ def decisions_by_text(source: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "source",
-    ["if view.reason.startswith('check'): ...", "a = 'refused' in pool.detail", "b = e.text == 'x'", "match f.reason:\n case 'x': ..."],
+    [
+        "if view.reason.startswith('check'): ...",
+        "a = 'refused' in pool.detail",
+        "b = e.text == 'x'",
+        "match f.reason:\n case 'x': ...",
+    ],
 )
 def test_the_finder_finds_what_it_looks_for(source: str) -> None:
     assert decisions_by_text(source)

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from core.playbook import DOWN, UP, WEB, P, Playbook, three_sites
 from siteshift.core.beliefs.life import LIVED, PASSAGES, TABLE, Condition, Signal, passage_lines
+from siteshift.core.messages.requests import DrainRequest, UndrainRequest
 from siteshift.core.model.codes import SiteLife
 
 ARCHITECTURE = Path(__file__).parents[2] / "docs/ARCHITECTURE.md"
@@ -108,3 +110,43 @@ def test_a_signal_is_what_evidence_and_people_amount_to_and_nothing_that_is_deri
 def test_the_architecture_shows_the_table_as_it_is() -> None:
     shown = ARCHITECTURE.read_text().split("## Life of a service at a site")[1].split("```")[1].strip()
     assert shown == "\n".join(passage_lines())
+
+
+QUICK = {"hold_down_ms": 5_000, "soak_ms": 2_000}
+
+
+def planned_drain(book: Playbook) -> None:
+    """Drained by a person, let back, serving again."""
+    book.ask(DrainRequest(site=P))
+    book.run(60_000)
+    book.ask(UndrainRequest(site=P))
+    book.run(120_000)
+    assert book.state.track(WEB, P).life is SiteLife.SERVING
+
+
+def held_ms(book: Playbook) -> int:
+    """For how long a fault of pangyo holds it down now."""
+    book.believe(P, DOWN)
+    book.run(5_000)
+    track = book.state.track(WEB, P)
+    book.believe(P, UP)
+    book.run(180_000)
+    return track.hold_until_ms - track.left_at_ms
+
+
+@pytest.mark.parametrize("drains", [0, 1, 3])
+def test_planned_drains_before_a_fault_double_no_hold_down(drains: int) -> None:
+    book = Playbook(setup=three_sites(**QUICK))
+    book.run(60_000)
+    for _ in range(drains):
+        planned_drain(book)
+    assert held_ms(book) == 5_000
+    assert book.state.track(WEB, P).flaps == 0
+
+
+def test_a_planned_drain_between_two_faults_hides_no_flap() -> None:
+    book = Playbook(setup=three_sites(**QUICK))
+    book.run(60_000)
+    assert held_ms(book) == 5_000
+    planned_drain(book)
+    assert held_ms(book) == 10_000

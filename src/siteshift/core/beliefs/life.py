@@ -141,14 +141,14 @@ def advance(track: SiteTrack, signal: Signal, condition: Condition, policy: Serv
 
 
 def _left(track: SiteTrack, signal: Signal, policy: ServicePolicy, now_ms: int) -> SiteTrack:
-    """A site is being left: note why, and hold it down when evidence (not a person) says so."""
+    """A site is being left: note why, and hold it down when evidence says so. What a person asks for is no flap."""
     why = _WHY[signal]
     if why is LeftBecause.PERSON:
         return replace(
             track, life=SiteLife.DRAINING, since_ms=now_ms, left_because=why, left_at_ms=now_ms, is_return_asked=False
         )
-    quiet_ms = now_ms - track.left_at_ms
-    had_left_before = track.left_at_ms > 0
+    quiet_ms = now_ms - track.failed_at_ms
+    had_left_before = track.failed_at_ms > 0
     decayed = max(0, track.flaps - quiet_ms // policy.hold_down_max_ms)
     flaps = decayed + 1 if had_left_before and quiet_ms < 2 * policy.hold_down_max_ms else decayed
     hold_ms = min(policy.hold_down_ms << min(flaps, 16), policy.hold_down_max_ms)
@@ -158,6 +158,7 @@ def _left(track: SiteTrack, signal: Signal, policy: ServicePolicy, now_ms: int) 
         since_ms=now_ms,
         left_because=why,
         left_at_ms=now_ms,
+        failed_at_ms=now_ms,
         hold_until_ms=now_ms + hold_ms,
         flaps=flaps,
         is_return_asked=False,
@@ -171,7 +172,7 @@ def _worsened(track: SiteTrack, signal: Signal, policy: ServicePolicy, now_ms: i
     why = _WHY[signal]
     if track.left_because is LeftBecause.PERSON:
         hold_until_ms = max(track.hold_until_ms, now_ms + policy.hold_down_ms)
-        return replace(track, left_because=why, hold_until_ms=hold_until_ms, is_return_asked=False)
+        return replace(track, left_because=why, failed_at_ms=now_ms, hold_until_ms=hold_until_ms, is_return_asked=False)
     if signal is Signal.DEAD and (track.left_because is not why or track.is_return_asked):
         return replace(track, left_because=why, is_return_asked=False)
     return replace(track, is_return_asked=False) if track.is_return_asked else track
