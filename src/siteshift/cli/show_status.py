@@ -11,7 +11,7 @@ from rich.text import Text
 
 from siteshift.cli.exits import Document
 from siteshift.cli.figures import BAD, QUIET, WATCH, percent, pm_percent, word
-from siteshift.cli.show_findings import finding_lines, overrides_table
+from siteshift.cli.show_findings import ending_lines, finding_lines, overrides_table
 from siteshift.cli.times import clock_text, span_text
 
 
@@ -27,6 +27,7 @@ def status_renderables(status: Document) -> Iterator[RenderableType]:
     if status["overrides"]:
         yield Text()
         yield overrides_table(status["overrides"])
+        yield from ending_lines(status["overrides"])
     yield Text()
     yield _planes(status)
     yield from _drifts(status)

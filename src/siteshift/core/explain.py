@@ -16,10 +16,11 @@ from siteshift.core.decide.situations import situation_of
 from siteshift.core.member_list import member_lines
 from siteshift.core.model.codes import Hardness, LeftBecause, MemberRole, Severity, SiteLife, Standing
 from siteshift.core.model.finding import Finding
-from siteshift.core.model.override import Override
+from siteshift.core.model.override import Override, warn_at_ms
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import SiteId
+from siteshift.core.operate.expiry import at_its_end
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.plane_queries import in_step
 from siteshift.core.state.tracks import PlaneTrack
@@ -42,7 +43,7 @@ def status_document(state: ControllerState, setup: Setup, now_ms: int) -> Docume
         "sites": {site: _site(state, setup, site) for site in setup.topology.site_ids},
         "services": [service_document(state, setup, service, now_ms) for service in setup.topology.services],
         "diagnoses": [describe(entry) for entry in state.picture.diagnoses],
-        "overrides": [override_document(entry, now_ms) for entry in state.overrides],
+        "overrides": [override_in_force(state, setup, entry, now_ms) for entry in state.overrides],
         "planes": {plane.id: plane_document(state.plane(plane.id)) for plane in setup.planes},
         "standbys": {
             member: {"phase": track.phase.value, "since_ms": track.since_ms, "detail": track.detail}
@@ -191,6 +192,16 @@ def plane_document(track: PlaneTrack) -> Document:
             {"what": drift.what, "wanted": drift.wanted, "found": drift.found, "ours": drift.ours}
             for drift in (track.read_back.drifts if track.read_back else ())
         ],
+    }
+
+
+def override_in_force(state: ControllerState, setup: Setup, override: Override, now_ms: int) -> Document:
+    """An override with what its end brings, and whether that is so near that people are told."""
+    ends_soon = now_ms >= warn_at_ms(override, setup.policy.override_warn_ms)
+    return {
+        **override_document(override, now_ms),
+        "ends_soon": ends_soon,
+        "at_its_end": at_its_end(state, setup, override, now_ms),
     }
 
 

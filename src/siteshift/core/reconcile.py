@@ -20,8 +20,9 @@ from siteshift.core.decide.situations import situations_of
 from siteshift.core.enact.planes import reconcile_planes
 from siteshift.core.enact.standby import reconcile_standbys
 from siteshift.core.model.codes import Mode, Severity, SiteLife, StandbyPhase, Standing
-from siteshift.core.model.override import expired, forced_view
+from siteshift.core.model.override import forced_view
 from siteshift.core.model.units import ServiceId
+from siteshift.core.operate.expiry import expire_overrides
 from siteshift.core.plan.transition import NextSteering, next_steering
 from siteshift.core.state.controller_state import NEVER_MS, ControllerState
 from siteshift.core.state.draft import Draft
@@ -37,7 +38,7 @@ WARM_AFTER_MS = 300
 
 def reconcile(draft: Draft) -> None:
     """Derive everything that follows from the state but what the planes need, and write it into the draft."""
-    _expire_overrides(draft)
+    expire_overrides(draft)
     refresh_picture(draft)
     update_lives(draft)
     situations = situations_of(draft)
@@ -78,18 +79,6 @@ def tend_planes(draft: Draft) -> None:
 def _may_write(draft: Draft) -> bool:
     state = draft.state
     return state.is_fresh and state.is_store_usable and state.term is not None
-
-
-def _expire_overrides(draft: Draft) -> None:
-    gone = expired(draft.state.overrides, draft.now_ms)
-    for override in gone:
-        draft.record("override_expired", {"id": override.id, "kind": override.kind.value, "owner": override.owner})
-        draft.tell(Severity.ALLOWED, "OVERRIDE_EXPIRED", f"override {override.id} of {override.owner} has expired")
-    if gone:
-        draft.set(overrides=tuple(entry for entry in draft.state.overrides if entry not in gone))
-        draft.remembers = True
-    for override in draft.state.overrides:
-        draft.due(override.expires_ms)
 
 
 def _reconcile_standbys(draft: Draft, situations: Mapping[ServiceId, Situation], modes: dict[ServiceId, Mode]) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from siteshift.core.messages.commands import Enact, ReadPlane
-from siteshift.core.model.codes import EnactOutcome, Mode, Severity
+from siteshift.core.model.codes import EnactOutcome, Mode, NoticeCode, Severity
 from siteshift.core.model.setup import PlaneRef
 from siteshift.core.model.steering import EnactResult, ReadBack, Steering
 from siteshift.core.model.units import EnactorId, ServiceId
@@ -58,7 +58,7 @@ def absorb_result(draft: Draft, result: EnactResult) -> bool:
         ended_ms=draft.now_ms,
     )
     if result.outcome is not EnactOutcome.APPLIED and (track.outcome is not result.outcome or attempts <= 1):
-        draft.tell(Severity.NEEDS_APPROVAL, f"PLANE_{result.outcome.name}", f"{result.enactor}: {result.detail}")
+        draft.tell(Severity.NEEDS_APPROVAL, NoticeCode[f"PLANE_{result.outcome.name}"], f"{result.enactor}: {result.detail}")
     return True
 
 
@@ -94,7 +94,7 @@ def absorb_reading(draft: Draft, reading: ReadBack) -> bool:
         for drift in reading.drifts:
             draft.tell(
                 Severity.NEEDS_APPROVAL,
-                "DRIFT",
+                NoticeCode.DRIFT,
                 f"{drift.enactor}: {drift.what} is {drift.found}, we wrote {drift.wanted}; left as it is",
             )
     return (
@@ -145,7 +145,7 @@ def absorb_failed_reading(draft: Draft, enactor: EnactorId, detail: str) -> bool
     )
     draft.due(draft.now_ms + again_ms)
     if track.unread_since_ms is None:
-        draft.tell(Severity.NEEDS_APPROVAL, "PLANE_UNREADABLE", f"{enactor}: {detail}")
+        draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.PLANE_UNREADABLE, f"{enactor}: {detail}")
         return True
     return False
 

@@ -210,6 +210,23 @@ class FindingCode(StrEnum):
     INCOMPLETE = "INCOMPLETE"
 
 
+class NoticeCode(StrEnum):
+    """What people are notified of beside the findings and diagnoses, whose own codes are used for them."""
+
+    BLIND = "BLIND"
+    BLIND_ENDED = "BLIND_ENDED"
+    DRIFT = "DRIFT"
+    OVERRIDE_ENDS_SOON = "OVERRIDE_ENDS_SOON"
+    OVERRIDE_EXPIRED = "OVERRIDE_EXPIRED"
+    PLANE_STALE = "PLANE_STALE"
+    PLANE_REFUSED = "PLANE_REFUSED"
+    PLANE_FAILED = "PLANE_FAILED"
+    PLANE_AMBIGUOUS = "PLANE_AMBIGUOUS"
+    PLANE_UNREADABLE = "PLANE_UNREADABLE"
+    RECORD_GAP = "RECORD_GAP"
+    STANDBY_FAILED = "STANDBY_FAILED"
+
+
 class StepKind(StrEnum):
     """The steps a plan is made of (DESIGN §5)."""
 
