@@ -29,7 +29,7 @@ LB = EnactorId("pangyo-lb1")
 
 def fill(metrics: Metrics) -> None:
     """Call every method once."""
-    metrics.probe_started(700)
+    metrics.probes_started(700, 1)
     metrics.probe_finished(Outcome.PASS, Fault.NONE, 900)
     metrics.probe_finished(Outcome.FAIL, Fault.REFUSED, 300)
     metrics.probes_scheduled(12)

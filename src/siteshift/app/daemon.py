@@ -69,7 +69,7 @@ class Daemon:
     version: str
     loaded: LoadedConfig
     resolved: Resolved
-    clock: Clock = field(default_factory=SystemClock)
+    clock: SystemClock = field(default_factory=SystemClock)
     _reloads_asked: int = 0
 
     async def run(self) -> StopReport:
@@ -93,7 +93,7 @@ class Daemon:
                 supervisor=supervisor,
                 equipment=equipment,
                 ledger=ledger,
-                gauges=Gauges(metrics=metrics),
+                gauges=Gauges(metrics=metrics, skew_ms=self.clock.skew_ms),
                 state=state,
                 make_prober=lambda sink: self._prober(sink, metrics),
             )

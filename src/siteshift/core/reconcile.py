@@ -19,7 +19,7 @@ from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.situations import situations_of
 from siteshift.core.enact.planes import reconcile_planes
 from siteshift.core.enact.standby import reconcile_standbys
-from siteshift.core.model.codes import Mode, Severity, SiteLife, StandbyPhase, Standing
+from siteshift.core.model.codes import Mode, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.override import forced_view
 from siteshift.core.model.units import ServiceId
 from siteshift.core.operate.expiry import expire_overrides

@@ -110,8 +110,9 @@ class Metrics:
 
     # ---- watching ---------------------------------------------------------------------------------------------------
 
-    def probe_started(self, lateness_us: int) -> None:
-        self._watching.lateness.observe_us(lateness_us)
+    def probes_started(self, lateness_us: int, count: int) -> None:
+        """So many probes that were started so late."""
+        self._watching.lateness.observe_many_us(lateness_us, count)
 
     def probe_finished(self, outcome: Outcome, fault: Fault, latency_us: int) -> None:
         """Once for every check. Hot: 0.5 µs."""

@@ -98,6 +98,7 @@ class Node:
             self._start_plane(enactor)
         self.sensing.judge = equipment.setup.policy.judge
         self.sensing.configure(observer_for(equipment), equipment.probes, equipment.anchors)
+        self.gauges.metrics.probes_scheduled(len(equipment.probes) + len(equipment.anchors))
         self.recorder.note_setup(equipment.setup)
         self.loop.reload(equipment.setup)
 
@@ -220,6 +221,7 @@ def assemble(
         watch=lambda watch: node.sensing.watch(watch),
         state_now=lambda: to_document(loop.state),
         on_error=lambda what, error: node.on_error(what, error),
+        on_told=lambda notifier, result: gauges.metrics.notified(notifier, result),
         on_written=lambda rows, sequence, took_ms: node.journalled(rows, sequence, took_ms),
     )
     observer = observer_for(equipment)
@@ -232,6 +234,8 @@ def assemble(
     )
     sensing.prober = make_prober(sensing.sink)
     sensing.configure(observer, equipment.probes, equipment.anchors)
+    gauges.late_starts = sensing.prober.late_starts
+    gauges.metrics.probes_scheduled(len(equipment.probes) + len(equipment.anchors))
     metering = Metering(
         clock=clock,
         offer=loop.offer,

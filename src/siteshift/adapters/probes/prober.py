@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from time import monotonic_ns
 
@@ -179,6 +179,10 @@ class SocketProber:
         if slot is None or not slot.pending:
             return None
         return (monotonic_ns() // 1_000 - slot.started_us) // 1_000
+
+    def late_starts(self) -> Iterable[tuple[int, int]]:
+        """How late probes were started since the last call."""
+        return self.lateness.news()
 
     def figures(self) -> ProberFigures:
         return ProberFigures(

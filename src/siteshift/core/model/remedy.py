@@ -29,9 +29,9 @@ REMEDIES: Mapping[FindingCode, str] = MappingProxyType(
         FindingCode.MODE_RECOMMEND: "Approve the plan by its digest, or put the service into `auto`.",
         FindingCode.STALE_DIGEST: "The plan changed since it was approved. Look at the new plan and approve that one.",
         FindingCode.OVERRIDE_EXPIRED: "Give an expiry in the future.",
-        FindingCode.OVERRIDE_TOO_LONG: "Give an expiry within `policy.overrides.max_expiry_h`, and renew it when it is due.",
+        FindingCode.OVERRIDE_TOO_LONG: "Give an expiry within `policy.overrides.max_expiry_h`; renew it when it is due.",
         FindingCode.NOT_LEADER: "Ask the leading node, or wait until this node holds the term.",
-        FindingCode.STORE_LOST: "Bring the store back: free the disk, or mend what the log names. Until then steering holds still.",
+        FindingCode.STORE_LOST: "Bring the store back: free the disk, or mend what the log names; steering holds still.",
         FindingCode.BLIND: "Bring the anchors back in reach of a vantage. An operator alone cannot force it: somebody "
         "with the role approver, who sees by other means that the other sites are well, may approve the plan by its digest.",
         FindingCode.GLOBAL_FAULT: "Look for a common cause (release, dependency, our network); moving does not help. "

@@ -92,5 +92,5 @@ def _at_the_end_of_a_drain(state: ControllerState, setup: Setup, override: Overr
         if signal is not Signal.WELL:
             ill.append(f"{service.id} ({signal.value.replace('_', ' ')})")
     if ill:
-        return f"then nothing holds traffic away from {override.site} but the evidence: {', '.join(ill)} stays away until it is well"
+        return f"then only the evidence keeps traffic away from {override.site}: {', '.join(ill)} stays away until it is well"
     return f"then traffic returns to {override.site} by its ramp"
