@@ -42,7 +42,6 @@ REMEDIES: Mapping[FindingCode, str] = MappingProxyType(
         FindingCode.NOTHING_TO_DO: "Nothing; the steering already is as asked.",
         FindingCode.DATA_PLANE_UNKNOWN: "Bring the data plane back in reach; it is read before anything is written.",
         FindingCode.SWITCHED_OFF: "Switch automatic acting on again, or act by hand.",
-        FindingCode.DRIFT: "Somebody changed the data plane by hand: undo it, or acknowledge it (`siteshift ack`).",
         FindingCode.INCOMPLETE: "Give what is missing and ask again.",
     }
 )
