@@ -125,6 +125,9 @@ def service_notes(service: Document, now_ms: int) -> Iterator[Text]:
         yield Text("global fault: it fails everywhere alike, so nothing is drained", style=BAD)
     if service["shed_bp"]:
         yield Text(f"shed: {percent(service['shed_bp'])} of the demand {_shed_goes(service['shed_stays'])}", style=BAD)
+    for site, row in service["sites"].items():
+        for entry in row["delivered_by"]:
+            yield Text(f"{site} is NOT drained: {entry['text']}", style=BAD)
     tail_ms = service["tail_until_ms"] - now_ms
     if tail_ms > 0:
         yield Text(f"old answers live on for another {span_text(tail_ms)} at most")

@@ -64,7 +64,7 @@ def status_document(state: ControllerState, setup: Setup, now_ms: int) -> Docume
 
 
 def _site(state: ControllerState, setup: Setup, site: SiteId) -> Document:
-    lives = [shown_life(state, service, site) for service in setup.topology.services if service.pool_at(site)]
+    lives = [shown_life(state, setup, service, site) for service in setup.topology.services if service.pool_at(site)]
     return {
         "standing": state.picture.sites.get(site, Standing.UNKNOWN).value,
         "life": sum_up(lives).value,
@@ -89,11 +89,13 @@ def sum_up(lives: list[SiteLife]) -> SiteLife:
     return min(lives, key=_ORDER.index, default=SiteLife.SERVING)
 
 
-def shown_life(state: ControllerState, service: Service, site: SiteId) -> SiteLife:
+def shown_life(state: ControllerState, setup: Setup, service: Service, site: SiteId) -> SiteLife:
     """The life as a person should read it."""
     if state.picture.blind:
         return SiteLife.BLIND
     track = state.track(service.id, site)
+    if track.life is SiteLife.DRAINED and delivered_by(state, setup, service, site):
+        return SiteLife.DRAINING
     stopped = [e for e in state.transition(service.id).findings if e.severity is not Severity.ALLOWED]
     current = state.steering.of(service.id)
     share = current.shares_bp.get(site, 0) if current else 0
@@ -128,10 +130,11 @@ def service_document(state: ControllerState, setup: Setup, service: Service, now
             site: {
                 "standing": _standing(situation, site).value,
                 "score_pm": situation.pools[site].score_pm if site in situation.pools else None,
-                "life": shown_life(state, service, site).value,
+                "life": shown_life(state, setup, service, site).value,
                 "real_life": situation.tracks[site].life.value,
                 "desired_bp": desired.get(site),
                 "actual_bp": actual_bp(state, setup, service, site),
+                "delivered_by": delivered_by(state, setup, service, site),
                 "seen_bp": seen.get(site) if seen is not None else None,
                 "nominal_bp": pool.nominal_bp,
                 "utilisation_pm": utilisation.get(site, 0),
@@ -179,6 +182,29 @@ def actual_bp(state: ControllerState, setup: Setup, service: Service, site: Site
         if service.id in shares
     ]
     return sum(found) // len(found) if found else None
+
+
+def delivered_by(state: ControllerState, setup: Setup, service: Service, site: SiteId) -> list[Document]:
+    """The data planes that were read to send users to a site that should get none although they confirmed our generation.
+
+    Such a site is not drained, whatever we wrote: somebody changed a plane by hand, and the drifts say what.
+    """
+    steering = state.steering.of(service.id)
+    if steering is None or steering.brings_bp(site):
+        return []
+    found: list[Document] = []
+    for plane in setup.planes_of(service.id):
+        track = state.plane(plane.id)
+        reading = track.read_back
+        if reading is None or track.unread_since_ms is not None or reading.generation != state.steering.generation:
+            continue
+        share_bp = reading.shares_bp.get(service.id, {}).get(site, 0)
+        if share_bp:
+            drifts = "; ".join(f"{drift.what} is {drift.found}, we wrote {drift.wanted}" for drift in reading.drifts)
+            text = f"{plane.id} still sends {share_bp / 100:g} % here" + (f": {drifts}" if drifts else "")
+            entry = {"plane": plane.id, "share_bp": share_bp, "drifts": plane_document(track)["drifts"], "text": text}
+            found.append(entry)
+    return found
 
 
 def plane_document(track: PlaneTrack) -> Document:
@@ -274,6 +300,7 @@ def why_lines(state: ControllerState, setup: Setup, service: Service, site: Site
             f"shed: {situation.current.shed_bp / 100:.2f} % of the demand finds no room and still comes here by "
             f"{', '.join(stays['planes'])}, which has no other answer for it (`shed_answers`)"
         )
+    lines += [f"not drained: {entry['text']}" for entry in delivered_by(state, setup, service, site)]
     tail_ms = situation.transition.tail_until_ms - now_ms
     if share == 0 and tail_ms > 0:
         lines.append(f"answers given before the move live for another {tail_ms / 1000:.0f} s at most")
