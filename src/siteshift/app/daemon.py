@@ -114,6 +114,7 @@ class Daemon:
         supervisor.at_stop(StopStage.REMEMBERING, "ledger", ledger.close)
         supervisor.at_stop(StopStage.REMEMBERING, "rows", node.executor.remembering.flush)
         node.start()
+        metrics.reloaded(Done.OK, at_ms=self.clock.now_ms())
         self._start_watching(supervisor, systemd, metrics, node)
         supervisor.on_signal(signal.SIGHUP, lambda: self._ask_reload(supervisor, systemd, metrics, node, workshop))
         for broken in database.set_aside:
