@@ -95,7 +95,7 @@ class Daemon:
                 ledger=ledger,
                 gauges=Gauges(metrics=metrics, skew_ms=self.clock.skew_ms),
                 state=state,
-                make_prober=lambda sink: self._prober(sink, metrics),
+                make_prober=self._prober,
             )
             api = ApiServer(
                 node=node, setup=self.resolved.api, version=self.version, journal=journal, descriptors=descriptors
@@ -128,8 +128,8 @@ class Daemon:
         log.info("stopped", reason=report.reason, failed=report.failed)
         return report
 
-    def _prober(self, sink: ProbeSink, metrics: Metrics) -> Prober:
-        return SocketProber(self.clock, sink, late=metrics.probe_started)
+    def _prober(self, sink: ProbeSink) -> Prober:
+        return SocketProber(self.clock, sink)
 
     def _start_watching(self, supervisor: Supervisor, systemd: SystemdNotifier, metrics: Metrics, node: Node) -> None:
         supervisor.start("loop lag", lambda: watch_loop_lag(metrics.loop_lag), stage=StopStage.WATCHING)
