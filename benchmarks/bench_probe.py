@@ -27,7 +27,7 @@ from pathlib import Path
 
 import uvloop
 
-from siteshift.adapters.probes.http1 import Peer, read_reply
+from siteshift.adapters.probes.http_reply import ReplyReader
 from siteshift.adapters.probes.prober import SocketProber, settle_heap
 from siteshift.core.judge.vantage import Observer
 from siteshift.core.model.codes import Outcome
@@ -280,7 +280,7 @@ async def ask_blackbox(own_port: int, port: int, seconds: float) -> int:
             target = f"http://{endpoint(number)}:{port}/health"
             writer.write(f"GET /probe?module=http&target={target} HTTP/1.1\r\nHost: b\r\n\r\n".encode())
             raw = await reader.readuntil(b"\r\n0\r\n\r\n")  # the exporter answers in chunks
-            reply = read_reply(raw, method="GET", peer=Peer.OPEN)
+            reply = ReplyReader("GET").feed(raw)
             assert reply is not None
             assert b"\nprobe_success 1" in reply.body
             probes += 1

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import structlog
 
+from siteshift.adapters.clients import Descriptors
 from siteshift.adapters.probes.prober import SocketProber
 from siteshift.adapters.store.database import SqliteDatabase
 from siteshift.adapters.store.sqlite import SqliteStore
 from siteshift.adapters.store.sqlite_journal import SqliteJournal
 from siteshift.adapters.store.sqlite_ledger import SqliteLedger
 from siteshift.api.server import ApiServer
+from siteshift.app.descriptors import need_of, share_out
 from siteshift.app.equip import Workshop
 from siteshift.app.secrets import secrets_of
 from siteshift.config import ConfigError, LoadedConfig, Resolved, describe_changes, load_config, resolve
@@ -67,7 +69,7 @@ class Daemon:
     version: str
     loaded: LoadedConfig
     resolved: Resolved
-    clock: Clock = field(default_factory=SystemClock)
+    clock: SystemClock = field(default_factory=SystemClock)
     _reloads_asked: int = 0
 
     async def run(self) -> StopReport:
@@ -80,7 +82,10 @@ class Daemon:
         database = await SqliteDatabase.open(file)
         store, journal, ledger = SqliteStore(database), SqliteJournal(database), SqliteLedger(database)
         state = await load_state(store, self.clock)
-        workshop = Workshop(clock=self.clock)
+        descriptors = Descriptors()
+        share_out(need_of(self.resolved), descriptors)
+        metrics.watch_listeners(descriptors.counts)
+        workshop = Workshop(clock=self.clock, descriptors=descriptors)
         try:
             equipment = await workshop.equip(self.resolved, state.steering)
             node = assemble(
@@ -88,11 +93,13 @@ class Daemon:
                 supervisor=supervisor,
                 equipment=equipment,
                 ledger=ledger,
-                gauges=Gauges(metrics=metrics),
+                gauges=Gauges(metrics=metrics, skew_ms=self.clock.skew_ms),
                 state=state,
                 make_prober=self._prober,
             )
-            api = ApiServer(node=node, setup=self.resolved.api, version=self.version, journal=journal)
+            api = ApiServer(
+                node=node, setup=self.resolved.api, version=self.version, journal=journal, descriptors=descriptors
+            )
             await api.start()
         except BaseException:
             await workshop.close()
@@ -107,6 +114,7 @@ class Daemon:
         supervisor.at_stop(StopStage.REMEMBERING, "ledger", ledger.close)
         supervisor.at_stop(StopStage.REMEMBERING, "rows", node.executor.remembering.flush)
         node.start()
+        metrics.reloaded(Done.OK, at_ms=self.clock.now_ms())
         self._start_watching(supervisor, systemd, metrics, node)
         supervisor.on_signal(signal.SIGHUP, lambda: self._ask_reload(supervisor, systemd, metrics, node, workshop))
         for broken in database.set_aside:
@@ -167,6 +175,7 @@ class Daemon:
             node.executor.note("reload_refused", {"problems": problems})
             systemd.ready("reload refused; the last good configuration stays")
             return
+        share_out(need_of(resolved), workshop.descriptors)
         changes = describe_changes(self.resolved, resolved)
         self.loaded, self.resolved = loaded, resolved
         _set_up_logs(resolved, secrets)

@@ -10,8 +10,9 @@ from __future__ import annotations
 from siteshift.core.beliefs.picture import refresh_picture
 from siteshift.core.decide.allocate_all import run_to_end
 from siteshift.core.enact.planes import reconcile_planes
-from siteshift.core.model.codes import Severity, SiteLife, StandbyPhase, Standing
-from siteshift.core.model.override import expired, forced_view
+from siteshift.core.model.codes import SiteLife, StandbyPhase, Standing
+from siteshift.core.model.override import forced_view
+from siteshift.core.operate.expiry import expire_overrides
 from siteshift.core.plan.derive import deriving, updating_lives
 from siteshift.core.plan.following import follow
 from siteshift.core.plan.next_step import may_write_at_all
@@ -26,7 +27,7 @@ finds what waits for measurements, which arrive too often to be news each."""
 
 def reconcile(draft: Draft) -> None:
     """Derive everything that follows from the state but what the planes need, and write it into the draft."""
-    _expire_overrides(draft)
+    expire_overrides(draft)
     refresh_picture(draft)
     services = draft.setup.topology.services
     run_to_end(deriving(draft, services) if draft.state.is_fresh else updating_lives(draft, services))
@@ -60,15 +61,3 @@ def tend_planes(draft: Draft) -> None:
 
 def _may_write(draft: Draft) -> bool:
     return draft.state.is_fresh and may_write_at_all(draft)
-
-
-def _expire_overrides(draft: Draft) -> None:
-    gone = expired(draft.state.overrides, draft.now_ms)
-    for override in gone:
-        draft.record("override_expired", {"id": override.id, "kind": override.kind.value, "owner": override.owner})
-        draft.tell(Severity.ALLOWED, "OVERRIDE_EXPIRED", f"override {override.id} of {override.owner} has expired")
-    if gone:
-        draft.set(overrides=tuple(entry for entry in draft.state.overrides if entry not in gone))
-        draft.remembers = True
-    for override in draft.state.overrides:
-        draft.due(override.expires_ms)

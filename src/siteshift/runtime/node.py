@@ -16,6 +16,7 @@ import structlog
 from siteshift.core.explain import status_document, why_document
 from siteshift.core.judge.vantage import Observer
 from siteshift.core.lifecycle.durable import remember
+from siteshift.core.member_list import members_document
 from siteshift.core.messages.commands import Answer, Command
 from siteshift.core.messages.events import Asked, PlanFolded, StoreChanged
 from siteshift.core.messages.requests import OperatorRequest
@@ -101,6 +102,7 @@ class Node:
             self._start_plane(enactor)
         self.sensing.judge = equipment.setup.policy.judge
         self.sensing.configure(observer_for(equipment), equipment.probes, equipment.anchors)
+        self.gauges.metrics.probes_scheduled(len(equipment.probes) + len(equipment.anchors))
         self.recorder.note_setup(equipment.setup)
         self.loop.reload(equipment.setup)
 
@@ -111,6 +113,10 @@ class Node:
         backlog = self.executor.remembering.backlog
         record = {"waiting_rows": len(backlog), "summarised_rows": backlog.summarised, "has_gap": backlog.has_gap}
         return {**status_document(self.loop.state, self.loop.setup, self.clock.now_ms()), "record": record}
+
+    def members(self) -> dict[str, Any]:
+        """Every member: state, weight, evidence, and who took it out."""
+        return members_document(self.loop.state, self.loop.setup, self.clock.now_ms())
 
     def why(self, site: SiteId) -> dict[str, Any]:
         """Why a site gets what it gets now."""
@@ -239,6 +245,7 @@ def assemble(
         watch=lambda watch: node.sensing.watch(watch),
         state_now=lambda: to_document(loop.state),
         on_error=lambda what, error: node.on_error(what, error),
+        on_told=lambda notifier, result: gauges.metrics.notified(notifier, result),
         on_written=lambda rows, sequence, took_ms: node.journalled(rows, sequence, took_ms),
     )
     observer = observer_for(equipment)
@@ -251,6 +258,8 @@ def assemble(
     )
     sensing.prober = make_prober(sensing.sink)
     sensing.configure(observer, equipment.probes, equipment.anchors)
+    gauges.late_starts = sensing.prober.late_starts
+    gauges.metrics.probes_scheduled(len(equipment.probes) + len(equipment.anchors))
     metering = Metering(
         clock=clock,
         offer=loop.offer,

@@ -62,16 +62,25 @@ class Authority:
             key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
         )
 
-    def server(self, *names: str, days: int = 90, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:
-        """A server context with a fresh leaf."""
+    def server(self, *names: str, days: int = 90, alpn: tuple[str, ...] = (), flight_bytes: int = 0) -> ssl.SSLContext:
+        """A server context with a fresh leaf, and a chain of at least ``flight_bytes`` behind it."""
         cert, key = self.leaf(*names, days=days)
         path = self._folder / f"leaf-{names[0].replace(':', '_')}-{days}.pem"
-        path.write_bytes(cert + key)
+        path.write_bytes(cert + key + self._chain(flight_bytes))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(path)
         if alpn:
             context.set_alpn_protocols(list(alpn))
         return context
+
+    def _chain(self, flight_bytes: int) -> bytes:
+        """Certificates that a careless administrator left in the file: different ones, each of 100 names."""
+        chain, size = [], 0
+        while size < flight_bytes:
+            pem, _ = self.leaf(*(f"host-{size}-{number}.example" for number in range(100)))
+            chain.append(pem)
+            size += len(ssl.PEM_cert_to_DER_cert(pem.decode()))
+        return b"".join(chain)
 
 
 def _alternative(name: str) -> x509.GeneralName:

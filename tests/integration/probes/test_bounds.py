@@ -18,7 +18,7 @@ from siteshift.core.model.codes import Fault, Outcome
 from siteshift.core.model.probe import HttpCheck, ProbeKind
 
 from .peers import keeps_saying, never, says, tcp_peer, udp_peer
-from .probing import DEADLINE_S, first_result, probing, spec
+from .probing import DEADLINE_S, LAGGED, first_result, probing, spec
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
@@ -83,7 +83,7 @@ async def test_a_standstill_of_our_own_loop_is_not_a_timeout_of_the_target() -> 
         time.sleep(1.0)  # noqa: ASYNC251 - this is the standstill
         result = await seen.until(lambda _: True, since=since)
         assert (result.outcome, result.fault) == (Outcome.LOST, Fault.LOCAL)
-        assert "stood still" in result.detail
+        assert LAGGED in result.detail
         await seen.until(lambda result: result.fault is Fault.TIMEOUT, since=since)
     assert seen.prober.figures().stalls >= 1
 

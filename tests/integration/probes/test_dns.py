@@ -9,7 +9,10 @@ import dns.message
 import dns.rcode
 import dns.rrset
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from siteshift.adapters.probes.dns_exchange import DnsExchange
 from siteshift.core.model.codes import Fault, Outcome
 from siteshift.core.model.probe import HttpCheck, ProbeKind
 
@@ -29,14 +32,14 @@ def responder(*addresses: str, rcode: dns.rcode.Rcode = dns.rcode.NOERROR) -> Ca
         answer = dns.message.make_response(query)
         if query.question[0].name.to_text() != NAME:
             answer.set_rcode(dns.rcode.NXDOMAIN)
-            return answer.to_wire()
+            return answer.to_wire(max_size=65_535)
         answer.set_rcode(rcode)
         turned = addresses[turns % len(addresses) :] + addresses[: turns % len(addresses)] if addresses else ()
         turns += 1
         if turned:
             kind = "AAAA" if ":" in turned[0] else "A"
             answer.answer.append(dns.rrset.from_text(NAME, 30, "IN", kind, *turned))
-        return answer.to_wire()
+        return answer.to_wire(max_size=65_535)
 
     return reply
 
@@ -125,3 +128,30 @@ async def test_the_twin_asks_for_the_name_that_cannot_be() -> None:
         async with probing(one) as seen:
             result = await seen.until(lambda result: result.must_fail)
     assert (result.outcome, result.fault) == (Outcome.FAIL, Fault.BAD_STATUS)
+
+
+async def test_an_answer_beyond_its_bound_is_a_protocol_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses = [f"10.1.{n // 250}.{n % 250}" for n in range(1_000)]
+    many = responder(*addresses)
+    async with udp_peer(many) as (port, _):
+        one = spec(ProbeKind.DNS, port, dns_name="www.shop.example", timeout_ms=10_000)
+        result = await first_result(one)
+        assert (result.outcome, result.fault) == (Outcome.FAIL, Fault.PROTOCOL), result.detail
+        monkeypatch.setattr("siteshift.adapters.probes.dns_exchange.MAX_ANSWER_BYTES", 1 << 16)
+        assert (await first_result(one)).outcome is Outcome.PASS
+
+
+async def test_a_verdict_names_only_some_of_many_foreign_addresses() -> None:
+    async with udp_peer(responder(*(f"10.1.0.{n}" for n in range(1, 100)))) as (port, _):
+        result = await first_result(spec(ProbeKind.DNS, port, dns_name="www.shop.example", dns_expect=("10.2.0.1",)))
+    assert (result.outcome, result.fault) == (Outcome.FAIL, Fault.BAD_CONTENT)
+    assert len(result.detail) < 250
+
+
+@given(st.binary(max_size=300))
+def test_noise_is_no_answer_and_raises_nothing(noise: bytes) -> None:
+    exchange = DnsExchange(spec(ProbeKind.DNS, 53, dns_name="www.shop.example"))
+    query = exchange.request()
+    for data in (noise, query[:2] + noise, query + noise, query[:2] + b"\x81\x80" + query[4:] + noise):
+        verdict = exchange.weigh(data)
+        assert verdict is None or verdict[0] is Outcome.FAIL

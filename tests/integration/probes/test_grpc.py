@@ -173,3 +173,75 @@ async def test_the_twin_asks_for_a_service_that_cannot_be() -> None:
         async with probing(one) as seen:
             result = await seen.until(lambda result: result.must_fail)
     assert (result.outcome, result.fault) == (Outcome.FAIL, Fault.BAD_STATUS)
+
+
+@pytest.mark.parametrize(
+    ("message", "status"),
+    [(b"", 0), (b"\x08\x01", 1), (b"\x08\x02", 2), (b"\x12\x03abc\x08\x01", 1), (b"\x08\x00\x08\x01", 1), (b"\x08\x81\x00", 1)],
+)
+def test_fields_we_do_not_know_are_passed_over(message: bytes, status: int) -> None:
+    assert decode_status(message) == status
+
+
+@pytest.mark.parametrize("message", [b"\x08", b"\x08" + b"\x81" * 11, b"\x12\x7fabc", b"\x0f\x01", b"\x09\x01", b"\x08\x01\xff"])
+def test_what_is_no_message_is_refused(message: bytes) -> None:
+    with pytest.raises(ValueError, match=r"message|number"):
+        decode_status(message)
+
+
+class Says(grpc.GenericRpcHandler):
+    """Answers every call with these bytes."""
+
+    def __init__(self, message: bytes) -> None:
+        self._message = message
+
+    def service(self, _details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        async def answer(_request: bytes, _context: object) -> bytes:
+            return self._message
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+
+@contextlib.asynccontextmanager
+async def grpc_saying(message: bytes, credentials: grpc.ServerCredentials | None = None) -> AsyncIterator[int]:
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((Says(message),))
+    port = server.add_secure_port("127.0.0.1:0", credentials) if credentials else server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield port
+    finally:
+        await server.stop(None)
+
+
+async def test_an_answer_that_is_no_message_is_a_protocol_error() -> None:
+    async with grpc_saying(b"\x12\x7fabc") as port:
+        result = await first_result(spec(ProbeKind.GRPC, port))
+    assert (result.outcome, result.fault) == (Outcome.FAIL, Fault.PROTOCOL), result.detail
+
+
+LONG = b"\x12\xc0\x9a\x0c" + b"x" * 200_000 + b"\x08\x01"
+"""SERVING, after a field of 200,000 bytes that nobody knows."""
+
+
+async def test_a_message_beyond_its_bound_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with grpc_saying(LONG) as port:
+        result = await first_result(spec(ProbeKind.GRPC, port, timeout_ms=10_000))
+        assert result.outcome is Outcome.FAIL, result.detail
+        monkeypatch.setattr("siteshift.adapters.probes.grpc_health.MAX_MESSAGE_BYTES", 1 << 30)
+        result = await first_result(spec(ProbeKind.GRPC, port, timeout_ms=10_000))
+        assert result.outcome is Outcome.PASS, result.detail
+
+
+async def test_so_does_what_comes_through_the_tunnel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """There the bytes pass through our own loop, whatever the library makes of them."""
+    cert, key = Authority(tmp_path).leaf("grpc.example")
+    monkeypatch.setattr("siteshift.adapters.probes.grpc_health.MAX_MESSAGE_BYTES", 1 << 30)
+    async with grpc_saying(LONG, grpc.ssl_server_credentials([(key, cert)])) as port:
+        one = spec(ProbeKind.GRPC, port, tls=TlsCheck(server_name="grpc.example", verify=False), timeout_ms=10_000)
+        monkeypatch.setattr("siteshift.adapters.probes.tls_tunnel.MAX_RUN_BYTES", 64 * 1024)
+        result = await first_result(one)
+        assert (result.outcome, result.fault) == (Outcome.FAIL, Fault.PROTOCOL), result.detail
+        monkeypatch.setattr("siteshift.adapters.probes.tls_tunnel.MAX_RUN_BYTES", 1 << 40)
+        result = await first_result(one)
+        assert result.outcome is Outcome.PASS, result.detail

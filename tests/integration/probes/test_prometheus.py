@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import tracemalloc
 from collections.abc import AsyncIterator
 
 import pytest
@@ -89,3 +91,57 @@ async def test_a_server_that_hangs_is_retryable() -> None:
         with pytest.raises(Retryable):
             await source.sample()
         await source.close()
+
+
+ODD = {
+    "a number with an underscore": b'{"status":"success","data":{"resultType":"scalar","result":[1,"1_0"]}}',
+    "a number in other digits": '{"status":"success","data":{"resultType":"scalar","result":[1,"٣"]}}'.encode(),
+    "a number after a space": b'{"status":"success","data":{"resultType":"scalar","result":[1," 1"]}}',
+    "brackets without end": b"[" * 100_000,
+    "an answer without end": b'{"status":"success","data":"' + b"x" * 4_000_000,
+    "bytes that are no text": b"\xff\xfe\xff",
+    "an empty answer": b"",
+    "a list": b"[]",
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+async def test_an_odd_answer_is_an_error_of_that_source(case: str) -> None:
+    async def odd(_request: web.Request) -> web.Response:
+        return web.Response(body=ODD[case], content_type="application/json")
+
+    async with web_peer(web.post("/api/v1/query", odd)) as port:
+        with pytest.raises((Permanent, Retryable)):
+            await sample(port, a="errors")
+
+
+async def test_a_packed_answer_is_not_unpacked() -> None:
+    """We ask for none; a few kilobytes could become gigabytes."""
+    packed = gzip.compress(bytes(100_000_000))
+
+    async def bomb(_request: web.Request) -> web.Response:
+        return web.Response(body=packed, headers={"Content-Encoding": "gzip"}, content_type="application/json")
+
+    async with web_peer(web.post("/api/v1/query", bomb)) as port:
+        tracemalloc.start()
+        try:
+            with pytest.raises(Retryable):
+                await sample(port, a="errors")
+            _, peak_bytes = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak_bytes < 5_000_000
+
+
+async def test_without_its_bound_an_answer_without_end_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The negative control: what the bound refuses is valid otherwise."""
+    long = b'{"status":"success","warnings":["' + b"x" * 1_000_000 + b'"],"data":{"resultType":"scalar","result":[1,"42"]}}'
+
+    async def query(_request: web.Request) -> web.Response:
+        return web.Response(body=long, content_type="application/json")
+
+    async with web_peer(web.post("/api/v1/query", query)) as port:
+        with pytest.raises(Retryable, match="more than 262144 bytes"):
+            await sample(port, a="errors")
+        monkeypatch.setattr("siteshift.adapters.probes.prometheus.MAX_ANSWER_BYTES", 1 << 40)
+        assert await sample(port, a="errors") == {"a": 42.0}

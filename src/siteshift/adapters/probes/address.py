@@ -17,6 +17,10 @@ class SocketAddress(NamedTuple):
         """Address and port as ``recvfrom`` reports them."""
         return (self.where[0], self.where[1])
 
+    def at_port(self, port: int) -> tuple[str, int] | tuple[str, int, int, int]:
+        """The same host at another port."""
+        return (self.where[0], port) if len(self.where) == 2 else (self.where[0], port, self.where[2], self.where[3])
+
 
 def parse_address(address: str, port: int) -> SocketAddress:
     """Parse an IPv4 or IPv6 literal (with scope, if any). Raises ValueError."""

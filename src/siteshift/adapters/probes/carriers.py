@@ -48,21 +48,21 @@ def carrier_for(slot: Slot, bench: Workbench) -> Carrier:
 
 
 def _carrier_for(slot: Slot, bench: Workbench) -> Carrier:
-    spec = slot.spec
+    spec, limits = slot.spec, bench.limits
     if spec.kind is ProbeKind.COMMAND:
         return VisitCarrier(slot, bench, CommandVisit(spec))
     address = parse_address(spec.address, spec.port)
     match spec.kind:
         case ProbeKind.HTTP if not spec.http.follow_redirects:
-            return StreamCarrier(slot, bench, address, HttpTalk(spec))
+            return StreamCarrier(slot, bench, address, HttpTalk(spec, limits.http))
         case ProbeKind.HTTPS if not spec.http.follow_redirects:
-            return TlsCarrier(slot, bench, address, HttpTalk(spec))
+            return TlsCarrier(slot, bench, address, HttpTalk(spec, limits.http))
         case ProbeKind.HTTP | ProbeKind.HTTPS | ProbeKind.JOURNEY:
-            return VisitCarrier(slot, bench, JourneyVisit(spec))
+            return VisitCarrier(slot, bench, JourneyVisit(spec, limits.http))
         case ProbeKind.TCP:
-            return StreamCarrier(slot, bench, address, ExpectTalk(spec))
+            return StreamCarrier(slot, bench, address, ExpectTalk(spec, limits.expect_bytes))
         case ProbeKind.TLS:
-            return TlsCarrier(slot, bench, address, ExpectTalk(spec))
+            return TlsCarrier(slot, bench, address, ExpectTalk(spec, limits.expect_bytes))
         case ProbeKind.UDP if spec.keep_alive:
             return DatagramCarrier(slot, bench, address, ReplyExchange(spec))
         case ProbeKind.UDP:

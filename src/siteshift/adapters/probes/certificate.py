@@ -23,6 +23,7 @@ def context_for(check: TlsCheck, alpn: tuple[str, ...]) -> ssl.SSLContext:
 @lru_cache(maxsize=256)
 def _context(ca_file: str, changed_ns: int, verify: bool, alpn: tuple[str, ...]) -> ssl.SSLContext:  # noqa: ARG001
     context = ssl.create_default_context(cafile=ca_file or None)
+    context.options |= ssl.OP_NO_RENEGOTIATION  # a server could ask for handshakes without end, each a millisecond of ours
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -9,12 +9,21 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import AsyncIterator
 
 from siteshift.adapters.probes.slot import PASSED, Verdict, failed, lost
 from siteshift.core.model.codes import Fault
 from siteshift.core.model.probe import ProbeSpec
 
 MAX_OUTPUT_BYTES = 64 * 1024
+"""What ``expect`` is looked for in: the beginning."""
+
+MAX_WRITTEN_BYTES = 16 * 1024 * 1024
+"""A check that writes more has gone astray, and reading on would be all that this process does."""
+
+
+class TooMuchOutput(Exception):
+    """The command writes without end."""
 
 
 class CommandVisit:
@@ -32,27 +41,31 @@ class CommandVisit:
             "SITESHIFT_PORT": str(spec.port),
             "SITESHIFT_TARGET": spec.target,
         }
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *spec.command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                start_new_session=True,
-                env={**os.environ, **about},
-            )
-        except OSError as problem:
-            return lost(f"cannot run {spec.command[0]}: {problem.strerror or problem}")
-        try:
-            assert process.stdout is not None
-            output = await _first_bytes(process.stdout)
-            status = await process.wait()
-        finally:
-            # Also after a normal end: whatever it left running in the background belongs to this run.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            if process.returncode is None:
-                await asyncio.shield(process.wait())
+        async with _pipe() as (reader, write_end):
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *spec.command,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=write_end,
+                    stderr=asyncio.subprocess.STDOUT,
+                    start_new_session=True,
+                    env={**os.environ, **about},
+                )
+            except OSError as problem:
+                return lost(f"cannot run {spec.command[0]}: {problem.strerror or problem}")
+            finally:
+                os.close(write_end)  # ours: the output ends when the command's own is closed
+            try:
+                output = await _first_bytes(reader)
+                status = await process.wait()
+            except TooMuchOutput as problem:
+                return failed(Fault.BAD_CONTENT, str(problem))
+            finally:
+                # Also after a normal end: whatever it left running in the background belongs to this run.
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                if process.returncode is None:
+                    await asyncio.shield(process.wait())
         return self._judge(status, output)
 
     def _judge(self, status: int, output: bytes) -> Verdict:
@@ -68,9 +81,25 @@ class CommandVisit:
         """Nothing is kept between runs."""
 
 
+@contextlib.asynccontextmanager
+async def _pipe() -> AsyncIterator[tuple[asyncio.StreamReader, int]]:
+    """A pipe whose reading end is closed with the block. (That of a subprocess stays open when nobody reads to its end.)"""
+    read_end, write_end = os.pipe()
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_end, "rb", 0))
+    try:
+        yield reader, write_end
+    finally:
+        transport.close()
+
+
 async def _first_bytes(stream: asyncio.StreamReader) -> bytes:
     """Read to the end, keep the beginning: a command that writes much must not block on a full pipe."""
-    kept = b""
+    kept, written_bytes = b"", 0
     while chunk := await stream.read(MAX_OUTPUT_BYTES):
         kept += chunk[: MAX_OUTPUT_BYTES - len(kept)]
+        written_bytes += len(chunk)
+        if written_bytes > MAX_WRITTEN_BYTES:
+            raise TooMuchOutput(f"the command wrote more than {MAX_WRITTEN_BYTES} bytes")
     return kept

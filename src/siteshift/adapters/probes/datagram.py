@@ -1,4 +1,4 @@
-"""One UDP socket a family for all probes that keep theirs, and for DNS: 8.5 µs a probe (ADR 101).
+"""One UDP socket a family for all probes that keep theirs, and for DNS: 8.5 µs a probe (ADR 1).
 
 Replies are matched by the address they come from; refusals (ICMP) come through the socket's error queue with the
 address they are about, because the socket is not connected to anybody.
@@ -39,9 +39,10 @@ class Waiter(Protocol):
 class DatagramSocket:
     """The shared socket of one family. Opened at first use; errors of opening raise OSError."""
 
-    def __init__(self, family: int, poller: Poller) -> None:
+    def __init__(self, family: int, poller: Poller, turn_messages: int) -> None:
         self._waiting: dict[tuple[str, int], list[Waiter]] = {}
         self._poller = poller
+        self._turn_messages = turn_messages
         self._sock = _socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0)
         level, option = _RECVERR[socket.AddressFamily(family)]
         self._sock.setsockopt(level, option, 1)
@@ -79,8 +80,8 @@ class DatagramSocket:
         self._waiting.clear()
 
     def on_ready(self, _events: int, /) -> None:
-        """Hand out what came (`poller.Ear`)."""
-        while True:
+        """Hand out what came (`poller.Ear`), so much at a time."""
+        for _ in range(self._turn_messages):
             try:
                 data, source = self._sock.recvfrom(MAX_DATAGRAM_BYTES)
             except BlockingIOError:
@@ -90,11 +91,13 @@ class DatagramSocket:
             for waiter in tuple(self._waiting.get((source[0], source[1]), ())):
                 if waiter.accept(data):
                     break
+        else:
+            self._poller.again(self._sock.fileno(), EDGE_IN)
         self._fetch_errors()
 
     def _fetch_errors(self) -> None:
-        """Hand ICMP errors to whoever waits for the address they are about."""
-        while True:
+        """Hand ICMP errors to whoever waits for the address they are about. What is left is told of again."""
+        for _ in range(self._turn_messages):
             try:
                 _, extra, _, target = self._sock.recvmsg(512, 512, socket.MSG_ERRQUEUE)
             except OSError:
@@ -105,20 +108,22 @@ class DatagramSocket:
                 number = struct.unpack_from("=I", blob)[0]
                 for waiter in tuple(self._waiting.get((target[0], target[1]), ())):
                     waiter.bounce(verdict_of(number, Reported.LATER))
+        self._poller.again(self._sock.fileno(), EDGE_IN)
 
 
 class DatagramSockets:
     """The shared sockets, by family."""
 
-    def __init__(self, poller: Poller) -> None:
+    def __init__(self, poller: Poller, turn_messages: int) -> None:
         self._poller = poller
+        self._turn_messages = turn_messages
         self._by_family: dict[int, DatagramSocket] = {}
 
     def of(self, family: int) -> DatagramSocket:
         """The socket of a family. Raises OSError when it cannot be opened."""
         found = self._by_family.get(family)
         if found is None:
-            found = self._by_family[family] = DatagramSocket(family, self._poller)
+            found = self._by_family[family] = DatagramSocket(family, self._poller, self._turn_messages)
         return found
 
     def close(self) -> None:

@@ -16,6 +16,9 @@ from siteshift.adapters.probes.tls_tunnel import TlsTunnel
 from siteshift.core.model.codes import Fault
 from siteshift.core.model.probe import ProbeSpec, TlsCheck
 
+MAX_MESSAGE_BYTES = 4_096
+"""A status is two bytes; the library's own limit is 4 MiB."""
+
 METHOD = "/grpc.health.v1.Health/Check"
 
 _SERVING = 1
@@ -50,8 +53,41 @@ def encode_service(service: str) -> bytes:
 
 
 def decode_status(message: bytes) -> int:
-    """The status of a HealthCheckResponse: field 1; absent means 0, UNKNOWN. Unknown fields are not expected."""
-    return message[1] if len(message) >= 2 and message[0] == 0x08 else 0
+    """The status of a HealthCheckResponse: field 1; absent means 0, UNKNOWN. Other fields are passed over.
+
+    Raises ValueError for what is no message (https://protobuf.dev/programming-guides/encoding/).
+    """
+    status = at = 0
+    while at < len(message):
+        key, at = _varint(message, at)
+        match key & 7:
+            case 0:
+                value, at = _varint(message, at)
+                status = value if key >> 3 == 1 else status
+            case 2:
+                size, at = _varint(message, at)
+                at += size
+            case 1 | 5 as kind:
+                at += 8 if kind == 1 else 4
+            case _:
+                raise ValueError(f"no message: {message[:40]!r}")
+    if at > len(message):
+        raise ValueError(f"a message that is cut off: {message[:40]!r}")
+    return status
+
+
+def _varint(message: bytes, at: int) -> tuple[int, int]:
+    """A number of at most ten bytes, and where it ends."""
+    number = 0
+    for shift in range(0, 70, 7):
+        if at >= len(message):
+            break
+        byte = message[at]
+        at += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number, at
+    raise ValueError(f"a number without end: {message[:40]!r}")
 
 
 class GrpcHealthVisit:
@@ -91,7 +127,11 @@ class GrpcHealthVisit:
                 await channel.close()
 
     def _open(self) -> grpc.aio.Channel:
-        options: list[tuple[str, object]] = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
+        options: list[tuple[str, object]] = [
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.enable_http_proxy", 0),
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ]
         if self._tunnel is not None:
             options.append(("grpc.default_authority", self._spec.tls.server_name or self._where))
             return grpc.aio.insecure_channel(f"unix-abstract:{self._tunnel.name}", options=options)
@@ -102,7 +142,10 @@ class GrpcHealthVisit:
         return grpc.aio.secure_channel(self._where, self._credentials, options=options)
 
     def _judge(self, answer: bytes) -> Verdict:
-        status = decode_status(answer)
+        try:
+            status = decode_status(answer)
+        except ValueError as problem:
+            return failed(Fault.PROTOCOL, str(problem))
         if status == _SERVING:
             return self._tunnel.certificate if self._tunnel is not None else PASSED
         return failed(Fault.BAD_STATUS, f"health {_STATUS_NAMES.get(status, status)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from siteshift.adapters.probes.http_reply import HttpBounds, Reply
 from siteshift.adapters.probes.slot import PASSED, Verdict, failed
 from siteshift.core.model.codes import Fault
 from siteshift.core.model.probe import HttpCheck
@@ -44,12 +45,14 @@ class CompiledCheck:
             return failed(Fault.BAD_CONTENT, f"body has {self._absent.pattern.decode(errors='replace')}")
         return PASSED
 
-    def of_whole(self, status: int, headers: list[tuple[str, str]], body: bytes) -> Verdict:
-        """Status first, then headers, then body: the first that does not hold."""
-        for verdict in (self.of_status(status), self.of_headers(headers), self.of_body(body)):
-            if verdict is not PASSED:
-                return verdict
-        return PASSED
+    def of_reply(self, reply: Reply, bounds: HttpBounds) -> Verdict:
+        """Status first, then headers, then body: the first that does not hold. Raises `NotHttp` for an unreadable body."""
+        verdict = self.of_status(reply.status)
+        if verdict is PASSED and self.looks_at_headers:
+            verdict = self.of_headers(reply.headers())
+        if verdict is PASSED and self.looks_at_body:
+            verdict = self.of_body(reply.content(bounds))
+        return verdict
 
 
 @lru_cache(maxsize=1024)

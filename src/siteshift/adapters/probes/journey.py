@@ -1,4 +1,4 @@
-"""HTTP by aiohttp: journeys of several steps, and checks that follow redirects.
+"""HTTP checks of more than one exchange: journeys of several steps, and checks that follow redirects.
 
 Every name in a URL, also in a redirect's, is reached at the probed address: the point is to learn about this member,
 not about what a name resolves to elsewhere. A step's path may be a whole URL; otherwise the scheme is https when the
@@ -12,154 +12,132 @@ import datetime
 import re
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
-from socket import AddressFamily
+from urllib.parse import quote
 
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from siteshift.adapters import wire
 from siteshift.adapters.probes.address import parse_address
 from siteshift.adapters.probes.certificate import context_for, verdict_of_tls, verdict_on
+from siteshift.adapters.probes.cookies import Cookies
 from siteshift.adapters.probes.faults import Reported, verdict_of
-from siteshift.adapters.probes.http1 import MAX_BODY_BYTES, USER_AGENT
 from siteshift.adapters.probes.http_check import CompiledCheck, compiled
+from siteshift.adapters.probes.http_reply import HttpBounds, NotHttp, Reply
+from siteshift.adapters.probes.http_request import host_header, request_bytes
+from siteshift.adapters.probes.http_visit import Connections, Door, NoAnswer
 from siteshift.adapters.probes.slot import PASSED, Verdict, failed
 from siteshift.core.model.codes import Fault
 from siteshift.core.model.probe import HttpCheck, ProbeKind, ProbeSpec, TlsCheck
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SAME_METHOD = frozenset({307, 308})
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_SENDABLE = "".join(map(chr, range(0x21, 0x7F)))
+"""What stands in a request's target as it is; the rest is percent-encoded, line ends out of a variable too."""
 
 
-class PinnedResolver(AbstractResolver):
-    """Every name is the probed address."""
+@dataclass(slots=True)
+class _Run:
+    """What one run knows: the variables found and the cookies set so far."""
 
-    def __init__(self, address: str, family: int) -> None:
-        self._address, self._family = address, family
-
-    async def resolve(
-        self,
-        host: str,
-        port: int = 0,
-        family: AddressFamily = AddressFamily.AF_UNSPEC,  # noqa: ARG002
-    ) -> list[ResolveResult]:
-        return [ResolveResult(hostname=host, host=self._address, port=port, family=self._family, proto=0, flags=0)]
-
-    async def close(self) -> None:
-        """Nothing is open."""
-
-
-class NotingConnector(aiohttp.TCPConnector):
-    """Remembers the certificates of the connections it hands out; aiohttp lets go of a connection before its answer is read."""
-
-    def __init__(self, resolver: AbstractResolver, context: ssl.SSLContext, *, force_close: bool) -> None:
-        super().__init__(resolver=resolver, ssl=context, force_close=force_close, use_dns_cache=False, limit=0)
-        self.certificates: set[bytes] = set()
-
-    async def connect(
-        self, req: aiohttp.ClientRequest, traces: list[aiohttp.tracing.Trace], timeout: aiohttp.ClientTimeout
-    ) -> aiohttp.connector.Connection:
-        connection = await super().connect(req, traces, timeout)
-        spoken = connection.transport.get_extra_info("ssl_object") if connection.transport else None
-        if spoken is not None and (der := spoken.getpeercert(binary_form=True)):
-            self.certificates.add(der)
-        return connection
+    known: dict[str, str] = field(default_factory=dict)
+    cookies: Cookies = field(default_factory=Cookies)
 
 
 class JourneyVisit:
     """Carries out ``spec.steps`` (or ``spec.http`` alone) in order; the first step that does not pass ends it."""
 
-    def __init__(self, spec: ProbeSpec) -> None:
+    def __init__(self, spec: ProbeSpec, bounds: HttpBounds) -> None:
         self._spec = spec
+        self._bounds = bounds
         steps = spec.steps or (spec.http,)
         self._steps = [(step, compiled(step), _extractors(step)) for step in steps]
         https = spec.kind is ProbeKind.HTTPS or (spec.kind is ProbeKind.JOURNEY and (spec.tls != TlsCheck() or spec.port == 443))
         self._scheme = "https" if https else "http"
-        self._ssl = context_for(spec.tls, ("http/1.1",))
-        self._pinned = PinnedResolver(spec.address, parse_address(spec.address, spec.port).family)
-        self._connector: NotingConnector | None = None
+        context = context_for(spec.tls, ("http/1.1",))
+        self._connections = Connections(parse_address(spec.address, spec.port), context, bounds, keep_alive=spec.keep_alive)
 
     async def once(self) -> Verdict:
-        if self._connector is None:
-            self._connector = NotingConnector(self._pinned, self._ssl, force_close=not self._spec.keep_alive)
-        certificates = self._connector.certificates
+        certificates = self._connections.certificates
         certificates.clear()
-        session = aiohttp.ClientSession(
-            connector=self._connector,
-            connector_owner=False,
-            cookie_jar=aiohttp.CookieJar(unsafe=True),
-            headers={"User-Agent": USER_AGENT},
-            timeout=aiohttp.ClientTimeout(total=None),
-        )
-        async with session:
-            known: dict[str, str] = {}
-            for number, (step, check, extractors) in enumerate(self._steps, 1):
-                verdict = await self._step(session, step, check, extractors, known)
-                if verdict is not PASSED:
-                    outcome, fault, detail = verdict
-                    return (outcome, fault, f"step {number}: {detail}" if len(self._steps) > 1 else detail)
+        run = _Run()
+        for number, (step, check, extractors) in enumerate(self._steps, 1):
+            verdict = await self._step(run, step, check, extractors)
+            if verdict is not PASSED:
+                outcome, fault, detail = verdict
+                return (outcome, fault, f"step {number}: {detail}" if len(self._steps) > 1 else detail)
         now = datetime.datetime.now(datetime.UTC)
         warnings = (verdict_on(der, self._spec.tls, now) for der in certificates)
         return next((verdict for verdict in warnings if verdict is not PASSED), PASSED)
 
     async def _step(
-        self,
-        session: aiohttp.ClientSession,
-        step: HttpCheck,
-        check: CompiledCheck,
-        extractors: list[tuple[str, re.Pattern[bytes]]],
-        known: dict[str, str],
+        self, run: _Run, step: HttpCheck, check: CompiledCheck, extractors: list[tuple[str, re.Pattern[bytes]]]
     ) -> Verdict:
         try:
-            status, headers, body = await self._exchange(session, step, known)
-        except (aiohttp.ClientError, OSError, ValueError) as problem:
-            return verdict_of_client(problem)
-        verdict = check.of_whole(status, headers, body)
+            reply = await self._exchange(run, step)
+            verdict = check.of_reply(reply, self._bounds)
+            body = reply.content(self._bounds) if extractors else b""
+        except (NoAnswer, NotHttp, OSError, ValueError) as problem:
+            return verdict_of_exchange(problem)
         if verdict is not PASSED:
             return verdict
         for variable, expression in extractors:
             found = expression.search(body)
             if found is None:
                 return failed(Fault.BAD_CONTENT, f"nothing to extract as {variable}")
-            known[variable] = (found.group(1) if expression.groups else found.group()).decode(errors="replace")
+            run.known[variable] = (found.group(1) if expression.groups else found.group()).decode(errors="replace")
         return PASSED
 
-    async def _exchange(
-        self, session: aiohttp.ClientSession, step: HttpCheck, known: Mapping[str, str]
-    ) -> tuple[int, list[tuple[str, str]], bytes]:
-        """Request, and up to ``follow_redirects`` more; status, headers (names in lower case) and body of the last."""
-        method, url = step.method, self._url(step, known)
-        data = _filled_bytes(step.body, known) or None
-        sent = [(name, _filled(value, known)) for name, value in _headers(step)]
+    async def _exchange(self, run: _Run, step: HttpCheck) -> Reply:
+        """Request, and up to ``follow_redirects`` more; the last reply. Raises ValueError for a redirect that leads nowhere."""
+        asked = replace(
+            step,
+            host=_filled(step.host, run.known),
+            headers=tuple((name, wire.field_value(_filled(value, run.known))) for name, value in step.headers),
+            body=_filled_bytes(step.body, run.known),
+        )
+        url = self._url(asked.host, _filled(step.path or "/", run.known))
         for hops_left in range(step.follow_redirects, -1, -1):
-            async with session.request(
-                method,
-                url,
-                headers=sent,
-                data=data,
-                allow_redirects=False,
-                server_hostname=self._spec.tls.server_name or None,
-            ) as answer:
-                location = answer.headers.get("Location")
-                if answer.status not in _REDIRECTS or location is None or not hops_left:
-                    headers = [(name.lower(), value) for name, value in answer.headers.items()]
-                    return answer.status, headers, await _beginning(answer)
-                url = url.join(URL(location))
-                if _is_literal(url.host) and url.host != self._spec.address:
-                    raise aiohttp.InvalidURL(url, "redirected to another address, which is not this target")
-                if answer.status not in _SAME_METHOD and method != "HEAD":
-                    method, data = "GET", None
-                sent = [(name, value) for name, value in sent if name.lower() != "host"]
+            reply = await self._request(run, url, asked)
+            headers = reply.headers()
+            location = next((value for name, value in headers if name == "location"), None)
+            if reply.status not in _REDIRECTS or location is None or not hops_left:
+                return reply
+            url = url.join(URL(location))
+            if url.scheme not in _DEFAULT_PORTS or not url.host:
+                raise ValueError(f"redirected to {location[:80]}, which is not HTTP")
+            if _is_literal(url.host) and url.host != self._spec.address:
+                raise ValueError(f"redirected to another address, which is not this target: {url.host}")
+            if reply.status not in _SAME_METHOD and asked.method != "HEAD":
+                asked = replace(asked, method="GET", body=b"")
+            asked = replace(asked, host="", headers=tuple(pair for pair in asked.headers if pair[0].lower() != "host"))
         raise AssertionError("unreachable: the last round returns")
 
-    def _url(self, step: HttpCheck, known: Mapping[str, str]) -> URL:
-        path = _filled(step.path or "/", known)
+    async def _request(self, run: _Run, url: URL, asked: HttpCheck) -> Reply:
+        host, port = url.host or "", url.port or _DEFAULT_PORTS[url.scheme]
+        ours = [
+            ("Host", asked.host or host_header(host, port, _DEFAULT_PORTS[url.scheme])),
+            ("Connection", "keep-alive" if self._spec.keep_alive else "close"),
+        ]
+        if cookies := run.cookies.header(url.scheme, host, url.raw_path):
+            ours.append(("Cookie", cookies))
+        request = request_bytes(asked.method, quote(url.raw_path_qs, safe=_SENDABLE), ours, asked)
+        door = Door(port, (self._spec.tls.server_name or host) if url.scheme == "https" else "")
+        reply = await self._connections.exchange(door, request, asked.method)
+        now = datetime.datetime.now(datetime.UTC)
+        for name, value in reply.headers():
+            if name == "set-cookie":
+                run.cookies.take(value, host, url.raw_path, now)
+        return reply
+
+    def _url(self, host: str, path: str) -> URL:
         if path.startswith(("http://", "https://")):
             return URL(path, encoded=True)
-        host = _filled(step.host, known) or self._spec.tls.server_name or self._spec.address
+        host = host or self._spec.tls.server_name or self._spec.address
         if host.count(":") > 1:
             host = f"[{host.strip('[]')}]"
         elif ":" in host:
@@ -167,16 +145,7 @@ class JourneyVisit:
         return URL(f"{self._scheme}://{host}:{self._spec.port}{path}", encoded=True)
 
     async def close(self) -> None:
-        if self._connector is not None:
-            connector, self._connector = self._connector, None
-            await connector.close()
-
-
-def _headers(step: HttpCheck) -> list[tuple[str, str]]:
-    """The step's headers; its ``host`` goes out as given, not with the probed port."""
-    if not step.host or any(name.lower() == "host" for name, _ in step.headers):
-        return list(step.headers)
-    return [("Host", step.host), *step.headers]
+        self._connections.close()
 
 
 def _is_literal(host: str | None) -> bool:
@@ -200,42 +169,16 @@ def _filled_bytes(body: bytes, known: Mapping[str, str]) -> bytes:
     return _filled(body.decode("latin-1"), known).encode("utf-8") if known else body
 
 
-async def _beginning(answer: aiohttp.ClientResponse) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    while size < MAX_BODY_BYTES and (chunk := await answer.content.read(MAX_BODY_BYTES - size)):
-        parts.append(chunk)
-        size += len(chunk)
-    return b"".join(parts)
-
-
-def verdict_of_client(problem: Exception) -> Verdict:
-    """What an error of aiohttp says about the target."""
+def verdict_of_exchange(problem: Exception) -> Verdict:
+    """What the failure of an exchange says about the target."""
     match problem:
-        case aiohttp.ClientConnectorCertificateError():
-            return verdict_of_tls_cause(problem.certificate_error)
-        case aiohttp.ClientSSLError():
-            return verdict_of_tls_cause(problem.__cause__ or problem)
-        case aiohttp.InvalidURL():
-            return failed(Fault.PROTOCOL, str(problem))
-        case aiohttp.ClientConnectorError():
-            return verdict_of(problem.os_error.errno, Reported.LATER)
-        case aiohttp.ServerDisconnectedError():
-            return failed(Fault.RESET, "closed without an answer")
-        case aiohttp.ClientOSError() | ConnectionError():
-            return verdict_of(problem.errno, Reported.LATER) if problem.errno else failed(Fault.RESET, str(problem))
-        case aiohttp.ClientError():
-            return failed(Fault.PROTOCOL, f"{type(problem).__name__}: {problem}")
+        case ssl.SSLError():
+            return verdict_of_tls(problem)
+        case NoAnswer():
+            return failed(Fault.RESET, str(problem))
+        case ConnectionError() if problem.errno is None:
+            return failed(Fault.RESET, str(problem) or "closed during the TLS handshake")
         case OSError():
             return verdict_of(problem.errno, Reported.LATER)
         case _:
             return failed(Fault.PROTOCOL, str(problem))
-
-
-def verdict_of_tls_cause(cause: BaseException) -> Verdict:
-    """The verdict on a handshake that aiohttp reports."""
-    if isinstance(cause, ssl.SSLError):
-        return verdict_of_tls(cause)
-    if isinstance(cause, ssl.CertificateError):
-        return failed(Fault.BAD_CERTIFICATE, str(cause))
-    return failed(Fault.PROTOCOL, f"TLS: {cause}")

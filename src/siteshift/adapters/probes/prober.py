@@ -6,8 +6,9 @@ Rules:
   while hastened, a run that already had its early verdict gives way to the fresh one.
 - A run with a stopwatch is reported `Stage.EARLY` (fail, timeout) once it has been pending that long; how it ends
   after all comes as `Stage.LATE`, unless it gave way. Early counts, late does not: each run is counted once.
-- Unknown is not down: when our own loop stood still for longer than `ProberLimits.stall_ms`, time-outs of the runs
-  that lived through it are `lost`, and passes have the standstill taken off their latency.
+- Unknown is not down: a run that timed out while our own loop lagged, in all, for more than a quarter of that time is
+  `lost`, and its stopwatch says nothing. Passes have the lag taken off their latency. What was received is evidence
+  all the same: a refusal is a refusal, however late we read it.
 - A pass slower than `ProbeSpec.slo_latency_ms` is a pass with `Fault.SLOW`; the detail of a pass is a warning.
 """
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from time import monotonic_ns
 
@@ -39,6 +40,12 @@ LEAST_SLEEP_US = 1_000
 
 HEARTBEAT_US = 50_000
 """The timer fires at least this often, so that a standstill of the loop is noticed."""
+
+LAG_FLOOR_US = 10_000
+"""Later than this is lag: a clock that ticks in milliseconds, a batch of starts and one of answers explain the rest."""
+
+LAG_PARTS = 4
+"""A time-out of which more than a quarter was lag says more about us than about the target."""
 
 # Names of the module cost a tenth of an enum's member in Python 3.11; `_deliver` runs 15,000 times a second.
 _PASS, _NONE = Outcome.PASS, Fault.NONE
@@ -70,7 +77,14 @@ def settle_heap() -> None:
 class SocketProber:
     """Probes real targets. `configure`, `hasten` and `set_stopwatch` may be called before and during `run`."""
 
-    def __init__(self, clock: Clock, sink: ProbeSink, *, limits: ProberLimits | None = None, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        sink: ProbeSink,
+        *,
+        limits: ProberLimits | None = None,
+        seed: int | None = None,
+    ) -> None:
         self._clock = clock
         self._sink = sink
         self._limits = limits or ProberLimits()
@@ -86,8 +100,7 @@ class SocketProber:
         self._disposal: list[Callable[[], Awaitable[None]]] = []
         self._timer: asyncio.Handle | None = None
         self._wake_us = 0
-        self._stalled_at_us = 0
-        self._stall_us = 0
+        self._lag_us = 0
         self._offset_us = 0
         self._started = self._skipped = self._stalls = 0
         self.lateness = Lateness()
@@ -124,8 +137,8 @@ class SocketProber:
     async def run(self) -> None:
         """Probe until cancelled. Everything opened is closed on the way out."""
         loop = asyncio.get_running_loop()
-        poller = Poller(loop)
-        datagrams = DatagramSockets(poller)
+        poller = Poller(loop, self._limits.turn_us)
+        datagrams = DatagramSockets(poller, self._limits.turn_messages)
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._loop, self._tasks = loop, tasks
@@ -163,6 +176,10 @@ class SocketProber:
         if slot is None or not slot.pending:
             return None
         return (monotonic_ns() // 1_000 - slot.started_us) // 1_000
+
+    def late_starts(self) -> Iterable[tuple[int, int]]:
+        """How late probes were started since the last call."""
+        return self.lateness.news()
 
     def figures(self) -> ProberFigures:
         return ProberFigures(
@@ -241,6 +258,7 @@ class SocketProber:
             return
         if self._timer is not None:
             self._timer.cancel()
+            self._note_lag(now_us)  # whoever calls may be sooner than a timer that is late
         wake_us = now_us + HEARTBEAT_US
         for next_us in (self._schedule.next_us(), self._deadlines.next_us()):
             if next_us is not None and next_us < wake_us:
@@ -250,9 +268,7 @@ class SocketProber:
 
     def _tick(self) -> None:
         now_us = monotonic_ns() // 1_000
-        late_us = now_us - self._wake_us
-        if late_us > self._limits.stall_ms * 1_000:
-            self._note_stall(now_us, late_us)
+        self._note_lag(now_us)
         due: list[tuple[int, Slot]] = []
         try:
             self._expire(now_us)
@@ -265,10 +281,17 @@ class SocketProber:
             else:
                 self._rearm(monotonic_ns() // 1_000)
 
-    def _note_stall(self, now_us: int, late_us: int) -> None:
-        self._stalls += 1
-        self._stalled_at_us = now_us
-        self._stall_us = late_us
+    def _note_lag(self, now_us: int) -> None:
+        late_us = now_us - self._wake_us
+        self._wake_us = now_us
+        if late_us > LAG_FLOOR_US:
+            self._lag_us += late_us
+            self._stalls += late_us > self._limits.stall_ms * 1_000
+
+    def _lag_within(self, slot: Slot, now_us: int) -> int:
+        """How long our loop lagged since the run started, the lag included that the timer has yet to notice."""
+        unseen_us = now_us - self._wake_us
+        return self._lag_us - slot.lag_us + (unseen_us if unseen_us > LAG_FLOOR_US else 0)
 
     def _start(self, due: list[tuple[int, Slot]]) -> None:
         """Start a batch. One function, and few calls in it: it runs 15,000 times a second."""
@@ -290,6 +313,7 @@ class SocketProber:
             slot.pending = True
             slot.spoken = False
             slot.started_us = now_us
+            slot.lag_us = self._lag_us
             slot.watched = slot.watches
             expire(slot.first_us, slot, now_us)
             carrier.start()
@@ -315,7 +339,7 @@ class SocketProber:
         slot.watched = False
         slot.line.pop(slot, None)
         self._deadlines.add(slot.timeout_us - slot.stopwatch_us, slot, now_us)
-        if slot.started_us >= self._stalled_at_us:
+        if self._lag_within(slot, now_us) * LAG_PARTS <= slot.stopwatch_us:
             detail = f"still no answer after {slot.stopwatch_us // 1_000} ms"
             self._deliver(slot, failed(Fault.TIMEOUT, detail), now_us, Stage.EARLY)
             slot.spoken = True
@@ -323,10 +347,7 @@ class SocketProber:
     def _time_out(self, slot: Slot) -> None:
         if slot.carrier is not None:
             slot.carrier.abort()
-        if slot.started_us < self._stalled_at_us:
-            self._finish(slot, lost(f"the prober itself stood still for {self._stall_us // 1_000} ms"))
-        else:
-            self._finish(slot, failed(Fault.TIMEOUT, f"no answer in {slot.timeout_us // 1_000} ms"))
+        self._finish(slot, failed(Fault.TIMEOUT, f"no answer in {slot.timeout_us // 1_000} ms"))
 
     def _finish(self, slot: Slot, verdict: Verdict) -> None:
         """The run ended (called by carriers, once a run). Nearly always it is a plain pass: that way is short."""
@@ -338,7 +359,7 @@ class SocketProber:
         now_us = (bench.poller.collected_us if bench else 0) or monotonic_ns() // 1_000
         started_us = slot.started_us
         latency_us = now_us - started_us
-        if verdict is not PASSED or slot.spoken or latency_us > slot.slo_us or started_us < self._stalled_at_us:
+        if verdict is not PASSED or slot.spoken or latency_us > slot.slo_us or slot.lag_us != self._lag_us:
             self._deliver(slot, verdict, now_us, _LATE if slot.spoken else _FINAL)
             return
         offset_us = self._offset_us
@@ -346,10 +367,11 @@ class SocketProber:
         self._sink(_result((slot.id, _PASS, _NONE, latency_us, at_ms, started_ms, "", slot.must_fail, _FINAL)))
 
     def _deliver(self, slot: Slot, verdict: Verdict, now_us: int, stage: Stage) -> None:
-        latency_us = now_us - slot.started_us
-        if slot.started_us < self._stalled_at_us:
-            latency_us = max(latency_us - self._stall_us, 0)
+        lag_us = self._lag_within(slot, now_us)
+        latency_us = max(now_us - slot.started_us - lag_us, 0)
         outcome, fault, detail = verdict
+        if fault is Fault.TIMEOUT and stage is not Stage.EARLY and lag_us * LAG_PARTS > slot.timeout_us:
+            outcome, fault, detail = lost(f"{detail}, but our own loop lagged for {lag_us // 1_000} ms")
         if outcome is _PASS and latency_us > slot.slo_us:
             fault = Fault.SLOW
         offset_us = self._offset_us

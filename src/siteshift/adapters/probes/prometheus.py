@@ -6,12 +6,19 @@ https://prometheus.io/docs/prometheus/latest/querying/api/#instant-queries
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from collections.abc import Mapping
 
 import aiohttp
 
+from siteshift.adapters import wire
 from siteshift.errors import Permanent, Retryable
+
+MAX_ANSWER_BYTES = 256 * 1024
+"""One number is an answer of 200 bytes; this leaves room for warnings and for a query that gives a thousand series."""
+
+READ_BYTES = 16 * 1024
 
 
 class PrometheusSource:
@@ -36,7 +43,9 @@ class PrometheusSource:
         than one series.
         """
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=self._timeout, headers=self._headers)
+            # An answer is so short that packing it gains nothing, and one that is packed all the same is not unpacked.
+            headers = {"Accept-Encoding": "identity", **self._headers}
+            self._session = aiohttp.ClientSession(timeout=self._timeout, headers=headers, auto_decompress=False)
         session = self._session
         asked = (self._ask(session, label, query) for label, query in self._queries.items())
         values = await asyncio.gather(*asked, return_exceptions=True)
@@ -49,8 +58,8 @@ class PrometheusSource:
         try:
             async with session.post(self._url, data={"query": query}) as answer:
                 status = answer.status
-                document: object = await answer.json(content_type=None)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as problem:
+                document = await _document(answer.content)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, RecursionError) as problem:
             raise Retryable(str(problem) or type(problem).__name__, **self._about(label)) from problem
         if not isinstance(document, dict) or status >= 500:
             raise Retryable(f"status {status}", **self._about(label))
@@ -61,16 +70,22 @@ class PrometheusSource:
     def _number(self, data: object, label: str) -> float | None:
         match data:
             case {"resultType": "scalar", "result": [_, str(text)]}:
-                value = float(text)
+                value = self._real(text, label)
             case {"resultType": "vector", "result": []}:
                 return None
             case {"resultType": "vector", "result": [{"value": [_, str(text)]}]}:
-                value = float(text)
+                value = self._real(text, label)
             case {"resultType": "vector", "result": [*series]}:
                 raise Permanent(f"the query gives {len(series)} series, it must give one", **self._about(label))
             case _:
                 raise Permanent("the query gives neither a scalar nor a vector", **self._about(label))
         return value if math.isfinite(value) else None
+
+    def _real(self, text: str, label: str) -> float:
+        try:
+            return wire.real(text)
+        except wire.BadWire as problem:
+            raise Permanent(f"the query gives no number: {problem}", **self._about(label)) from None
 
     def _about(self, label: str) -> dict[str, str]:
         return {"system": f"prometheus {self._url}", "operation": "query", "target": label}
@@ -79,3 +94,13 @@ class PrometheusSource:
         if self._session is not None:
             session, self._session = self._session, None
             await session.close()
+
+
+async def _document(stream: aiohttp.StreamReader) -> object:
+    """The JSON of an answer. Raises ValueError (or RecursionError, for ten thousand brackets) for what is none."""
+    answer = bytearray()
+    while piece := await stream.read(READ_BYTES):
+        answer += piece
+        if len(answer) > MAX_ANSWER_BYTES:
+            raise ValueError(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
+    return json.loads(answer)

@@ -17,6 +17,9 @@ from siteshift.ports import Clock, PassiveSample
 FIGURE_REQUESTS = 1_000
 """Fine enough for one per mille; the judge lets no batch weigh more than ten."""
 
+MAX_LATENCY_S = 3_600.0
+"""A query that gives more counts in other units; the judge needs a number all the same."""
+
 
 class Measures(StrEnum):
     """What a query answers."""
@@ -69,6 +72,6 @@ class PrometheusEvidence:
             at_ms=at_ms,
             requests=FIGURE_REQUESTS,
             errors=error_pm if error_pm > figures.degraded_above_pm else 0,
-            latency_ms=None if is_ratio else round(value * 1_000),
+            latency_ms=None if is_ratio else round(min(MAX_LATENCY_S, max(0.0, value)) * 1_000),
             good_for_ms=2 * figures.every_ms + figures.timeout_ms,
         )

@@ -51,6 +51,7 @@ class Slot(Entry):
 
     ``spoken``: the present run has had its early verdict. ``watched``: its stopwatch still runs.
     ``first_us``: when a run is looked after first, by its stopwatch or its time-out.
+    ``lag_us``: how long the prober's loop had lagged in all when the run started.
     ``must_fail``: this is the twin of a probe.
     """
 
@@ -58,6 +59,7 @@ class Slot(Entry):
         "carrier",
         "first_us",
         "id",
+        "lag_us",
         "line",
         "must_fail",
         "pending",
@@ -89,6 +91,7 @@ class Slot(Entry):
         self.watched = False
         self.line: dict[Slot, int] = {}
         self.started_us = 0
+        self.lag_us = 0
 
     def watch(self, stopwatch_ms: int) -> None:
         """From the next run on, speak early after so long (0: never)."""

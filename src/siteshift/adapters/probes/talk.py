@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-from siteshift.adapters.probes.http1 import NotHttp, Peer, encode_request, host_header, read_reply
 from siteshift.adapters.probes.http_check import compiled
+from siteshift.adapters.probes.http_reply import HttpBounds, NotHttp, Reply, ReplyReader, Wanted
+from siteshift.adapters.probes.http_request import encode_request, host_header
 from siteshift.adapters.probes.slot import PASSED, Verdict, failed
 from siteshift.core.model.codes import Fault
 from siteshift.core.model.probe import HttpCheck, ProbeKind, ProbeSpec
@@ -32,23 +33,30 @@ _PASSED_CLOSE = Weighed(PASSED, reusable=False)
 class Talk(Protocol):
     """``request`` is sent once connected; empty: nothing is sent. not ``listens``: being connected is the pass.
 
-    ``known``: what whole replies were weighed as before; look there first, for that costs no call.
+    ``known``: what first reads were weighed as before; look there first, for that costs no call. Each byte of an answer
+    is given once, the first ones to `begin`, so that a long answer in small pieces costs no more than in large ones.
     """
 
     known: dict[bytes, Weighed]
     request: bytes
     listens: bool
 
-    def weigh(self, data: bytes, peer: Peer) -> Weighed | None:
-        """Judge all that was received so far; None: not enough yet."""
+    def begin(self, data: bytes) -> Weighed | None:
+        """The first bytes of a run's answer; None: not enough yet."""
+
+    def go_on(self, data: bytes) -> Weighed | None:
+        """The next bytes of it."""
+
+    def end(self) -> Verdict:
+        """The peer closed, after some bytes and before they were enough."""
 
 
 @lru_cache(maxsize=1024)
-def _known_replies(_check: HttpCheck, _keep_alive: bool) -> dict[bytes, Weighed]:
+def _known_replies(_check: HttpCheck, _bounds: HttpBounds, _keep_alive: bool) -> dict[bytes, Weighed]:
     """Complete replies weighed before, shared by all probes of one check: the same bytes get the same verdict.
 
     Servers of one kind answer alike within a second (the Date header), so nearly every reply of a healthy pool is
-    known; looking one up costs 0.1 µs, reading one 2.5 µs.
+    known; looking one up costs 0.1 µs, reading one 6 µs.
     """
     return {}
 
@@ -56,11 +64,12 @@ def _known_replies(_check: HttpCheck, _keep_alive: bool) -> dict[bytes, Weighed]
 class HttpTalk:
     """One HTTP exchange."""
 
-    __slots__ = ("_check", "_keep", "_method", "_plain", "known", "listens", "request")
+    __slots__ = ("_bounds", "_check", "_keep", "_method", "_plain", "_reader", "_wanted", "known", "listens", "request")
 
-    def __init__(self, spec: ProbeSpec) -> None:
-        self.known = _known_replies(spec.http, spec.keep_alive)
+    def __init__(self, spec: ProbeSpec, bounds: HttpBounds) -> None:
+        self.known = _known_replies(spec.http, bounds, spec.keep_alive)
         default_port = 443 if spec.kind is ProbeKind.HTTPS else 80
+        self._bounds = bounds
         self._check = compiled(spec.http)
         self._method = spec.http.method
         self._keep = spec.keep_alive
@@ -71,38 +80,37 @@ class HttpTalk:
         )
         self.listens = True
         self._plain = not (self._check.looks_at_body or self._check.looks_at_headers)
+        # As HAProxy's own check: where only the status counts and the connection is closed anyway, the body is not awaited.
+        self._wanted = Wanted.HEAD if not self._keep and not self._check.looks_at_body else Wanted.WHOLE
+        self._reader: ReplyReader | None = None
 
-    def weigh(self, data: bytes, peer: Peer) -> Weighed | None:
-        known = self.known.get(data)
-        if known is not None:
-            return known
-        if not data:
-            return Weighed(failed(Fault.RESET, "closed without an answer"), reusable=False)
-        weighed = self._weigh(data, peer)
-        if weighed is not None and peer is Peer.OPEN and len(data) <= MAX_KNOWN_BYTES:
+    def begin(self, data: bytes) -> Weighed | None:
+        self._reader = ReplyReader(self._method, self._wanted, self._bounds)
+        weighed = self.go_on(data)
+        if weighed is not None and len(data) <= MAX_KNOWN_BYTES:
             if len(self.known) >= MAX_KNOWN:
                 self.known.clear()
             self.known[data] = weighed
         return weighed
 
-    def _weigh(self, data: bytes, peer: Peer) -> Weighed | None:
-        if not self._keep and self._plain and data.startswith(b"HTTP/1.") and b"\r\n\r\n" in data:
-            # The connection is closed anyway: the body is not waited for, as with HAProxy's own check.
-            status = data[9:12]
-            if status.isdigit() and not status.startswith(b"1"):
-                verdict = self._check.of_status(int(status))
-                return _PASSED_CLOSE if verdict is PASSED else Weighed(verdict, reusable=False)
+    def go_on(self, data: bytes) -> Weighed | None:
+        assert self._reader is not None
         try:
-            reply = read_reply(data, method=self._method, peer=peer)
+            reply = self._reader.feed(data)
+            return None if reply is None else self._weighed(reply)
         except NotHttp as problem:
             return Weighed(failed(Fault.PROTOCOL, str(problem)), reusable=False)
-        if reply is None:
-            return None
-        if self._plain:
-            verdict = self._check.of_status(reply.status)
-        else:
-            headers = reply.headers() if self._check.looks_at_headers else []
-            verdict = self._check.of_whole(reply.status, headers, reply.body)
+
+    def end(self) -> Verdict:
+        assert self._reader is not None
+        try:
+            return self._weighed(self._reader.end()).verdict
+        except NotHttp as problem:
+            return failed(Fault.PROTOCOL, str(problem))
+
+    def _weighed(self, reply: Reply) -> Weighed:
+        self._reader = None
+        verdict = self._check.of_status(reply.status) if self._plain else self._check.of_reply(reply, self._bounds)
         keep = self._keep and reply.reusable
         if verdict is PASSED:
             return _PASSED_KEEP if keep else _PASSED_CLOSE
@@ -112,19 +120,29 @@ class HttpTalk:
 class ExpectTalk:
     """Send some bytes (or none), then wait until ``expect`` is in what comes back (or for nothing)."""
 
-    __slots__ = ("_expect", "known", "listens", "request")
+    __slots__ = ("_answer", "_expect", "_most_bytes", "known", "listens", "request")
 
-    def __init__(self, spec: ProbeSpec) -> None:
+    def __init__(self, spec: ProbeSpec, most_bytes: int = MAX_EXPECT_BYTES) -> None:
         self.request = spec.send
         self._expect = spec.expect
+        self._most_bytes = most_bytes
+        self._answer = bytearray()
         self.known: dict[bytes, Weighed] = {}
         self.listens = bool(spec.expect)
 
-    def weigh(self, data: bytes, peer: Peer) -> Weighed | None:
-        if self._expect in data:
-            return _PASSED_KEEP if peer is Peer.OPEN else _PASSED_CLOSE
-        if peer is Peer.OPEN and len(data) < MAX_EXPECT_BYTES:
+    def begin(self, data: bytes) -> Weighed | None:
+        self._answer = bytearray()
+        return self.go_on(data)
+
+    def go_on(self, data: bytes) -> Weighed | None:
+        answer = self._answer
+        looked_at = max(len(answer) - len(self._expect) + 1, 0)
+        answer += data
+        if answer.find(self._expect, looked_at) >= 0:
+            return _PASSED_KEEP
+        if len(answer) < self._most_bytes:
             return None
-        if not data:
-            return Weighed(failed(Fault.RESET, "closed without an answer"), reusable=False)
-        return Weighed(failed(Fault.BAD_CONTENT, f"answer lacks {self._expect[:40]!r}: {data[:40]!r}"), reusable=False)
+        return Weighed(self.end(), reusable=False)
+
+    def end(self) -> Verdict:
+        return failed(Fault.BAD_CONTENT, f"answer lacks {self._expect[:40]!r}: {bytes(self._answer[:40])!r}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import ssl
+from errno import ECONNRESET, EPROTO
 
 from siteshift.adapters.probes.address import SocketAddress
 from siteshift.adapters.probes.certificate import context_for, verdict_of_tls, verdict_on
@@ -20,10 +21,14 @@ from siteshift.core.model.codes import Fault
 from siteshift.core.model.probe import ProbeKind
 
 
+class TooManyRecords(OSError):
+    """The peer sent more in one run than any handshake and answer need."""
+
+
 class TlsCarrier(StreamCarrier):
     """A `StreamCarrier` with TLS between. Raises OSError or ssl.SSLError for a bad CA file."""
 
-    __slots__ = ("_alpn", "_check", "_context", "_incoming", "_outgoing", "_tls", "_unflushed")
+    __slots__ = ("_alpn", "_check", "_context", "_incoming", "_left_bytes", "_outgoing", "_tls", "_unflushed")
 
     _drained_by_short_read = False
 
@@ -37,6 +42,11 @@ class TlsCarrier(StreamCarrier):
         self._outgoing = ssl.MemoryBIO()
         self._tls: ssl.SSLObject | None = None
         self._unflushed = b""
+        self._left_bytes = 0
+
+    def start(self) -> None:
+        self._left_bytes = self._bench.limits.tls_bytes
+        super().start()
 
     def _on_connected(self) -> None:
         self._incoming = ssl.MemoryBIO()
@@ -49,12 +59,15 @@ class TlsCarrier(StreamCarrier):
         self._shake()
 
     def _on_shaking(self) -> None:
+        """An edge is told once: take all that is there (a long chain of certificates is more than one read)."""
         try:
-            self._fill()
+            for _ in range(self._turn_reads):
+                self._fill()
+            self._come_back()
         except BlockingIOError:
             pass
         except OSError as problem:
-            self._broken(problem.errno)
+            self._broken(problem)
             return
         self._shake()
 
@@ -86,9 +99,16 @@ class TlsCarrier(StreamCarrier):
             self._receive(0)
 
     def _fill(self) -> None:
-        """Move what the socket has into the incoming records. Raises BlockingIOError when there is nothing."""
+        """Move what the socket has into the incoming records.
+
+        Raises BlockingIOError when there is nothing, `TooManyRecords` when there was too much in this run.
+        """
         assert self._sock is not None
         data = self._sock.recv(READ_BYTES)
+        self._left_bytes -= len(data)
+        if self._left_bytes < 0:
+            most = self._bench.limits.tls_bytes
+            raise TooManyRecords(EPROTO, f"more than {most} bytes of TLS records")
         if data:
             self._incoming.write(data)
         else:
@@ -109,7 +129,7 @@ class TlsCarrier(StreamCarrier):
         try:
             self._flush()
         except OSError as problem:
-            self._broken(problem.errno)
+            self._broken(problem)
             return False
         return True
 
@@ -124,14 +144,14 @@ class TlsCarrier(StreamCarrier):
         try:
             sent = self._tls.write(data)
         except ssl.SSLError as problem:
-            raise ConnectionResetError(f"TLS: {problem.reason}") from None
+            raise ConnectionResetError(ECONNRESET, f"TLS: {problem.reason}") from None
         self._flush()
         return sent
 
     def recv(self, size: int, /) -> bytes:
         """As a `stream.Line`."""
         assert self._tls is not None
-        while True:
+        for _ in range(self._turn_reads):
             try:
                 return self._tls.read(size)
             except ssl.SSLWantReadError:
@@ -141,6 +161,8 @@ class TlsCarrier(StreamCarrier):
             except ssl.SSLError:
                 # A broken record: the bytes before it were judged already, what is left cannot be.
                 return b""
+        self._come_back()  # so many records and not a byte in them: tickets, new keys
+        raise BlockingIOError
 
     def _on_idle(self, events: int) -> None:
         """A TLS 1.3 server sends session tickets when it likes: those are no reason to hang up."""
@@ -154,6 +176,12 @@ class TlsCarrier(StreamCarrier):
         except OSError:
             pass
         self._hang_up()
+
+    def _broken(self, problem: OSError) -> None:
+        if isinstance(problem, TooManyRecords):
+            self._settle(failed(Fault.PROTOCOL, str(problem.strerror)))
+        else:
+            super()._broken(problem)
 
     def _hang_up(self) -> None:
         self._tls = None

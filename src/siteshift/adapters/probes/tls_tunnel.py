@@ -21,6 +21,10 @@ from siteshift.core.model.codes import Fault
 from siteshift.core.model.probe import ProbeSpec
 
 PIECE_BYTES = 16_384
+
+MAX_RUN_BYTES = 256 * 1024
+"""What the target may send in one run; an answer is a few hundred bytes, with all that HTTP/2 says beside it."""
+
 _numbers = itertools.count()
 
 
@@ -37,11 +41,13 @@ class TlsTunnel:
         self.certificate: Verdict = PASSED
         self._spec = spec
         self._context = context_for(spec.tls, alpn)
+        self._left_bytes = 0
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        """Listen; nothing is sent to the target before somebody connects."""
+        """Begin a run: listen, with nothing received yet. Nothing is sent to the target before somebody connects."""
+        self._left_bytes = MAX_RUN_BYTES
         if self._server is None:
             self._server = await asyncio.start_unix_server(self._accepted, f"\0{self.name}")
 
@@ -83,9 +89,21 @@ class TlsTunnel:
         spoken = far_writer.get_extra_info("ssl_object")
         self.certificate = verdict_on(spoken.getpeercert(binary_form=True), spec.tls, datetime.datetime.now(datetime.UTC))
         try:
-            await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+            await asyncio.gather(_pump(reader, far_writer), self._pump_back(far_reader, writer))
         finally:
             far_writer.transport.abort()
+
+    async def _pump_back(self, far_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """As `_pump`, for so many bytes a run."""
+        with contextlib.suppress(OSError, ssl.SSLError):
+            while piece := await far_reader.read(PIECE_BYTES):
+                self._left_bytes -= len(piece)
+                if self._left_bytes < 0:
+                    self.trouble = failed(Fault.PROTOCOL, f"more than {MAX_RUN_BYTES} bytes in one run")
+                    break
+                writer.write(piece)
+                await writer.drain()
+        writer.close()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

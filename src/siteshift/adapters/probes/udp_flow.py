@@ -1,6 +1,6 @@
 """UDP with a flow of its own each run (asyncio-dgram): a fresh source port takes each equal-cost path in turn.
 
-15.6 µs on uvloop against 8.5 on the shared socket (ADR 101): for probes at small rates, which is the default; a
+15.6 µs on uvloop against 8.5 on the shared socket (ADR 1): for probes at small rates, which is the default; a
 probe with ``keep_alive`` uses the shared socket.
 """
 

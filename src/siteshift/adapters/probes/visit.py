@@ -1,6 +1,6 @@
 """Probes that are more than one exchange, or somebody else's protocol: each run is a task.
 
-They cost 0.2-2 ms of CPU a run and are for the rare shapes (ADR 101). The prober's own deadlines cancel the task; a
+They cost 0.2-2 ms of CPU a run and are for the rare shapes (ADR 1). The prober's own deadlines cancel the task; a
 visit cleans up after itself when it is cancelled.
 """
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import resource
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from siteshift.adapters.probes.datagram import DatagramSockets
+from siteshift.adapters.probes.http_reply import HttpBounds
 from siteshift.adapters.probes.poller import Poller
 from siteshift.adapters.probes.slot import Slot, Verdict
 
@@ -26,8 +27,17 @@ class ProberLimits:
     ``visits``        journeys, gRPC, commands and UDP flows running at once.
     ``twin_every``    a must-fail twin runs once per this many intervals of its probe.
     ``renew_after``   a kept connection is renewed after this many runs: a server that no longer accepts is seen.
-    ``stall_ms``      our own loop late by more than this: time-outs meanwhile are ``lost``.
+    ``stall_ms``      our own loop late by more than this at once is counted as a standstill, for the metrics.
     ``batch``         starts before the loop gets its turn again.
+
+    What a peer may cost, whatever it sends:
+
+    ``turn_reads``    reads of one connection per wake-up, of at most 16 KiB each; then it is the others' turn.
+    ``turn_us``       answers are told for so long; then the loop gets its turn, and the others of the batch after it.
+    ``turn_messages`` datagrams taken per wake-up.
+    ``http``          how much one reply may bring.
+    ``expect_bytes``  how much is looked through for an ``expect``.
+    ``tls_bytes``     records received in one run, handshake and all: OpenSSL takes chains of 100 KiB, a body is 256 KiB.
     """
 
     sockets: int = 0
@@ -36,6 +46,12 @@ class ProberLimits:
     renew_after: int = 120
     stall_ms: int = 200
     batch: int = 64
+    turn_reads: int = 2
+    turn_us: int = 5_000
+    turn_messages: int = 64
+    http: HttpBounds = field(default_factory=HttpBounds)
+    expect_bytes: int = 64 * 1024
+    tls_bytes: int = 1024 * 1024
 
     @property
     def socket_limit(self) -> int:

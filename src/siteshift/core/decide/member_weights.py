@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.steering import members_of
+from siteshift.core.model.codes import MemberRole
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.topology import Pool
 from siteshift.core.model.units import WHOLE_PM, MemberId, SiteId
@@ -42,6 +43,31 @@ def members_kept(situation: Situation, after: ServiceSteering) -> dict[MemberId,
         present |= {m: WHOLE_PM for m in situation.transition.taken_out - situation.forced.depooled if m not in present}
         found.update(_of(pool, wanted if begins or gains else present))
     return found
+
+
+def standbys_open(situation: Situation) -> dict[MemberId, int]:
+    """The standbys that get proof traffic or serve: a person's request needs them also where siteshift does nothing else."""
+    wanted = members_of(situation)
+    standbys = {m.id for pool in situation.service.pools for m in pool.members if m.role is MemberRole.STANDBY}
+    return {member: pm for member, pm in wanted.items() if member in standbys}
+
+
+def dead_sites_for(situation: Situation, after: ServiceSteering) -> frozenset[SiteId]:
+    """The sites that nobody may be led to any more, where siteshift may act by itself: they have no share and are dead.
+
+    One that was dead stays so until it has a share again: users whom a cookie leads there would come back before the ramp
+    does. Nothing new is closed unless a site that is alive has a share (laws 1 and 4).
+    """
+    kept = dead_sites_kept(situation, after)
+    serving = {site for site, bp in after.shares_bp.items() if bp > 0}
+    if all(situation.is_dead(site) for site in serving):
+        return kept
+    return kept.union(site for site in situation.service.sites if situation.is_dead(site) and site not in serving)
+
+
+def dead_sites_kept(situation: Situation, after: ServiceSteering) -> frozenset[SiteId]:
+    """Those of now, without what has a share again."""
+    return frozenset(site for site in situation.current.dead_sites if not after.shares_bp.get(site, 0))
 
 
 def taken_out_now(situation: Situation) -> frozenset[MemberId]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from siteshift.core.judge.diagnosis import diagnose
-from siteshift.core.judge.views import is_contradicted
+from siteshift.core.laws.conduct import only_what_was_named
 from siteshift.core.laws.passage import Passage, Violation
 from siteshift.core.messages.events import Asked
 from siteshift.core.model.codes import LeftBecause, SiteLife, Standing
@@ -78,13 +78,14 @@ def _votes(p: Passage, service: Service, site: SiteId, accusations: tuple[Standi
         if pool is None:
             continue
         speaking += 1
-        is_whole_bad = whole is not None and whole.standing in accusations and not is_contradicted(pool)
+        is_whole_bad = whole is not None and whole.standing in accusations and not pool.is_contradicted
         accusing += pool.standing in accusations or is_whole_bad
     return accusing, speaking
 
 
 def law_5_real_and_forced(p: Passage) -> Iterator[Violation]:
-    """The picture is made of reports alone: no override shows in it."""
+    """The picture is made of reports alone: no override shows in it. Letting go touches only what was named."""
+    yield from only_what_was_named(p)
     if p.before.overrides == p.after.overrides and not isinstance(p.event, Asked):
         return
     topology, policy = p.setup.topology, p.setup.policy

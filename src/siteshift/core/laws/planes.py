@@ -68,15 +68,20 @@ def law_10_ambiguous(p: Passage) -> Iterator[Violation]:
 
 
 def law_11_generation(p: Passage) -> Iterator[Violation]:
-    """Generations only grow; what is sent is the present one, under our term, and answers for every name."""
+    """Generations only grow, and never under an older term; what is sent is the present one, and answers for every name."""
     old, new = p.before.steering, p.after.steering
+    if new.term < old.term:
+        yield Violation(law=11, text=f"term {old.term} was followed by {new.term}")
+    if new != old and new.term != p.after.term:
+        yield Violation(law=11, text=f"generation {new.generation} was decided under term {new.term}, we hold {p.after.term}")
     if new.generation < old.generation or (new != old and new.generation == old.generation):
         yield Violation(law=11, text=f"generation {old.generation} was followed by {new.generation}")
     for command in p.commands:
         if not isinstance(command, Enact):
             continue
-        if command.steering.generation != new.generation or p.after.term is None:
-            yield Violation(law=11, text=f"{command.enactor}: sent generation {command.steering.generation}")
+        sent = (command.steering.term, command.steering.generation)
+        if sent != (new.term, new.generation) or p.after.term is None:
+            yield Violation(law=11, text=f"{command.enactor}: sent generation {sent[1]} of term {sent[0]}")
         for entry in command.steering.services:
             if not any(entry.shares_bp.values()) or not entry.members_pm:
                 yield Violation(law=11, text=f"{command.enactor}: empty answer set for {entry.service}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from siteshift.core.laws.conduct import hold_downs_hold, told_once
 from siteshift.core.laws.passage import Passage, Violation
 from siteshift.core.messages.commands import ActivateStandby, Enact, Record, Remember
 from siteshift.core.messages.events import Asked, Reloaded
@@ -44,7 +45,12 @@ def law_15_whole_configuration(p: Passage) -> Iterator[Violation]:
 
 
 def law_16_on_record(p: Passage) -> Iterator[Violation]:
-    """Every steering is recorded and remembered before it is written; switched off, nothing moves by itself."""
+    """Every steering is recorded and remembered before it is written; switched off, nothing moves by itself.
+
+    Nobody returns before its hold-down, and what stands in the way of a move is told and journalled once.
+    """
+    yield from hold_downs_hold(p)
+    yield from told_once(p)
     if p.before.steering == p.after.steering:
         return
     kinds = [command.kind for command in p.commands if isinstance(command, Record)]

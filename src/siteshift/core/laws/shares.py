@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from siteshift.core.beliefs.traffic import demand_rps
+from siteshift.core.laws.conduct import steps_soak
 from siteshift.core.laws.passage import Passage, Violation
 from siteshift.core.messages.commands import RetireStandby
 from siteshift.core.model.codes import MemberRole, Mode, StandbyPhase, Standing
@@ -13,7 +14,8 @@ from siteshift.core.model.units import WHOLE_BP
 
 
 def law_1_last_site(p: Passage) -> Iterator[Violation]:
-    """Never remove the last serving site; whoever serves after a change is not known to be dead while another is up."""
+    """Never remove the last serving site; whoever serves after a change is not known to be dead while another is up, and is
+    not closed to the users that load balancers remember."""
     for service, old, new in p.changes():
         served = [site for site, bp in new.shares_bp.items() if bp > 0]
         if not served:
@@ -21,6 +23,8 @@ def law_1_last_site(p: Passage) -> Iterator[Violation]:
         was_up = [s for s, bp in old.shares_bp.items() if bp > 0 and p.standing(service, s) is not Standing.DOWN]
         if served and was_up and all(p.standing(service, site) is Standing.DOWN for site in served):
             yield Violation(law=1, text=f"{service.id}: only dead sites are left with a share")
+        if closed := sorted(new.dead_sites.intersection(served)):
+            yield Violation(law=1, text=f"{service.id}: closed as dead, yet with a share: {', '.join(closed)}")
 
 
 def law_2_widen_first(p: Passage) -> Iterator[Violation]:
@@ -47,6 +51,7 @@ def law_2_widen_first(p: Passage) -> Iterator[Violation]:
             still = any(command.member in entry.members_pm for entry in p.after.steering.services)
             if still:
                 yield Violation(law=2, text=f"{command.member}: retired while it has a weight")
+    yield from steps_soak(p)
 
 
 def law_6_mode(p: Passage) -> Iterator[Violation]:

@@ -206,8 +206,24 @@ class FindingCode(StrEnum):
     NOTHING_TO_DO = "NOTHING_TO_DO"
     DATA_PLANE_UNKNOWN = "DATA_PLANE_UNKNOWN"
     SWITCHED_OFF = "SWITCHED_OFF"
-    DRIFT = "DRIFT"
     INCOMPLETE = "INCOMPLETE"
+
+
+class NoticeCode(StrEnum):
+    """What people are notified of beside the findings and diagnoses, whose own codes are used for them."""
+
+    BLIND = "BLIND"
+    BLIND_ENDED = "BLIND_ENDED"
+    DRIFT = "DRIFT"
+    OVERRIDE_ENDS_SOON = "OVERRIDE_ENDS_SOON"
+    OVERRIDE_EXPIRED = "OVERRIDE_EXPIRED"
+    PLANE_STALE = "PLANE_STALE"
+    PLANE_REFUSED = "PLANE_REFUSED"
+    PLANE_FAILED = "PLANE_FAILED"
+    PLANE_AMBIGUOUS = "PLANE_AMBIGUOUS"
+    PLANE_UNREADABLE = "PLANE_UNREADABLE"
+    RECORD_GAP = "RECORD_GAP"
+    STANDBY_FAILED = "STANDBY_FAILED"
 
 
 class StepKind(StrEnum):
@@ -220,6 +236,8 @@ class StepKind(StrEnum):
     POOL = "pool"
     DEPOOL = "depool"
     WEIGH = "weigh"
+    CLOSE_SITE = "close_site"
+    OPEN_SITE = "open_site"
     LOWER_TTL = "lower_ttl"
     RESTORE_TTL = "restore_ttl"
     SEND_ON = "send_on"

@@ -86,7 +86,8 @@ class Step:
     """One step of one service: what one new generation, or one order to a standby, changes.
 
     ``weights_pm``: the members whose weight changes, 0 for one that is taken out; ``members``: their names, or the standbys
-    that are started or sent home. ``ttl_s``: the new TTL, where it changes. What is missing to 10,000 in the shares is shed.
+    that are started or sent home. ``ttl_s``, ``dead_sites``: the new ones, where they change. What is missing to 10,000 in the
+    shares is shed.
     In a plan ``at_ms`` counts from its beginning, ``wait_ms`` is how long the step is expected to take before the next,
     and ``utilisation_pm`` is what each site's open capacity carries after it.
     """
@@ -98,6 +99,7 @@ class Step:
     members: tuple[MemberId, ...] = ()
     weights_pm: Mapping[MemberId, int] = field(default_factory=dict)
     ttl_s: int | None = None
+    dead_sites: frozenset[SiteId] | None = None
     shed_bp: int = 0
     shed_at: SiteId | None = None
     cause: Cause | None = None
@@ -121,6 +123,7 @@ class Step:
             self.members,
             dict(self.weights_pm),
             self.ttl_s,
+            self.dead_sites,
         )
 
 

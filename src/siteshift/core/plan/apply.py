@@ -57,6 +57,7 @@ def _with_step(current: ServiceSteering, step: Step) -> ServiceSteering:
         shed_at=step.shed_at,
         members_pm={member: pm for member, pm in members.items() if pm},
         ttl_s=current.ttl_s if step.ttl_s is None else step.ttl_s,
+        dead_sites=current.dead_sites if step.dead_sites is None else step.dead_sites,
     )
 
 

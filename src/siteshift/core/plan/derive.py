@@ -26,7 +26,7 @@ from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import ServiceId
 from siteshift.core.plan.apply import apply_step
-from siteshift.core.plan.next_step import SharesGoal, StandbyGoal, may_tend, may_write_at_all, next_step
+from siteshift.core.plan.next_step import SharesGoal, StandbyGoal, may_open_standby, may_write_at_all, next_step
 from siteshift.core.state.draft import Draft
 from siteshift.core.state.plane_queries import highest_found
 
@@ -46,7 +46,7 @@ def deriving(draft: Draft, services: tuple[Service, ...]) -> Slices:
     situations = yield from situations_sliced(draft, services)
     if not may_write_at_all(draft):
         pass
-    elif not (draft.state.is_switched_off or draft.state.picture.blind):
+    elif not draft.state.picture.blind:
         before = draft.state
         yield from _opening_standbys(draft, situations)
         if draft.state is not before:
@@ -68,7 +68,7 @@ def _opening_standbys(draft: Draft, situations: Mapping[ServiceId, Situation]) -
     planned = yield from allot_sliced(imagined, draft.setup, standby=StandbyUse.ALLOWED)
     for service, situation in situations.items():
         allocation = planned.of(service)
-        if allocation is None or not may_tend(draft, situation, situation.mode):
+        if allocation is None or not may_open_standby(draft, situation):
             continue
         goal = StandbyGoal(wanted=tend_standbys(draft, situation, allocation.standby_needed_rps))
         while isinstance(found := next_step(draft, situation, goal), Step):
@@ -219,6 +219,7 @@ def _document(situation: Situation, target: Target, after: ServiceSteering, step
         "signals": {site: signal.value for site, signal in situation.signals.items()},
         "ttl_s": after.ttl_s,
         "members": {m: after.members_pm.get(m, 0) for m in changed},
+        "dead_sites": sorted(after.dead_sites),
         "demand_rps": situation.demand_rps,
         "utilisation_pm": utilisation_of(situation, after),
         "findings": [entry.code.value for entry in step.findings],

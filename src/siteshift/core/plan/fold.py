@@ -22,7 +22,7 @@ from siteshift.core.model.units import ServiceId
 from siteshift.core.plan.derive import Slices, deriving
 from siteshift.core.plan.listing import Listing
 from siteshift.core.plan.predict import Forecast, forecast_of, next_expected_ms, predicting
-from siteshift.core.plan.warnings import room_findings, silent_planes
+from siteshift.core.plan.warnings import room_findings, silent_planes, stuck_findings
 from siteshift.core.state.controller_state import NEVER_MS, ControllerState
 from siteshift.core.state.draft import Draft, Licence
 
@@ -91,14 +91,17 @@ class Fold:
         """The plan with what is to be said of its end: room, planes that will not confirm."""
         draft = Draft(state=state, setup=self.setup, now_ms=now_ms)
         situations = yield from situations_sliced(draft, forecast.services)
-        ends = yield from allot_sliced(situations, self.setup, standby=StandbyUse.ALLOWED)
+        use = StandbyUse.NONE if state.picture.blind else StandbyUse.ALLOWED  # nobody could see a standby become ready
+        ends = yield from allot_sliced(situations, self.setup, standby=use)
         for service, situation in situations.items():
             allocation = ends.of(service)
             if allocation is None:
                 continue
             before = self.state.steering.of(service)
             start_bp: Shares = before.shares_bp if before is not None else situation.current.shares_bp
-            findings = [*room_findings(situation, target_of(situation, allocation), start_bp)]
+            target = target_of(situation, allocation)
+            findings = [] if listing.acts(service) else stuck_findings(draft, situation, target)
+            findings += room_findings(situation, target, start_bp)
             if listing.acts(service):
                 findings += silent_planes(forecast, service)
             listing.end(situation, start_bp, findings)

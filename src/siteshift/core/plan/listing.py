@@ -177,7 +177,7 @@ class Listing:
         if wait is not None and wait.code is not WaitCode.PLANES:
             found += wait.findings
         worst: dict[tuple[FindingCode, object], Finding] = {}
-        for entry in (*self._findings[service], *found):
+        for entry in (*found, *self._findings[service]):
             key = (entry.code, entry.numbers.get("site"))
             if key not in worst or RANK[entry.severity] > RANK[worst[key].severity]:
                 worst[key] = entry

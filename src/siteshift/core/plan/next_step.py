@@ -14,7 +14,7 @@ from siteshift.core.beliefs.life import AWAY, Signal
 from siteshift.core.beliefs.lives import gained_lately
 from siteshift.core.decide.gate import examine
 from siteshift.core.decide.gate_input import cause_of, context_of, proposal_for
-from siteshift.core.decide.member_weights import members_for, members_kept
+from siteshift.core.decide.member_weights import dead_sites_for, dead_sites_kept, members_for, members_kept, standbys_open
 from siteshift.core.decide.ramp import next_shares, within_room
 from siteshift.core.decide.residual import as_caches_run_out
 from siteshift.core.decide.situation import Situation
@@ -265,11 +265,21 @@ def _undo(situation: Situation) -> Step:
 
 def may_tend(draft: Draft, situation: Situation, mode: Mode) -> bool:
     """Whether siteshift may change members, standby and TTLs by itself. Elsewhere only people change them."""
-    state = draft.state
-    is_approved = mode is Mode.RECOMMEND and (
-        situation.transition.approved is not None or draft.licence is Licence.AS_IF_APPROVED
-    )
-    return (mode is Mode.AUTO or is_approved) and not state.is_switched_off and may_write_at_all(draft)
+    return _may_act(draft, situation, mode) and not draft.state.is_switched_off and may_write_at_all(draft)
+
+
+def may_open_standby(draft: Draft, situation: Situation) -> bool:
+    """The same for standby: the off switch stops what siteshift does by itself; what a person asked for needs its standbys."""
+    forced = situation.forced
+    is_asked = bool(forced.drained_sites or forced.shares_bp)
+    is_free = is_asked or not draft.state.is_switched_off
+    return is_free and _may_act(draft, situation, situation.mode) and may_write_at_all(draft)
+
+
+def _may_act(draft: Draft, situation: Situation, mode: Mode) -> bool:
+    """Whether the mode lets siteshift act, or a person who approved."""
+    is_approved = situation.transition.approved is not None or draft.licence is Licence.AS_IF_APPROVED
+    return mode is Mode.AUTO or (mode is Mode.RECOMMEND and is_approved)
 
 
 def may_write_at_all(draft: Draft) -> bool:
@@ -285,30 +295,46 @@ def _with_members(draft: Draft, situation: Situation, goal: SharesGoal, step: St
         return step
     is_free = may_tend(draft, situation, goal.mode)
     members_pm = members_for(situation, after) if is_free else members_kept(situation, after)
+    if not is_free and may_open_standby(draft, situation):
+        members_pm |= standbys_open(situation)
     ttl_s = ttl_of(situation) if is_free else current.ttl_s
-    if members_pm != current.members_pm or ttl_s != current.ttl_s:
-        return _with_weights(situation, step, members_pm, ttl_s)
+    is_moved = step is not None and dict(step.after_bp) != dict(current.shares_bp)
+    dead_sites = (dead_sites_for if is_free or is_moved else dead_sites_kept)(situation, after)
+    if members_pm != current.members_pm or ttl_s != current.ttl_s or dead_sites != current.dead_sites:
+        return _with_weights(situation, step, members_pm, ttl_s, dead_sites)
     if step is None and is_free and as_caches_run_out(draft, situation, current) != current:
         return _standing_still(situation, StepKind.SEND_ON, ())
     return step
 
 
-def _with_weights(situation: Situation, step: Step | None, members_pm: Mapping[MemberId, int], ttl_s: int) -> Step:
+def _with_weights(
+    situation: Situation,
+    step: Step | None,
+    members_pm: Mapping[MemberId, int],
+    ttl_s: int,
+    dead_sites: frozenset[SiteId],
+) -> Step:
     current = situation.current
     before_pm = current.members_pm
     weights = {m: members_pm.get(m, 0) for m in (*before_pm, *members_pm) if members_pm.get(m, 0) != before_pm.get(m, 0)}
-    base = step or _standing_still(situation, _kind_of(current, weights, ttl_s), ())
+    base = step or _standing_still(situation, _kind_of(current, weights, ttl_s, dead_sites), ())
     if base.cause is None and situation.forced.depooled.intersection(weights):
         base = replace(base, cause=Cause.PERSON)
-    return replace(base, members=tuple(sorted(weights)), weights_pm=weights, ttl_s=ttl_s if ttl_s != current.ttl_s else None)
+    return replace(base, members=tuple(sorted(weights)), weights_pm=weights, ttl_s=ttl_s if ttl_s != current.ttl_s else None,
+        dead_sites=dead_sites if dead_sites != current.dead_sites else None,
+    )
 
 
-def _kind_of(current: ServiceSteering, weights: Mapping[MemberId, int], ttl_s: int) -> StepKind:
+def _kind_of(
+    current: ServiceSteering, weights: Mapping[MemberId, int], ttl_s: int, dead_sites: frozenset[SiteId]
+) -> StepKind:
     """What a change of members or TTL alone is called: the gravest part of it."""
     if any(pm == 0 for pm in weights.values()):
         return StepKind.DEPOOL
     if any(member not in current.members_pm for member in weights):
         return StepKind.POOL
+    if dead_sites != current.dead_sites:
+        return StepKind.CLOSE_SITE if dead_sites - current.dead_sites else StepKind.OPEN_SITE
     if weights:
         return StepKind.WEIGH
     return StepKind.LOWER_TTL if ttl_s < current.ttl_s else StepKind.RESTORE_TTL

@@ -16,6 +16,8 @@ DONE_WHEN: Mapping[StepKind, str] = {
     StepKind.POOL: "read back everywhere",
     StepKind.DEPOOL: "read back everywhere",
     StepKind.WEIGH: "read back everywhere",
+    StepKind.CLOSE_SITE: "no cookie leads there any more",
+    StepKind.OPEN_SITE: "read back everywhere",
     StepKind.LOWER_TTL: "every authoritative server answers with it",
     StepKind.RESTORE_TTL: "every authoritative server answers with it",
     StepKind.SEND_ON: "read back everywhere",
@@ -149,6 +151,8 @@ def _what(step: Step) -> str:
         if after_bp != step.before_bp.get(site, 0)
     ]
     changes += [f"{member} {_weight(step, member)}" for member in step.members]
+    if step.dead_sites is not None:
+        changes.append(f"closed: {', '.join(sorted(step.dead_sites)) or 'none'}")
     if step.ttl_s is not None:
         changes.append(f"TTL {step.ttl_s} s")
     return ", ".join(changes)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from siteshift.core.decide.gate import examine
+from siteshift.core.decide.gate_input import context_of, proposal_for
 from siteshift.core.decide.situation import Situation
-from siteshift.core.decide.steering import Target
+from siteshift.core.decide.steering import Target, with_shares
+from siteshift.core.model.cause import Cause
 from siteshift.core.model.codes import FindingCode, Severity
 from siteshift.core.model.finding import Finding, finding
 from siteshift.core.model.plan import Shares
 from siteshift.core.model.units import ServiceId
 from siteshift.core.plan.predict import Forecast
+from siteshift.core.state.draft import Draft
 
 
 def room_findings(situation: Situation, target: Target, start_bp: Shares) -> list[Finding]:
@@ -34,6 +38,17 @@ def room_findings(situation: Situation, target: Target, start_bp: Shares) -> lis
         numbers = {"shed_bp": target.shed_bp, "approvers_needed": 1}
         return [finding(FindingCode.SHED_NEEDED, Severity.NEEDS_APPROVAL, text, **numbers)]
     return []
+
+
+def stuck_findings(draft: Draft, situation: Situation, target: Target) -> list[Finding]:
+    """What stops a person from having a site left when none of its traffic can go anywhere: said first."""
+    current_bp = situation.current.shares_bp
+    stays = any(current_bp.get(site, 0) for site in situation.forced.drained_sites)
+    if not stays or dict(target.shares_bp) != dict(current_bp):
+        return []
+    end = with_shares(situation.current, target, target.shares_bp)
+    found = examine(proposal_for(situation, end, Cause.PERSON, end), context_of(draft, situation, situation.mode, end))
+    return [entry for entry in found if entry.severity is not Severity.ALLOWED]
 
 
 def silent_planes(forecast: Forecast, service: ServiceId) -> list[Finding]:
