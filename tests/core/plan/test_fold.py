@@ -108,7 +108,7 @@ def test_a_plan_with_more_steps_than_it_may_have_says_that_it_is_cut(monkeypatch
 # -- several services ----------------------------------------------------------------------------------------------------
 
 
-def sharing(names: tuple[str, ...], site_rps: int | None) -> Setup:
+def sharing(names: tuple[str, ...], site_rps: int | None, at_pangyo_rps: int = 100) -> Setup:
     """Services of the same shape; with ``site_rps``, gasan and anyang have one capacity for all of them."""
     services = tuple(
         Service(
@@ -116,7 +116,7 @@ def sharing(names: tuple[str, ...], site_rps: int | None) -> Setup:
             names=(f"{name}.example.test",),
             tier=tier,
             demand_rps=100,
-            pools=(pool(ServiceId(name), P, 5000, 60), pool(ServiceId(name), G, 3000, 80), pool(ServiceId(name), A, 2000, 80)),
+            pools=(pool(ServiceId(name), P, 5000, at_pangyo_rps), pool(ServiceId(name), G, 3000, 80), pool(ServiceId(name), A, 2000, 80)),
         )
         for tier, name in enumerate(names, start=1)
     )
@@ -137,6 +137,9 @@ def test_a_plan_covers_the_services_it_touches_and_only_those() -> None:
     shares = SharesRequest(service=WEB, shares_bp={P: 0, G: 5000, A: 5000})
     plan = book.ask(shares).plans[0]
     assert set(plan.services) == {"web", "api"}, "the forced shares take room at gasan and anyang from the other service"
+    tight = serving(sharing(("web", "api"), 80, at_pangyo_rps=60)).ask(shares)
+    assert tight.severity is Severity.NEEDS_APPROVAL
+    assert any(entry.text.startswith("api at pangyo would be used") for entry in tight.findings)
     apart = serving(sharing(("web", "api"), None)).ask(shares).plans[0]
     assert apart.services == ("web",)
 
