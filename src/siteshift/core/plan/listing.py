@@ -185,7 +185,7 @@ class Listing:
             found += wait.findings
         worst: dict[tuple[FindingCode, object], Finding] = {}
         for entry in (*found, *self._findings[service]):
-            key = (entry.code, entry.numbers.get("site"))
+            key = (entry.code, entry.numbers.get("site") or entry.numbers.get("plane"))
             if key not in worst or RANK[entry.severity] > RANK[worst[key].severity]:
                 worst[key] = entry
         if only in (None, service):
