@@ -98,8 +98,10 @@ class Listing:
         return max((len(rows.steps) for rows in self._rows.values()), default=0)
 
     def acts(self, service: ServiceId) -> bool:
-        """Whether the plan does anything for a service that a person would want to know."""
-        rows = self._rows.get(service)
+        """Whether the plan does anything for a service that a person would want to know, or hangs on its data planes."""
+        rows, wait = self._rows.get(service), self._waits.get(service)
+        if wait is not None and wait.code is WaitCode.PLANES:
+            return True
         return rows is not None and any(not step.is_wait and step.kind not in TRIFLES for step in rows.steps)
 
     def note(self, draft: Draft, before: ControllerState) -> Generator[None, None, None]:
