@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from siteshift.core.model.codes import EnactOutcome
+from siteshift.core.model.mark import PlaneMark
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
 
 
@@ -92,6 +93,8 @@ class ReadBack:
 
     ``generation`` is the one found there (None: none, or the plane cannot hold one and has forgotten it).
     ``shares_bp`` is what the plane would deliver now, per service and site; empty for services it does not carry.
+    ``mark`` is who wrote that, where the plane tells. When it is another cluster's or node's, ``generation`` is None: a
+    number that somebody else counts is none of ours to pass.
     """
 
     enactor: EnactorId
@@ -99,11 +102,13 @@ class ReadBack:
     generation: int | None
     shares_bp: Mapping[ServiceId, Mapping[SiteId, int]]
     drifts: tuple[Drift, ...] = ()
+    mark: PlaneMark | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnactResult:
-    """How one write ended. ``found_generation`` is set when the plane told it."""
+    """How one write ended. ``found_generation`` is set when the plane told it; ``found_mark`` when somebody else's stands
+    there, which was not overwritten."""
 
     enactor: EnactorId
     generation: int
@@ -111,3 +116,4 @@ class EnactResult:
     at_ms: int
     detail: str = ""
     found_generation: int | None = None
+    found_mark: PlaneMark | None = None
