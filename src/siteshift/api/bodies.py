@@ -129,13 +129,13 @@ class ApproveBody(Body):
 
 
 class AckBody(Body):
-    """Acknowledge what happened at a site."""
+    """Acknowledge what happened at a site; without a site, at all that are held as they were found."""
 
-    site: Name
+    site: Name | None = None
     service: Name | None = None
 
     def request(self) -> Request:
-        return AckRequest(site=SiteId(self.site), service=_service(self.service))
+        return AckRequest(site=SiteId(self.site) if self.site is not None else None, service=_service(self.service))
 
 
 class SwitchOffBody(Body):

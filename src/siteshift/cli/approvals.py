@@ -47,15 +47,20 @@ def approve(
 @node_command
 def ack(
     session: Session,
-    site: Site,
+    site: MaybeSite = None,
     service: OneService = None,
     reason: Reason = "",
     ticket: Ticket = "",
     dry_run: DryRun = False,
 ) -> None:
-    """Acknowledge what happened at a site: ends its hold-down, and lets a failback that waits for a person begin."""
-    body: Document = {"site": site, **({"service": service} if service else {}), **record_of(reason, ticket)}
-    act = Act(path="ack", body=body, words=("ack", site), done=f"granted: {site} is acknowledged")
+    """Acknowledge what happened at a site: ends its hold-down, and lets a failback that waits for a person begin.
+
+    Without a site: all sites that are held as they were found after the store was lost.
+    """
+    named = {key: value for key, value in (("site", site), ("service", service)) if value}
+    body: Document = {**named, **record_of(reason, ticket)}
+    what = site or "what is held as found"
+    act = Act(path="ack", body=body, words=("ack", *([site] if site else [])), done=f"granted: {what} is acknowledged")
     carry_out(session, act, Manner(dry_run=dry_run))
 
 

@@ -22,6 +22,7 @@ from siteshift.core.messages.events import (
     Ticked,
     TrafficMeasured,
 )
+from siteshift.core.model.codes import Severity
 from siteshift.core.model.evidence import TargetView
 from siteshift.core.model.units import TargetId
 from siteshift.core.operate.answer import answer
@@ -90,6 +91,8 @@ def _absorb_store(draft: Draft, event: StoreChanged) -> bool:
         return False
     draft.set(is_store_usable=event.is_usable)
     draft.record("store", {"usable": event.is_usable, "detail": event.detail})
+    if not event.is_usable:
+        draft.tell(Severity.REFUSED, "STORE_LOST", f"the store is lost, steering holds still: {event.detail}")
     return True
 
 

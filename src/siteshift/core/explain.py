@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from siteshift.core.beliefs.life import AWAY, is_left_unexplained
 from siteshift.core.beliefs.picture import describe
 from siteshift.core.beliefs.traffic import seen_bp
 from siteshift.core.decide.gate_input import utilisation_of
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.situations import situation_of
-from siteshift.core.model.codes import Hardness, LeftBecause, Severity, SiteLife, Standing
-from siteshift.core.model.finding import Finding
+from siteshift.core.model.codes import FindingCode, Hardness, LeftBecause, Severity, SiteLife, Standing
+from siteshift.core.model.finding import Finding, finding
 from siteshift.core.model.override import Override
+from siteshift.core.model.remedy import REMEDIES
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import SiteId
@@ -38,6 +40,7 @@ def status_document(state: ControllerState, setup: Setup, now_ms: int) -> Docume
         "switched_off": state.is_switched_off,
         "store_usable": state.is_store_usable,
         "setup": setup.digest,
+        "adoption": adoption_document(state),
         "sites": {site: _site(state, setup, site) for site in setup.topology.site_ids},
         "services": [service_document(state, setup, service, now_ms) for service in setup.topology.services],
         "diagnoses": [describe(entry) for entry in state.picture.diagnoses],
@@ -92,6 +95,8 @@ def shown_life(state: ControllerState, service: Service, site: SiteId) -> SiteLi
     if state.picture.blind:
         return SiteLife.BLIND
     track = state.track(service.id, site)
+    if track.life in AWAY and is_left_unexplained(track):
+        return SiteLife.HELD
     stopped = [e for e in state.transition(service.id).findings if e.severity is not Severity.ALLOWED]
     current = state.steering.of(service.id)
     share = current.shares_bp.get(site, 0) if current else 0
@@ -149,8 +154,33 @@ def service_document(state: ControllerState, setup: Setup, service: Service, now
             for pool in service.pools
             for site in (pool.site,)
         },
-        "findings": [finding_document(entry) for entry in transition.findings],
+        "findings": [finding_document(entry) for entry in standing_findings(state, service)],
     }
+
+
+def adoption_document(state: ControllerState) -> Document | None:
+    """What is held as it was found because nobody remembers why it is so; None: nothing is."""
+    adoption = state.adoption
+    if adoption is None:
+        return None
+    return {
+        "found": adoption.found.value,
+        "why": adoption.why,
+        "since_ms": adoption.since_ms,
+        "sites": [{"service": service, "site": site} for service, site in sorted(adoption.sites)],
+        "members_out": sorted(adoption.members_out),
+        "remedy": REMEDIES[FindingCode.HELD_AS_ADOPTED],
+    }
+
+
+def standing_findings(state: ControllerState, service: Service) -> tuple[Finding, ...]:
+    """What stands in a service's way: what the last move met, and that sites are held as found."""
+    found = state.transition(service.id).findings
+    held = [site for site in service.sites if state.is_held(service.id, site)]
+    if not held or state.adoption is None or any(entry.code is FindingCode.HELD_AS_ADOPTED for entry in found):
+        return found
+    text = f"{service.id}: {', '.join(held)} held as found, cause unknown: {state.adoption.why}"
+    return (*found, finding(FindingCode.HELD_AS_ADOPTED, Severity.REFUSED, text, sites=",".join(held)))
 
 
 def _shed_stays(setup: Setup, situation: Situation) -> Document | None:
@@ -249,7 +279,7 @@ def why_lines(state: ControllerState, setup: Setup, service: Service, site: Site
     if site in situation.forced.drained_sites:
         owner = situation.forced.by[site]
         lines.append(f"override {owner.id}: drained by {owner.owner}: {owner.reason} ({owner.ticket or 'no ticket'})")
-    lines += [f"stopped: {entry.code.value}: {entry.text}. {entry.remedy}" for entry in situation.transition.findings]
+    lines += [f"stopped: {entry.code.value}: {entry.text}. {entry.remedy}" for entry in standing_findings(state, service)]
     if track.left_because is not None and track.hold_until_ms > now_ms:
         lines.append(f"held down for another {(track.hold_until_ms - now_ms) / 1000:.0f} s after {track.flaps} flaps")
     lines.append(f"share: {share / 100:.2f} % desired, {_percent(actual_bp(state, setup, service, site))} actual, ")

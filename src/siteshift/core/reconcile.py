@@ -19,6 +19,7 @@ from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.situations import situations_of
 from siteshift.core.enact.planes import reconcile_planes
 from siteshift.core.enact.standby import reconcile_standbys
+from siteshift.core.lifecycle.adopt import adopt_planes, awaits_readings, tell_adoption
 from siteshift.core.model.codes import Mode, Severity, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.override import expired, forced_view
 from siteshift.core.model.units import ServiceId
@@ -37,12 +38,15 @@ WARM_AFTER_MS = 300
 
 def reconcile(draft: Draft) -> None:
     """Derive everything that follows from the state but what the planes need, and write it into the draft."""
+    if has_adopted := adopt_planes(draft):
+        draft.due(draft.now_ms + 1)  # what is decided upon it is a step of its own
+    tell_adoption(draft)
     _expire_overrides(draft)
     refresh_picture(draft)
     update_lives(draft)
     situations = situations_of(draft)
     modes = {service: situation.mode for service, situation in situations.items()}
-    if draft.state.is_fresh:
+    if draft.state.is_fresh and not has_adopted:
         before = draft.state
         _reconcile_standbys(draft, situations, modes)
         if draft.state is not before:
@@ -133,15 +137,13 @@ def _steer(
         allocation = now.of(service)
         if allocation is not None:
             next_steerings.append(next_steering(draft, situation, allocation, modes[service]))
-    if not _may_write(draft):
+    if not _may_write(draft) or awaits_readings(draft):
         return
     entries = tuple(entry.steering for entry in next_steerings)
     steering = draft.state.steering
-    found = highest_found(draft.state)
-    is_overtaken = found > steering.generation
-    if entries == steering.services and not is_overtaken:
-        return
-    generation = max(steering.generation, found) + 1
+    if entries == steering.services or highest_found(draft.state) > steering.generation:
+        return  # a plane that is ahead tells of what we forgot: it is read, and taken over, first
+    generation = steering.generation + 1
     new = replace(
         steering,
         generation=generation,
@@ -157,6 +159,5 @@ def _steer(
             "generation": generation,
             "digest": new.digest(),
             "services": [entry.document for entry in next_steerings if entry.document],
-            "overtook": found if is_overtaken else None,
         },
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from siteshift.core.controller import step
 from siteshift.core.invariants import check
-from siteshift.core.lifecycle.durable import restore
+from siteshift.core.lifecycle.start import Past, start
 from siteshift.core.messages.commands import Command, ReprobeStandby
 from siteshift.core.messages.events import (
     Asked,
@@ -113,7 +113,7 @@ class Node:
         self._watched, self._hot_seen = {}, -1
         self.observer = self._new_observer()
         document = self.workers.durable()
-        self.state = restore(document, now_ms=self.now_ms) if document is not None else initial_state(now_ms=self.now_ms)
+        self.state = start(Past(document=document), self.setup, now_ms=self.now_ms)
         if self.candidate is not None:
             self.state = replace(self.state, term=None)
             self.candidate.start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from siteshift.core.beliefs.life import AWAY, Signal, advance, may_return
+from siteshift.core.beliefs.life import AWAY, Signal, advance, is_left_unexplained, may_return
 from siteshift.core.beliefs.traffic import settled_bp
 from siteshift.core.model.codes import (
     Failback,
@@ -108,9 +108,10 @@ def _refined(
         return Signal.SUSPECTED if base is Signal.SICK and gained_lately(draft, service, site) else base
     is_well = base is Signal.WELL
     moved = draft.state.transition(service.id).moved_at_ms >= track.since_ms > 0
-    if is_well and track.life is SiteLife.DRAINING and not moved:
+    if is_well and track.life is SiteLife.DRAINING and not moved and track.left_because is not LeftBecause.UNKNOWN:
         return Signal.UNMOVED
-    if is_well and (may_return(track, policy, draft.now_ms) or _is_needed(draft, service, policy)):
+    is_held = draft.state.is_held(service.id, site) or is_left_unexplained(track)
+    if is_well and not is_held and (may_return(track, policy, draft.now_ms) or _is_needed(draft, service, policy)):
         return Signal.MAY_RETURN
     is_half_left = track.left_because is LeftBecause.SICK and draft.state.steering_share(service.id, site) > 0
     if is_well and track.life is SiteLife.DRAINING and is_half_left and draft.due(track.hold_until_ms):

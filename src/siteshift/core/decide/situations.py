@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from siteshift.core.beliefs.data_role import data_roles
 from siteshift.core.beliefs.lives import signal_of
 from siteshift.core.beliefs.overload import answering_sites, excess_rps
@@ -27,6 +29,8 @@ def situations_of(draft: Draft) -> dict[ServiceId, Situation]:
 def situation_of(state: ControllerState, setup: Setup, service: Service, now_ms: int) -> Situation:
     """The complete view of one service."""
     forced = forced_view(state.overrides, service.id, now_ms)
+    if state.adoption is not None and state.adoption.members_out:
+        forced = replace(forced, depooled=forced.depooled | state.adoption.members_out)
     policy = setup.policy.of(service.id)
     pools = {site: pool for site in service.sites if (pool := state.picture.pools.get((service.id, site))) is not None}
     demand = demand_rps(state, service, setup.metered)

@@ -14,9 +14,21 @@ from siteshift.core.state.codec import Document, from_document, to_document
 from siteshift.core.state.controller_state import DURABLE, ControllerState, initial_state
 from siteshift.core.state.tracks import StandbyTrack
 
-FORMAT = 1
+FORMAT = 2
+"""2: what is held as adopted, and sites left for a reason that nobody remembers."""
+_READABLE = (1, 2)
 _FORMER_NAMES = {"transitions": "motions"}
 """Fields that were stored under another name by earlier versions."""
+
+
+class NewerState(ValueError):
+    """The state was written by a newer siteshift: to guess at it would be to lose what it says."""
+
+    def __init__(self, found: int) -> None:
+        super().__init__(
+            f"the state was written by a newer siteshift (format {found}; this one reads up to {FORMAT}): start that version "
+            "again, or put back a copy of the state directory made before the upgrade; nothing was changed"
+        )
 
 
 def remember(state: ControllerState) -> dict[str, Any]:
@@ -29,8 +41,11 @@ def restore(document: Document, *, now_ms: int) -> ControllerState:
 
     Standby members that were on their way start over: their drivers are asked again.
     """
-    if document.get("format") != FORMAT:
-        raise ValueError(f"$.format: this node reads format {FORMAT}, found {document.get('format')!r}")
+    found = document.get("format")
+    if isinstance(found, int) and found > FORMAT:
+        raise NewerState(found)
+    if found not in _READABLE:
+        raise ValueError(f"$.format: this node reads formats {_READABLE}, found {found!r}")
     hints = get_type_hints(ControllerState)
     known = {entry.name for entry in fields(ControllerState)}
     values = {

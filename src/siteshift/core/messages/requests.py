@@ -78,9 +78,12 @@ class ApproveRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AckRequest:
-    """Acknowledge what happened at a site: clears its hold-down and lets a manual failback begin."""
+    """Acknowledge what happened: clears a site's hold-down, lets a manual failback begin, and what was held as found return.
 
-    site: SiteId
+    ``site`` None: every site that is held because nobody remembers why it was left.
+    """
+
+    site: SiteId | None = None
     service: ServiceId | None = None
 
 

@@ -208,6 +208,7 @@ class FindingCode(StrEnum):
     SWITCHED_OFF = "SWITCHED_OFF"
     DRIFT = "DRIFT"
     INCOMPLETE = "INCOMPLETE"
+    HELD_AS_ADOPTED = "HELD_AS_ADOPTED"
 
 
 class StepKind(StrEnum):
@@ -241,3 +242,5 @@ class LeftBecause(StrEnum):
     DEAD = "dead"
     SICK = "sick"
     PERSON = "person"
+    UNKNOWN = "unknown"
+    """Found so, and not remembered: a person may have had a reason."""

@@ -42,6 +42,8 @@ REMEDIES: Mapping[FindingCode, str] = MappingProxyType(
         FindingCode.DATA_PLANE_UNKNOWN: "Bring the data plane back in reach; it is read before anything is written.",
         FindingCode.SWITCHED_OFF: "Switch automatic acting on again, or act by hand.",
         FindingCode.DRIFT: "Somebody changed the data plane by hand: undo it, or acknowledge it (`siteshift ack`).",
+        FindingCode.HELD_AS_ADOPTED: "Find out why the site was left as it is, then acknowledge it: `siteshift ack SITE`, or "
+        "`siteshift ack` for all.",
         FindingCode.INCOMPLETE: "Give what is missing and ask again.",
     }
 )

@@ -14,6 +14,7 @@ from siteshift.core.model.evidence import Picture, VantageReport
 from siteshift.core.model.override import Override
 from siteshift.core.model.steering import Steering
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId, VantageId
+from siteshift.core.state.adoption import Adoption
 from siteshift.core.state.tracks import DemandTrack, PlaneTrack, ServiceTransition, SiteTrack, StandbyTrack, TrafficTrack
 
 NEVER_MS = 1 << 62
@@ -61,6 +62,8 @@ class ControllerState:
     chores_at_ms: int = 0
     thought_at_ms: int = 0
     overrides_made: int = 0
+    adoption: Adoption | None = None
+    """Set while what is steered was found and not remembered (`core.lifecycle`)."""
 
     def changed(self, **changes: object) -> Self:
         """A copy with these fields replaced. Raises TypeError for a name that is no field."""
@@ -83,6 +86,10 @@ class ControllerState:
     def transition(self, service: ServiceId) -> ServiceTransition:
         return self.transitions.get(service, _NEW_TRANSITION)
 
+    def is_held(self, service: ServiceId, site: SiteId) -> bool:
+        """Whether a site is held as it was found, for nobody knows why it is so."""
+        return self.adoption is not None and self.adoption.holds(service, site)
+
     def plane(self, enactor: EnactorId) -> PlaneTrack:
         return self.planes.get(enactor, _NEW_PLANE)
 
@@ -100,6 +107,7 @@ DURABLE = (
     "term",
     "setup_digest",
     "overrides_made",
+    "adoption",
 )
 """The fields that must survive: overrides, hold-downs, steering (DESIGN §6). Beliefs are never restored."""
 
