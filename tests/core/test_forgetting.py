@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from core.playbook import DOWN, PLANE, START_MS, WEB, A, G, P, Playbook, three_sites
+from siteshift.core.explain import status_document, why_document
 from siteshift.core.lifecycle.durable import FORMAT, remember
 from siteshift.core.lifecycle.start import Past, start
 from siteshift.core.messages.events import ReadBackArrived
 from siteshift.core.messages.requests import AckRequest, DepoolRequest, DrainRequest, PoolRequest, SharesRequest, UndrainRequest
-from siteshift.core.explain import status_document, why_document
 from siteshift.core.model.codes import LeftBecause, Severity, SiteLife, StandbyPhase
 from siteshift.core.model.setup import PlaneRef
 from siteshift.core.model.steering import ReadBack, Steering

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,19 +12,20 @@ from pathlib import Path
 import structlog
 
 from siteshift.adapters.probes.prober import SocketProber
-from siteshift.adapters.store.database import SqliteDatabase
+from siteshift.adapters.store.second_copy import SecondCopy
 from siteshift.adapters.store.sqlite import SqliteStore
 from siteshift.adapters.store.sqlite_journal import SqliteJournal
 from siteshift.adapters.store.sqlite_ledger import SqliteLedger
 from siteshift.api.server import ApiServer
+from siteshift.app.core_setup import core_setup
 from siteshift.app.equip import Workshop
+from siteshift.app.past import FoundPast, find_past, open_store
 from siteshift.app.secrets import secrets_of
 from siteshift.config import ConfigError, LoadedConfig, Resolved, describe_changes, load_config, resolve
-from siteshift.core.lifecycle.durable import restore
-from siteshift.core.state.controller_state import ControllerState, initial_state
+from siteshift.core.lifecycle.start import start
 from siteshift.errors import SiteshiftError
-from siteshift.ports import Clock, Prober, ProbeSink, Store
-from siteshift.runtime.clock import SystemClock
+from siteshift.ports import Prober, ProbeSink
+from siteshift.runtime.clock import SystemClock, read_clocks, watch_wall_clock
 from siteshift.runtime.lag import watch_loop_lag
 from siteshift.runtime.logs import LogForm, configure_logs
 from siteshift.runtime.measure import Gauges
@@ -67,7 +67,7 @@ class Daemon:
     version: str
     loaded: LoadedConfig
     resolved: Resolved
-    clock: Clock = field(default_factory=SystemClock)
+    clock: SystemClock = field(default_factory=SystemClock)
     _reloads_asked: int = 0
 
     async def run(self) -> StopReport:
@@ -77,11 +77,17 @@ class Daemon:
         supervisor.stop_on_signals()
         file = Path(self.resolved.store.path)
         await asyncio.to_thread(file.parent.mkdir, parents=True, exist_ok=True)
-        database = await SqliteDatabase.open(file)
+        opened = await open_store(file)
+        database = opened.database
         store, journal, ledger = SqliteStore(database), SqliteJournal(database), SqliteLedger(database)
-        state = await load_state(store, self.clock)
+        copy = SecondCopy(file.with_name(file.name + ".steering"))
         workshop = Workshop(clock=self.clock)
         try:
+            found = await find_past(opened, store, journal, copy, read_clocks())
+            self.clock.start_at(found.time.now_ms)
+            state = start(found.past, core_setup(self.resolved), now_ms=found.time.now_ms)
+            if state.steering.generation > 0 and state.steering != found.past.copy:
+                await copy.keep(state.steering)
             equipment = await workshop.equip(self.resolved, state.steering)
             node = assemble(
                 clock=self.clock,
@@ -91,6 +97,8 @@ class Daemon:
                 gauges=Gauges(metrics=metrics),
                 state=state,
                 make_prober=self._prober,
+                keeper=copy,
+                clock_note=self.clock.note,
             )
             api = ApiServer(node=node, setup=self.resolved.api, version=self.version, journal=journal)
             await api.start()
@@ -109,9 +117,7 @@ class Daemon:
         node.start()
         self._start_watching(supervisor, systemd, metrics, node)
         supervisor.on_signal(signal.SIGHUP, lambda: self._ask_reload(supervisor, systemd, metrics, node, workshop))
-        for broken in database.set_aside:
-            log.error("a broken store was set aside; overrides in it do not hold", file=str(broken))
-            node.executor.note("store_set_aside", {"file": str(broken)})
+        self._tell_past(node, found, database.set_aside)
         gc.freeze()
         systemd.ready(f"generation {state.steering.generation}")
         log.info("ready", node=self.resolved.node.id, generation=state.steering.generation, api=api.where)
@@ -119,6 +125,18 @@ class Daemon:
         systemd.stopping(report.reason)
         log.info("stopped", reason=report.reason, failed=report.failed)
         return report
+
+    def _tell_past(self, node: Node, found: FoundPast, set_aside: tuple[Path, ...]) -> None:
+        for broken in set_aside:
+            log.error("a broken store was set aside; overrides in it do not hold", file=str(broken))
+            node.executor.note("store_set_aside", {"file": str(broken)})
+        for note in found.notes:
+            log.error("second copy", problem=note)
+            node.executor.note("second_copy", {"problem": note})
+        if found.time.told:
+            node.tell_clock(self.clock.skew_ms(), found.time.told)
+        if (adoption := node.loop.state.adoption) is not None:
+            log.error("held as adopted, cause unknown: siteshift ack", why=adoption.why, found=adoption.found.value)
 
     def _prober(self, sink: ProbeSink) -> Prober:
         return SocketProber(self.clock, sink)
@@ -129,6 +147,7 @@ class Daemon:
         def healthy() -> bool:
             return self.clock.now_ms() - node.loop.last_step_ms < LONGEST_QUIET_MS
 
+        supervisor.start("wall clock", lambda: watch_wall_clock(self.clock.skew_ms, node.tell_clock), stage=StopStage.WATCHING)
         supervisor.start("watchdog", lambda: feed_watchdog(systemd, healthy), stage=StopStage.WATCHING)
 
     # -- reload -----------------------------------------------------------------------------------------------------
@@ -190,17 +209,6 @@ def _must_stay(before: Resolved, after: Resolved) -> None:
     for name in ("node", "store", "api"):
         if getattr(before, name) != getattr(after, name):
             raise CannotReload(f"'{name}' changed: that needs a restart; nothing was reloaded")
-
-
-async def load_state(store: Store, clock: Clock) -> ControllerState:
-    """What was remembered, or a fresh state. Raises `SiteshiftError` when it is there and cannot be read."""
-    found = (await store.load()).get("controller")
-    if found is None:
-        return initial_state(now_ms=clock.now_ms())
-    try:
-        return restore(json.loads(found), now_ms=clock.now_ms())
-    except ValueError as error:
-        raise SiteshiftError(f"the remembered state cannot be read: {error}") from error
 
 
 def _on_task(event: TaskEvent, metrics: Metrics) -> None:

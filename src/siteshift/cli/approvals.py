@@ -9,10 +9,11 @@ from rich.text import Text
 
 from siteshift.cli.act import Act, Manner, carry_out, plan_and_findings, send
 from siteshift.cli.exits import Document, usage
-from siteshift.cli.moves import DryRun, OneService, Reason, Site, Ticket, record_of, record_words
+from siteshift.cli.moves import DryRun, OneService, Reason, Ticket, record_of, record_words
 from siteshift.cli.session import Session, node_command
 
 DIGEST_DIGITS = 16
+MaybeSite = Annotated[str | None, typer.Argument(help="The site; else all that are held as they were found.")]
 
 switch = typer.Typer(no_args_is_help=True, help="The off switch of all automatic action.")
 

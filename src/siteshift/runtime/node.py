@@ -16,16 +16,18 @@ import structlog
 from siteshift.core.explain import status_document, why_document
 from siteshift.core.judge.vantage import Observer
 from siteshift.core.lifecycle.durable import remember
-from siteshift.core.messages.commands import Answer, Command
+from siteshift.core.lifecycle.instants import ClockNote
+from siteshift.core.messages.commands import Answer, Command, Tell
 from siteshift.core.messages.events import Asked, StoreChanged
 from siteshift.core.messages.requests import OperatorRequest
+from siteshift.core.model.codes import Severity
 from siteshift.core.model.plan import Plan
 from siteshift.core.model.units import EnactorId, SiteId
 from siteshift.core.operate.answer import look_at
 from siteshift.core.plan.plan_preview import plan_ahead
 from siteshift.core.state.codec import to_document
 from siteshift.core.state.controller_state import ControllerState
-from siteshift.ports import Clock, Ledger, Prober, ProbeResult, ProbeSink
+from siteshift.ports import Clock, Ledger, Prober, ProbeResult, ProbeSink, SteeringKeeper
 from siteshift.runtime.broadcast import Broadcast, Subscriber
 from siteshift.runtime.equipment import Equipment
 from siteshift.runtime.evidence import Evidence
@@ -57,6 +59,9 @@ class Node:
     evidence: Evidence
     broadcast: Broadcast
     recorder: Recorder
+    clock_ahead_ms: int = 0
+    """Wall clock minus siteshift time, when people were last told."""
+    clock_told: str = ""
     _answers: dict[str, asyncio.Future[Answer]] = field(default_factory=dict)
     _planes_started: set[EnactorId] = field(default_factory=set)
 
@@ -106,7 +111,15 @@ class Node:
         """The whole state as a document, with what waits for the journal."""
         backlog = self.executor.remembering.backlog
         record = {"waiting_rows": len(backlog), "summarised_rows": backlog.summarised, "has_gap": backlog.has_gap}
-        return {**status_document(self.loop.state, self.loop.setup, self.clock.now_ms()), "record": record}
+        document = status_document(self.loop.state, self.loop.setup, self.clock.now_ms())
+        return {**document, "record": record, "clock": {"ahead_ms": self.clock_ahead_ms, "told": self.clock_told}}
+
+    def tell_clock(self, ahead_ms: int, text: str) -> None:
+        """The wall clock left siteshift time: on record, to people, and on the status until a restart."""
+        self.clock_ahead_ms, self.clock_told = ahead_ms, text
+        log.warning("clock", ahead_ms=ahead_ms, text=text)
+        self.executor.note("clock", {"ahead_ms": ahead_ms, "text": text})
+        self.executor.notices.take(Tell(severity=Severity.NEEDS_APPROVAL, code="CLOCK", text=text))
 
     def why(self, site: SiteId) -> dict[str, Any]:
         """Why a site gets what it gets now."""
@@ -195,8 +208,10 @@ def assemble(
     gauges: Gauges,
     state: ControllerState,
     make_prober: Callable[[ProbeSink], Prober],
+    keeper: SteeringKeeper | None = None,
+    clock_note: Callable[[], ClockNote] | None = None,
 ) -> Node:
-    """Wire the parts. ``make_prober(sink)`` makes the prober around our sink."""
+    """Wire the parts. ``make_prober(sink)`` makes the prober around our sink; ``clock_note`` tells the boot clock too."""
     node: Node
     broadcast = Broadcast(clock=clock, limit=equipment.limits.api_subscribers)
     loop = ControlLoop(
@@ -216,6 +231,8 @@ def assemble(
         state_now=lambda: to_document(loop.state),
         on_error=lambda what, error: node.on_error(what, error),
         on_written=lambda rows, sequence, took_ms: node.journalled(rows, sequence, took_ms),
+        keeper=keeper,
+        clock_note=clock_note,
     )
     observer = observer_for(equipment)
     sensing = Sensing(

@@ -10,7 +10,6 @@ from siteshift.core.model.cause import Cause
 from siteshift.core.model.codes import FindingCode, Mode, WhenStoreLost
 from siteshift.core.model.finding import Finding
 
-
 _PROTECTIVE = (Cause.DEAD, Cause.DEGRADED, Cause.RELIEF, Cause.STANDBY)
 
 

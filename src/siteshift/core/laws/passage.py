@@ -46,7 +46,7 @@ class Passage:
         return now is not None and now.found is AdoptedFrom.PLANES and (was is None or was.since_ms != now.since_ms)
 
     def changes(self) -> Iterator[tuple[Service, ServiceSteering, ServiceSteering]]:
-        """Services whose steering was changed, with what it was and what it is. What is taken over as found is no change of ours."""
+        """Services whose steering was changed, with what it was and what it is. Taking over what is found is no change."""
         if self.before.steering.generation == self.after.steering.generation or self.adopts:
             return
         for service in self.setup.topology.services:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any, get_type_hints
 
+from siteshift.core.lifecycle.instants import shifted
 from siteshift.core.model.codes import StandbyPhase
 from siteshift.core.state.codec import Document, from_document, to_document
 from siteshift.core.state.controller_state import DURABLE, ControllerState, initial_state
@@ -19,6 +20,11 @@ FORMAT = 2
 _READABLE = (1, 2)
 _FORMER_NAMES = {"transitions": "motions"}
 """Fields that were stored under another name by earlier versions."""
+
+
+RESTART_WANTED_MS = 60_000
+"""A standby that was on its way when the node died is wanted for at least this long: until there is fresh evidence whether
+it is needed."""
 
 
 class NewerState(ValueError):
@@ -36,10 +42,11 @@ def remember(state: ControllerState) -> dict[str, Any]:
     return {"format": FORMAT, **{name: to_document(getattr(state, name)) for name in DURABLE}}
 
 
-def restore(document: Document, *, now_ms: int) -> ControllerState:
+def restore(document: Document, *, now_ms: int, shift_ms: int = 0) -> ControllerState:
     """A state to start from after a death. Raises `ValueError` naming the field that cannot be read.
 
-    Standby members that were on their way start over: their drivers are asked again.
+    Every instant in it is moved by ``shift_ms`` (see `lifecycle.instants`). Standby members that were on their way start
+    over: their drivers are asked again.
     """
     found = document.get("format")
     if isinstance(found, int) and found > FORMAT:
@@ -53,12 +60,14 @@ def restore(document: Document, *, now_ms: int) -> ControllerState:
         for name in DURABLE
         if (stored := name if name in document else _FORMER_NAMES.get(name, name)) in document and name in known
     }
-    state = replace(initial_state(now_ms=now_ms), **values)
+    state = shifted(replace(initial_state(now_ms=now_ms), **values), shift_ms)
     return replace(state, standbys={m: _restarted(track, now_ms) for m, track in state.standbys.items()})
 
 
 def _restarted(track: StandbyTrack, now_ms: int) -> StandbyTrack:
-    """Ready must be proven again; a start under way is waited for from now. Proven stays: probes watch it."""
+    """A start under way is asked for again at once: whether its driver heard of it before the node died nobody knows, and to
+    ask twice is safe. Ready must be proven again, so it takes the same way. Proven stays: probes watch it."""
     if track.phase in (StandbyPhase.READY, StandbyPhase.STARTING):
-        return replace(track, phase=StandbyPhase.STARTING, since_ms=now_ms, deadline_ms=now_ms + 90_000, next_ask_ms=0)
+        wanted_until_ms = max(track.wanted_until_ms, now_ms + RESTART_WANTED_MS)
+        return StandbyTrack(phase=StandbyPhase.COLD, since_ms=now_ms, wanted_until_ms=wanted_until_ms, failures=track.failures)
     return track

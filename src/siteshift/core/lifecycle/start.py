@@ -22,13 +22,15 @@ class Past:
 
     ``document`` is the remembered state. ``copy`` is the last steering as kept outside the store. ``lost`` says what is
     missing though it must have been there (a store set aside as damaged, a copy that cannot be read); empty: nothing is.
-    ``recorded_generation`` is the newest decision in the journal (0: none).
+    ``recorded_generation`` is the newest decision in the journal (0: none). ``shift_ms`` is what remembered instants are
+    moved by, for the clock was set meanwhile (`lifecycle.instants`).
     """
 
     document: Document | None = None
     copy: Steering | None = None
     lost: str = ""
     recorded_generation: int = 0
+    shift_ms: int = 0
 
 
 def start(past: Past, setup: Setup, *, now_ms: int, term: int | None = 1) -> ControllerState:
@@ -36,7 +38,10 @@ def start(past: Past, setup: Setup, *, now_ms: int, term: int | None = 1) -> Con
 
     Raises `ValueError` for a document that cannot be read (`lifecycle.durable.restore`): the caller then says it is lost.
     """
-    state = restore(past.document, now_ms=now_ms) if past.document is not None else initial_state(now_ms=now_ms, term=term)
+    if past.document is not None:
+        state = restore(past.document, now_ms=now_ms, shift_ms=past.shift_ms)
+    else:
+        state = initial_state(now_ms=now_ms, term=term)
     copy, known = past.copy, state.steering.generation
     if copy is not None and (copy.term, copy.generation) > (state.steering.term, known):
         why = past.lost or _older(f"the second copy has generation {copy.generation}", past, known)

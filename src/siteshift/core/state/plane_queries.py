@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from siteshift.core.model.codes import Standing
 from siteshift.core.model.setup import PlaneRef
+from siteshift.core.model.units import ServiceId, SiteId
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.tracks import PlaneStanding, PlaneTrack
 
@@ -34,6 +35,22 @@ def _confirms(track: PlaneTrack, wanted: int) -> bool:
         and track.confirmed_generation == wanted
         and track.unread_since_ms is None
     )
+
+
+def has_read(state: ControllerState, plane: PlaneRef) -> bool:
+    """Whether what was last read of a plane is of the present generation."""
+    read_back = state.plane(plane.id).read_back
+    return read_back is not None and read_back.generation == state.steering.generation
+
+
+def read_bp(state: ControllerState, planes: tuple[PlaneRef, ...], service: ServiceId, site: SiteId) -> int:
+    """The largest share of a service that any of these planes was last read to deliver to a site."""
+    found = [
+        track.read_back.shares_bp.get(service, {}).get(site, 0)
+        for plane in planes
+        if (track := state.plane(plane.id)).read_back is not None and track.unread_since_ms is None
+    ]
+    return max(found, default=0)
 
 
 def highest_found(state: ControllerState) -> int:
