@@ -1,4 +1,7 @@
-"""The contract of `ports.Enactor`, for a real HAProxy: by weights, by either fence, over Unix socket and TCP."""
+"""The contract of `ports.Enactor`, for real HAProxies (2.6 and 2.8): by weights, by either fence, over Unix socket and TCP.
+
+And for imitated ones, whose answers have the shapes of other versions.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,14 @@ from pathlib import Path
 import pytest
 
 from contract.enactor_suite import DEADLINE_MS, SITES, EnactorContract, EnactorPlane, suite_topology
-from servers.haproxy_server import HaproxyServer, haproxy
+from servers.haproxy_imitation import HaproxyImitation, Shape, haproxy_imitation
+from servers.haproxy_imitation import Server as ImitatedServer
+from servers.haproxy_server import HaproxyServer, HaproxyVersion, haproxy
 from siteshift.adapters.haproxy.agent_check import AgentCheckEnactor, AgentListen
 from siteshift.adapters.haproxy.enactor import HaproxyEnactor
 from siteshift.adapters.haproxy.plane import BackendMap, Fence, HaproxyPlane, ServerMap
 from siteshift.adapters.memory.clock import ManualClock
+from siteshift.core.model.mark import Origin
 from siteshift.core.model.units import EnactorId
 from siteshift.errors import Retryable
 
@@ -32,6 +38,7 @@ def plane_of(address: str, fence: Fence) -> HaproxyPlane:
         id=EnactorId("lb-1"),
         address=address,
         fence=fence,
+        origin=Origin(cluster="shop", node="node-a"),
         backends=tuple(
             BackendMap(
                 service=service.id,
@@ -47,13 +54,18 @@ def plane_of(address: str, fence: Fence) -> HaproxyPlane:
     )
 
 
+@pytest.fixture(params=list(HaproxyVersion))
+def version(request: pytest.FixtureRequest) -> HaproxyVersion:
+    return HaproxyVersion(request.param)
+
+
 @pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[HaproxyServer]:
+async def server(tmp_path: Path, version: HaproxyVersion) -> AsyncIterator[HaproxyServer]:
     lines = []
     for service in suite_topology().services:
         lines.append(f"backend {service.id}")
         lines += [f"  server {site}-m{n} 127.0.0.1:9" for site in SITES for n in (1, 2)]
-    async with haproxy(tmp_path, "\n".join(lines)) as running:
+    async with haproxy(tmp_path, "\n".join(lines), version) as running:
         yield running
 
 
@@ -85,7 +97,6 @@ class TestHaproxyWithTheFenceBeside(EnactorContract):
         return EnactorPlane(writer=lambda: enactor)
 
 
-@pytest.mark.servers
 async def everybody_asks(agent: AgentCheckEnactor) -> bool:
     """Whether every server has asked: HAProxy spreads the first questions, and only who asks is waited for."""
     try:
@@ -94,11 +105,12 @@ async def everybody_asks(agent: AgentCheckEnactor) -> bool:
         return False
 
 
+@pytest.mark.servers
 class TestAgentCheck(EnactorContract):
     """A real HAProxy asks; one enactor, as it is the plane's only memory."""
 
     @pytest.fixture
-    async def plane(self, tmp_path: Path) -> AsyncIterator[EnactorPlane]:
+    async def plane(self, tmp_path: Path, version: HaproxyVersion) -> AsyncIterator[EnactorPlane]:
         plane = plane_of("agent", Fence.BESIDE)
         agent = AgentCheckEnactor(plane, AgentListen(host="127.0.0.1", port=0), RunningClock())
         await agent.start()
@@ -110,9 +122,37 @@ class TestAgentCheck(EnactorContract):
                 f" agent-port {agent.port} agent-send {backend.backend}/{mapped.server}\\n"
                 for mapped in backend.servers
             ]
-        async with haproxy(tmp_path, "\n".join(lines)):
+        async with haproxy(tmp_path, "\n".join(lines), version):
             async with asyncio.timeout(DEADLINE_MS / 1_000):
                 while not await everybody_asks(agent):  # noqa: ASYNC110 - HAProxy tells nobody when it asks
                     await asyncio.sleep(0.02)
             yield EnactorPlane(writer=lambda: agent)
         await agent.close()
+
+
+SHAPES = (
+    Shape(name="2.4-style", version="2.4.22", found_ends="\n", conditions=False),
+    Shape(name="2.6-style", version="2.6.12-1+deb12u4", found_ends="\n"),
+    Shape(name="3.0-style", version="3.0.5-8e879a5", more_columns=("srid", "sess_other", "proto")),
+    Shape(name="3.2-style", version="3.2.1", more_columns=("srid", "sess_other", "proto", "new1", "new2"), backwards=True),
+    Shape(name="one line feed more everywhere", version="9.0", found_ends="\n\n\n", ends="\n\n", written="\n\n"),
+    Shape(name="one line feed less where it can be", version="9.1", found_ends="\n", ends="", written=""),
+    Shape(name="with a prompt", version="9.2", prompt="> "),
+    Shape(name="with a prompt on its own line", version="9.3", prompt="\n> "),
+)
+
+
+class TestImitatedVersions(EnactorContract):
+    """No binary of these is run here: the shapes of their answers are imitated."""
+
+    @pytest.fixture(params=SHAPES, ids=lambda shape: shape.name)
+    async def plane(self, request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[EnactorPlane]:
+        servers = {
+            service.id: {f"{site}-m{n}": ImitatedServer() for site in SITES for n in (1, 2)}
+            for service in suite_topology().services
+        }
+        fence = Fence.VARIABLE if request.param.conditions else Fence.BESIDE
+        async with haproxy_imitation(tmp_path / "s", HaproxyImitation(request.param, servers)) as address:
+            plane = plane_of(address, fence)
+            enactor = HaproxyEnactor(plane, ManualClock())
+            yield EnactorPlane(writer=lambda: HaproxyEnactor(plane, ManualClock()) if fence is Fence.VARIABLE else enactor)

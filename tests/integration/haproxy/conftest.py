@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from servers.haproxy_server import HaproxyServer, haproxy
+from servers.haproxy_server import HaproxyServer, HaproxyVersion, haproxy
 from servers.web_members import WebMember, web_members
 
 from .planes import ALL, WallClock, backend
@@ -24,8 +24,14 @@ async def members() -> AsyncIterator[dict[str, WebMember]]:
         yield running
 
 
+@pytest.fixture(params=list(HaproxyVersion))
+def version(request: pytest.FixtureRequest) -> HaproxyVersion:
+    """Every test that takes it runs with each version."""
+    return HaproxyVersion(request.param)
+
+
 @pytest.fixture
-async def lb(members: dict[str, WebMember], tmp_path: Path) -> AsyncIterator[HaproxyServer]:
+async def lb(members: dict[str, WebMember], tmp_path: Path, version: HaproxyVersion) -> AsyncIterator[HaproxyServer]:
     """Round robin over all six members, no health checks."""
-    async with haproxy(tmp_path, backend(members)) as server:
+    async with haproxy(tmp_path, backend(members), version) as server:
         yield server

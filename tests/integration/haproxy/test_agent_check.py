@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from servers.haproxy_server import HaproxyServer, free_port, haproxy, until
+from servers.haproxy_server import HaproxyServer, HaproxyVersion, free_port, haproxy, until
 from servers.web_members import WebMember, load, tally
 from siteshift.adapters.haproxy.agent_check import AgentCheckEnactor, AgentListen
 from siteshift.core.model.codes import EnactOutcome
@@ -50,8 +50,10 @@ async def agent(clock: WallClock) -> AsyncIterator[AgentCheckEnactor]:
 
 
 @pytest.fixture
-async def asker(agent: AgentCheckEnactor, members: dict[str, WebMember], tmp_path: Path) -> AsyncIterator[HaproxyServer]:
-    async with haproxy(tmp_path, asking(members, agent.port)) as server:
+async def asker(
+    agent: AgentCheckEnactor, members: dict[str, WebMember], tmp_path: Path, version: HaproxyVersion
+) -> AsyncIterator[HaproxyServer]:
+    async with haproxy(tmp_path, asking(members, agent.port), version) as server:
         yield server
 
 
@@ -140,10 +142,12 @@ async def test_an_empty_backend_is_refused(agent: AgentCheckEnactor, asker: Hapr
     assert set(await tally(asker.port, 40)) == set(ALL)
 
 
-async def test_a_port_for_each_server(members: dict[str, WebMember], tmp_path: Path, clock: WallClock) -> None:
+async def test_a_port_for_each_server(
+    members: dict[str, WebMember], tmp_path: Path, clock: WallClock, version: HaproxyVersion
+) -> None:
     ports = {name: free_port() for name in ALL}
     listen = AgentListen(host="127.0.0.1", port=0, ports={f"web/{name}": port for name, port in ports.items()})
-    async with responder(listen, clock) as agent, haproxy(tmp_path, asking(members, ports)) as lb:
+    async with responder(listen, clock) as agent, haproxy(tmp_path, asking(members, ports), version) as lb:
         await apply(agent, 1, PANGYO_DRAINED)
         await serving(lb, {"g1": 6, "g2": 6, "a1": 4, "a2": 4}, 20)
 

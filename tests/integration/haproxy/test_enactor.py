@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from servers.haproxy_server import HaproxyServer, haproxy, until
+from servers.haproxy_server import HaproxyServer, HaproxyVersion, haproxy, until
 from servers.web_members import WebMember, get, load, tally
 from siteshift.adapters.haproxy.enactor import HaproxyEnactor
 from siteshift.adapters.haproxy.plane import Algorithm, PlaneMode, ServerMap
@@ -150,12 +150,12 @@ async def test_a_server_edited_by_hand_is_drift(lb: HaproxyServer, clock: WallCl
 
 @pytest.mark.parametrize("algorithm", list(Algorithm))
 async def test_what_was_edited_while_siteshift_was_away_is_drift(
-    members: dict[str, WebMember], tmp_path: Path, clock: WallClock, algorithm: Algorithm
+    members: dict[str, WebMember], tmp_path: Path, clock: WallClock, algorithm: Algorithm, version: HaproxyVersion
 ) -> None:
     """A node that starts anew has no memory of what it wrote; HAProxy keeps a fingerprint of it."""
     balance = "balance static-rr" if algorithm is Algorithm.STATIC else "balance roundrobin"
     servers = tuple(mapped(n, role=MemberRole.STANDBY if n == "g2" else MemberRole.ACTIVE) for n in ALL)
-    async with haproxy(tmp_path, backend(members, "web", balance)) as lb:
+    async with haproxy(tmp_path, backend(members, "web", balance), version) as lb:
         plane = global_plane(lb.address, servers, algorithm=algorithm)
         await apply(HaproxyEnactor(plane, clock), steering(4, PANGYO_DRAINED, ("p1", "g1", "a1", "a2")))
         anew = HaproxyEnactor(plane, clock)
@@ -180,10 +180,10 @@ async def test_unmapped_servers_are_nobodys_business(lb: HaproxyServer, clock: W
 
 
 async def test_a_failing_health_check_changes_what_is_actual_but_is_no_drift(
-    members: dict[str, WebMember], tmp_path: Path, clock: WallClock
+    members: dict[str, WebMember], tmp_path: Path, clock: WallClock, version: HaproxyVersion
 ) -> None:
     sections = backend(members, "web", "option httpchk GET /health", extra="check inter 100 fall 1 rise 1")
-    async with haproxy(tmp_path, sections) as lb:
+    async with haproxy(tmp_path, sections, version) as lb:
         enactor = HaproxyEnactor(global_plane(lb.address), clock)
         await apply(enactor, steering(1, NOMINAL))
         members["p1"].healthy = members["p2"].healthy = False
@@ -209,11 +209,11 @@ async def test_an_empty_backend_is_refused_and_left_as_it_is(lb: HaproxyServer, 
 
 
 async def test_moving_everything_to_servers_that_haproxy_sees_down_is_refused(
-    members: dict[str, WebMember], tmp_path: Path, clock: WallClock
+    members: dict[str, WebMember], tmp_path: Path, clock: WallClock, version: HaproxyVersion
 ) -> None:
     members["g1"].healthy = members["g2"].healthy = False
     sections = backend(members, "web", "option httpchk GET /health", extra="check inter 100 fall 1 rise 1")
-    async with haproxy(tmp_path, sections) as lb:
+    async with haproxy(tmp_path, sections, version) as lb:
         enactor = HaproxyEnactor(global_plane(lb.address), clock)
 
         async def gasan_is_out() -> bool:
@@ -246,9 +246,9 @@ async def test_a_mapped_server_that_haproxy_lacks_is_told_and_the_rest_is_writte
 
 
 async def test_a_static_algorithm_gets_ready_and_drain_only(
-    members: dict[str, WebMember], tmp_path: Path, clock: WallClock
+    members: dict[str, WebMember], tmp_path: Path, clock: WallClock, version: HaproxyVersion
 ) -> None:
-    async with haproxy(tmp_path, backend(members, "web", "balance static-rr")) as lb:
+    async with haproxy(tmp_path, backend(members, "web", "balance static-rr"), version) as lb:
         enactor = HaproxyEnactor(global_plane(lb.address, algorithm=Algorithm.STATIC), clock)
         await apply(enactor, steering(1, PANGYO_DRAINED))
         assert near(await tally(lb.port, 40), {"g1": 10, "g2": 10, "a1": 10, "a2": 10})
@@ -258,9 +258,9 @@ async def test_a_static_algorithm_gets_ready_and_drain_only(
 
 
 async def test_weights_for_a_static_algorithm_fail_in_haproxys_words(
-    members: dict[str, WebMember], tmp_path: Path, clock: WallClock
+    members: dict[str, WebMember], tmp_path: Path, clock: WallClock, version: HaproxyVersion
 ) -> None:
-    async with haproxy(tmp_path, backend(members, "web", "balance static-rr")) as lb:
+    async with haproxy(tmp_path, backend(members, "web", "balance static-rr"), version) as lb:
         enactor = HaproxyEnactor(global_plane(lb.address), clock)
         result = await enactor.enact(steering(1, PANGYO_DRAINED), deadline_ms=DEADLINE_MS)
         assert result.outcome is EnactOutcome.FAILED
@@ -269,10 +269,10 @@ async def test_weights_for_a_static_algorithm_fail_in_haproxys_words(
 
 
 async def test_what_still_comes_to_a_drained_site_is_tunnelled(
-    members: dict[str, WebMember], tmp_path: Path, clock: WallClock
+    members: dict[str, WebMember], tmp_path: Path, clock: WallClock, version: HaproxyVersion
 ) -> None:
     tunnels = (ServerMap(server="g1", site=GASAN), ServerMap(server="a1", site=ANYANG))
-    async with haproxy(tmp_path, backend({n: members[n] for n in ("p1", "p2", "g1", "a1")})) as lb:
+    async with haproxy(tmp_path, backend({n: members[n] for n in ("p1", "p2", "g1", "a1")}), version) as lb:
         plane = global_plane(lb.address, (mapped("p1"), mapped("p2"), *tunnels), mode=PlaneMode.LOCAL, beside=PANGYO)
         enactor = HaproxyEnactor(plane, clock)
         await apply(enactor, steering(1, NOMINAL))

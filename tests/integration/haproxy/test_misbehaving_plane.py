@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from servers.haproxy_server import HaproxyServer, haproxy
+from servers.haproxy_server import HaproxyServer, HaproxyVersion, haproxy
 from servers.web_members import WebMember
 from siteshift.adapters.haproxy.enactor import HaproxyEnactor
 from siteshift.adapters.haproxy.plane import Fence
@@ -91,10 +91,10 @@ async def test_an_overtaken_writer_learns_of_it(lb: HaproxyServer, clock: WallCl
 
 @pytest.mark.parametrize("fence", list(Fence))
 async def test_a_reload_without_losing_a_connection_is_noticed_as_well(
-    members: dict[str, WebMember], clock: WallClock, tmp_path: Path, fence: Fence
+    members: dict[str, WebMember], clock: WallClock, tmp_path: Path, fence: Fence, version: HaproxyVersion
 ) -> None:
     """The socket answers all the time; only the generation tells that another process has taken over."""
-    async with haproxy(tmp_path, backend(members)) as lb:
+    async with haproxy(tmp_path, backend(members), version) as lb:
         enactor = HaproxyEnactor(global_plane(lb.address, fence=fence), clock)
         assert (await enactor.enact(steering(3, DRAINED), deadline_ms=DEADLINE_MS)).outcome is EnactOutcome.APPLIED
         await lb.reload()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from servers.haproxy_server import HaproxyServer, haproxy
+from servers.haproxy_server import HaproxyServer, HaproxyVersion, haproxy
 from servers.web_members import WebMember, get
 from siteshift.adapters.haproxy.plane import PlaneMode, ServerMap
 from siteshift.adapters.haproxy.traffic import HaproxyTrafficMeter
@@ -48,10 +48,10 @@ async def test_refused_connections_and_answers_that_never_come_are_errors(
 
 
 async def test_a_request_that_another_site_saved_is_an_error_of_the_first(
-    members: dict[str, WebMember], tmp_path: Path, clock: WallClock
+    members: dict[str, WebMember], tmp_path: Path, clock: WallClock, version: HaproxyVersion
 ) -> None:
     pair = {name: members[name] for name in ("p1", "g1")}
-    async with haproxy(tmp_path, backend(pair, "web", "option redispatch 1", "retries 3")) as lb:
+    async with haproxy(tmp_path, backend(pair, "web", "option redispatch 1", "retries 3"), version) as lb:
         meter = HaproxyTrafficMeter(global_plane(lb.address), clock)
         await sampled(meter)
         await lb.cli("set server web/p1 addr 127.0.0.1 port 9")

@@ -3,7 +3,7 @@
 A write is: read what is there, claim the generation, widen, narrow, mark the generation as done. Only differences are
 sent. A backend that cannot be brought to its steering (see `targets`) is left as it is while the others are written,
 for one service's trouble must not hold up another's evacuation; the outcome then says so, and the generation is not
-marked as done.
+marked as done. What another cluster or node has signed is not written over: the outcome is a refusal with its mark.
 
 Drift is judged against what this enactor wrote last, as long as HAProxy still carries that generation: after a
 restart of HAProxy everything differs, but nobody edited anything. Health checks that fail change the actual shares,
@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from siteshift.adapters.haproxy import server_state
 from siteshift.adapters.haproxy.changes import Changes, changes
@@ -31,12 +32,11 @@ from siteshift.adapters.haproxy.shares import actual_shares_bp, expected_shares_
 from siteshift.adapters.haproxy.sole_writer import sole_writer
 from siteshift.adapters.haproxy.targets import BackendPlan, Target, plan_backend
 from siteshift.core.model.codes import EnactOutcome
+from siteshift.core.model.mark import MarkClaim, PlaneMark, claim_of, is_of
 from siteshift.core.model.steering import EnactResult, ReadBack, Steering
 from siteshift.core.model.units import EnactorId, ServiceId, SiteId
 from siteshift.errors import AdapterError, Ambiguous, Retryable
 from siteshift.ports import Clock
-
-STATE = "show servers state"
 
 
 class HaproxyEnactor:
@@ -87,19 +87,21 @@ class HaproxyEnactor:
             states = await self._states(deadline)
             carried = await self._fence.read(deadline_ms=deadline.left_ms)
             still = carried == before
-            remembered = still and carried.claimed == self._written_generation
+            ours = self._plane.origin is None or is_of(carried.mark, self._plane.origin)
+            remembered = still and ours and carried.claimed == self._written_generation
             written = self._written if remembered else {}
             await self._end_sessions(states, written, deadline)
             found = await drifts(self._plane, written, states)
-            if still and not remembered and carried.generation is not None:
+            if still and ours and not remembered and carried.generation is not None:
                 left = await self._fence.left(self._backend_names, deadline_ms=deadline.left_ms)
                 found += await drifts_since(self._plane, left, states, carried.generation)
             return ReadBack(
                 enactor=self.id,
                 at_ms=self._clock.now_ms(),
-                generation=self._found(carried) if still else None,
+                generation=self._found(carried) if still and ours else None,
                 shares_bp=await actual_shares_bp(self._plane, states),
                 drifts=found,
+                mark=carried.mark if still else None,
             )
 
     async def close(self) -> None:
@@ -126,21 +128,26 @@ class HaproxyEnactor:
         return carried.generation
 
     async def _states(self, deadline: Deadline) -> ServersState:
-        (text,) = await self._api.ask([STATE], deadline_ms=deadline.left_ms)
+        text = await server_state.ask(self._api, deadline_ms=deadline.left_ms)
         return await server_state.parse(text, system=self._system)
 
     async def _enact(self, steering: Steering, deadline: Deadline) -> EnactResult:
         self._overtaken_by = None
         carried = await self._fence.read(deadline_ms=deadline.left_ms)
-        if carried.claimed is not None and carried.claimed > steering.generation:
-            return self._stale(steering, carried.claimed)
+        own = PlaneMark(
+            generation=steering.generation,
+            term=None if self._plane.origin is None else steering.term,
+            origin=self._plane.origin,
+        )
+        if (refusal := self._refusal(steering, carried, own)) is not None:
+            return refusal
         states = await self._states(deadline)
         plans = await self._plans(steering, states)
         todo = await changes(plans, states)
-        if carried.claimed != steering.generation:
-            claimed = await self._fence.claim(steering.generation, deadline_ms=deadline.left_ms)
-            if claimed.claimed != steering.generation:
-                return self._stale(steering, claimed.claimed)
+        if carried.mark != own:
+            claimed = await self._fence.claim(own, deadline_ms=deadline.left_ms)
+            if claimed.mark != own:
+                return self._overtaken(steering, claimed, own)
             if claimed.done != carried.done:
                 raise Retryable("it was restarted just now", system=self._system, operation="claim")
         refused = await self._write(todo, deadline)
@@ -152,12 +159,12 @@ class HaproxyEnactor:
             failed = any(outcome is EnactOutcome.FAILED for outcome, _ in troubles)
             outcome = EnactOutcome.FAILED if failed else EnactOutcome.REFUSED
             return self._result(steering, outcome, "; ".join(detail for _, detail in troubles))
-        if carried.generation != steering.generation:
-            carried = await self._complete(steering.generation, plans, deadline)
+        if carried.generation != steering.generation or carried.mark != own:
+            carried = await self._complete(own, plans, deadline)
             if carried.claimed is None:
                 raise Ambiguous("it was restarted in the middle", system=self._system, operation="write")
-            if carried.claimed != steering.generation:
-                return self._stale(steering, carried.claimed)
+            if carried.mark != own:
+                return self._overtaken(steering, carried, own)
         missing = [f"{plan.backend.backend}/{server}" for plan in plans for server in plan.missing]
         detail = f"{len(todo)} changes" + (f"; not in HAProxy: {', '.join(missing)}" if missing else "")
         return self._result(steering, EnactOutcome.APPLIED, detail)
@@ -191,7 +198,7 @@ class HaproxyEnactor:
                 raise
             raise self._half_done(error) from error
 
-    async def _complete(self, generation: int, plans: Sequence[BackendPlan], deadline: Deadline) -> Carried:
+    async def _complete(self, own: PlaneMark, plans: Sequence[BackendPlan], deadline: Deadline) -> Carried:
         prints = {}
         pace = Pace()
         for plan in plans:
@@ -199,7 +206,7 @@ class HaproxyEnactor:
             await pace.after(len(plan.targets))
         try:
             await self._fence.leave(prints, deadline_ms=deadline.left_ms)
-            return await self._fence.complete(generation, deadline_ms=deadline.left_ms)
+            return await self._fence.complete(own, deadline_ms=deadline.left_ms)
         except Retryable as error:
             raise self._half_done(error) from error
 
@@ -224,6 +231,24 @@ class HaproxyEnactor:
     def _forget(self) -> None:
         """It is not known what was written: whatever is there now, nobody is accused of it."""
         self._written, self._written_generation = {}, None
+
+    def _refusal(self, steering: Steering, carried: Carried, own: PlaneMark) -> EnactResult | None:
+        """Why nothing may be written over what is there; None when it may."""
+        match claim_of(carried.mark, own):
+            case MarkClaim.FREE:
+                return None
+            case MarkClaim.NEWER:
+                return self._stale(steering, carried.claimed)
+            case MarkClaim.FOREIGN:
+                return self._foreign(steering, carried.mark)
+
+    def _overtaken(self, steering: Steering, carried: Carried, own: PlaneMark) -> EnactResult:
+        """Somebody else's claim stands where ours was, or should be."""
+        return self._refusal(steering, carried, own) or self._stale(steering, carried.claimed)
+
+    def _foreign(self, steering: Steering, mark: PlaneMark | None) -> EnactResult:
+        detail = f"it carries {mark}: two controllers write to one HAProxy; stop one of them, then reload HAProxy"
+        return replace(self._result(steering, EnactOutcome.REFUSED, detail), found_mark=mark)
 
     def _stale(self, steering: Steering, found: int | None) -> EnactResult:
         self._overtaken_by = found

@@ -5,10 +5,11 @@ experimental mode) replaces a variable only by a larger number, atomically. So t
 claim, whoever makes it; when it is restarted or reloaded the variables are gone, and that is how we know it
 forgot.
 
-Two variables: ``claim`` is raised before the first change, ``done`` after the last. Where they differ a write was cut
-off half-way and the plane carries neither generation. What HAProxy cannot do is check the claim again at every
-change; see `sole_writer`. Every writer looks at the claim again when it is done and reports `STALE` if somebody
-overtook it.
+Two numbers: ``claim`` is raised before the first change, ``done`` after the last. Where they differ a write was cut
+off half-way and the plane carries neither generation. A text beside them, ``mark``, says whose the generation is
+(`core.model.mark`): what another controller wrote is neither passed nor overwritten. What HAProxy cannot do is check
+the claim again at every change; see `sole_writer`. Every writer looks at the claim again when it is done and reports
+`STALE` if somebody overtook it.
 
 `Fence.BESIDE` is for sockets without experimental mode (it also sets HAProxy's "tainted" flag 0x8): the enactor
 remembers the generation itself, tied to the process by pid and start time. It fences one enactor only.
@@ -18,26 +19,39 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
 from siteshift.adapters.haproxy import answers
 from siteshift.adapters.haproxy.deadline import Deadline
 from siteshift.adapters.haproxy.plane import Fence, HaproxyPlane
 from siteshift.adapters.haproxy.runtime_api import RuntimeApi
-from siteshift.errors import Permanent
+from siteshift.core.model.mark import PlaneMark, read_mark
+from siteshift.errors import Permanent, Retryable
 
+Value = TypeVar("Value", int, str)
 EXPERIMENTAL = "experimental-mode on"
 """Lasts as long as a connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carried:
-    """What a process carries: the highest generation claimed, and the last one written whole."""
+    """What a process carries: the highest generation claimed, the last one written whole, and who signed last.
+
+    ``signed`` None: nobody did (an older siteshift, a fence beside).
+    """
 
     claimed: int | None = None
     done: int | None = None
+    signed: PlaneMark | None = None
+
+    @property
+    def mark(self) -> PlaneMark | None:
+        """Whose the claim is. One that was cut off before it was signed is taken to be of who signed before."""
+        if self.claimed is None:
+            return None
+        return PlaneMark(generation=self.claimed) if self.signed is None else replace(self.signed, generation=self.claimed)
 
     @property
     def generation(self) -> int | None:
@@ -50,11 +64,11 @@ class GenerationFence(Protocol):
 
     async def read(self, *, deadline_ms: int) -> Carried: ...
 
-    async def claim(self, generation: int, *, deadline_ms: int) -> Carried:
-        """Raise the claim to ``generation`` unless it is higher already."""
+    async def claim(self, mark: PlaneMark, *, deadline_ms: int) -> Carried:
+        """Raise the claim to the mark's generation unless it is higher already, and sign it."""
 
-    async def complete(self, generation: int, *, deadline_ms: int) -> Carried:
-        """Say that this generation is written whole, if its claim still stands."""
+    async def complete(self, mark: PlaneMark, *, deadline_ms: int) -> Carried:
+        """Say that this generation is written whole, if its claim still stands and is ours."""
 
     async def leave(self, fingerprints: Mapping[str, int], *, deadline_ms: int) -> None:
         """Leave word of what these backends were left like, for whoever comes later; where there is no place, do
@@ -74,22 +88,28 @@ class VariableFence:
         self._stem = "proc.siteshift_" + re.sub(r"[^A-Za-z0-9_]", "_", plane.id)
         self._claim = f"{self._stem}_claim"
         self._done = f"{self._stem}_done"
+        self._mark = f"{self._stem}_mark"
 
     async def read(self, *, deadline_ms: int) -> Carried:
         return await self._after((), deadline_ms=deadline_ms)
 
-    async def claim(self, generation: int, *, deadline_ms: int) -> Carried:
-        found = await self._after([f"set var {self._claim},iflt int({generation})"], deadline_ms=deadline_ms)
+    async def claim(self, mark: PlaneMark, *, deadline_ms: int) -> Carried:
+        deadline = Deadline(deadline_ms)
+        raised = [f"set var {self._claim},iflt int({mark.generation})"]
+        found = await self._after(raised, deadline_ms=deadline.left_ms)
         if found.claimed is None:
             detail = f"keeps no process-wide variable; set the plane's fence to {Fence.BESIDE}"
             raise Permanent(detail, system=self._system, operation="set var", target=self._claim)
-        return found
+        if found.claimed != mark.generation or mark.origin is None:
+            return found
+        return await self._after([f"set var {self._mark} str({mark.text()})"], deadline_ms=deadline.left_ms)
 
-    async def complete(self, generation: int, *, deadline_ms: int) -> Carried:
-        before = await self.read(deadline_ms=deadline_ms)
-        if before.claimed != generation:
+    async def complete(self, mark: PlaneMark, *, deadline_ms: int) -> Carried:
+        deadline = Deadline(deadline_ms)
+        before = await self.read(deadline_ms=deadline.left_ms)
+        if before.mark != mark:
             return before
-        return await self._after([f"set var {self._done},iflt int({generation})"], deadline_ms=deadline_ms)
+        return await self._after([f"set var {self._done},iflt int({mark.generation})"], deadline_ms=deadline.left_ms)
 
     async def leave(self, fingerprints: Mapping[str, int], *, deadline_ms: int) -> None:
         commands = [f"set var {self._print_of(backend)} int({value})" for backend, value in fingerprints.items()]
@@ -100,7 +120,8 @@ class VariableFence:
         deadline = Deadline(deadline_ms)
         for group in answers.pack([f"get var {self._print_of(backend)}" for backend in backends]):
             names = backends[len(found) : len(found) + len(group)]
-            values = map(answers.variable, await self._api.ask(group, deadline_ms=deadline.left_ms))
+            told = await self._api.ask(group, deadline_ms=deadline.left_ms)
+            values = [self._read(answers.integer, answer) for answer in told]
             found |= {name: -1 if value is None else value for name, value in zip(names, values, strict=True)}
         return {name: value for name, value in found.items() if value >= 0}
 
@@ -108,11 +129,28 @@ class VariableFence:
         return f"{self._stem}_{zlib.crc32(backend.encode()):08x}"
 
     async def _after(self, changes: Sequence[str], *, deadline_ms: int) -> Carried:
-        commands = [*changes, f"get var {self._claim}", f"get var {self._done}"]
+        commands = [*changes, f"get var {self._claim}", f"get var {self._done}", f"get var {self._mark}"]
         if changes:
             commands.insert(0, EXPERIMENTAL)
-        *_, claim, done = await self._api.ask(commands, deadline_ms=deadline_ms)
-        return Carried(claimed=answers.variable(claim), done=answers.variable(done))
+        *_, claim, done, mark = await self._api.ask(commands, deadline_ms=deadline_ms)
+        return Carried(
+            claimed=self._read(answers.integer, claim),
+            done=self._read(answers.integer, done),
+            signed=self._signed(self._read(answers.text, mark)),
+        )
+
+    def _signed(self, text: str | None) -> PlaneMark | None:
+        mark = None if text is None else read_mark(text)
+        if text is not None and mark is None:
+            detail = f"{text[:80]!r} is no mark of siteshift; reload HAProxy, which forgets it"
+            raise Permanent(detail, system=self._system, operation="get var", target=self._mark)
+        return mark
+
+    def _read(self, reader: Callable[[str], Value | None], answer: str) -> Value | None:
+        try:
+            return reader(answer)
+        except answers.OddAnswer as error:
+            raise Retryable(str(error), system=self._system, operation="get var") from error
 
 
 class BesideFence:
@@ -130,15 +168,16 @@ class BesideFence:
             self._process, self._carried = process, Carried()
         return self._carried
 
-    async def claim(self, generation: int, *, deadline_ms: int) -> Carried:
+    async def claim(self, mark: PlaneMark, *, deadline_ms: int) -> Carried:
         carried = await self.read(deadline_ms=deadline_ms)
-        self._carried = Carried(claimed=max(carried.claimed or 0, generation), done=carried.done)
+        claimed = max(carried.claimed or 0, mark.generation)
+        self._carried = Carried(claimed=claimed, done=carried.done, signed=mark)
         return self._carried
 
-    async def complete(self, generation: int, *, deadline_ms: int) -> Carried:
+    async def complete(self, mark: PlaneMark, *, deadline_ms: int) -> Carried:
         carried = await self.read(deadline_ms=deadline_ms)
-        if carried.claimed == generation:
-            self._carried = Carried(claimed=generation, done=generation)
+        if carried.claimed == mark.generation:
+            self._carried = replace(carried, done=mark.generation)
         return self._carried
 
     async def leave(self, fingerprints: Mapping[str, int], *, deadline_ms: int) -> None:

@@ -28,8 +28,7 @@ class HaproxyPassive:
         self._before: Counters | None = None
 
     async def sample(self, *, deadline_ms: int) -> Sequence[PassiveSample]:
-        (text,) = await self._api.ask([stat.SHOW_SERVERS], deadline_ms=deadline_ms)
-        now = await stat.parse(text, system=self._system)
+        now = await stat.parse(await stat.ask(self._api, deadline_ms=deadline_ms), system=self._system)
         before, self._before = self._before, now
         return () if before is None else self._samples(before, now, self._clock.now_ms())
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from siteshift.core.model.codes import MemberRole
+from siteshift.core.model.mark import Origin
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
 
 
@@ -80,6 +81,8 @@ class HaproxyPlane:
 
     ``shutdown_sessions_after_ms``: connections still held by a member this long after it was drained or taken out are
     closed; None lets them end by themselves. HAProxy keeps the time in whole seconds.
+
+    ``origin`` signs what is written; None writes bare generations, which anybody may take over.
     """
 
     id: EnactorId
@@ -90,6 +93,7 @@ class HaproxyPlane:
     algorithm: Algorithm = Algorithm.DYNAMIC
     shutdown_sessions_after_ms: int | None = None
     fence: Fence = Fence.VARIABLE
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
         if self.mode is PlaneMode.LOCAL and self.beside is None:

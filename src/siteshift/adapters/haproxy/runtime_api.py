@@ -10,6 +10,10 @@ What an error means
 `Ambiguous`   changes were sent and not all answers came back: some of them may have happened (law 10).
 `Permanent`   HAProxy refused: no permission, unknown command.
 Refusals of single commands ("No such server.") are values: `Refused`.
+
+An answer is read in pieces, up to a bound and until the deadline: a HAProxy that never stops talking costs its own
+outage, not the node's memory. Bytes are text one to one (Latin-1): names and numbers are ASCII, and what a server put
+into its check's description is nobody's business.
 """
 
 from __future__ import annotations
@@ -21,8 +25,12 @@ from dataclasses import dataclass
 from siteshift.adapters.haproxy import answers
 from siteshift.errors import AdapterError, Ambiguous, Permanent, Retryable
 
-READ_BYTES = 1 << 20
-"""Buffer limit of the reader: a ``show servers state`` of 10,000 servers is about 800 kB."""
+READ_BYTES = 1 << 16
+"""Buffer limit of the reader, and so of what one wake-up of a reading task handles."""
+ANSWER_BYTES = 1 << 18
+"""Bound of an answer to changes, variables and ``show info``: 300 refusals, one line's worth, are about 220 kB."""
+TABLE_BYTES = 1 << 24
+"""Bound of ``show servers state`` and ``show stat``: some 35,000 servers, at 90 and 480 bytes each."""
 
 NOT_PERMITTED = ("Permission denied", "This command is restricted", "Unknown command")
 """Words of refusals that no repetition will change."""
@@ -52,19 +60,19 @@ class RuntimeApi:
             host, _, port = address.rpartition(":")
             self._host, self._port = host.strip("[]"), int(port)
 
-    async def ask(self, commands: Sequence[str], *, deadline_ms: int) -> list[str]:
+    async def ask(self, commands: Sequence[str], *, deadline_ms: int, at_most_bytes: int = ANSWER_BYTES) -> list[str]:
         """One answer per command, for commands that change nothing. `Retryable` unless all of them came."""
         operation = commands[-1]
         try:
             async with asyncio.timeout(deadline_ms / 1000):
-                raw = await self._exchange(";".join(commands))
+                raw = await self._talk(*await self._connect(), answers.line_of(commands), at_most_bytes)
+            found = answers.split(commands, raw)
         except TimeoutError:
-            raise Retryable(f"no answer within {deadline_ms} ms", system=self._system, operation=operation) from None
+            raise Retryable(f"no whole answer within {deadline_ms} ms", system=self._system, operation=operation) from None
+        except answers.OddAnswer as error:
+            raise Retryable(str(error), system=self._system, operation=operation) from error
         except OSError as error:
             raise self._unreachable(error, operation) from error
-        found = answers.split(commands, raw)
-        if len(found) != len(commands):
-            raise Retryable(f"{len(found)} of {len(commands)} answers came", system=self._system, operation=operation)
         for answer in found:
             if answer.startswith(NOT_PERMITTED):
                 raise Permanent(answer.strip().splitlines()[0], system=self._system, operation=operation)
@@ -86,16 +94,14 @@ class RuntimeApi:
                     stream = await self._connect()
                     sending = group
                     line = [*before, *group]
-                    found = answers.split(line, await self._talk(*stream, ";".join(line)))
-                    if len(found) != len(line):
-                        raise ConnectionResetError(f"{len(found)} of {len(line)} answers came")
+                    found = answers.split(line, await self._talk(*stream, answers.line_of(line), ANSWER_BYTES))
                     sending = ()
                     done += len(group)
                     refused += [Refused(command=c, message=m) for c, m in zip(line, found, strict=True) if m]
-        except OSError as error:
-            words = f"no answer within {deadline_ms} ms" if isinstance(error, TimeoutError) else str(error)
+        except (OSError, answers.OddAnswer) as error:
+            words = f"no whole answer within {deadline_ms} ms" if isinstance(error, TimeoutError) else str(error)
             operation = commands[done]
-            if not sending and not done:
+            if isinstance(error, OSError) and not sending and not done:
                 raise self._unreachable(error, operation) from error
             raise Ambiguous(
                 f"{words}; {done} of {len(commands)} changes confirmed, {len(sending)} sent without an answer",
@@ -104,19 +110,24 @@ class RuntimeApi:
             ) from error
         return tuple(refused)
 
-    async def _exchange(self, line: str) -> str:
-        return await self._talk(*await self._connect(), line)
-
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._path is not None:
             return await asyncio.open_unix_connection(self._path, limit=READ_BYTES)
         return await asyncio.open_connection(self._host, self._port, limit=READ_BYTES)
 
-    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: str) -> str:
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: str, at_most_bytes: int) -> str:
+        """Send a line and read until the end of the connection. Raises `OddAnswer` for an answer beyond the bound."""
+        pieces: list[bytes] = []
+        size = 0
         try:
-            writer.write(line.encode() + b"\n")
+            writer.write(line.encode())
             await writer.drain()
-            return (await reader.read(-1)).decode("utf-8", "replace")
+            while piece := await reader.read(READ_BYTES):
+                size += len(piece)
+                if size > at_most_bytes:
+                    raise answers.OddAnswer(f"the answer is longer than {at_most_bytes} bytes")
+                pieces.append(piece)
+            return b"".join(pieces).decode("latin-1")
         finally:
             writer.close()
 

@@ -1,6 +1,6 @@
 """``show servers state``, read fast: what HAProxy itself holds about every server.
 
-The columns are those of version 1 of the format (HAProxy 1.8 to 3.x). Admin and operational states are explained in the
+The format is version 1 (HAProxy 1.8 to 3.x), whose columns are found by name. Admin and operational states are explained in the
 management guide, "show servers state".
 """
 
@@ -10,11 +10,28 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
-from siteshift.adapters.haproxy.pace import SLICE, Pace
+from siteshift.adapters import wire
+from siteshift.adapters.haproxy.rows import HEADER_CHARACTERS, Table, number
+from siteshift.adapters.haproxy.runtime_api import TABLE_BYTES, RuntimeApi
 from siteshift.errors import Permanent
 
-MAINT_BITS = 0x01 | 0x02 | 0x20 | 0x40
-"""Forced, inherited, by DNS resolution, by host name. 0x04 only recalls that the config file had ``disabled``."""
+SHOW_STATE = "show servers state"
+FORMAT_VERSION = "1"
+VERSION_CHARACTERS = 8
+"""Longer than the first line ever was."""
+COLUMNS = (
+    "be_name",
+    "srv_name",
+    "srv_op_state",
+    "srv_admin_state",
+    "srv_uweight",
+    "srv_time_since_last_change",
+    "srv_check_result",
+    "srv_check_state",
+)
+MAINT_BITS = 0x01 | 0x02 | 0x20
+"""Forced, inherited, by DNS resolution. 0x04 only recalls that the config file had ``disabled``, 0x40 that the server's
+name was changed by ``set server ... fqdn``."""
 DRAIN_BITS = 0x08 | 0x10
 """Forced and inherited."""
 OP_STARTING, OP_RUNNING = 1, 2
@@ -60,39 +77,48 @@ def _admin_of(flags: int) -> AdminState:
 
 
 _ADMIN = {str(flags): _admin_of(flags) for flags in range(0x80)}
-_RUNNING = {str(OP_STARTING), str(OP_RUNNING)}
+_RUNNING = {"0": False, str(OP_STARTING): True, str(OP_RUNNING): True, "3": False}
+
+
+async def ask(api: RuntimeApi, *, deadline_ms: int) -> str:
+    """The answer `parse` reads."""
+    (text,) = await api.ask([SHOW_STATE], deadline_ms=deadline_ms, at_most_bytes=TABLE_BYTES)
+    return text
 
 
 async def parse(text: str, *, system: str) -> dict[str, dict[str, ServerState]]:
-    """Every server of the answer. Raises `Permanent` for another version of the format."""
-    lines = text.split("\n")
-    if lines[0] != "1" or len(lines) < 2 or not lines[1].startswith("# be_id be_name srv_id srv_name"):
-        detail = f"not the state format, version 1: {' '.join(lines[:2])[:120]!r}"
-        raise Permanent(detail, system=system, operation="show servers state")
+    """Every server of the answer. Raises `AdapterError` for another version of the format, or a row that does not fit."""
+    table = Table(SHOW_STATE, " ", system=system)
+    version, _, rest = text[: VERSION_CHARACTERS + HEADER_CHARACTERS].partition("\n")
+    if version.strip() != FORMAT_VERSION:
+        detail = f"not the state format, version {FORMAT_VERSION}: {text[:80]!r}"
+        raise Permanent(detail, system=system, operation=SHOW_STATE)
+    header = rest.partition("\n")[0]
+    table.header(header, COLUMNS)
     states: dict[str, dict[str, ServerState]] = {}
-    pace = Pace()
-    for start in range(2, len(lines), SLICE):
-        _add(states, lines[start : start + SLICE])
-        await pace.after(SLICE)
+    try:
+        async for rows in table.rows(text, len(version) + len(header) + 2):
+            _add(states, rows)
+    except wire.BadWire as error:
+        raise table.odd(str(error)) from error
+    except KeyError as error:
+        raise table.odd(f"a state this siteshift does not know: {error}") from error
     return states
 
 
-def _add(states: dict[str, dict[str, ServerState]], lines: Iterable[str]) -> None:
+def _add(states: dict[str, dict[str, ServerState]], rows: Iterable[tuple[str, ...]]) -> None:
     make = ServerState._make
-    for line in lines:
-        if not line:
-            continue
-        field = line.split(" ", 14)
-        backend = states.get(field[1])
+    for backend_name, server, op_state, admin_state, weight, since_s, check_result, check_state in rows:
+        backend = states.get(backend_name)
         if backend is None:
-            backend = states[field[1]] = {}
-        backend[field[3]] = make(
+            backend = states[backend_name] = {}
+        backend[server] = make(
             (
-                _ADMIN[field[6]],
-                int(field[7]),
-                field[5] in _RUNNING,
-                int(field[9]),
-                int(field[11]),
-                int(field[13]) & CHECK_CONFIGURED != 0,
+                _ADMIN[admin_state],
+                number(weight),
+                _RUNNING[op_state],
+                number(since_s),
+                number(check_result),
+                number(check_state) & CHECK_CONFIGURED != 0,
             )
         )

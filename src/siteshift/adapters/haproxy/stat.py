@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from siteshift.adapters.haproxy.pace import SLICE, Pace
-from siteshift.errors import Permanent
+from siteshift.adapters import wire
+from siteshift.adapters.haproxy.rows import Table, number_or_0
+from siteshift.adapters.haproxy.runtime_api import TABLE_BYTES, RuntimeApi
 
 SHOW_SERVERS = "show stat -1 4 -1"
 """All proxies, servers only, all of them."""
@@ -63,21 +64,22 @@ Counters = dict[tuple[str, str], ServerCounters]
 """By backend and server name."""
 
 
+async def ask(api: RuntimeApi, *, deadline_ms: int) -> str:
+    """The answer `parse` reads: the one question that every meter and evidence source asks."""
+    (text,) = await api.ask([SHOW_SERVERS], deadline_ms=deadline_ms, at_most_bytes=TABLE_BYTES)
+    return text
+
+
 async def parse(text: str, *, system: str) -> Counters:
-    """Every server of the answer. Raises `Permanent` when a column is missing."""
-    lines = text.split("\n")
-    names = lines[0].removeprefix("# ").split(",")
-    try:
-        at = [names.index(column) for column in COLUMNS]
-    except ValueError as error:
-        raise Permanent(f"a column is missing: {error}", system=system, operation=SHOW_SERVERS) from error
+    """Every server of the answer. Raises `AdapterError` when a column is missing or a row does not fit."""
+    table = Table(SHOW_SERVERS, ",", system=system)
+    header = text[: max(text.find("\n"), 0)]
+    table.header(header, ("pxname", "svname", *COLUMNS))
     counters: Counters = {}
-    pace = Pace()
-    last = max(at) + 1
-    for start in range(1, len(lines), SLICE):
-        for line in lines[start : start + SLICE]:
-            if line:
-                field = line.split(",", last)
-                counters[field[0], field[1]] = ServerCounters._make(int(field[i] or 0) for i in at)
-        await pace.after(SLICE)
+    try:
+        async for rows in table.rows(text, len(header) + 1):
+            for backend, server, *fields in rows:
+                counters[backend, server] = ServerCounters._make(map(number_or_0, fields))
+    except wire.BadWire as error:
+        raise table.odd(str(error)) from error
     return counters

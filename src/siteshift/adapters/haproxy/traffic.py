@@ -31,8 +31,7 @@ class HaproxyTrafficMeter:
         self._before_ms = 0
 
     async def sample(self, *, deadline_ms: int) -> Sequence[TrafficSample]:
-        (text,) = await self._api.ask([stat.SHOW_SERVERS], deadline_ms=deadline_ms)
-        now = await stat.parse(text, system=self._system)
+        now = await stat.parse(await stat.ask(self._api, deadline_ms=deadline_ms), system=self._system)
         now_ms = self._clock.now_ms()
         before, window_ms = self._before, now_ms - self._before_ms
         self._before, self._before_ms = now, now_ms

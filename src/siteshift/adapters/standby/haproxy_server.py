@@ -141,7 +141,7 @@ class _Side:
         return list(self._placed(member, await self._states(Deadline(deadline_ms)), "phase").values())
 
     async def _states(self, deadline: Deadline) -> ServersState:
-        (text,) = await self._api.ask(["show servers state"], deadline_ms=deadline.left_ms)
+        text = await server_state.ask(self._api, deadline_ms=deadline.left_ms)
         return await server_state.parse(text, system=self._system)
 
     def _placed(self, member: Member, states: ServersState, operation: str) -> Placed:
