@@ -118,4 +118,5 @@ def haproxy_plane(setup: HaproxySetup) -> HaproxyPlane:
         mode=PlaneMode(setup.mode.value),
         algorithm=Algorithm(setup.algorithm.value),
         shutdown_sessions_after_ms=setup.shutdown_sessions_after_ms,
+        origin=setup.origin,
     )

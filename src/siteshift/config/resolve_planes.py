@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from siteshift.config.fields import split_host_port, split_listen
 from siteshift.config.model.enactors import (
@@ -54,6 +55,7 @@ from siteshift.config.setups import (
     WebhookSetup,
 )
 from siteshift.core.model.codes import MemberRole
+from siteshift.core.model.mark import Origin
 from siteshift.core.model.topology import Member, Service, Topology
 from siteshift.core.model.units import DriverId, EnactorId, MemberId, ServiceId, SiteId
 
@@ -90,12 +92,15 @@ def _plane(
                 services=_services_in(enactor.zone, config),
             )
         case HaproxyEnactor():
-            after_ms = enactor.shutdown_sessions_after_s
-            return _mapped(enactor, topology, address=enactor.address, shutdown_sessions_after_ms=after_ms)
+            return replace(
+                _mapped(enactor, config, topology),
+                address=enactor.address,
+                shutdown_sessions_after_ms=enactor.shutdown_sessions_after_s,
+            )
         case AgentCheckEnactor():
             return AgentCheckSetup(
                 id=EnactorId(enactor.id),
-                plane=_mapped(enactor, topology, address="", shutdown_sessions_after_ms=None),
+                plane=_mapped(enactor, config, topology),
                 listen=split_listen(enactor.listen),
                 ports=tuple(enactor.ports.items()),
                 stale_after_ms=enactor.stale_after_ms,
@@ -128,11 +133,12 @@ def _embedded_dns(enactor: EmbeddedDnsEnactor, config: ConfigFile) -> EmbeddedDn
 # HAProxy -----------------------------------------------------------------------------------------------------------
 
 
-def _mapped(enactor: HaproxyMapped, topology: Topology, *, address: str, shutdown_sessions_after_ms: int | None) -> HaproxySetup:
-    """One HAProxy with its mapping made out."""
+def _mapped(enactor: HaproxyMapped, config: ConfigFile, topology: Topology) -> HaproxySetup:
+    """One HAProxy with its mapping made out, as it is when it asks us."""
     return HaproxySetup(
         id=EnactorId(enactor.id),
-        address=address,
+        origin=Origin(cluster=config.node.cluster, node=config.node.id),
+        address="",
         backends=tuple(
             BackendSetup(
                 service=ServiceId(entry.service),
@@ -146,7 +152,7 @@ def _mapped(enactor: HaproxyMapped, topology: Topology, *, address: str, shutdow
         beside=SiteId(enactor.beside) if enactor.beside else None,
         mode=enactor.mode,
         algorithm=enactor.algorithm,
-        shutdown_sessions_after_ms=shutdown_sessions_after_ms,
+        shutdown_sessions_after_ms=None,
     )
 
 

@@ -12,6 +12,7 @@ from siteshift.config.model.enactors import HaproxyAlgorithm, HaproxyMode, TsigA
 from siteshift.config.model.node import LogFormat, LogLevel, Role
 from siteshift.config.secret import SecretRef
 from siteshift.core.model.codes import MemberRole, Severity
+from siteshift.core.model.mark import Origin
 from siteshift.core.model.units import DriverId, EnactorId, MemberId, ServiceId, SiteId, VantageId
 
 HostPortPair = tuple[str, int]
@@ -86,9 +87,10 @@ class BackendSetup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HaproxySetup:
-    """One HAProxy. ``address`` is ``unix:/path`` or ``host:port``; empty when it asks us (agent check)."""
+    """One HAProxy. ``address`` is ``unix:/path`` or ``host:port``; empty when it asks us (agent check). ``origin`` signs."""
 
     id: EnactorId
+    origin: Origin
     address: str
     backends: tuple[BackendSetup, ...]
     beside: SiteId | None

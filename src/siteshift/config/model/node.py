@@ -36,6 +36,9 @@ class NodeSection(Strict):
     """The node's name; it is the vantage of its reports."""
     site: Identifier = Field(examples=["pangyo"])
     """The site the node stands in."""
+    cluster: Identifier = "siteshift"
+    """The installation: nodes that share one store name the same. Data planes carry it beside the generation, so that two
+    controllers on one plane are told apart: give every installation its own."""
     state_dir: AbsolutePath = "/var/lib/siteshift"
     """Where the node keeps what it must remember."""
 
