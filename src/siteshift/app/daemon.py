@@ -80,7 +80,7 @@ class Daemon:
         opened = await open_store(file)
         database = opened.database
         store, journal, ledger = SqliteStore(database), SqliteJournal(database), SqliteLedger(database)
-        copy = SecondCopy(file.with_name(file.name + ".steering"))
+        copy = SecondCopy(file.with_name(file.name + ".steering"), origin=self.resolved.node.origin)
         workshop = Workshop(clock=self.clock)
         try:
             found = await find_past(opened, store, journal, copy, read_clocks())

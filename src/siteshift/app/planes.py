@@ -28,7 +28,7 @@ async def make_plane(setup: PlaneSetup, topology: Topology, clock: Clock, steeri
     try:
         match setup:
             case EmbeddedDnsSetup():
-                dns = EmbeddedDns(setup.id, topology, zone_of(setup), clock, initial=initial)
+                dns = EmbeddedDns(setup.id, topology, zone_of(setup), clock, initial=initial, signer=setup.signer)
                 await dns.start()
                 return dns
             case Rfc2136Setup():
@@ -78,6 +78,7 @@ def _rfc2136(setup: Rfc2136Setup) -> Rfc2136Config:
         key=key,
         transport=Transport(setup.transport),
         addresses_max=setup.addresses_max,
+        signer=setup.signer,
     )
 
 

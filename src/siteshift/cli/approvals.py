@@ -13,6 +13,9 @@ from siteshift.cli.moves import DryRun, OneService, Reason, Ticket, record_of, r
 from siteshift.cli.session import Session, node_command
 
 DIGEST_DIGITS = 16
+OnePlane = Annotated[
+    str | None, typer.Option("--plane", help="Take over this data plane, which another controller holds; nothing else.")
+]
 MaybeSite = Annotated[str | None, typer.Argument(help="The site; else all that are held as they were found.")]
 
 switch = typer.Typer(no_args_is_help=True, help="The off switch of all automatic action.")
@@ -50,6 +53,7 @@ def ack(
     session: Session,
     site: MaybeSite = None,
     service: OneService = None,
+    plane: OnePlane = None,
     reason: Reason = "",
     ticket: Ticket = "",
     dry_run: DryRun = False,
@@ -58,10 +62,13 @@ def ack(
 
     Without a site: all sites that are held as they were found after the store was lost.
     """
-    named = {key: value for key, value in (("site", site), ("service", service)) if value}
+    named = {key: value for key, value in (("site", site), ("service", service), ("plane", plane)) if value}
     body: Document = {**named, **record_of(reason, ticket)}
-    what = site or "what is held as found"
-    act = Act(path="ack", body=body, words=("ack", *([site] if site else [])), done=f"granted: {what} is acknowledged")
+    done = f"granted: {site or 'what is held as found'} is acknowledged"
+    if plane:
+        done = f"granted: {plane} is taken over"
+    words = ("ack", *([site] if site else []), *(["--plane", plane] if plane else []))
+    act = Act(path="ack", body=body, words=words, done=done)
     carry_out(session, act, Manner(dry_run=dry_run))
 
 

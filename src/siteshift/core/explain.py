@@ -14,6 +14,7 @@ from siteshift.core.beliefs.traffic import seen_bp
 from siteshift.core.decide.gate_input import utilisation_of
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.situations import situation_of
+from siteshift.core.enact.planes import foreign_text
 from siteshift.core.model.codes import FindingCode, Hardness, LeftBecause, Severity, SiteLife, Standing
 from siteshift.core.model.finding import Finding, finding
 from siteshift.core.model.override import Override
@@ -154,7 +155,7 @@ def service_document(state: ControllerState, setup: Setup, service: Service, now
             for pool in service.pools
             for site in (pool.site,)
         },
-        "findings": [finding_document(entry) for entry in standing_findings(state, service)],
+        "findings": [finding_document(entry) for entry in standing_findings(state, setup, service)],
     }
 
 
@@ -173,9 +174,14 @@ def adoption_document(state: ControllerState) -> Document | None:
     }
 
 
-def standing_findings(state: ControllerState, service: Service) -> tuple[Finding, ...]:
-    """What stands in a service's way: what the last move met, and that sites are held as found."""
+def standing_findings(state: ControllerState, setup: Setup, service: Service) -> tuple[Finding, ...]:
+    """What stands in a service's way: what the last move met, sites held as found, planes that another controller holds."""
     found = state.transition(service.id).findings
+    for plane in setup.planes_of(service.id):
+        mark = state.plane(plane.id).foreign
+        if mark is not None:
+            text = foreign_text(plane.id, mark)
+            found = (*found, finding(FindingCode.PLANE_FOREIGN, Severity.REFUSED, text, plane=plane.id, mark=mark.text()))
     held = [site for site in service.sites if state.is_held(service.id, site)]
     if not held or state.adoption is None or any(entry.code is FindingCode.HELD_AS_ADOPTED for entry in found):
         return found
@@ -214,6 +220,7 @@ def plane_document(track: PlaneTrack) -> Document:
         "standing": track.standing.value,
         "confirmed_generation": track.confirmed_generation,
         "outcome": track.outcome.value if track.outcome else None,
+        "foreign": track.foreign.text() if track.foreign is not None else None,
         "unreadable_since_ms": track.unread_since_ms,
         "detail": track.detail,
         "drifts": [
@@ -279,7 +286,7 @@ def why_lines(state: ControllerState, setup: Setup, service: Service, site: Site
     if site in situation.forced.drained_sites:
         owner = situation.forced.by[site]
         lines.append(f"override {owner.id}: drained by {owner.owner}: {owner.reason} ({owner.ticket or 'no ticket'})")
-    lines += [f"stopped: {entry.code.value}: {entry.text}. {entry.remedy}" for entry in standing_findings(state, service)]
+    lines += [f"stopped: {entry.code.value}: {entry.text}. {entry.remedy}" for entry in standing_findings(state, setup, service)]
     if track.left_because is not None and track.hold_until_ms > now_ms:
         lines.append(f"held down for another {(track.hold_until_ms - now_ms) / 1000:.0f} s after {track.flaps} flaps")
     lines.append(f"share: {share / 100:.2f} % desired, {_percent(actual_bp(state, setup, service, site))} actual, ")

@@ -26,7 +26,7 @@ from siteshift.core.model.units import ServiceId
 from siteshift.core.plan.transition import NextSteering, next_steering
 from siteshift.core.state.controller_state import NEVER_MS, ControllerState
 from siteshift.core.state.draft import Draft
-from siteshift.core.state.plane_queries import highest_found
+from siteshift.core.state.plane_queries import has_foreign, highest_found, to_pass
 
 TROUBLED_SWEEP_MS, UNDER_WAY_SWEEP_MS, CALM_SWEEP_MS = 1_000, 2_500, 60_000
 """The whole is derived again at least this often: while something is believed to be wrong, while something is under way (a
@@ -104,6 +104,8 @@ def _reconcile_standbys(draft: Draft, situations: Mapping[ServiceId, Situation],
     planned = allot(imagined, draft.setup, standby=StandbyUse.ALLOWED)
     for service in imagined:
         allocation = planned.of(service)
+        if has_foreign(draft.state, draft.setup.planes_of(service)):
+            continue  # a standby could not be given its traffic, and would be tried without end
         is_approved = situations[service].transition.approved is not None and modes[service] is Mode.RECOMMEND
         if allocation is None or not (modes[service] is Mode.AUTO or is_approved):
             continue
@@ -141,9 +143,12 @@ def _steer(
         return
     entries = tuple(entry.steering for entry in next_steerings)
     steering = draft.state.steering
-    if entries == steering.services or highest_found(draft.state) > steering.generation:
+    if highest_found(draft.state) > steering.generation:
         return  # a plane that is ahead tells of what we forgot: it is read, and taken over, first
-    generation = steering.generation + 1
+    foreign_generation = to_pass(draft.state)
+    if entries == steering.services and foreign_generation < steering.generation:
+        return
+    generation = max(steering.generation, foreign_generation) + 1
     new = replace(
         steering,
         generation=generation,

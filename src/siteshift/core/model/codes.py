@@ -209,6 +209,7 @@ class FindingCode(StrEnum):
     DRIFT = "DRIFT"
     INCOMPLETE = "INCOMPLETE"
     HELD_AS_ADOPTED = "HELD_AS_ADOPTED"
+    PLANE_FOREIGN = "PLANE_FOREIGN"
 
 
 class StepKind(StrEnum):

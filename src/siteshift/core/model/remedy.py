@@ -44,6 +44,8 @@ REMEDIES: Mapping[FindingCode, str] = MappingProxyType(
         FindingCode.DRIFT: "Somebody changed the data plane by hand: undo it, or acknowledge it (`siteshift ack`).",
         FindingCode.HELD_AS_ADOPTED: "Find out why the site was left as it is, then acknowledge it: `siteshift ack SITE`, or "
         "`siteshift ack` for all.",
+        FindingCode.PLANE_FOREIGN: "Stop one of the two controllers, or take the plane out of one's configuration. To take it "
+        "over on purpose: `siteshift ack --plane PLANE`.",
         FindingCode.INCOMPLETE: "Give what is missing and ask again.",
     }
 )

@@ -57,12 +57,16 @@ class ServiceSteering:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steering:
-    """All services under one generation. ``term`` is the leader's term that decided it."""
+    """All services under one generation. ``term`` is the leader's term that decided it.
+
+    ``taken_over`` goes with one write to one plane: the mark of somebody else that a person lets it replace.
+    """
 
     generation: int
     term: int
     decided_at_ms: int
     services: tuple[ServiceSteering, ...]
+    taken_over: PlaneMark | None = None
 
     def of(self, service: ServiceId) -> ServiceSteering | None:
         for entry in self.services:

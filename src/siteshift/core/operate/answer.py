@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
+from siteshift.core.enact.planes import take_over
 from siteshift.core.messages.commands import Answer
 from siteshift.core.messages.requests import (
     AckRequest,
@@ -31,7 +32,7 @@ from siteshift.core.model.finding import Finding, finding, verdict
 from siteshift.core.model.override import Override, make_override
 from siteshift.core.model.plan import Plan
 from siteshift.core.model.setup import Setup
-from siteshift.core.model.units import MemberId, ServiceId, SiteId
+from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
 from siteshift.core.operate.approval import approvers, bound, refusal
 from siteshift.core.operate.release import lift, pool, undrain
 from siteshift.core.plan.plan_preview import plan_ahead
@@ -94,6 +95,8 @@ def _answer(draft: Draft, asking: OperatorRequest) -> Answer:
             return lift(draft, asking, override)
         case ApproveRequest(digest=digest):
             return _approve(draft, asking, digest)
+        case AckRequest(plane=plane) if plane is not None:
+            return _take_over(draft, asking, plane)
         case AckRequest(site=site, service=service):
             return _acknowledge(draft, asking, site, service)
         case SwitchOffRequest():
@@ -112,6 +115,7 @@ def unknown_names(asking: OperatorRequest, setup: Setup) -> tuple[Finding, ...]:
         ("site", topology.site_ids),
         ("service", tuple(topology.service_by_id)),
         ("member", tuple(topology.members)),
+        ("plane", tuple(plane.id for plane in setup.planes)),
     ):
         name = getattr(request, kind, None)
         if name is not None and name not in known:
@@ -215,6 +219,14 @@ def _acknowledge(draft: Draft, asking: OperatorRequest, site: SiteId | None, ser
     for key in left:
         tracks[key] = replace(tracks[key], hold_until_ms=draft.now_ms, flaps=0, is_return_asked=True)
     draft.set(tracks=tracks, adoption=acknowledged(state.adoption, frozenset(asked), draft.setup.topology))
+    return Answer(asking=asking.id, severity=Severity.ALLOWED)
+
+
+def _take_over(draft: Draft, asking: OperatorRequest, plane: EnactorId) -> Answer:
+    """A person has decided that a data plane is ours, whoever else has written to it."""
+    if not take_over(draft, plane):
+        text = f"{plane} is held by nobody else"
+        return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text, plane=plane),))
     return Answer(asking=asking.id, severity=Severity.ALLOWED)
 
 

@@ -53,8 +53,19 @@ def read_bp(state: ControllerState, planes: tuple[PlaneRef, ...], service: Servi
     return max(found, default=0)
 
 
+def has_foreign(state: ControllerState, planes: tuple[PlaneRef, ...]) -> bool:
+    """Whether another controller holds one of these planes: what is decided for them cannot be carried out."""
+    return any(state.plane(plane.id).foreign is not None for plane in planes)
+
+
+def to_pass(state: ControllerState) -> int:
+    """The generation that must be passed to take over planes that a person said are ours; 0 when there are none."""
+    marks = (track.taken_over for track in state.planes.values())
+    return max((mark.generation for mark in marks if mark is not None), default=0)
+
+
 def highest_found(state: ControllerState) -> int:
-    """The highest generation any plane was seen to hold, or named when it refused an older write."""
+    """The highest generation of ours that any plane was seen to hold, or named when it refused an older write."""
     read = [track.read_back.generation for track in state.planes.values() if track.read_back is not None]
     told = [track.found_generation for track in state.planes.values()]
     return max((generation for generation in (*read, *told) if generation is not None), default=0)

@@ -9,6 +9,7 @@ from enum import StrEnum
 from siteshift.core.model.cause import Move
 from siteshift.core.model.codes import EnactOutcome, LeftBecause, SiteLife, StandbyPhase
 from siteshift.core.model.finding import Finding
+from siteshift.core.model.mark import PlaneMark
 from siteshift.core.model.plan import Plan
 from siteshift.core.model.steering import ReadBack
 from siteshift.core.model.units import MemberId, SiteId
@@ -55,6 +56,8 @@ class PlaneStanding(StrEnum):
     WRITING = "writing"
     BEHIND = "behind"
     UNSURE = "unsure"
+    FOREIGN = "foreign"
+    """Somebody else's mark stands there: nothing is written."""
     REFUSING = "refusing"
 
 
@@ -64,7 +67,8 @@ class PlaneTrack:
 
     ``ended_ms``: when the last write ended, however it did.
     ``read_back`` is the last reading; ``unread_since_ms`` is set while it cannot be read. ``found_generation`` is what
-    the plane told when it refused an older write.
+    the plane told when it refused an older write. ``foreign`` is the mark of another cluster or node that stands there;
+    ``taken_over`` the one that a person lets us replace.
     """
 
     standing: PlaneStanding = PlaneStanding.UNREAD
@@ -80,6 +84,8 @@ class PlaneTrack:
     read_back: ReadBack | None = None
     found_generation: int | None = None
     ended_ms: int = 0
+    foreign: PlaneMark | None = None
+    taken_over: PlaneMark | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
