@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from core.playbook import DOWN, PLANE, WEB, G, P, Playbook, three_sites
+from core.playbook import PLANE, WEB, G, P, Playbook, three_sites
 from siteshift.core.explain import status_document, why_document
 from siteshift.core.messages.commands import Enact
 from siteshift.core.messages.events import EnactFinished, ReadBackArrived
