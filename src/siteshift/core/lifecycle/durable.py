@@ -64,6 +64,12 @@ def restore(document: Document, *, now_ms: int, shift_ms: int = 0) -> Controller
     return replace(state, standbys={m: _restarted(track, now_ms) for m, track in state.standbys.items()})
 
 
+def recorded(document: Document) -> ControllerState:
+    """The whole state as a journal has it, also one of an earlier version. Raises `ValueError` naming what cannot be read."""
+    renamed = {name: document[former] for name, former in _FORMER_NAMES.items() if former in document and name not in document}
+    return from_document(ControllerState, {**document, **renamed})
+
+
 def _restarted(track: StandbyTrack, now_ms: int) -> StandbyTrack:
     """A start under way is asked for again at once: whether its driver heard of it before the node died nobody knows, and to
     ask twice is safe. Ready must be proven again, so it takes the same way. Proven stays: probes watch it."""
