@@ -23,7 +23,8 @@ from siteshift.app.past import FoundPast, find_past, open_store
 from siteshift.app.secrets import secrets_of
 from siteshift.config import ConfigError, LoadedConfig, Resolved, describe_changes, load_config, resolve
 from siteshift.core.lifecycle.start import start
-from siteshift.errors import SiteshiftError
+from siteshift.core.model.steering import Steering
+from siteshift.errors import AdapterError, SiteshiftError
 from siteshift.ports import Prober, ProbeSink
 from siteshift.runtime.clock import SystemClock, read_clocks, watch_wall_clock
 from siteshift.runtime.lag import watch_loop_lag
@@ -87,7 +88,7 @@ class Daemon:
             self.clock.start_at(found.time.now_ms)
             state = start(found.past, core_setup(self.resolved), now_ms=found.time.now_ms)
             if state.steering.generation > 0 and state.steering != found.past.copy:
-                await copy.keep(state.steering)
+                await _keep_copy(copy, state.steering)
             equipment = await workshop.equip(self.resolved, state.steering)
             node = assemble(
                 clock=self.clock,
@@ -147,7 +148,12 @@ class Daemon:
         def healthy() -> bool:
             return self.clock.now_ms() - node.loop.last_step_ms < LONGEST_QUIET_MS
 
-        supervisor.start("wall clock", lambda: watch_wall_clock(self.clock.skew_ms, node.tell_clock), stage=StopStage.WATCHING)
+        def skew_ms() -> int:
+            found_ms = self.clock.skew_ms()
+            metrics.clock_skew(found_ms)
+            return found_ms
+
+        supervisor.start("wall clock", lambda: watch_wall_clock(skew_ms, node.tell_clock), stage=StopStage.WATCHING)
         supervisor.start("watchdog", lambda: feed_watchdog(systemd, healthy), stage=StopStage.WATCHING)
 
     # -- reload -----------------------------------------------------------------------------------------------------
@@ -198,6 +204,14 @@ class Daemon:
         metrics.reloaded(Done.OK, at_ms=self.clock.now_ms())
         log.info("reloaded", digest=resolved.digest, changes=len(changes))
         systemd.ready(f"configuration {resolved.digest}")
+
+
+async def _keep_copy(copy: SecondCopy, steering: Steering) -> None:
+    """Write the second copy anew: there was none, or one of no use. A full disk must not keep a node from starting."""
+    try:
+        await copy.keep(steering)
+    except AdapterError as error:
+        log.error("second copy", problem=str(error))
 
 
 class CannotReload(SiteshiftError):
