@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from nodes.running_node import NodeShape, RunningNode, running_node
+from nodes.running_node import Document, NodeShape, RunningNode, running_node
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def drain(node: RunningNode) -> None:
     node.until(lambda status: status["services"][0]["sites"]["pangyo"]["actual_bp"] == 0)
 
 
-def is_held(status: dict) -> bool:  # type: ignore[type-arg]
+def is_held(status: Document) -> bool:
     row = status["services"][0]["sites"]["pangyo"]
     return bool(status["fresh"] and status["adoption"] and row["life"] == "held" and row["desired_bp"] == row["actual_bp"] == 0)
 
@@ -40,11 +40,10 @@ def delete(node: RunningNode) -> None:
 
 @pytest.mark.parametrize("lose", [damage, delete])
 def test_a_drain_is_held_when_the_store_is_lost_however_often_the_node_is_started(
-    node: RunningNode, lose: object
+    node: RunningNode, lose: Callable[[RunningNode], None]
 ) -> None:
     drain(node)
     node.stop()
-    assert callable(lose)
     lose(node)
     for _ in range(2):
         node.start()
