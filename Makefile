@@ -9,11 +9,12 @@ FAULT ?= crash
 SEED ?= 1
 RUNS ?= 2000
 
-.PHONY: help setup servers demo lab test test-systemd lint types layers docs ci clean replays fuzz soak mutate
-.PHONY: bench-probe bench-judge bench-core bench-plan bench-haproxy bench-dns bench-detect bench-loss
+.PHONY: help setup servers demo lab test test-systemd lint types layers docs ci clean replays fuzz soak mutate flood
+BENCHMARKS := $(patsubst benchmarks/bench_%.py,bench-%,$(wildcard benchmarks/bench_*.py))
+.PHONY: $(BENCHMARKS)
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+	@sed -nE 's/^([a-z-]+):.*## /\1\t/p; s/^\$$\(BENCHMARKS\):.*## /bench-NAME\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 setup: $(STAMP) ## the virtual environment with everything pinned in constraints.txt
 
@@ -49,6 +50,10 @@ soak: setup ## thirty minutes of healthy but noisy traffic in the lab: there mus
 mutate: setup ## small random faults of the core, a fixed sample of each package: how many do the tests notice? ARGS="--only laws"
 	@nice -n 5 $(BIN)/python scripts/mutate $(ARGS)
 
+flood: setup ## a whole node under a flood of clients and hostile answers: lateness, memory, moves; ARGS=--quick
+	@scripts/servers
+	@$(BIN)/python benchmarks/flood.py $(ARGS)
+
 lint: setup ## ruff
 	@$(BIN)/ruff check src tests benchmarks
 
@@ -64,7 +69,8 @@ docs: setup ## the documents are true: links, commands, generated parts
 ci: ## what CI runs
 	@.ci/run
 
-bench-%: setup ## a benchmark: probe judge core plan haproxy dns detect loss; ends with a line of JSON
+# A static pattern rule: for what is .PHONY, make looks for no implicit rule (`bench-%:` alone) and would do nothing.
+$(BENCHMARKS): bench-%: setup ## benchmarks/bench_NAME.py, its options in ARGS; ends with a line of JSON
 	@case "$*" in dns|haproxy|probe|detect|loss) scripts/servers;; esac
 	@$(BIN)/python benchmarks/bench_$*.py $(ARGS)
 

@@ -5,9 +5,9 @@ Prints medians measured in turns within one run, and one line of JSON.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -27,7 +27,6 @@ from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
 
 BACKENDS, PER_BACKEND = 100, 100
 SITES = tuple(map(SiteId, ("pangyo", "gasan", "anyang")))
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 DEADLINE_MS = 60_000
 
 
@@ -124,7 +123,7 @@ def _one_by_one_blocking(path: str, commands: list[str]) -> None:
             sock.recv(64)
 
 
-async def run(server: HaproxyServer) -> dict[str, float]:
+async def run(server: HaproxyServer, rounds: int) -> dict[str, float]:
     api = RuntimeApi(server.address, system="haproxy bench")
     setup = plane(server.address)
     enactor = HaproxyEnactor(setup, MonotonicClock())
@@ -136,13 +135,13 @@ async def run(server: HaproxyServer) -> dict[str, float]:
     async def read_back(reader: HaproxyEnactor = enactor) -> None:
         assert len((await reader.read_back(deadline_ms=DEADLINE_MS)).shares_bp) == BACKENDS
 
-    steerings = [steering(generation, setup) for generation in range(2 * ROUNDS + 1)]
+    steerings = [steering(generation, setup) for generation in range(2 * rounds + 1)]
 
     async def enact(generation: int) -> None:
         result = await enactor.enact(steerings[generation], deadline_ms=DEADLINE_MS)
         assert result.outcome is EnactOutcome.APPLIED, result.detail
 
-    for turn in range(ROUNDS):
+    for turn in range(rounds):
         commands = weights(10 + turn)
         per_turn = {
             "batched": await timed_ms(lambda: batched(commands)),  # noqa: B023
@@ -165,10 +164,10 @@ async def run(server: HaproxyServer) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in took.items()}
 
 
-async def main() -> None:
+async def measure(rounds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with haproxy(Path(folder), sections()) as server:
-            medians = await run(server)
+            medians = await run(server, rounds)
     for name, ms in medians.items():
         print(f"  {name:<30} {ms:9.1f} ms")
     ratios = {
@@ -179,8 +178,14 @@ async def main() -> None:
         print(f"  {name:<30} {ratio:9.1f} x")
     figures = {f"{name}_ms": round(ms, 1) for name, ms in medians.items()}
     figures |= {name: round(ratio, 2) for name, ratio in ratios.items()}
-    print(json.dumps({"bench": "haproxy", "servers": BACKENDS * PER_BACKEND, "rounds": ROUNDS, **figures}))
+    print(json.dumps({"bench": "haproxy", "servers": BACKENDS * PER_BACKEND, "rounds": rounds, **figures}))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    asyncio.run(measure(parser.parse_args().rounds))
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

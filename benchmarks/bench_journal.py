@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -17,7 +18,6 @@ from siteshift.runtime.lag import watch_loop_lag
 
 RUNS = 5
 TOGETHER = 256
-ENTRIES = 50_000
 DATA = {"service": "web", "site": "pangyo", "standing": "down", "reason": "3 of 4 members refuse connections", "bp": 5_000}
 
 
@@ -52,7 +52,7 @@ async def lag_during(call: Callable[[], Awaitable[object]]) -> int:
     return max(lags)
 
 
-async def measure(folder: Path) -> dict[str, float]:
+async def measure(folder: Path, entries: int) -> dict[str, float]:
     path = folder / "state.db"
     store, journal = await open_sqlite(path, deadline_ms=60_000)
     one = [(1, "fact", DATA)]
@@ -69,13 +69,13 @@ async def measure(folder: Path) -> dict[str, float]:
         "append_alone_ms": await median_ms(alone) / 20,
         "append_together_ms": await median_ms(together) / TOGETHER,
     }
-    await fill(journal)
+    await fill(journal, entries)
     figures["verify_us_per_entry"] = await timed(journal.verify) * 1e6 / (await journal.head()).sequence
     figures["export_us_per_entry"] = (
         await timed(lambda: journal.export(folder / "export.jsonl")) * 1e6 / (await journal.head()).sequence
     )
     figures["worst_lag_verify_ms"] = await lag_during(journal.verify) / 1_000
-    figures["worst_lag_append_ms"] = await lag_during(lambda: fill(journal)) / 1_000
+    figures["worst_lag_append_ms"] = await lag_during(lambda: fill(journal, entries)) / 1_000
     await journal.close()
     await store.close()
     figures["file_mib"] = path.stat().st_size / 2**20
@@ -87,14 +87,17 @@ async def measure(folder: Path) -> dict[str, float]:
     return figures
 
 
-async def fill(journal: SqliteJournal) -> None:
-    for start in range(0, ENTRIES, 500):
+async def fill(journal: SqliteJournal, entries: int) -> None:
+    for start in range(0, entries, 500):
         await journal.append([(start + n, "fact", DATA) for n in range(500)])
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--entries", type=int, default=50_000)
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=".") as folder:
-        figures = asyncio.run(measure(Path(folder)))
+        figures = asyncio.run(measure(Path(folder), arguments.entries))
     for name, value in figures.items():
         print(f"{name:24} {value:10.3f}")
     ratio = figures["append_alone_ms"] / figures["append_together_ms"]

@@ -8,6 +8,7 @@ the lowest tier is shed.
 
 from __future__ import annotations
 
+import argparse
 import gc
 import json
 import random
@@ -142,6 +143,9 @@ def worst_gap_pm(asked: Problem) -> float:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a hundredth of the services, a run of each kind")
+    is_quick = parser.parse_args().quick
     heads = ("services x sites", "kind", "plan ms", "best", "program ms", "ratio", "slice ms", "gap")
     print("".join(f"{head:>{width}}" for head, width in zip(heads, WIDTHS, strict=True)))
     rows = []
@@ -153,6 +157,8 @@ def main() -> None:
         (10_000, 5, "calm", 7),
         (10_000, 5, "lost", 7),
     ):
+        if is_quick:
+            services, runs = services // 100, 1
         asked = problem(services, sites, kind, seed=services)
         gc.collect()
         gc.freeze()

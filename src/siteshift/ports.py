@@ -10,7 +10,7 @@ must not  decide anything, retry on its own, or touch what siteshift does not ow
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -61,6 +61,9 @@ class Prober(Protocol):
 
     async def run(self) -> None:
         """Probe until cancelled."""
+
+    def late_starts(self) -> Iterable[tuple[int, int]]:
+        """How late probes were started since the last call: (microseconds, so many starts)."""
 
 
 class Enactor(Protocol):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import socket
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from nodes.command_line import run
+from siteshift.cli.client import _UnixConnection
 from siteshift.cli.exits import ExitCode, Failure, exit_code_of, problem_failure
 from siteshift.cli.reach import SOCKET, GivenAddress, TlsPlace, UnixPlace, find_place
 
@@ -61,6 +63,23 @@ def test_nobody_there_is_unreachable_and_says_what_to_do(tmp_path: Path) -> None
     assert ended.code == ExitCode.UNREACHABLE
     assert "systemctl status siteshift" in ended.err
     assert run("--json", "status", "--socket", str(tmp_path / "none.sock")).document["exit_code"] == ExitCode.UNREACHABLE
+
+
+def test_a_full_queue_is_tried_again_until_there_is_room(tmp_path: Path) -> None:
+    """Linux refuses a Unix connection at once (EAGAIN) while the listener's queue is full: a crowd, or a busy moment."""
+    path = tmp_path / "api.sock"
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as crowd:
+        listener.bind(str(path))
+        listener.listen(0)
+        crowd.connect(str(path))
+        room = threading.Timer(0.3, listener.accept)
+        room.start()
+        with closing(_UnixConnection(str(path), 30.0)) as connection:
+            connection.connect()
+            assert connection.sock is not None
+        room.join()
+        with pytest.raises(BlockingIOError):
+            _UnixConnection(str(path), 0.1).connect()
 
 
 def test_an_answer_that_was_lost_is_neither_done_nor_failed(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ LEAVING = ReprobeStandby(site="pangyo", goal=Goal.LEFT, ends_bp={"shop": 0})
 
 def status(*, seen_bp: int | None, actual_bp: int | None = 0, life: str = "draining", **service: Any) -> Document:
     """As much of a status as waiting reads."""
-    row = {"seen_bp": seen_bp, "actual_bp": actual_bp, "desired_bp": 0, "life": life, "real_life": life}
+    row = {"seen_bp": seen_bp, "actual_bp": actual_bp, "desired_bp": 0, "life": life, "real_life": life, "delivered_by": []}
     entry = {"service": "shop", "demand_rps": 100, "in_step": True, "tail_until_ms": 0, "findings": [], "sites": {"pangyo": row}}
     return {"at_ms": 100_000, "services": [{**entry, **service}]}
 
@@ -39,6 +39,13 @@ def test_a_share_of_nothing_is_not_the_end() -> None:
     assert not look.is_over
     assert look.note == "draining; old answers for another 12 s"
     assert look_at(status(seen_bp=0, life="drained"), LEAVING).is_over
+
+
+def test_a_site_that_a_hand_gave_a_share_again_is_not_drained_and_the_drift_is_named() -> None:
+    document = status(seen_bp=0, actual_bp=5_000, life="drained")
+    document["services"][0]["sites"]["pangyo"]["delivered_by"] = [{"text": "lb1 still sends 50 % here: p1 is ready"}]
+    look = look_at(document, LEAVING)
+    assert (look.is_over, look.note) == (False, "not drained: lb1 still sends 50 % here: p1 is ready")
 
 
 def test_what_stops_the_move_is_said() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from contract.enactor_suite import DEADLINE_MS, SITES, EnactorContract, EnactorP
 from servers.haproxy_imitation import HaproxyImitation, Shape, haproxy_imitation
 from servers.haproxy_imitation import Server as ImitatedServer
 from servers.haproxy_server import HaproxyServer, HaproxyVersion, haproxy
-from siteshift.adapters.haproxy.agent_check import AgentCheckEnactor, AgentListen
+from siteshift.adapters.haproxy.agent_check import AgentCheckEnactor
+from siteshift.adapters.haproxy.agent_listener import AgentListen
 from siteshift.adapters.haproxy.enactor import HaproxyEnactor
 from siteshift.adapters.haproxy.plane import BackendMap, Fence, HaproxyPlane, ServerMap
 from siteshift.adapters.memory.clock import ManualClock
@@ -111,7 +113,7 @@ class TestAgentCheck(EnactorContract):
 
     @pytest.fixture
     async def plane(self, tmp_path: Path, version: HaproxyVersion) -> AsyncIterator[EnactorPlane]:
-        plane = plane_of("agent", Fence.BESIDE)
+        plane = replace(plane_of("agent", Fence.BESIDE), initial_weight=100)
         agent = AgentCheckEnactor(plane, AgentListen(host="127.0.0.1", port=0), RunningClock())
         await agent.start()
         lines = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from core.playbook import PLANE, WEB, A, G, P, Playbook
+from siteshift.core.explain import status_document
 from siteshift.core.messages.events import ReadBackArrived
 from siteshift.core.messages.requests import DrainRequest
 from siteshift.core.model.codes import SiteLife
@@ -34,17 +35,21 @@ def test_a_site_that_the_plane_still_delivers_to_is_not_drained() -> None:
     assert book.violations == []
 
 
-def test_a_drained_site_that_a_hand_makes_serve_again_is_drained_no_more() -> None:
+def test_a_hand_that_gives_a_drained_site_a_share_again_is_shown_and_not_written_over() -> None:
+    """The life stays: were it draining again, a shorter TTL would be a new generation, and that would undo the hand (law 14)."""
     book = Playbook(is_metered=False)
     book.run(5_000)
     book.ask(DrainRequest(site=P))
     book.run(60_000)
     assert book.life(P) is SiteLife.DRAINED
+    generation = book.state.steering.generation
     by_hand(book)
-    assert book.life(P) is SiteLife.DRAINING
-    book.feed(ReadBackArrived(at_ms=book.now_ms, read_back=book.reading(PLANE)))
-    book.run(2_000)
-    assert book.life(P) is SiteLife.DRAINED
+    status = status_document(book.state, book.setup, book.now_ms)
+    assert status["services"][0]["sites"][P]["life"] == "draining"
+    for _ in range(10):
+        book.run(1_000)
+        by_hand(book)
+    assert book.state.steering.generation == generation
     assert book.violations == []
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from core.playbook import DOWN, NODE, PLANE, WEB, G, P, Playbook, three_sites
+from core.playbook import DOWN, NODE, PLANE, WEB, A, G, P, Playbook, three_sites
 from siteshift.core.explain import status_document, why_document
-from siteshift.core.messages.events import ReportArrived
+from siteshift.core.messages.events import ReadBackArrived, ReportArrived
+from siteshift.core.messages.requests import DrainRequest
 from siteshift.core.model.evidence import SelfCheck, VantageReport
 from siteshift.core.model.setup import Setup
+from siteshift.core.model.steering import Drift
 from siteshift.core.model.units import SiteId, VantageId
 from siteshift.core.plan.plan_preview import plan_ahead
 
@@ -67,6 +69,24 @@ def test_the_plan_says_where_the_shed_part_would_go() -> None:
         assert plan is not None
         (shed,) = (entry.text for entry in plan.findings if entry.code == "SHED_NEEDED")
         assert ("so it would go on being sent to pangyo" in shed) is stays
+
+
+def test_a_site_that_a_hand_gave_a_share_again_is_not_shown_as_drained() -> None:
+    """Row A6 of what was found by trying: `set server be_web/pangyo-s1 state ready` after a drain."""
+    book = Playbook()
+    book.run(60_000)
+    book.ask(DrainRequest(site=P))
+    book.run(120_000)
+    (service,) = status_document(book.state, book.setup, book.now_ms)["services"]
+    assert (service["sites"][P]["life"], service["sites"][P]["delivered_by"]) == ("drained", [])
+    drift = Drift(enactor=PLANE, what="be_web/pangyo-s1", wanted="maint", found="ready", ours=True)
+    reading = replace(book.reading(PLANE), shares_bp={WEB: {P: 5_000, G: 3_000, A: 2_000}}, drifts=(drift,))
+    book.feed(ReadBackArrived(at_ms=book.now_ms, read_back=reading))
+    (service,) = status_document(book.state, book.setup, book.now_ms)["services"]
+    assert (service["sites"][P]["life"], service["sites"][P]["actual_bp"]) == ("draining", 5_000)
+    text = "dns still sends 50 % here: be_web/pangyo-s1 is ready, we wrote maint"
+    assert [entry["text"] for entry in service["sites"][P]["delivered_by"]] == [text]
+    assert f"not drained: {text}" in why(book, P)
 
 
 def test_a_silent_vantage_is_named_with_the_instant_of_its_last_report() -> None:

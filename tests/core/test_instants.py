@@ -115,6 +115,7 @@ def test_every_durable_instant_is_moved() -> None:
     moved = {
         "SiteTrack.since_ms",
         "SiteTrack.left_at_ms",
+        "SiteTrack.failed_at_ms",
         "SiteTrack.hold_until_ms",
         "SiteTrack.step_since_ms",
         "StandbyTrack.since_ms",
@@ -133,6 +134,7 @@ def test_every_durable_instant_is_moved() -> None:
         "Relief.until_ms",
         "Override.created_ms",
         "Override.expires_ms",
+        "Override.end_told_ms",
         "Adoption.since_ms",
         "Steering.decided_at_ms",
     }

@@ -9,7 +9,6 @@ import pytest
 
 from core.playbook import DOWN, NODE, PLANE, UNKNOWN, UP, WEB, A, G, P, Playbook, three_sites
 from siteshift.core.invariants import CHECKERS, check
-from siteshift.core.judge.views import CHECK_CONTRADICTED
 from siteshift.core.messages.commands import ActivateStandby, Command, Enact, Record, Remember, RetireStandby
 from siteshift.core.messages.events import Asked, EnactFinished, Event, ReadBackArrived, Reloaded, Ticked
 from siteshift.core.messages.requests import DrainRequest, OperatorRequest
@@ -76,6 +75,10 @@ def test_a_sound_move_breaks_nothing(book: Playbook) -> None:
 
 def test_law_1_no_site_left(book: Playbook) -> None:
     assert 1 in laws(book, steered(book.state, {P: 0, G: 0, A: 0}, shed_bp=10_000))
+
+
+def test_law_1_a_site_with_a_share_is_closed_as_dead(book: Playbook) -> None:
+    assert laws(book, steered(book.state, {P: 4800, G: 3100, A: 2100}, dead_sites=frozenset({P}))) == {1}
 
 
 def test_law_1_only_dead_sites_left(book: Playbook) -> None:
@@ -161,7 +164,7 @@ def test_law_4_a_site_that_users_are_served_by_is_not_held_to_be_down(book: Play
     """Its check fails like all the others, and real traffic contradicts it: so there is a site to go to."""
     for site in (P, G, A):
         book.believe(site, DOWN)
-    book.beliefs[pool_target(WEB, G)] = replace(UNKNOWN, standing=Standing.SUSPECT, reason=f"{CHECK_CONTRADICTED}: bad_status")
+    book.beliefs[pool_target(WEB, G)] = replace(UNKNOWN, standing=Standing.SUSPECT, is_contradicted=True)
     book.report()
     assert 4 not in laws(book, left_for_dead(book.state, P))
 

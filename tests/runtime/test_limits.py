@@ -19,7 +19,7 @@ from siteshift.core.state.controller_state import initial_state
 from siteshift.errors import Retryable
 from siteshift.ports import PassiveSample
 from siteshift.runtime.clock import SystemClock
-from siteshift.runtime.equipment import Equipment, Evidenced
+from siteshift.runtime.equipment import Addressee, Equipment, Evidenced
 from siteshift.runtime.evidence import Evidence
 from siteshift.runtime.executor import Executor
 from siteshift.runtime.limits import Limits
@@ -79,6 +79,7 @@ def executor_of(equipment: Equipment, events: list[Event]) -> Executor:
         watch=lambda _: None,
         state_now=dict,
         on_error=lambda _what, _error: None,
+        on_told=lambda _notifier, _result: None,
         on_written=lambda _rows, _sequence, _took_ms: None,
     )
 
@@ -127,7 +128,8 @@ async def test_data_planes_and_drivers_get_the_deadlines_of_the_configuration() 
 
 async def test_beyond_the_limit_the_oldest_of_the_least_severe_notices_gives_way() -> None:
     notifier = MemoryNotifier(clock=CLOCK)
-    equipment = Equipment(setup=three_sites(), notifiers=(notifier,), limits=Limits(notify_queue=3))
+    oncall = Addressee(id="oncall", least=Severity.ALLOWED, notifier=notifier)
+    equipment = Equipment(setup=three_sites(), notifiers=(oncall,), limits=Limits(notify_queue=3))
     executor = executor_of(equipment, [])
     told = [("a", Severity.ALLOWED), ("b", Severity.REFUSED), ("c", Severity.ALLOWED), ("d", Severity.NEEDS_APPROVAL)]
     told += [("e", Severity.REFUSED)]

@@ -29,10 +29,11 @@ LB = EnactorId("pangyo-lb1")
 
 def fill(metrics: Metrics) -> None:
     """Call every method once."""
-    metrics.probe_started(700)
+    metrics.probes_started(700, 1)
     metrics.probe_finished(Outcome.PASS, Fault.NONE, 900)
     metrics.probe_finished(Outcome.FAIL, Fault.REFUSED, 300)
     metrics.probes_scheduled(12)
+    metrics.watch_listeners(lambda: {"api unix": (3, {"full": 2})})
     metrics.standings({TargetId("site:pangyo"): (Standing.DOWN, 0), TargetId("site:gasan"): (Standing.UP, 1_000)})
     metrics.members(WEB, PANGYO, [Standing.DOWN, Standing.DOWN, Standing.UP])
     metrics.self_check(anchors_ok=2, blind=0)

@@ -55,6 +55,7 @@ class World:
             watch=lambda _: None,
             state_now=lambda: {"is": "whole"},
             on_error=lambda what, _error: self.errors.append(what),
+            on_told=lambda _notifier, _result: None,
             on_written=lambda _rows, _sequence, _took_ms: None,
         )
 

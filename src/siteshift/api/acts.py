@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from siteshift.api.answers import respond
 from siteshift.api.approvals import Approvals
 from siteshift.api.bodies import ACTS, ApproveBody, Body
+from siteshift.api.connections import body_of
 from siteshift.api.idempotency import Keys, fingerprint_of
 from siteshift.api.identity import ASKER, Identity, Rank
 from siteshift.api.problems import problem, reply
@@ -49,7 +50,7 @@ class Acts:
     async def _handle(self, request: web.Request, body_type: type[Body]) -> web.Response:
         identity = request[ASKER]
         key = request.headers.get("Idempotency-Key", "")
-        raw = await request.clone(client_max_size=self.node.equipment.limits.api_body_bytes).read()
+        raw = await body_of(request, most_bytes=self.node.equipment.limits.api_body_bytes)
         if len(key) > KEY_LENGTH:
             return problem(400, "BAD_REQUEST", "the idempotency key is too long", f"use at most {KEY_LENGTH} characters")
         if not key:

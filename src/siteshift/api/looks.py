@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
+import socket
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from siteshift.api.answers import plan_document
+from siteshift.api.identity import ASKER
 from siteshift.api.problems import problem, reply
 from siteshift.core.explain import override_document
 from siteshift.core.invariants import single_site_dependencies
@@ -25,6 +28,10 @@ MOST = 2**53 - 1
 """The largest whole number every JSON reader keeps; as milliseconds it is the year 287396."""
 KEEP_ALIVE_S = 15.0
 """How often an idle event stream shows that it lives: a listener whose machine is gone is noticed by that."""
+STREAMS_PER_PERSON = 16
+"""A quarter of all (`limits.api_subscribers`): nobody takes the streams of everybody else."""
+STREAM_BUFFER_BYTES = 16_384
+"""So much waits in memory, and as much in the kernel, for a listener that does not read; then its time to read runs."""
 LOOK_S = 1.0
 """How soon the place of a listener that hung up is free."""
 
@@ -36,6 +43,8 @@ class Looks:
     node: Node
     journal: Journal
     version: str
+    _streams: Counter[str] = field(default_factory=Counter)
+    """Person → event streams they have open."""
 
     async def health(self, request: web.Request) -> web.Response:
         """Alive: the loop answers."""
@@ -57,6 +66,11 @@ class Looks:
     async def status(self, request: web.Request) -> web.Response:
         del request
         return reply(self.node.status())
+
+    async def members(self, request: web.Request) -> web.Response:
+        """Every member: state, weight, evidence, and who took it out."""
+        del request
+        return reply(self.node.members())
 
     async def plan(self, request: web.Request) -> web.Response:
         """What is under way or waits for a person; null when nothing would change."""
@@ -142,8 +156,14 @@ class Looks:
         if self.node.broadcast.is_full:
             detail = f"{self.node.broadcast.limit} streams are open, which is `limits.api_subscribers`; try again later"
             return problem(503, "TOO_MANY_STREAMS", "too many event streams", detail)
+        person = request[ASKER].person
+        if self._streams[person] >= STREAMS_PER_PERSON:
+            detail = f"{person} has {STREAMS_PER_PERSON} streams open; close one of them"
+            return problem(503, "TOO_MANY_STREAMS", "too many event streams", detail)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         messages = self.node.subscribe()
+        self._streams[person] += 1
+        _keep_little(request.transport)
         try:
             await response.prepare(request)
             await response.write(b"retry: 2000\n\n")
@@ -158,7 +178,15 @@ class Looks:
             pass
         finally:
             await messages.aclose()
+            self._streams[person] -= 1
         return response
+
+
+def _keep_little(transport: asyncio.Transport | None) -> None:
+    """Buffer little for this listener, so that it is soon noticed when it does not read."""
+    if transport is not None:
+        transport.set_write_buffer_limits(high=STREAM_BUFFER_BYTES)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BUFFER_BYTES)
 
 
 async def _next(messages: Subscriber) -> bytes:

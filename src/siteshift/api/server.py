@@ -14,9 +14,12 @@ import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from siteshift.adapters.accept import tcp_listener, unix_listener
+from siteshift.adapters.clients import ClientLimits, Descriptors
 from siteshift.api import openapi
 from siteshift.api.acts import NEEDED, Acts
 from siteshift.api.bodies import ACTS
+from siteshift.api.connections import BACKLOG, CONNECTIONS, Listener, connection_of
 from siteshift.api.identity import ASKER, Doorkeeper, Identity, Rank
 from siteshift.api.looks import BadNumber, Looks
 from siteshift.api.problems import problem, reply
@@ -27,6 +30,8 @@ from siteshift.runtime.limits import DEFAULT_LIMITS
 from siteshift.runtime.node import Node
 
 STOP_DEADLINE_S = 1.0
+UNIX_NAME, TLS_NAME = "api unix", "api tls"
+"""What the metrics call the listeners."""
 
 log = structlog.get_logger("siteshift.api")
 
@@ -36,26 +41,35 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class ApiServer:
     """Serves one node."""
 
-    def __init__(self, *, node: Node, setup: ApiSetup, version: str, journal: Journal) -> None:
+    def __init__(
+        self,
+        *,
+        node: Node,
+        setup: ApiSetup,
+        version: str,
+        journal: Journal,
+        descriptors: Descriptors | None = None,
+        limits: ClientLimits = CONNECTIONS,
+    ) -> None:
+        """``descriptors`` is what the clients of all listeners may have together, ``limits`` are those of each of ours."""
         self._setup = setup
+        self.descriptors = descriptors or Descriptors()
+        self._limits = limits
+        self._listeners: list[Listener] = []
         self._doorkeeper = Doorkeeper(setup)
         self._looks = Looks(node=node, journal=journal, version=version)
         self._acts = Acts(node=node)
         self._runner: web.AppRunner | None = None
         self._listens = False
         self._version = version
+        self.tls_port = 0
+        """The port really bound; 0 without a TLS listener."""
 
     @property
     def where(self) -> str:
         """Where it is reached, for the log."""
         tls = self._setup.tls
         return self._setup.unix_path + (f", https://{tls.listen[0]}:{tls.listen[1]}" if tls else "")
-
-    @property
-    def tls_port(self) -> int:
-        """The port really bound; 0 without a TLS listener."""
-        bound = self._runner.addresses if self._runner is not None else []
-        return next((int(address[1]) for address in bound if isinstance(address, tuple)), 0)
 
     def application(self) -> web.Application:
         """The aiohttp application."""
@@ -73,6 +87,7 @@ class ApiServer:
             "/readyz": (looks.ready, "Ready to do the job"),
             "/metrics": (looks.metrics, "Prometheus metrics"),
             "/v1/status": (looks.status, "Everything on one page"),
+            "/v1/members": (looks.members, "Every member: state, weight, evidence, and who took it out"),
             "/v1/plan": (looks.plan, "What is under way or waits for a person"),
             "/v1/overrides": (looks.overrides, "What people forced"),
             "/v1/fate": (looks.fate, "What would be lost together with a site"),
@@ -96,7 +111,11 @@ class ApiServer:
                 refusal = self._admit(request)
                 if refusal is not None:
                     return refusal
-            return await handler(request)
+            watched = connection_of(request)
+            if watched is None:
+                raise ConnectionResetError
+            with watched.served():
+                return await handler(request)
         except BadNumber as error:
             entry = {"field": error.name, "message": error.text, "remedy": error.remedy}
             return problem(400, "BAD_REQUEST", "the query does not fit", error.text or "", errors=[entry])
@@ -133,27 +152,46 @@ class ApiServer:
     async def start(self) -> None:
         """Listen. Raises `Permanent` when an address or a certificate cannot be had."""
         self._runner = web.AppRunner(
-            self.application(), access_log=None, shutdown_timeout=STOP_DEADLINE_S, logger=_http_log()
+            self.application(),
+            access_log=None,
+            auto_decompress=False,
+            shutdown_timeout=STOP_DEADLINE_S,
+            logger=_http_log(),
         )
         await self._runner.setup()
         try:
             path = await asyncio.to_thread(_free_path, Path(self._setup.unix_path))
-            await web.UnixSite(self._runner, str(path)).start()
+            self._listen(UNIX_NAME, unix_listener(str(path), backlog=BACKLOG), tls=None)
             self._listens = True
             path.chmod(self._setup.unix_mode)
             if self._setup.tls is not None:
-                host, port = self._setup.tls.listen
-                await web.TCPSite(self._runner, host, port, ssl_context=_tls(self._setup.tls)).start()
+                context = _tls(self._setup.tls)
+                sock = tcp_listener(*self._setup.tls.listen, backlog=BACKLOG)
+                self.tls_port = sock.getsockname()[1]
+                self._listen(TLS_NAME, sock, tls=context)
         except (OSError, ssl.SSLError) as error:
             await self.close()
             raise Permanent(str(error), system="api", operation="listen", target=self.where) from error
+
+    def _listen(self, name: str, sock: socket.socket, *, tls: ssl.SSLContext | None) -> None:
+        assert self._runner is not None
+        make_handler = self._runner.server
+        assert make_handler is not None
+        tally = self.descriptors.tally(name)
+        listener = Listener(sock, make_handler, self.descriptors, tally, tls=tls, limits=self._limits)
+        self._listeners.append(listener)
 
     async def close(self) -> None:
         """Stop listening; the socket's file goes too, so that nobody takes it for a node that hangs."""
         if self._runner is None:
             return
         runner, self._runner = self._runner, None
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            listener.stop_listening()
         await runner.cleanup()
+        for listener in listeners:
+            listener.close()
         if self._listens:
             await asyncio.to_thread(Path(self._setup.unix_path).unlink, missing_ok=True)
 

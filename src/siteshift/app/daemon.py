@@ -11,6 +11,7 @@ from pathlib import Path
 
 import structlog
 
+from siteshift.adapters.clients import Descriptors
 from siteshift.adapters.probes.prober import SocketProber
 from siteshift.adapters.store.second_copy import SecondCopy
 from siteshift.adapters.store.sqlite import SqliteStore
@@ -18,6 +19,7 @@ from siteshift.adapters.store.sqlite_journal import SqliteJournal
 from siteshift.adapters.store.sqlite_ledger import SqliteLedger
 from siteshift.api.server import ApiServer
 from siteshift.app.core_setup import core_setup
+from siteshift.app.descriptors import need_of, share_out
 from siteshift.app.equip import Workshop
 from siteshift.app.past import FoundPast, find_past, open_store
 from siteshift.app.secrets import secrets_of
@@ -82,7 +84,10 @@ class Daemon:
         database = opened.database
         store, journal, ledger = SqliteStore(database), SqliteJournal(database), SqliteLedger(database)
         copy = SecondCopy(file.with_name(file.name + ".steering"), origin=self.resolved.node.origin)
-        workshop = Workshop(clock=self.clock)
+        descriptors = Descriptors()
+        share_out(need_of(self.resolved), descriptors)
+        metrics.watch_listeners(descriptors.counts)
+        workshop = Workshop(clock=self.clock, descriptors=descriptors)
         try:
             found = await find_past(opened, store, journal, copy, read_clocks())
             self.clock.start_at(found.time.now_ms)
@@ -95,13 +100,15 @@ class Daemon:
                 supervisor=supervisor,
                 equipment=equipment,
                 ledger=ledger,
-                gauges=Gauges(metrics=metrics),
+                gauges=Gauges(metrics=metrics, skew_ms=self.clock.skew_ms),
                 state=state,
                 make_prober=self._prober,
                 keeper=copy,
                 clock_note=self.clock.note,
             )
-            api = ApiServer(node=node, setup=self.resolved.api, version=self.version, journal=journal)
+            api = ApiServer(
+                node=node, setup=self.resolved.api, version=self.version, journal=journal, descriptors=descriptors
+            )
             await api.start()
         except BaseException:
             await workshop.close()
@@ -116,6 +123,7 @@ class Daemon:
         supervisor.at_stop(StopStage.REMEMBERING, "ledger", ledger.close)
         supervisor.at_stop(StopStage.REMEMBERING, "rows", node.executor.remembering.flush)
         node.start()
+        metrics.reloaded(Done.OK, at_ms=self.clock.now_ms())
         self._start_watching(supervisor, systemd, metrics, node)
         supervisor.on_signal(signal.SIGHUP, lambda: self._ask_reload(supervisor, systemd, metrics, node, workshop))
         self._tell_past(node, found, database.set_aside)
@@ -148,12 +156,7 @@ class Daemon:
         def healthy() -> bool:
             return self.clock.now_ms() - node.loop.last_step_ms < LONGEST_QUIET_MS
 
-        def skew_ms() -> int:
-            found_ms = self.clock.skew_ms()
-            metrics.clock_skew(found_ms)
-            return found_ms
-
-        supervisor.start("wall clock", lambda: watch_wall_clock(skew_ms, node.tell_clock), stage=StopStage.WATCHING)
+        supervisor.start("wall clock", lambda: watch_wall_clock(self.clock.skew_ms, node.tell_clock), stage=StopStage.WATCHING)
         supervisor.start("watchdog", lambda: feed_watchdog(systemd, healthy), stage=StopStage.WATCHING)
 
     # -- reload -----------------------------------------------------------------------------------------------------
@@ -192,6 +195,7 @@ class Daemon:
             node.executor.note("reload_refused", {"problems": problems})
             systemd.ready("reload refused; the last good configuration stays")
             return
+        share_out(need_of(resolved), workshop.descriptors)
         changes = describe_changes(self.resolved, resolved)
         self.loaded, self.resolved = loaded, resolved
         _set_up_logs(resolved, secrets)

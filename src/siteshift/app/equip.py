@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
+from siteshift.adapters.clients import Descriptors
 from siteshift.app.core_setup import core_setup
 from siteshift.app.drivers import Driver, make_driver
-from siteshift.app.least import LeastSeverity
-from siteshift.app.notifiers import make_notifier
+from siteshift.app.notifiers import ClosableNotifier, make_notifier
 from siteshift.app.plane_shelf import MadeFrom, PlanesInUse, changed_planes
 from siteshift.app.secrets import secrets_of
 from siteshift.app.sensors import covered_by, make_evidence, make_meter
 from siteshift.config import Resolved
 from siteshift.core.model.steering import Steering
 from siteshift.ports import Clock, EvidenceSource, TrafficMeter
-from siteshift.runtime.equipment import Equipment, Evidenced, Metered
+from siteshift.runtime.equipment import Addressee, Equipment, Evidenced, Metered
 from siteshift.runtime.limits import Limits
 
 
@@ -71,11 +71,13 @@ class Workshop:
     """The adapters in use."""
 
     clock: Clock
+    descriptors: Descriptors = field(default_factory=Descriptors)
+    """What the clients of all listeners may have together."""
     planes: PlanesInUse = field(default_factory=dict)
     drivers: Shelf[Driver] = field(default_factory=Shelf)
     meters: Shelf[TrafficMeter] = field(default_factory=Shelf)
     evidence: Shelf[EvidenceSource] = field(default_factory=Shelf)
-    notifiers: Shelf[LeastSeverity] = field(default_factory=Shelf)
+    notifiers: Shelf[ClosableNotifier] = field(default_factory=Shelf)
     _retired: list[Closable] = field(default_factory=list)
 
     async def equip(self, resolved: Resolved, steering: Steering | None) -> Equipment:
@@ -94,7 +96,7 @@ class Workshop:
         wanted = [
             MadeFrom(setup=setup, topology=resolved.topology, secrets=secrets["plane"][setup.id]) for setup in resolved.planes
         ]
-        planes = await changed_planes(self.planes, wanted, clock, steering)
+        planes = await changed_planes(self.planes, wanted, clock, steering, self.descriptors)
         kept = {id(entry.plane) for entry in planes.values()}
         self._retired += [entry.plane for entry in self.planes.values() if id(entry.plane) not in kept]
         self._retired += self.drivers.not_on(drivers)
@@ -148,7 +150,10 @@ class Workshop:
                 )
                 for setup in resolved.evidence
             ),
-            notifiers=tuple(notifier for _, notifier in self.notifiers.things.values()),
+            notifiers=tuple(
+                Addressee(id=setup.id, least=setup.least, notifier=self.notifiers.things[setup.id][1])
+                for setup in resolved.notifiers
+            ),
             limits=Limits(
                 event_queue=limits.event_queue,
                 notify_queue=limits.notify_queue,

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
+from siteshift.adapters.clients import Descriptors
 from siteshift.adapters.dns.embedded import EmbeddedDns
 from siteshift.adapters.haproxy.agent_check import AgentCheckEnactor
 from siteshift.app.planes import change_zone, make_plane
@@ -40,7 +41,11 @@ PlanesInUse = dict[EnactorId, PlaneInUse]
 
 
 async def changed_planes(
-    present: Mapping[EnactorId, PlaneInUse], wanted: Sequence[MadeFrom], clock: Clock, steering: Steering | None
+    present: Mapping[EnactorId, PlaneInUse],
+    wanted: Sequence[MadeFrom],
+    clock: Clock,
+    steering: Steering | None,
+    descriptors: Descriptors,
 ) -> PlanesInUse:
     """The data planes for another configuration. Raises `SiteshiftError` after going back over what was done.
 
@@ -53,7 +58,7 @@ async def changed_planes(
             if before is not None and before.made_from == made_from:
                 found[made_from.setup.id] = before
                 continue
-            plane, way_back = await _changed(before, made_from, clock, steering)
+            plane, way_back = await _changed(before, made_from, clock, steering, descriptors)
             undo.push_async_callback(way_back)
             found[made_from.setup.id] = PlaneInUse(made_from=made_from, plane=plane)
         undo.pop_all()
@@ -61,7 +66,7 @@ async def changed_planes(
 
 
 async def _changed(
-    before: PlaneInUse | None, made_from: MadeFrom, clock: Clock, steering: Steering | None
+    before: PlaneInUse | None, made_from: MadeFrom, clock: Clock, steering: Steering | None, descriptors: Descriptors
 ) -> tuple[Enactor, WayBack]:
     """An enactor for this setup, and how to take that back.
 
@@ -83,7 +88,7 @@ async def _changed(
     if agent is not None:
         await agent.close()
     try:
-        plane = await make_plane(setup, topology, clock, steering)
+        plane = await make_plane(setup, topology, clock, steering, descriptors)
     except SiteshiftError:
         if agent is not None:
             await agent.start()

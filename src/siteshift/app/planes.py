@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import assert_never
 
+from siteshift.adapters.clients import Descriptors
 from siteshift.adapters.dns.embedded import EmbeddedDns
 from siteshift.adapters.dns.exchange import Server, Transport
 from siteshift.adapters.dns.rfc2136 import Rfc2136Enactor
 from siteshift.adapters.dns.rfc2136_records import Rfc2136Config, UpdateKey
 from siteshift.adapters.dns.zone import StaticRecord, ZoneConfig
-from siteshift.adapters.haproxy.agent_check import AgentCheckEnactor, AgentListen
+from siteshift.adapters.haproxy.agent_check import AgentCheckEnactor
+from siteshift.adapters.haproxy.agent_listener import AgentListen
 from siteshift.adapters.haproxy.enactor import HaproxyEnactor
 from siteshift.adapters.haproxy.plane import Algorithm, BackendMap, HaproxyPlane, PlaneMode, ServerMap
+from siteshift.adapters.haproxy.targets import mapped_servers
 from siteshift.config.setups import AgentCheckSetup, EmbeddedDnsSetup, HaproxySetup, PlaneSetup, Rfc2136Setup
 from siteshift.core.model.steering import Steering
 from siteshift.core.model.topology import Topology
@@ -19,8 +23,11 @@ from siteshift.errors import Permanent
 from siteshift.ports import Clock, Enactor
 
 
-async def make_plane(setup: PlaneSetup, topology: Topology, clock: Clock, steering: Steering | None) -> Enactor:
-    """One data plane's enactor, listening where it listens. ``steering`` is what a former process enacted.
+async def make_plane(
+    setup: PlaneSetup, topology: Topology, clock: Clock, steering: Steering | None, descriptors: Descriptors
+) -> Enactor:
+    """One data plane's enactor, listening where it listens. ``steering`` is what a former process enacted,
+    ``descriptors`` what the clients of all listeners may have together.
 
     Raises `Permanent` when it cannot be made as configured or an address cannot be had.
     """
@@ -28,7 +35,15 @@ async def make_plane(setup: PlaneSetup, topology: Topology, clock: Clock, steeri
     try:
         match setup:
             case EmbeddedDnsSetup():
-                dns = EmbeddedDns(setup.id, topology, zone_of(setup), clock, initial=initial, signer=setup.signer)
+                dns = EmbeddedDns(
+                    setup.id,
+                    topology,
+                    zone_of(setup),
+                    clock,
+                    initial=initial,
+                    descriptors=descriptors,
+                    signer=setup.signer,
+                )
                 await dns.start()
                 return dns
             case Rfc2136Setup():
@@ -36,7 +51,7 @@ async def make_plane(setup: PlaneSetup, topology: Topology, clock: Clock, steeri
             case HaproxySetup():
                 return HaproxyEnactor(haproxy_plane(setup), clock)
             case AgentCheckSetup():
-                agent = AgentCheckEnactor(haproxy_plane(setup.plane), _agent_listen(setup), clock)
+                agent = AgentCheckEnactor(_agent_plane(setup), _agent_listen(setup), clock)
                 await agent.start()
                 return agent
             case _:
@@ -84,6 +99,19 @@ def _rfc2136(setup: Rfc2136Setup) -> Rfc2136Config:
 
 def _server(host: str, port: int) -> Server:
     return Server(name=f"{host}:{port}", host=host, port=port)
+
+
+def _agent_plane(setup: AgentCheckSetup) -> HaproxyPlane:
+    plane = haproxy_plane(setup.plane)
+    own = dict(setup.initial_weights)
+    backends = tuple(
+        replace(
+            backend,
+            initial_weights={name: own[path] for name in mapped_servers(backend) if (path := f"{backend.backend}/{name}") in own},
+        )
+        for backend in plane.backends
+    )
+    return replace(plane, backends=backends, initial_weight=setup.initial_weight)
 
 
 def _agent_listen(setup: AgentCheckSetup) -> AgentListen:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from siteshift.cli import approvals, config, drill, journal, lab, looks, moves, overrides, run, sim, top
+from siteshift.cli import approvals, config, drill, journal, lab, looks, members, moves, overrides, run, sim, top
 from siteshift.cli.reach import GivenAddress
 from siteshift.cli.session import Ca, Json, Session, Socket, TokenFile, Url
 
@@ -21,6 +21,7 @@ app.add_typer(config.app, name="config")
 app.command("status")(looks.status)
 app.command("top")(top.top)
 app.command("why")(looks.why)
+app.command("members")(members.members)
 app.command("plan")(looks.plan)
 app.command("drain")(moves.drain)
 app.command("undrain")(moves.undrain)

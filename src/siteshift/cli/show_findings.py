@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from siteshift.cli.exits import Document
-from siteshift.cli.figures import QUIET, word
+from siteshift.cli.figures import QUIET, WATCH, word
 from siteshift.cli.times import instant_text, span_text
 
 _ORDER = ("refused", "needs_approval", "allowed")
@@ -39,6 +39,14 @@ def overrides_table(overrides: Iterable[Document]) -> Table:
             f"{entry['reason']}{ticket}",
         )
     return table
+
+
+def ending_lines(overrides: Iterable[Document]) -> Iterator[Text]:
+    """Of those that end soon: what their end brings."""
+    for entry in overrides:
+        if entry["ends_soon"]:
+            left = span_text(entry["left_ms"])
+            yield Text(f"{entry['id']} of {entry['owner']} ends in {left}: {entry['at_its_end']}", style=WATCH)
 
 
 def what_is_forced(entry: Document) -> str:

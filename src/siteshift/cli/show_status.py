@@ -11,7 +11,7 @@ from rich.text import Text
 
 from siteshift.cli.exits import Document
 from siteshift.cli.figures import BAD, QUIET, WATCH, percent, pm_percent, word
-from siteshift.cli.show_findings import finding_lines, overrides_table
+from siteshift.cli.show_findings import ending_lines, finding_lines, overrides_table
 from siteshift.cli.times import clock_text, span_text
 
 
@@ -27,6 +27,7 @@ def status_renderables(status: Document) -> Iterator[RenderableType]:
     if status["overrides"]:
         yield Text()
         yield overrides_table(status["overrides"])
+        yield from ending_lines(status["overrides"])
     yield Text()
     yield _planes(status)
     yield from _drifts(status)
@@ -124,6 +125,9 @@ def service_notes(service: Document, now_ms: int) -> Iterator[Text]:
         yield Text("global fault: it fails everywhere alike, so nothing is drained", style=BAD)
     if service["shed_bp"]:
         yield Text(f"shed: {percent(service['shed_bp'])} of the demand {_shed_goes(service['shed_stays'])}", style=BAD)
+    for site, row in service["sites"].items():
+        for entry in row["delivered_by"]:
+            yield Text(f"{site} is NOT drained: {entry['text']}", style=BAD)
     tail_ms = service["tail_until_ms"] - now_ms
     if tail_ms > 0:
         yield Text(f"old answers live on for another {span_text(tail_ms)} at most")

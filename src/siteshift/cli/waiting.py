@@ -66,7 +66,7 @@ def _is_over(service: Document, row: Document, watch: ReprobeStandby) -> bool:
     if watch.goal is Goal.SERVING:
         return bool(row["real_life"] == "serving" and service["in_step"])
     if ends_bp == 0:
-        return bool(row["real_life"] == "drained")
+        return bool(row["real_life"] == "drained") and not row["delivered_by"]
     return bool((row["desired_bp"] or 0) <= ends_bp and service["in_step"])
 
 
@@ -76,6 +76,9 @@ def _note(rows: Iterable[tuple[Document, Document]], now_ms: int) -> str:
     stopped = [e["code"] for service, _ in rows for e in service["findings"] if e["severity"] != "allowed"]
     if stopped:
         return f"stopped: {', '.join(dict.fromkeys(stopped))}"
+    delivered = [entry["text"] for _, row in rows for entry in row["delivered_by"]]
+    if delivered:
+        return f"not drained: {'; '.join(delivered)}"
     tail_ms = max((service["tail_until_ms"] - now_ms for service, _ in rows), default=0)
     lives = ", ".join(dict.fromkeys(row["life"] for _, row in rows))
     return f"{lives}; old answers for another {span_text(tail_ms)}" if tail_ms > 0 else lives

@@ -79,6 +79,8 @@ class ProblemCode(Enum):
     OPEN_SOCKET = ("CFG-407", WARNING, "the administration socket of a load balancer can be reached from elsewhere")
     ZONES_OVERLAP = ("CFG-408", ERROR, "a name lies in two zones that are both steered")
     NO_GLUE = ("CFG-409", WARNING, "a name server in the zone has no address there")
+    INITIAL_WEIGHT = ("CFG-410", WARNING, "the weights that an agent check tells per cents of are not given")
+    SHARE_BY_WEIGHT = ("CFG-411", WARNING, "the weights of an HAProxy cannot say a nominal share")
 
     ONE_SITE = ("CFG-501", WARNING, "the service has one site only: nowhere to go")
     N_MINUS_1 = ("CFG-502", WARNING, "the other sites cannot carry the demand when the largest is lost")

@@ -104,6 +104,8 @@ def _plane(
                 plane=_mapped(enactor, config, topology),
                 listen=split_listen(enactor.listen),
                 ports=tuple(enactor.ports.items()),
+                initial_weight=enactor.initial_weight,
+                initial_weights=tuple(enactor.initial_weights.items()),
                 stale_after_ms=enactor.stale_after_ms,
             )
 

@@ -104,12 +104,16 @@ class HaproxySetup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentCheckSetup:
-    """The responder HAProxy's ``agent-check`` asks. ``ports`` are those of single servers (``backend/server``)."""
+    """The responder HAProxy's ``agent-check`` asks. ``ports`` are those of single servers (``backend/server``), as are
+    ``initial_weights``.
+    """
 
     id: EnactorId
     plane: HaproxySetup
     listen: HostPortPair
     ports: tuple[tuple[str, int], ...]
+    initial_weight: int
+    initial_weights: tuple[tuple[str, int], ...]
     stale_after_ms: int
 
 

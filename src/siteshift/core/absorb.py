@@ -22,7 +22,7 @@ from siteshift.core.messages.events import (
     Ticked,
     TrafficMeasured,
 )
-from siteshift.core.model.codes import Severity
+from siteshift.core.model.codes import FindingCode, Severity
 from siteshift.core.model.evidence import TargetView
 from siteshift.core.model.units import TargetId
 from siteshift.core.operate.answer import answer
@@ -92,7 +92,7 @@ def _absorb_store(draft: Draft, event: StoreChanged) -> bool:
     draft.set(is_store_usable=event.is_usable)
     draft.record("store", {"usable": event.is_usable, "detail": event.detail})
     if not event.is_usable:
-        draft.tell(Severity.REFUSED, "STORE_LOST", f"the store is lost, steering holds still: {event.detail}")
+        draft.tell(Severity.REFUSED, FindingCode.STORE_LOST, f"the store is lost, steering holds still: {event.detail}")
     return True
 
 

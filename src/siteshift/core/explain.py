@@ -15,13 +15,15 @@ from siteshift.core.decide.gate_input import utilisation_of
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.situations import situation_of
 from siteshift.core.enact.planes import foreign_text
-from siteshift.core.model.codes import FindingCode, Hardness, LeftBecause, Severity, SiteLife, Standing
+from siteshift.core.member_list import member_lines
+from siteshift.core.model.codes import FindingCode, Hardness, LeftBecause, MemberRole, Severity, SiteLife, Standing
 from siteshift.core.model.finding import Finding, finding
-from siteshift.core.model.override import Override
+from siteshift.core.model.override import Override, warn_at_ms
 from siteshift.core.model.remedy import REMEDIES
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import SiteId
+from siteshift.core.operate.expiry import at_its_end
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.plane_queries import in_step
 from siteshift.core.state.tracks import PlaneTrack
@@ -45,7 +47,7 @@ def status_document(state: ControllerState, setup: Setup, now_ms: int) -> Docume
         "sites": {site: _site(state, setup, site) for site in setup.topology.site_ids},
         "services": [service_document(state, setup, service, now_ms) for service in setup.topology.services],
         "diagnoses": [describe(entry) for entry in state.picture.diagnoses],
-        "overrides": [override_document(entry, now_ms) for entry in state.overrides],
+        "overrides": [override_in_force(state, setup, entry, now_ms) for entry in state.overrides],
         "planes": {plane.id: plane_document(state.plane(plane.id)) for plane in setup.planes},
         "standbys": {
             member: {"phase": track.phase.value, "since_ms": track.since_ms, "detail": track.detail}
@@ -66,7 +68,7 @@ def status_document(state: ControllerState, setup: Setup, now_ms: int) -> Docume
 
 
 def _site(state: ControllerState, setup: Setup, site: SiteId) -> Document:
-    lives = [shown_life(state, service, site) for service in setup.topology.services if service.pool_at(site)]
+    lives = [shown_life(state, setup, service, site) for service in setup.topology.services if service.pool_at(site)]
     return {
         "standing": state.picture.sites.get(site, Standing.UNKNOWN).value,
         "life": sum_up(lives).value,
@@ -91,13 +93,15 @@ def sum_up(lives: list[SiteLife]) -> SiteLife:
     return min(lives, key=_ORDER.index, default=SiteLife.SERVING)
 
 
-def shown_life(state: ControllerState, service: Service, site: SiteId) -> SiteLife:
+def shown_life(state: ControllerState, setup: Setup, service: Service, site: SiteId) -> SiteLife:
     """The life as a person should read it."""
     if state.picture.blind:
         return SiteLife.BLIND
     track = state.track(service.id, site)
     if track.life in AWAY and is_left_unexplained(track):
         return SiteLife.HELD
+    if track.life is SiteLife.DRAINED and delivered_by(state, setup, service, site):
+        return SiteLife.DRAINING
     stopped = [e for e in state.transition(service.id).findings if e.severity is not Severity.ALLOWED]
     current = state.steering.of(service.id)
     share = current.shares_bp.get(site, 0) if current else 0
@@ -132,10 +136,11 @@ def service_document(state: ControllerState, setup: Setup, service: Service, now
             site: {
                 "standing": _standing(situation, site).value,
                 "score_pm": situation.pools[site].score_pm if site in situation.pools else None,
-                "life": shown_life(state, service, site).value,
+                "life": shown_life(state, setup, service, site).value,
                 "real_life": situation.tracks[site].life.value,
                 "desired_bp": desired.get(site),
                 "actual_bp": actual_bp(state, setup, service, site),
+                "delivered_by": delivered_by(state, setup, service, site),
                 "seen_bp": seen.get(site) if seen is not None else None,
                 "nominal_bp": pool.nominal_bp,
                 "utilisation_pm": utilisation.get(site, 0),
@@ -147,7 +152,7 @@ def service_document(state: ControllerState, setup: Setup, service: Service, now
                         "standing": situation.standing_of(m).value,
                         "weight_pm": situation.current.members_pm.get(m.id, 0),
                         "role": m.role.value,
-                        "phase": situation.phase(m).value if m.role.value == "standby" else None,
+                        "phase": situation.phase(m).value if m.role is MemberRole.STANDBY else None,
                     }
                     for m in pool.members
                 },
@@ -215,6 +220,29 @@ def actual_bp(state: ControllerState, setup: Setup, service: Service, site: Site
     return sum(found) // len(found) if found else None
 
 
+def delivered_by(state: ControllerState, setup: Setup, service: Service, site: SiteId) -> list[Document]:
+    """The data planes that were read to send users to a site that should get none although they confirmed our generation.
+
+    Such a site is not drained, whatever we wrote: somebody changed a plane by hand, and the drifts say what.
+    """
+    steering = state.steering.of(service.id)
+    if steering is None or steering.brings_bp(site):
+        return []
+    found: list[Document] = []
+    for plane in setup.planes_of(service.id):
+        track = state.plane(plane.id)
+        reading = track.read_back
+        if reading is None or track.unread_since_ms is not None or reading.generation != state.steering.generation:
+            continue
+        share_bp = reading.shares_bp.get(service.id, {}).get(site, 0)
+        if share_bp:
+            drifts = "; ".join(f"{drift.what} is {drift.found}, we wrote {drift.wanted}" for drift in reading.drifts)
+            text = f"{plane.id} still sends {share_bp / 100:g} % here" + (f": {drifts}" if drifts else "")
+            entry = {"plane": plane.id, "share_bp": share_bp, "drifts": plane_document(track)["drifts"], "text": text}
+            found.append(entry)
+    return found
+
+
 def plane_document(track: PlaneTrack) -> Document:
     return {
         "standing": track.standing.value,
@@ -227,6 +255,16 @@ def plane_document(track: PlaneTrack) -> Document:
             {"what": drift.what, "wanted": drift.wanted, "found": drift.found, "ours": drift.ours}
             for drift in (track.read_back.drifts if track.read_back else ())
         ],
+    }
+
+
+def override_in_force(state: ControllerState, setup: Setup, override: Override, now_ms: int) -> Document:
+    """An override with what its end brings, and whether that is so near that people are told."""
+    ends_soon = now_ms >= warn_at_ms(override, setup.policy.override_warn_ms)
+    return {
+        **override_document(override, now_ms),
+        "ends_soon": ends_soon,
+        "at_its_end": at_its_end(state, setup, override, now_ms),
     }
 
 
@@ -282,6 +320,7 @@ def why_lines(state: ControllerState, setup: Setup, service: Service, site: Site
     share = situation.current.shares_bp.get(site, 0)
     lines = [_evidence_line(state, situation, site)]
     lines += [_vantage_line(name, state, service, site) for name in state.reports]
+    lines += member_lines(state, service, site, now_ms)
     lines.append(_life_line(situation, site, now_ms))
     if site in situation.forced.drained_sites:
         owner = situation.forced.by[site]
@@ -298,6 +337,7 @@ def why_lines(state: ControllerState, setup: Setup, service: Service, site: Site
             f"shed: {situation.current.shed_bp / 100:.2f} % of the demand finds no room and still comes here by "
             f"{', '.join(stays['planes'])}, which has no other answer for it (`shed_answers`)"
         )
+    lines += [f"not drained: {entry['text']}" for entry in delivered_by(state, setup, service, site)]
     tail_ms = situation.transition.tail_until_ms - now_ms
     if share == 0 and tail_ms > 0:
         lines.append(f"answers given before the move live for another {tail_ms / 1000:.0f} s at most")

@@ -20,9 +20,10 @@ from siteshift.core.decide.situations import situations_of
 from siteshift.core.enact.planes import reconcile_planes
 from siteshift.core.enact.standby import reconcile_standbys
 from siteshift.core.lifecycle.adopt import adopt_planes, awaits_readings, tell_adoption
-from siteshift.core.model.codes import Mode, Severity, SiteLife, StandbyPhase, Standing
-from siteshift.core.model.override import expired, forced_view
+from siteshift.core.model.codes import Mode, SiteLife, StandbyPhase, Standing
+from siteshift.core.model.override import forced_view
 from siteshift.core.model.units import ServiceId
+from siteshift.core.operate.expiry import expire_overrides
 from siteshift.core.plan.transition import NextSteering, next_steering
 from siteshift.core.state.controller_state import NEVER_MS, ControllerState
 from siteshift.core.state.draft import Draft
@@ -41,7 +42,7 @@ def reconcile(draft: Draft) -> None:
     if has_adopted := adopt_planes(draft):
         draft.due(draft.now_ms + 1)  # what is decided upon it is a step of its own
     tell_adoption(draft)
-    _expire_overrides(draft)
+    expire_overrides(draft)
     refresh_picture(draft)
     update_lives(draft)
     situations = situations_of(draft)
@@ -84,21 +85,9 @@ def _may_write(draft: Draft) -> bool:
     return state.is_fresh and state.is_store_usable and state.term is not None
 
 
-def _expire_overrides(draft: Draft) -> None:
-    gone = expired(draft.state.overrides, draft.now_ms)
-    for override in gone:
-        draft.record("override_expired", {"id": override.id, "kind": override.kind.value, "owner": override.owner})
-        draft.tell(Severity.ALLOWED, "OVERRIDE_EXPIRED", f"override {override.id} of {override.owner} has expired")
-    if gone:
-        draft.set(overrides=tuple(entry for entry in draft.state.overrides if entry not in gone))
-        draft.remembers = True
-    for override in draft.state.overrides:
-        draft.due(override.expires_ms)
-
-
 def _reconcile_standbys(draft: Draft, situations: Mapping[ServiceId, Situation], modes: dict[ServiceId, Mode]) -> None:
     """Open what the target needs, and what it would need if the suspicion turned out true (DESIGN §4)."""
-    if draft.state.is_switched_off or draft.state.picture.blind or not _may_write(draft):
+    if draft.state.picture.blind or not _may_write(draft):
         return
     imagined = {service: _if_suspects_fell(draft, situation) for service, situation in situations.items()}
     planned = allot(imagined, draft.setup, standby=StandbyUse.ALLOWED)
@@ -106,6 +95,9 @@ def _reconcile_standbys(draft: Draft, situations: Mapping[ServiceId, Situation],
         allocation = planned.of(service)
         if has_foreign(draft.state, draft.setup.planes_of(service)):
             continue  # a standby could not be given its traffic, and would be tried without end
+        forced = situations[service].forced
+        if draft.state.is_switched_off and not (forced.drained_sites or forced.shares_bp):
+            continue  # the off switch stops what siteshift does by itself; what a person asked for needs its standbys
         is_approved = situations[service].transition.approved is not None and modes[service] is Mode.RECOMMEND
         if allocation is None or not (modes[service] is Mode.AUTO or is_approved):
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from siteshift.core.model.codes import Severity
 from siteshift.core.model.probe import ProbeSpec
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.topology import Member
@@ -38,6 +39,15 @@ class Evidenced:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Addressee:
+    """A notifier, and how grave a notice must be for it."""
+
+    id: str
+    least: Severity
+    notifier: Notifier
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Equipment:
     """The parts. ``driver_timeout_ms`` is how long one call of a standby driver may take."""
 
@@ -49,7 +59,7 @@ class Equipment:
     driver_timeout_ms: Mapping[DriverId, int] = field(default_factory=dict)
     meters: tuple[Metered, ...] = ()
     evidence: tuple[Evidenced, ...] = ()
-    notifiers: tuple[Notifier, ...] = ()
+    notifiers: tuple[Addressee, ...] = ()
     limits: Limits = DEFAULT_LIMITS
 
     @property

@@ -30,6 +30,7 @@ from siteshift.core.state.controller_state import ControllerState
 from siteshift.ports import Clock, Ledger, SteeringKeeper
 from siteshift.runtime.backlog import Backlog
 from siteshift.runtime.equipment import Equipment
+from siteshift.runtime.metrics import Done
 from siteshift.runtime.notices import Notices
 from siteshift.runtime.plane_workers import PlaneWorkers
 from siteshift.runtime.remembering import Remembering
@@ -49,6 +50,7 @@ class Executor:
     state_now: Callable[[], Mapping[str, object]]
     """The whole state as a document, for the journal."""
     on_error: Callable[[str, BaseException], None]
+    on_told: Callable[[str, Done], None]
     on_written: Callable[[int, int, int], None]
     """Journal rows written, the sequence reached, milliseconds it took."""
     keeper: SteeringKeeper | None = None
@@ -62,7 +64,7 @@ class Executor:
         clock, equipment, offer, on_error = self.clock, self.equipment, self.offer, self.on_error
         self.planes = PlaneWorkers(clock=clock, equipment=equipment, offer=offer, on_error=on_error)
         self.standbys = StandbyWorkers(clock=clock, equipment=equipment, offer=offer, on_error=on_error)
-        self.notices = Notices(equipment=equipment, on_error=on_error)
+        self.notices = Notices(equipment=equipment, on_error=on_error, on_told=self.on_told)
         self.remembering = Remembering(
             clock=clock,
             ledger=self.ledger,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from siteshift.core.beliefs.traffic import seen_bp
 from siteshift.core.decide.gate_input import utilisation_of
 from siteshift.core.decide.situations import situation_of
 from siteshift.core.explain import actual_bp
-from siteshift.core.messages.commands import Enact
+from siteshift.core.messages.commands import Answer, Enact
 from siteshift.core.messages.events import EnactFinished, ReadBackArrived, ReadBackFailed
 from siteshift.core.model.codes import MemberRole
 from siteshift.core.model.setup import Setup
@@ -31,6 +32,10 @@ class Gauges:
     metrics: Metrics
     probes: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
+    late_starts: Callable[[], Iterable[tuple[int, int]]] = tuple
+    """What the prober counted since the last call."""
+    skew_ms: Callable[[], int] = int
+    """Wall clock minus siteshift time, of the clock that is used."""
     _sent_ms: dict[EnactorId, int] = field(default_factory=dict)
     _swept_ms: int = 0
 
@@ -65,6 +70,7 @@ class Gauges:
                 self.metrics.read_back_failed(enactor)
             case _:
                 pass
+        self._count_findings(stepped)
         if state.steering.generation != stepped.before.steering.generation:
             self.metrics.decided(state.steering.generation)
         if event.at_ms - self._swept_ms >= SWEEP_MS:
@@ -72,9 +78,26 @@ class Gauges:
             self.sweep(state, loop.setup, event.at_ms)
         self.metrics.event(type(event).__name__, time.perf_counter_ns() // 1000 - started_us)
 
+    def _count_findings(self, stepped: Stepped) -> None:
+        """What the gate said of a move that has come to stand in its way, and what people were answered."""
+        before, after = stepped.before, stepped.decision.state
+        if after.transitions is not before.transitions:
+            for service, transition in after.transitions.items():
+                known = {entry.code for entry in before.transition(service).findings}
+                for entry in transition.findings:
+                    if entry.code not in known:
+                        self.metrics.finding(entry.code, entry.severity)
+        for command in stepped.decision.commands:
+            if isinstance(command, Answer):
+                for entry in command.findings:
+                    self.metrics.finding(entry.code, entry.severity)
+
     def sweep(self, state: ControllerState, setup: Setup, now_ms: int) -> None:
         """The state as gauges."""
         metrics = self.metrics
+        for late_us, count in self.late_starts():
+            metrics.probes_started(late_us, count)
+        metrics.clock_skew(self.skew_ms())
         own = state.reports.get(setup.node)
         if own is not None:
             metrics.self_check(anchors_ok=own.self_check.anchors_ok, blind=int(state.picture.blind))

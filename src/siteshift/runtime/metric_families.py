@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from siteshift.core.model.codes import Fault, Outcome
 from siteshift.runtime.hot_metrics import HotCounter, HotHistogram
@@ -142,6 +146,32 @@ class Remembering:
         )
         self.journal_head = Gauge("siteshift_journal_sequence", "Last entry of the journal.", registry=registry)
         self.store_errors = Counter("siteshift_store_errors", "Calls of the store that failed.", ["operation"], registry=registry)
+
+
+ListenerCounts = Callable[[], Mapping[str, tuple[int, Mapping[str, int]]]]
+"""Listener → connections now, and how many were refused or ended so far, by reason."""
+
+
+class Listening(Collector):
+    """Who is connected to us, and who had to go: counted where it happens, read when Prometheus asks."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.counts: ListenerCounts = dict
+        registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        connected = GaugeMetricFamily("siteshift_listener_connections", "Clients connected.", labels=["listener"])
+        gone = CounterMetricFamily(
+            "siteshift_listener_refused",
+            "Clients that were not let in, or ended to make room or because they kept us waiting.",
+            labels=["listener", "reason"],
+        )
+        for listener, (now, by_reason) in self.counts().items():
+            connected.add_metric([listener], now)
+            for reason, count in by_reason.items():
+                gone.add_metric([listener, reason], count)
+        yield connected
+        yield gone
 
 
 class Running:

@@ -37,6 +37,8 @@ from siteshift.runtime.metric_families import (
     Acting,
     Deciding,
     Done,
+    ListenerCounts,
+    Listening,
     Remembering,
     Running,
     ShareKind,
@@ -65,6 +67,7 @@ class Metrics:
         self._acting = Acting(registry)
         self._remembering = Remembering(registry)
         self._running = Running(registry)
+        self._listening = Listening(registry)
         self.overrides({})
         for result in Done:
             self._running.reloads.labels(result.value)
@@ -107,8 +110,9 @@ class Metrics:
 
     # ---- watching ---------------------------------------------------------------------------------------------------
 
-    def probe_started(self, lateness_us: int) -> None:
-        self._watching.lateness.observe_us(lateness_us)
+    def probes_started(self, lateness_us: int, count: int) -> None:
+        """So many probes that were started so late."""
+        self._watching.lateness.observe_many_us(lateness_us, count)
 
     def probe_finished(self, outcome: Outcome, fault: Fault, latency_us: int) -> None:
         """Once for every check. Hot: 0.5 µs."""
@@ -255,6 +259,10 @@ class Metrics:
         self._running.reload_ok.set(result is Done.OK)
         if result is Done.OK:
             self._running.reloaded_at.set(at_ms / MS_PER_S)
+
+    def watch_listeners(self, counts: ListenerCounts) -> None:
+        """Whom to ask about the clients of our listeners, from now on."""
+        self._listening.counts = counts
 
     def task_failed(self, task: str) -> None:
         self._running.task_failures.labels(task).inc()

@@ -17,10 +17,11 @@ from siteshift.core.explain import status_document, why_document
 from siteshift.core.judge.vantage import Observer
 from siteshift.core.lifecycle.durable import remember
 from siteshift.core.lifecycle.instants import ClockNote
+from siteshift.core.member_list import members_document
 from siteshift.core.messages.commands import Answer, Command, Tell
 from siteshift.core.messages.events import Asked, StoreChanged
 from siteshift.core.messages.requests import OperatorRequest
-from siteshift.core.model.codes import Severity
+from siteshift.core.model.codes import NoticeCode, Severity
 from siteshift.core.model.plan import Plan
 from siteshift.core.model.units import EnactorId, SiteId
 from siteshift.core.operate.answer import look_at
@@ -102,6 +103,7 @@ class Node:
             self._start_plane(enactor)
         self.sensing.judge = equipment.setup.policy.judge
         self.sensing.configure(observer_for(equipment), equipment.probes, equipment.anchors)
+        self.gauges.metrics.probes_scheduled(len(equipment.probes) + len(equipment.anchors))
         self.recorder.note_setup(equipment.setup)
         self.loop.reload(equipment.setup)
 
@@ -119,7 +121,11 @@ class Node:
         self.clock_ahead_ms, self.clock_told = ahead_ms, text
         log.warning("clock", ahead_ms=ahead_ms, text=text)
         self.executor.note("clock", {"ahead_ms": ahead_ms, "text": text})
-        self.executor.notices.take(Tell(severity=Severity.NEEDS_APPROVAL, code="CLOCK", text=text))
+        self.executor.notices.take(Tell(severity=Severity.NEEDS_APPROVAL, code=NoticeCode.CLOCK, text=text))
+
+    def members(self) -> dict[str, Any]:
+        """Every member: state, weight, evidence, and who took it out."""
+        return members_document(self.loop.state, self.loop.setup, self.clock.now_ms())
 
     def why(self, site: SiteId) -> dict[str, Any]:
         """Why a site gets what it gets now."""
@@ -230,6 +236,7 @@ def assemble(
         watch=lambda watch: node.sensing.watch(watch),
         state_now=lambda: to_document(loop.state),
         on_error=lambda what, error: node.on_error(what, error),
+        on_told=lambda notifier, result: gauges.metrics.notified(notifier, result),
         on_written=lambda rows, sequence, took_ms: node.journalled(rows, sequence, took_ms),
         keeper=keeper,
         clock_note=clock_note,
@@ -244,6 +251,8 @@ def assemble(
     )
     sensing.prober = make_prober(sensing.sink)
     sensing.configure(observer, equipment.probes, equipment.anchors)
+    gauges.late_starts = sensing.prober.late_starts
+    gauges.metrics.probes_scheduled(len(equipment.probes) + len(equipment.anchors))
     metering = Metering(
         clock=clock,
         offer=loop.offer,

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from siteshift.core.messages.commands import Tell
 from siteshift.core.model.codes import Severity
-from siteshift.ports import Notifier
-from siteshift.runtime.equipment import Equipment
+from siteshift.runtime.equipment import Addressee, Equipment
+from siteshift.runtime.metrics import Done
 
 NOTIFY_DEADLINE_MS = 5_000
 _GRAVITY = (Severity.ALLOWED, Severity.NEEDS_APPROVAL, Severity.REFUSED)
@@ -22,6 +22,8 @@ class Notices:
 
     equipment: Equipment
     on_error: Callable[[str, BaseException], None]
+    on_told: Callable[[str, Done], None]
+    """The notifier's id, and whether it delivered."""
     dropped: int = 0
     _tells: deque[Tell] = field(default_factory=deque)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -40,13 +42,17 @@ class Notices:
             self._news.clear()
             while self._tells:
                 tell = self._tells.popleft()
-                for notifier in self.equipment.notifiers:
-                    await self._notify(notifier, tell)
+                for addressee in self.equipment.notifiers:
+                    if _GRAVITY.index(tell.severity) >= _GRAVITY.index(addressee.least):
+                        await self._notify(addressee, tell)
 
-    async def _notify(self, notifier: Notifier, tell: Tell) -> None:
+    async def _notify(self, addressee: Addressee, tell: Tell) -> None:
         try:
-            await notifier.notify(
+            await addressee.notifier.notify(
                 severity=tell.severity, code=tell.code, text=tell.text, deadline_ms=NOTIFY_DEADLINE_MS
             )
         except Exception as error:
+            self.on_told(addressee.id, Done.FAILED)
             self.on_error("notifier", error)
+        else:
+            self.on_told(addressee.id, Done.OK)

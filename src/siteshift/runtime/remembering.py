@@ -18,7 +18,7 @@ from siteshift.core.lifecycle.durable import remember
 from siteshift.core.lifecycle.instants import ClockNote
 from siteshift.core.messages.commands import Answer, Command, Record, Remember, Tell
 from siteshift.core.messages.events import Event, StoreChanged
-from siteshift.core.model.codes import Severity
+from siteshift.core.model.codes import NoticeCode, Severity
 from siteshift.core.model.steering import Steering
 from siteshift.core.state.codec import to_document
 from siteshift.core.state.controller_state import ControllerState
@@ -246,7 +246,7 @@ class Remembering:
             "only counted until the store takes rows again; what is done stays on record, and nothing is moved meanwhile"
         )
         self.on_error("journal", RecordHasGap(text))
-        self.tell(Tell(severity=Severity.REFUSED, code="RECORD_GAP", text=text))
+        self.tell(Tell(severity=Severity.REFUSED, code=NoticeCode.RECORD_GAP, text=text))
 
 
 class RecordHasGap(SiteshiftError):

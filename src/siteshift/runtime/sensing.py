@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from siteshift.core.judge.vantage import Observer
 from siteshift.core.messages.commands import ReprobeStandby
 from siteshift.core.messages.events import Event, ReportArrived
-from siteshift.core.model.codes import Outcome, Stage
+from siteshift.core.model.codes import Stage
 from siteshift.core.model.policy import JudgePolicy
 from siteshift.core.model.probe import ProbeSpec
 from siteshift.core.model.units import ProbeId, TargetId
@@ -80,7 +80,7 @@ class Sensing:
             result.started_ms,
             result.must_fail,
             check=result.probe if target in self._many else "",
-            detail=result.detail if result.outcome is Outcome.PASS else "",
+            detail=result.detail,
         )
         if changed:
             self._changed.set()

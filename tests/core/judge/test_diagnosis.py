@@ -27,7 +27,6 @@ from core.judge.cases import (
     view,
 )
 from siteshift.core.judge.diagnosis import diagnose
-from siteshift.core.judge.views import CHECK_CONTRADICTED
 from siteshift.core.model.codes import DiagnosisCode, Hardness, Standing
 from siteshift.core.model.evidence import Picture, TargetView, VantageReport
 from siteshift.core.model.topology import Topology
@@ -256,7 +255,7 @@ def test_broken_and_contradicted_checks_are_named() -> None:
     twin = replace(report(topology, "node", None), self_check=replace(ANCHORED, broken_checks=(str(target),)))
     found = diagnose(topology, POLICY, {twin.vantage: twin}, NOW_MS).diagnoses
     assert [(d.code, d.service, d.site) for d in found] == [(DiagnosisCode.CHECK_BROKEN, WEB, PANGYO)]
-    said = {target: replace(UNSURE, reason=f"{CHECK_CONTRADICTED}: bad_status")}
+    said = {target: replace(UNSURE, is_contradicted=True)}
     one = report(topology, "node", None, said)
     assert "CHECK_BROKEN" in codes(diagnose(topology, POLICY, {one.vantage: one}, NOW_MS))
 
@@ -267,7 +266,7 @@ def test_a_check_that_traffic_contradicts_takes_no_member_out() -> None:
     said = pool_and_members(topology, WEB, PANGYO, view(Standing.DOWN, hardness=Hardness.GREY))
     members = {one.standing for one in look(topology, said).pools[(WEB, PANGYO)].members.values()}
     assert members == {Standing.DOWN}
-    said[pool_target(WEB, PANGYO)] = replace(UNSURE, reason=f"{CHECK_CONTRADICTED}: bad_status")
+    said[pool_target(WEB, PANGYO)] = replace(UNSURE, is_contradicted=True)
     picture = look(topology, said)
     assert {one.standing for one in picture.pools[(WEB, PANGYO)].members.values()} == {Standing.SUSPECT}
     assert "MEMBER_DOWN" not in codes(picture)
@@ -276,7 +275,7 @@ def test_a_check_that_traffic_contradicts_takes_no_member_out() -> None:
 def test_a_check_that_traffic_contradicts_is_not_believed_from_the_site_s_stream_either() -> None:
     """It is made of the same checks: the pool would be left for them after all."""
     topology = deployment(services=(WEB,))
-    said: Said = {pool_target(WEB, PANGYO): replace(UNSURE, reason=f"{CHECK_CONTRADICTED}: bad_status")}
+    said: Said = {pool_target(WEB, PANGYO): replace(UNSURE, is_contradicted=True)}
     said[site_target(PANGYO)] = view(Standing.DOWN, hardness=Hardness.GREY)
     assert look(topology, said).pools[(WEB, PANGYO)].standing is Standing.SUSPECT
     early = {**said, pool_target(WEB, PANGYO): view(Standing.DOWN, hardness=Hardness.GREY)}

@@ -10,7 +10,8 @@ import pytest
 
 from servers.haproxy_server import HaproxyServer, HaproxyVersion, free_port, haproxy, until
 from servers.web_members import WebMember, load, tally
-from siteshift.adapters.haproxy.agent_check import AgentCheckEnactor, AgentListen
+from siteshift.adapters.haproxy.agent_check import AgentCheckEnactor
+from siteshift.adapters.haproxy.agent_listener import AgentListen
 from siteshift.core.model.codes import EnactOutcome
 from siteshift.errors import Permanent, Retryable
 
@@ -35,7 +36,7 @@ def asking(members: dict[str, WebMember], port_of: dict[str, int] | int) -> str:
 
 @asynccontextmanager
 async def responder(listen: AgentListen, clock: WallClock) -> AsyncIterator[AgentCheckEnactor]:
-    enactor = AgentCheckEnactor(global_plane("agent", tuple(map(mapped, ALL))), listen, clock)
+    enactor = AgentCheckEnactor(global_plane("agent", tuple(map(mapped, ALL)), initial_weight=100), listen, clock)
     await enactor.start()
     try:
         yield enactor

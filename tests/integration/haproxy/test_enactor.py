@@ -58,6 +58,9 @@ async def test_a_share_is_divided_by_capacity_and_goodput(lb: HaproxyServer, clo
     await apply(enactor, steering(1, {PANGYO: 4000, GASAN: 3000, ANYANG: 3000}, goodput))
     counts = await tally(lb.port, 200)
     assert near(counts, {"p1": 60, "p2": 20, "g1": 20, "g2": 40, "a1": 60})
+    back = await enactor.read_back(deadline_ms=DEADLINE_MS)
+    found = {member.rsplit("/", 1)[-1]: bp for member, bp in back.members_bp.items()}
+    assert all(abs(found[name] - 50 * counts.get(name, 0)) <= 100 for name in ALL), (found, counts)
 
 
 async def test_only_differences_are_sent(lb: HaproxyServer, clock: WallClock) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import random
 from collections.abc import Mapping
 
+from siteshift.adapters.clients import Descriptors
 from siteshift.adapters.dns.embedded_listen import Listeners
 from siteshift.adapters.dns.embedded_names import Layout, fence_name, layout_of
 from siteshift.adapters.dns.embedded_query import Kind
@@ -51,9 +52,11 @@ class EmbeddedDns:
         clock: Clock,
         *,
         initial: Steering | None = None,
+        descriptors: Descriptors | None = None,
         signer: Origin | None = None,
     ) -> None:
-        """Raises ValueError when the zone cannot be served. ``initial`` is what a former process enacted; ``signer`` signs."""
+        """Raises ValueError when the zone cannot be served. ``initial`` is what a former process enacted, ``descriptors``
+        what the clients of all listeners may have together; ``signer`` signs the steering."""
         self._id = id
         self._signer = signer
         self._clock = clock
@@ -68,7 +71,7 @@ class EmbeddedDns:
         for service in self._layout.services.values():
             self._compiled[service.id] = self._compile(service, nominal(service, NOMINAL_TTL_S))
         self._desk = Desk(zone=self._served(self._layout))
-        self._listeners = Listeners(self._desk)
+        self._listeners = Listeners(self._desk, descriptors or Descriptors(), f"dns {id}")
         if initial is not None:
             entries = {entry.service: entry for entry in initial.services}
             plan = {s.id: self._renew(s, entries.get(s.id)) for s in self._layout.services.values()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from siteshift.adapters.clients import Descriptors
 from siteshift.adapters.dns.embedded_tcp import TcpServer
 from siteshift.adapters.dns.embedded_udp import BatchServer, DatagramServer, serve_datagrams, udp_socket
 from siteshift.adapters.dns.embedded_zone import Desk
@@ -23,14 +24,17 @@ class _Bound:
 
     async def close(self) -> None:
         await self.udp.close()
-        await self.tcp.close()
+        self.tcp.close()
 
 
 class Listeners:
     """All addresses of one server."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, descriptors: Descriptors, name: str) -> None:
+        """``name`` is what the metrics call these listeners."""
         self._desk = desk
+        self._descriptors = descriptors
+        self._tally = descriptors.tally(name)
         self._bound: dict[Address, _Bound] = {}
 
     @property
@@ -72,9 +76,9 @@ class Listeners:
         for tries_left in reversed(range(PORT_TRIES)):
             sock = udp_socket(host, port)
             chosen: int = sock.getsockname()[1]
-            stream = TcpServer(self._desk)
+            stream = TcpServer(self._desk, self._descriptors, self._tally)
             try:
-                await stream.start(host, chosen)
+                stream.start(host, chosen)
             except OSError:
                 sock.close()
                 if port or not tries_left:

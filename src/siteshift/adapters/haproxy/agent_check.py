@@ -1,8 +1,9 @@
 """The agent-check responder: for installations where HAProxy asks instead of being told.
 
 HAProxy connects every ``agent-inter`` for every server, says which one (``agent-send "web/p1\\n"``, or by the port it
-asks on), and obeys the line it gets: ``ready up 75%``, ``drain``, ``maint``. Per cents are of the server's configured
-weight: give all mapped servers ``weight 100`` and one per cent is one step of HAProxy's 0-256.
+asks on), and obeys the line it gets: ``ready up 75%``, ``drain``, ``maint``. Per cents are of the server's weight in
+haproxy.cfg, its *initial* weight, and are rounded down: 3 % of 1 is 0. So the plane must know it (``initial_weight``; 1 is
+HAProxy's own default), and a server is told what gives the weight it shall have: ``300%`` of 1 is 3 (`weights`).
 
 What follows from being asked
 -----------------------------
@@ -18,53 +19,41 @@ What follows from being asked
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import replace
 
+from siteshift.adapters.haproxy.agent_listener import AgentListen, AgentListener, ListenerLimits
 from siteshift.adapters.haproxy.plane import BackendMap, HaproxyPlane
 from siteshift.adapters.haproxy.rollout import Rollout
 from siteshift.adapters.haproxy.server_state import AdminState, ServerState
-from siteshift.adapters.haproxy.shares import shares_of_backends
+from siteshift.adapters.haproxy.shares import members_of_backends, shares_of_backends
 from siteshift.adapters.haproxy.targets import BackendPlan, Target, mapped_servers, plan_backend
+from siteshift.adapters.haproxy.weights import per_cent_of
 from siteshift.core.model.codes import EnactOutcome
 from siteshift.core.model.steering import Drift, EnactResult, ReadBack, Steering
 from siteshift.core.model.units import EnactorId
 from siteshift.errors import Permanent, Retryable
 from siteshift.ports import Clock
 
-QUESTION_S = 2.0
-"""How long a connection may take to say which server it asks for (HAProxy sends at once)."""
-_Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, None]]
+DEFAULT_WEIGHT = 1
+"""What a ``server`` line without ``weight`` has (configuration manual 5.2)."""
 CHANGES_NOTHING = b"up\n"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentListen:
-    """Where the responder listens. ``ports`` gives servers (``backend/server``) a port of their own, beside ``port``.
-
-    ``port`` 0 takes a free one. ``stale_after_ms``: ten times HAProxy's default ``agent-inter`` of 2 s would be
-    patient; the default suits an ``agent-inter`` of 1 s.
-    """
-
-    host: str
-    port: int
-    ports: Mapping[str, int] = field(default_factory=dict)
-    stale_after_ms: int = 10_000
 
 
 class AgentCheckEnactor:
     """`ports.Enactor` by answering agent checks. ``plane.address`` is not used. `start` it before the first write."""
 
-    def __init__(self, plane: HaproxyPlane, listen: AgentListen, clock: Clock) -> None:
-        self._plane = plane
+    def __init__(
+        self, plane: HaproxyPlane, listen: AgentListen, clock: Clock, limits: ListenerLimits | None = None
+    ) -> None:
+        self._plane = plane if plane.initial_weight is not None else replace(plane, initial_weight=DEFAULT_WEIGHT)
         self._listen = listen
         self._clock = clock
         self._system = f"haproxy agent-check {plane.id}"
-        self._servers: list[asyncio.Server] = []
+        self._listener = AgentListener(self._answer, limits or ListenerLimits())
         self._generation: int | None = None
         self._rollouts = {backend.backend: Rollout(stale_after_ms=listen.stale_after_ms) for backend in plane.backends}
         self._mapped = {f"{b.backend}/{s}": (b.backend, s) for b in plane.backends for s in mapped_servers(b)}
+        self._initial = {b.backend: self._plane.initial_weights_of(b) for b in plane.backends}
         self._asked = asyncio.Event()
 
     @property
@@ -74,22 +63,17 @@ class AgentCheckEnactor:
     @property
     def port(self) -> int:
         """The port it listens on."""
-        return int(self._servers[0].sockets[0].getsockname()[1])
+        return self._listener.port
 
     async def start(self) -> None:
         """Listen. Raises `Permanent` when the address cannot be had."""
         try:
-            self._servers.append(await asyncio.start_server(self._serve_named, self._listen.host, self._listen.port))
-            for name, port in self._listen.ports.items():
-                self._servers.append(await asyncio.start_server(self._serve_one(name), self._listen.host, port))
+            await self._listener.start(self._listen)
         except OSError as error:
-            await self.close()
             raise Permanent(str(error), system=self._system, operation="listen", target=self._listen.host) from error
 
     async def close(self) -> None:
-        for server in self._servers:
-            server.close()
-        self._servers.clear()
+        self._listener.close()
 
     async def enact(self, steering: Steering, *, deadline_ms: int) -> EnactResult:
         if self._generation is not None and self._generation > steering.generation:
@@ -112,7 +96,7 @@ class AgentCheckEnactor:
         if self._generation != steering.generation:
             detail = f"generation {self._generation} came in between"
             return self._result(steering, EnactOutcome.STALE, detail, found_generation=self._generation)
-        return self._result(steering, EnactOutcome.APPLIED, "told")
+        return self._result(steering, EnactOutcome.APPLIED, "; ".join(("told", *(plan.note for plan in plans if plan.note))))
 
     async def read_back(self, *, deadline_ms: int) -> ReadBack:  # noqa: ARG002
         now_ms = self._clock.now_ms()
@@ -131,6 +115,7 @@ class AgentCheckEnactor:
             at_ms=now_ms,
             generation=generations.pop() if len(generations) == 1 else None,
             shares_bp=shares_of_backends(found),
+            members_bp=members_of_backends(found),
             drifts=tuple(
                 Drift(enactor=self.id, what=name, wanted="to be asked for", found="not asked for lately", ours=True)
                 for name, (backend_name, server) in self._mapped.items()
@@ -165,25 +150,6 @@ class AgentCheckEnactor:
             self._asked.clear()
             await self._asked.wait()
 
-    async def _serve_named(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        name = b""
-        with suppress(TimeoutError, OSError, ValueError):
-            async with asyncio.timeout(QUESTION_S):
-                name = await reader.readline()
-        await self._reply(name.decode("utf-8", "replace").strip(), writer)
-
-    def _serve_one(self, name: str) -> _Serve:
-        async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await self._reply(name, writer)
-
-        return serve
-
-    async def _reply(self, name: str, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            writer.write(self._answer(name))
-            await writer.drain()
-        writer.close()
-
     def _answer(self, name: str) -> bytes:
         if name not in self._mapped:
             return CHANGES_NOTHING
@@ -195,8 +161,8 @@ class AgentCheckEnactor:
                 return CHANGES_NOTHING
             case Target(admin=AdminState.READY, weight=None):
                 return b"ready up\n"
-            case Target(admin=AdminState.READY, weight=weight):
-                return f"ready up {weight}%\n".encode()
+            case Target(admin=AdminState.READY, weight=int(weight)):
+                return f"ready up {per_cent_of(weight, self._initial[backend][server])}%\n".encode()
             case _:
                 return f"{target.admin}\n".encode()
 

@@ -28,7 +28,7 @@ from siteshift.adapters.haproxy.plane import Fence, HaproxyPlane
 from siteshift.adapters.haproxy.runtime_api import Refused, RuntimeApi
 from siteshift.adapters.haproxy.server_state import ServersState
 from siteshift.adapters.haproxy.sessions import LingeringSessions
-from siteshift.adapters.haproxy.shares import actual_shares_bp, expected_shares_bp
+from siteshift.adapters.haproxy.shares import actual_members_bp, actual_shares_bp, expected_shares_bp
 from siteshift.adapters.haproxy.sole_writer import sole_writer
 from siteshift.adapters.haproxy.targets import BackendPlan, Target, plan_backend
 from siteshift.core.model.codes import EnactOutcome
@@ -102,6 +102,7 @@ class HaproxyEnactor:
                 shares_bp=await actual_shares_bp(self._plane, states),
                 drifts=found,
                 mark=carried.mark if still else None,
+                members_bp=await actual_members_bp(self._plane, states),
             )
 
     async def close(self) -> None:
@@ -167,6 +168,7 @@ class HaproxyEnactor:
                 return self._overtaken(steering, carried, own)
         missing = [f"{plan.backend.backend}/{server}" for plan in plans for server in plan.missing]
         detail = f"{len(todo)} changes" + (f"; not in HAProxy: {', '.join(missing)}" if missing else "")
+        detail = "; ".join((detail, *(plan.note for plan in plans if plan.note)))
         return self._result(steering, EnactOutcome.APPLIED, detail)
 
     async def _plans(self, steering: Steering, states: ServersState) -> list[BackendPlan]:

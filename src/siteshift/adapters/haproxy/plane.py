@@ -12,7 +12,8 @@ Rules
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from siteshift.core.model.codes import MemberRole
@@ -64,7 +65,8 @@ class BackendMap:
     """One ``backend`` section and the service it carries.
 
     ``shed_servers`` give the "come back later" answer; they get `ServiceSteering.shed_bp`. Without them shed demand
-    stays at ``shed_at``, or is spread like the rest.
+    stays at ``shed_at``, or is spread like the rest. ``initial_weights``: of servers whose ``weight`` in the configuration
+    file is another than the plane's ``initial_weight``.
     """
 
     service: ServiceId
@@ -72,6 +74,7 @@ class BackendMap:
     servers: tuple[ServerMap, ...]
     algorithm: Algorithm | None = None
     shed_servers: tuple[str, ...] = ()
+    initial_weights: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +86,9 @@ class HaproxyPlane:
     closed; None lets them end by themselves. HAProxy keeps the time in whole seconds.
 
     ``origin`` signs what is written; None writes bare generations, which anybody may take over.
+
+    ``initial_weight``: the ``weight`` of the servers in the configuration file, where only per cents of it can be told
+    (agent check); None: every weight can be set.
     """
 
     id: EnactorId
@@ -94,6 +100,7 @@ class HaproxyPlane:
     shutdown_sessions_after_ms: int | None = None
     fence: Fence = Fence.VARIABLE
     origin: Origin | None = None
+    initial_weight: int | None = None
 
     def __post_init__(self) -> None:
         if self.mode is PlaneMode.LOCAL and self.beside is None:
@@ -101,3 +108,10 @@ class HaproxyPlane:
 
     def algorithm_of(self, backend: BackendMap) -> Algorithm:
         return backend.algorithm or self.algorithm
+
+    def initial_weights_of(self, backend: BackendMap) -> Mapping[str, int]:
+        """The initial weight of each mapped server; empty where every weight can be set."""
+        if self.initial_weight is None:
+            return {}
+        names = (*(mapped.server for mapped in backend.servers), *backend.shed_servers)
+        return {name: backend.initial_weights.get(name, self.initial_weight) for name in names}

@@ -21,6 +21,7 @@ ROW_CHARACTERS = 1 << 15
 HEADER_CHARACTERS = 1 << 14
 """A header is 1.5 kB in 2.8; names of columns beyond this are no header."""
 
+_TOO_MANY_DIGITS = 10**wire.MAX_DECIMAL_DIGITS
 _SMALL = {str(number): number for number in range(257)}
 """Most numbers of a table: looked up faster than read."""
 
@@ -31,9 +32,17 @@ def number(text: str) -> int:
     return wire.decimal(text) if known is None else known
 
 
-def number_or_0(text: str) -> int:
-    """A number; an empty field is 0 (a counter this kind of server has not)."""
-    return number(text) if text else 0
+def numbers(fields: Sequence[str]) -> list[int]:
+    """Numbers; an empty field is 0 (a counter this kind of server has not). Raises `wire.BadWire`.
+
+    Where all fields together are digits, so is each of them: one test for a row instead of thirteen.
+    """
+    together = "".join(fields)
+    if len(together) <= wire.MAX_DECIMAL_DIGITS * len(fields) and together.isascii() and together.isdigit():
+        found = [int(field) if field else 0 for field in fields]
+        if max(found) < _TOO_MANY_DIGITS:
+            return found
+    return [number(field) if field else 0 for field in fields]
 
 
 class Table:
@@ -64,17 +73,23 @@ class Table:
             if end - start > SLICE_CHARACTERS + ROW_CHARACTERS:
                 raise self.odd(f"a row of more than {ROW_CHARACTERS} characters")
             try:
-                yield [self._fields_of(line) for line in text[start:end].split("\n") if line]
+                yield self._picked(text[start:end])
             except (IndexError, csv.Error) as error:
                 raise self.odd(f"a row is too short or not whole ({error})") from error
             start = end + 1
             await asyncio.sleep(0)
 
-    def _fields_of(self, line: str) -> tuple[str, ...]:
-        if '"' in line and self._separator == ",":
-            return self._pick(next(csv.reader((line,), strict=True)))
-        return self._pick(line.split(self._separator, self._fields))
+    def _picked(self, piece: str) -> list[tuple[str, ...]]:
+        pick, separator, fields = self._pick, self._separator, self._fields
+        lines = piece.split("\n")
+        if separator == "," and '"' in piece:
+            return [pick(_quoted(line) if '"' in line else line.split(",", fields)) for line in lines if line]
+        return [pick(line.split(separator, fields)) for line in lines if line]
 
     def odd(self, detail: str) -> Retryable:
         """The error for an answer that does not fit."""
         return Retryable(detail, system=self._system, operation=self._operation)
+
+
+def _quoted(line: str) -> list[str]:
+    return next(csv.reader((line,), strict=True))

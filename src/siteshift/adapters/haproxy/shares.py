@@ -10,7 +10,7 @@ from siteshift.adapters.haproxy.server_state import ServersState, ServerState
 from siteshift.adapters.haproxy.targets import Problem, mapped_servers, serving_fractions, site_groups
 from siteshift.adapters.haproxy.weights import integer_weights
 from siteshift.core.model.steering import Steering
-from siteshift.core.model.units import WHOLE_BP, ServiceId, SiteId
+from siteshift.core.model.units import WHOLE_BP, MemberId, ServiceId, SiteId
 
 Shares = dict[ServiceId, dict[SiteId, int]]
 
@@ -37,7 +37,7 @@ def expected_shares_bp(plane: HaproxyPlane, steering: Steering) -> Shares:
         if plane.algorithm_of(backend) is Algorithm.STATIC:
             weights = dict.fromkeys(fractions, 1)
         else:
-            weights = integer_weights(fractions, site_groups(backend))
+            weights = integer_weights(fractions, site_groups(backend), plane.initial_weights_of(backend))
         found.append((backend, weights))
     return shares_of_backends(found)
 
@@ -45,6 +45,28 @@ def expected_shares_bp(plane: HaproxyPlane, steering: Steering) -> Shares:
 def shares_of_backends(found: Sequence[tuple[BackendMap, Mapping[str, int]]]) -> Shares:
     """Shares per service from the weights of each backend's servers."""
     return _by_service([(backend, shares_of_weights(backend, weights)) for backend, weights in found])
+
+
+async def actual_members_bp(plane: HaproxyPlane, states: ServersState) -> dict[MemberId, int]:
+    """The part of its service's traffic each member would get now; members of several backends get the mean."""
+    found = []
+    pace = Pace()
+    for backend in plane.backends:
+        await pace.after(len(backend.servers))
+        found.append((backend, usable_weights(backend, states.get(backend.backend, {}))))
+    return members_of_backends(found)
+
+
+def members_of_backends(found: Sequence[tuple[BackendMap, Mapping[str, int]]]) -> dict[MemberId, int]:
+    """Parts of the service's traffic per member, from the weights of each backend's servers."""
+    parts: dict[MemberId, list[int]] = {}
+    for backend, weights in found:
+        whole = sum(weights.values())
+        for mapped in backend.servers:
+            if mapped.member is not None:
+                bp = weights.get(mapped.server, 0) * WHOLE_BP // whole if whole else 0
+                parts.setdefault(mapped.member, []).append(bp)
+    return {member: sum(several) // len(several) for member, several in parts.items()}
 
 
 def usable_weights(backend: BackendMap, present: Mapping[str, ServerState]) -> dict[str, int]:

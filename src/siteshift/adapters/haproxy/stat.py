@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from siteshift.adapters import wire
-from siteshift.adapters.haproxy.rows import Table, number_or_0
+from siteshift.adapters.haproxy.rows import Table, numbers
 from siteshift.adapters.haproxy.runtime_api import TABLE_BYTES, RuntimeApi
 
 SHOW_SERVERS = "show stat -1 4 -1"
@@ -79,7 +79,7 @@ async def parse(text: str, *, system: str) -> Counters:
     try:
         async for rows in table.rows(text, len(header) + 1):
             for backend, server, *fields in rows:
-                counters[backend, server] = ServerCounters._make(map(number_or_0, fields))
+                counters[backend, server] = ServerCounters._make(numbers(fields))
     except wire.BadWire as error:
         raise table.odd(str(error)) from error
     return counters

@@ -6,6 +6,7 @@ A server that shall serve is ``ready`` with a weight. One that shall not:
 tunnel to another site, shed server            ``drain``: its check goes on, so that it can open at once
 member that may serve, its site has no share   ``drain``: requests in flight and persistent clients end in peace
 active member that is absent from members_pm   ``maint``: even persistent clients go elsewhere
+anything that leads to a dead site             ``maint``: a cookie, a stick table or ``use-server`` would send users to it
 standby member that is not open                ``maint``, or ``drain`` when its driver has begun to start it
 =============================================  =======================================================================
 
@@ -21,12 +22,14 @@ from typing import NamedTuple
 
 from siteshift.adapters.haproxy.plane import Algorithm, BackendMap, HaproxyPlane, PlaneMode, ServerMap
 from siteshift.adapters.haproxy.server_state import AdminState, ServerState
-from siteshift.adapters.haproxy.weights import integer_weights
+from siteshift.adapters.haproxy.weights import WEIGHT_MAX, integer_weights
 from siteshift.core.model.codes import EnactOutcome, MemberRole
 from siteshift.core.model.steering import ServiceSteering
-from siteshift.core.model.units import SiteId
+from siteshift.core.model.units import WHOLE_BP, SiteId
 
 FULL_PM = 1_000
+NOTED_BP = 100
+"""A site's share that is off by more than one per cent is worth a word; rounding stays below half of that."""
 
 
 class Target(NamedTuple):
@@ -63,12 +66,16 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendPlan:
-    """Targets of one backend, or the problem; ``missing`` servers are mapped but HAProxy does not have them."""
+    """Targets of one backend, or the problem; ``missing`` servers are mapped but HAProxy does not have them.
+
+    ``note``: what the weights cannot express, with the remedy; empty: nothing worth a word.
+    """
 
     backend: BackendMap
     targets: Mapping[str, Target] = field(default_factory=dict)
     problem: Problem | None = None
     missing: tuple[str, ...] = ()
+    note: str = ""
 
 
 def plan_backend(
@@ -84,7 +91,7 @@ def plan_backend(
     targets = _targets(plane, backend, wanted, fractions, states)
     if not _would_serve(targets, states):
         return _kept(backend, EnactOutcome.REFUSED, "would be left without a usable server", missing)
-    return BackendPlan(backend=backend, targets=targets, missing=missing)
+    return BackendPlan(backend=backend, targets=targets, missing=missing, note=_note(plane, backend, fractions, targets))
 
 
 def mapped_servers(backend: BackendMap) -> tuple[str, ...]:
@@ -173,12 +180,35 @@ def _targets(
             targets[server] = Target(AdminState.DRAIN)
     if plane.algorithm_of(backend) is Algorithm.STATIC:
         return targets | {server: Target(AdminState.READY) for server in fractions}
-    weights = integer_weights(fractions, site_groups(backend))
+    weights = integer_weights(fractions, site_groups(backend), plane.initial_weights_of(backend))
     return targets | {server: Target(AdminState.READY, weight) for server, weight in weights.items()}
 
 
+def _note(plane: HaproxyPlane, backend: BackendMap, fractions: Mapping[str, float], targets: Mapping[str, Target]) -> str:
+    """Which site gets clearly another share than it should, because no weight says it."""
+    weights = {server: targets[server].weight or 1 for server in fractions}
+    whole, whole_weight = sum(fractions.values()), sum(weights.values())
+    worst_bp, words = NOTED_BP, ""
+    for servers in site_groups(backend):
+        wanted_bp = round(sum(fractions.get(server, 0) for server in servers) / whole * WHOLE_BP)
+        given_bp = round(sum(weights.get(server, 0) for server in servers) / whole_weight * WHOLE_BP)
+        if abs(given_bp - wanted_bp) > worst_bp:
+            worst_bp = abs(given_bp - wanted_bp)
+            site = next(mapped.site for mapped in backend.servers if mapped.server == servers[0])
+            words = f"{backend.backend}: {site} gets {given_bp / 100:g} % instead of {wanted_bp / 100:g} %; "
+    if not words:
+        return ""
+    if plane.algorithm_of(backend) is Algorithm.STATIC:
+        return words + "its algorithm takes no weights at run time, use a dynamic one such as roundrobin"
+    if plane.initial_weight is not None:
+        return words + "no per cents of the servers' initial weights say it, give them `weight 100` and set initial_weight"
+    return words + f"weights reach from 1 to {WEIGHT_MAX}, divide the share among fewer or stronger servers"
+
+
 def _resting(mapped: ServerMap, wanted: ServiceSteering) -> Target:
-    """How a server that gets nothing shall wait."""
+    """How a server that gets nothing shall wait. A standby that is being started is its driver's business, dead site or not."""
+    if mapped.site in wanted.dead_sites:
+        return Target(AdminState.MAINT, or_else=AdminState.DRAIN if mapped.role is MemberRole.STANDBY else None)
     if mapped.member is None or mapped.member in wanted.members_pm:
         return Target(AdminState.DRAIN)
     if mapped.role is MemberRole.STANDBY:

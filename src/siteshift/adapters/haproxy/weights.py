@@ -1,4 +1,9 @@
-"""Integer server weights that deliver wanted fractions as nearly as HAProxy's 0-256 allows."""
+"""Integer server weights that deliver wanted fractions as nearly as HAProxy's 0-256 allows.
+
+By its runtime API a server can have each of them. By agent check it can only be told per cents of its *initial* weight, the
+one of the configuration file: HAProxy takes ``initial * per_cent // 100``, at most 256 (server.c, the same for every version).
+An initial weight of 1 has every weight in per cents of a hundred each; one of 256 has only every second or third.
+"""
 
 from __future__ import annotations
 
@@ -13,28 +18,37 @@ SEARCH_CLASSES = 20_000
 
 
 class _Class(NamedTuple):
-    """Servers that are alike: same group, same part of the whole."""
+    """Servers that are alike: same group, same part of the whole, same initial weight (0: any weight can be set)."""
 
     group: int
     part: float
+    initial: int
     servers: int
 
 
-def integer_weights(fractions: Mapping[str, float], groups: Sequence[Sequence[str]] = ()) -> dict[str, int]:
+def integer_weights(
+    fractions: Mapping[str, float], groups: Sequence[Sequence[str]] = (), initial: Mapping[str, int] | None = None
+) -> dict[str, int]:
     """Weights whose ratios come nearest to ``fractions``; every positive fraction gets at least 1.
 
     ``groups`` are the servers of one site each: the error of a site's share counts before that of a single server.
+    ``initial``: the initial weights of servers that can only be told per cents of them.
     """
+    initial = initial or {}
     whole = sum(fractions.values())
     if whole <= 0:
         return dict.fromkeys(fractions, 0)
     group_of = {server: number for number, group in enumerate(groups) for server in group}
-    kind = {s: (group_of.get(s, -1), round(part / whole, 9)) for s, part in fractions.items() if part > 0}
-    count: dict[tuple[int, float], int] = {}
+    kind = {
+        server: (group_of.get(server, -1), round(part / whole, 9), initial.get(server, 0))
+        for server, part in fractions.items()
+        if part > 0
+    }
+    count: dict[tuple[int, float, int], int] = {}
     for key in kind.values():
         count[key] = count.get(key, 0) + 1
-    classes = tuple(sorted(_Class(group, part, number) for (group, part), number in count.items()))
-    weight = dict(zip(((c.group, c.part) for c in classes), _search(classes), strict=True))
+    classes = tuple(sorted(_Class(*key, number) for key, number in count.items()))
+    weight = dict(zip(((c.group, c.part, c.initial) for c in classes), _search(classes), strict=True))
     return {server: weight[kind[server]] if server in kind else 0 for server in fractions}
 
 
@@ -49,13 +63,28 @@ def _search(classes: tuple[_Class, ...]) -> tuple[int, ...]:
     best: tuple[int, ...] = ()
     best_error = (2.0, 2.0)
     for scale in range(WEIGHT_MAX - tries + 1, WEIGHT_MAX + 1):
-        weights = tuple(max(1, int(scale * entry.part / top + 0.5)) for entry in classes)
+        weights = tuple(nearest_weight(max(1, int(scale * entry.part / top + 0.5)), entry.initial) for entry in classes)
         error = _errors(classes, weights)
         if error < best_error:
             best, best_error = weights, error
             if error == (0.0, 0.0):
                 break
     return best
+
+
+@lru_cache(maxsize=1 << 16)
+def nearest_weight(weight: int, initial: int) -> int:
+    """The weight nearest to this one that a server of this initial weight can have; never 0. ``initial`` 0: each of them."""
+    if not initial:
+        return weight
+    per_cent = per_cent_of(weight, initial)
+    above, below = min(initial * per_cent // 100, WEIGHT_MAX), initial * (per_cent - 1) // 100
+    return below if below > 0 and weight - below < above - weight else above
+
+
+def per_cent_of(weight: int, initial: int) -> int:
+    """The per cents of its initial weight that give a server this weight, or the next one it can have."""
+    return -(-100 * weight // initial)
 
 
 def _errors(classes: Sequence[_Class], weights: Sequence[int]) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -58,6 +58,7 @@ class MemoryProber:
         self._ahead: list[tuple[int, _Turn, int, Slot, int, Seen]] = []
         self._numbered = 0
         self._running = False
+        self._started = 0
 
     def configure(self, specs: Sequence[ProbeSpec]) -> None:
         """Replace the whole set. Raises ValueError for two probes with one id."""
@@ -75,6 +76,11 @@ class MemoryProber:
                 self._schedule.hasten(
                     slot, interval_us=interval_ms * 1_000, until_us=until_ms * 1_000, now_us=self._now_us()
                 )
+
+    def late_starts(self) -> Iterable[tuple[int, int]]:
+        """In virtual time nothing is late."""
+        started, self._started = self._started, 0
+        return ((0, started),) if started else ()
 
     async def run(self) -> None:
         """Be driven until cancelled."""
@@ -140,6 +146,7 @@ class MemoryProber:
     def _start(self, slot: Slot, due_us: int) -> None:
         if slot.pending and not (slot.spoken and slot.haste_us):
             return
+        self._started += 1
         slot.pending, slot.spoken = True, False
         slot.started_us = due_us
         seen = self._world(slot.spec, due_us // 1_000)

@@ -6,18 +6,21 @@ so that no secret travels on. The header ``Idempotency-Key`` lets the receiver d
 
 from __future__ import annotations
 
-import asyncio
+import json
 import ssl
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
-import aiohttp
+from yarl import URL
 
+from siteshift.adapters.http_exchange import Cause, NoAnswer, Question, exchange
 from siteshift.adapters.notify.message import Message
+from siteshift.adapters.probes.http_reply import HttpBounds, Wanted
 from siteshift.core.model.codes import Severity
 from siteshift.errors import AdapterError, Ambiguous, Permanent, Retryable
 from siteshift.ports import Clock
 
+BOUNDS = HttpBounds()
+"""Of the answer only the status is looked at."""
 _BUSY = frozenset({408, 425, 429, 503})
 """Statuses by which a server says that it did nothing and may be asked again (RFC 9110, RFC 6585, RFC 8470)."""
 
@@ -34,50 +37,31 @@ class WebhookNotifier:
         headers: Mapping[str, str] | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._url = url
         self._shown = _shown(url)
+        self._url = URL(url)
         self._clock = clock
         self._node = node
         self._headers = dict(headers or {})
         self._tls = tls
-        self._session: aiohttp.ClientSession | None = None
 
     async def notify(self, *, severity: Severity, code: str, text: str, deadline_ms: int) -> None:
         """Deliver. Raises `Retryable` (not sent), `Permanent` (refused), `Ambiguous` (sent, no clear answer)."""
         message = Message(severity=severity, code=code, text=text, node=self._node, at_ms=self._clock.now_ms())
+        question = Question(
+            url=self._url,
+            method="POST",
+            headers={"Content-Type": "application/json", "Idempotency-Key": message.key, **self._headers},
+            body=json.dumps(message.fields()).encode(),
+            tls=self._tls,
+        )
         try:
-            async with asyncio.timeout(deadline_ms / 1_000):
-                status = await self._post(message)
-        except TimeoutError:
-            raise self._error(Ambiguous, f"no answer within {deadline_ms} ms") from None
-        except (aiohttp.ClientConnectorError, aiohttp.ClientProxyConnectionError) as error:
-            raise self._error(Retryable, f"cannot connect: {error.strerror or type(error).__name__}") from None
-        except aiohttp.InvalidURL:
-            raise self._error(Permanent, "the URL is not one") from None
-        except aiohttp.ServerDisconnectedError:
-            raise self._error(Ambiguous, "the connection ended before the answer") from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise self._error(Ambiguous, type(error).__name__) from None
+            status, _ = await exchange(question, deadline_ms=deadline_ms, bounds=BOUNDS, wanted=Wanted.HEAD)
+        except NoAnswer as error:
+            raise self._error(_kind_of(error), str(error)) from None
         self._judge(status)
 
     async def close(self) -> None:
-        if self._session is not None:
-            session, self._session = self._session, None
-            await session.close()
-
-    async def _post(self, message: Message) -> int:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(headers=self._headers, cookie_jar=aiohttp.DummyCookieJar())
-        tls: ssl.SSLContext | bool = True if self._tls is None else self._tls
-        async with self._session.post(
-            self._url,
-            json=message.fields(),
-            headers={"Idempotency-Key": message.key},
-            allow_redirects=False,
-            ssl=tls,
-            timeout=aiohttp.ClientTimeout(total=None),
-        ) as answer:
-            return answer.status
+        """Nothing is kept between messages."""
 
     def _judge(self, status: int) -> None:
         if 200 <= status < 300:
@@ -92,11 +76,17 @@ class WebhookNotifier:
         return kind(detail, system="webhook", operation="notify", target=self._shown)
 
 
+def _kind_of(error: NoAnswer) -> type[AdapterError]:
+    if error.cause in (Cause.ASKED_WRONGLY, Cause.UNTRUSTED):
+        return Permanent
+    return Ambiguous if error.was_sent else Retryable
+
+
 def _shown(url: str) -> str:
     """Scheme and host: what may be shown of a URL. Raises `Permanent` when it is not one of http or https."""
     try:
-        parts = urlsplit(url)
-        host = parts.hostname
+        parts = URL(url)
+        host = parts.raw_host
     except ValueError:
         host = None
     if not host or parts.scheme not in ("http", "https"):

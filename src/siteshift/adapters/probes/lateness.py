@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 BUCKET_US = 100
 BUCKETS = 10_000
 """0.1 ms buckets up to one second; anything later counts in the last."""
@@ -10,10 +12,11 @@ BUCKETS = 10_000
 class Lateness:
     """Counts starts by their lateness: the time between a start being due and being made."""
 
-    __slots__ = ("_counts", "worst_us")
+    __slots__ = ("_counts", "_told", "worst_us")
 
     def __init__(self) -> None:
         self._counts = [0] * BUCKETS
+        self._told = list(self._counts)
         self.worst_us = 0
 
     @property
@@ -39,7 +42,15 @@ class Lateness:
                 return (bucket + 1) * BUCKET_US
         return 0
 
+    def news(self) -> Iterator[tuple[int, int]]:
+        """What was counted since the last call: (the middle of a bucket in microseconds, so many). Half a millisecond's work."""
+        told, self._told = self._told, self._counts.copy()
+        for bucket, (count, before) in enumerate(zip(self._told, told, strict=True)):
+            if count > before:
+                yield bucket * BUCKET_US + BUCKET_US // 2, count - before
+
     def clear(self) -> None:
         """Start anew, for instance after a warm-up."""
         self._counts = [0] * BUCKETS
+        self._told = list(self._counts)
         self.worst_us = 0

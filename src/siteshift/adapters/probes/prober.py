@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from time import monotonic_ns
 
@@ -77,7 +77,16 @@ def settle_heap() -> None:
 class SocketProber:
     """Probes real targets. `configure`, `hasten` and `set_stopwatch` may be called before and during `run`."""
 
-    def __init__(self, clock: Clock, sink: ProbeSink, *, limits: ProberLimits | None = None, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        sink: ProbeSink,
+        *,
+        limits: ProberLimits | None = None,
+        seed: int | None = None,
+        late: Callable[[int], None] | None = None,
+    ) -> None:
+        """``late`` is told how late each probe was started, in microseconds."""
         self._clock = clock
         self._sink = sink
         self._limits = limits or ProberLimits()
@@ -97,6 +106,7 @@ class SocketProber:
         self._offset_us = 0
         self._started = self._skipped = self._stalls = 0
         self.lateness = Lateness()
+        self._late = late or self.lateness.add
 
     # ---- ports.Prober
 
@@ -169,6 +179,10 @@ class SocketProber:
         if slot is None or not slot.pending:
             return None
         return (monotonic_ns() // 1_000 - slot.started_us) // 1_000
+
+    def late_starts(self) -> Iterable[tuple[int, int]]:
+        """How late probes were started since the last call."""
+        return self.lateness.news()
 
     def figures(self) -> ProberFigures:
         return ProberFigures(
@@ -284,7 +298,7 @@ class SocketProber:
 
     def _start(self, due: list[tuple[int, Slot]]) -> None:
         """Start a batch. One function, and few calls in it: it runs 15,000 times a second."""
-        late, expire = self.lateness.add, self._deadlines.add
+        late, expire = self._late, self._deadlines.add
         for due_us, slot in due:
             carrier = slot.carrier
             if carrier is None:

@@ -11,15 +11,17 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import aiohttp
+from yarl import URL
 
-from siteshift.adapters.scrape.exposition import Series, series_of
+from siteshift.adapters.http_exchange import Cause, NoAnswer, Question, exchange
+from siteshift.adapters.probes.http_reply import HttpBounds
+from siteshift.adapters.scrape.exposition import Found, Series, slices_of
 from siteshift.core.model.units import ServiceId, SiteId
 from siteshift.errors import AdapterError, Permanent, Retryable
 from siteshift.ports import Clock, TrafficSample
 
-PAGE_BYTES = 4 * 1024 * 1024
-"""A page larger than this is refused: reading it would hold the loop."""
+PAGE = HttpBounds(body_bytes=4 * 1024 * 1024, framing_bytes=256 * 1024)
+"""A page larger than this, packed or unpacked, is refused: 60,000 series, and more than a second of reading."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,6 @@ class ScrapeTrafficMeter:
     def __init__(self, setup: ScrapeSetup, clock: Clock) -> None:
         self._setup = setup
         self._clock = clock
-        self._session: aiohttp.ClientSession | None = None
         self._before: dict[ScrapePage, _Counts] = {}
 
     async def sample(self, *, deadline_ms: int) -> Sequence[TrafficSample]:
@@ -91,15 +92,13 @@ class ScrapeTrafficMeter:
         return [self._sample(site, pairs) for site, pairs in windows.items() if site not in unknown]
 
     async def close(self) -> None:
-        if self._session is not None:
-            session, self._session = self._session, None
-            await session.close()
+        """Nothing is kept between readings."""
 
     def _sample(self, site: SiteId, pairs: list[tuple[_Counts, _Counts]]) -> TrafficSample:
         requests = sum(_gained(before.requests, now.requests) for before, now in pairs)
         errors = sum(_gained(before.errors, now.errors) for before, now in pairs)
         seconds = sum(_gained(before.seconds, now.seconds) for before, now in pairs)
-        is_timed = bool(self._setup.seconds_counter) and requests > 0
+        is_timed = bool(self._setup.seconds_counter) and round(requests) > 0
         return TrafficSample(
             service=self._setup.service,
             site=site,
@@ -111,42 +110,51 @@ class ScrapeTrafficMeter:
         )
 
     async def _read(self, page: ScrapePage, deadline_ms: int) -> _Counts:
+        setup = self._setup
         try:
             async with asyncio.timeout(deadline_ms / 1_000):
-                text = await self._fetch(page)
+                found = await self._found(await self._fetch(page, deadline_ms))
         except TimeoutError:
-            raise Retryable(f"no answer within {deadline_ms} ms", **self._about(page)) from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise Retryable(str(error) or type(error).__name__, **self._about(page)) from None
-        setup = self._setup
+            raise Retryable(f"not read within {deadline_ms} ms", **self._about(page)) from None
+        except ValueError as error:
+            raise Permanent(str(error), **self._about(page)) from None
         try:
             return _Counts(
                 at_ms=self._clock.now_ms(),
-                requests=self._sum(text, setup.counter),
-                errors=self._sum(text, setup.error_counter),
-                seconds=self._sum(text, setup.seconds_counter),
+                requests=self._sum(found, setup.counter),
+                errors=self._sum(found, setup.error_counter),
+                seconds=self._sum(found, setup.seconds_counter),
             )
         except ValueError as error:
             raise Permanent(str(error), **self._about(page)) from None
 
-    async def _fetch(self, page: ScrapePage) -> str:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(headers=dict(self._setup.headers), cookie_jar=aiohttp.DummyCookieJar())
-        async with self._session.get(page.url, allow_redirects=False) as answer:
-            if answer.status != 200:
-                raise Permanent(f"status {answer.status}", **self._about(page))
-            body = bytearray()
-            async for chunk in answer.content.iter_chunked(65_536):
-                body += chunk
-                if len(body) > PAGE_BYTES:
-                    raise Permanent(f"the page is larger than {PAGE_BYTES} bytes", **self._about(page))
-            return body.decode("utf-8", "replace")
+    async def _fetch(self, page: ScrapePage, deadline_ms: int) -> str:
+        question = Question(url=URL(page.url), headers=self._setup.headers)
+        try:
+            status, body = await exchange(question, deadline_ms=deadline_ms, bounds=PAGE)
+        except NoAnswer as error:
+            kind = Permanent if error.cause is Cause.ASKED_WRONGLY else Retryable
+            raise kind(str(error), **self._about(page)) from None
+        if status != 200:
+            raise Permanent(f"status {status}", **self._about(page))
+        if len(body) >= PAGE.body_bytes:
+            raise Permanent(f"the page is larger than {PAGE.body_bytes} bytes", **self._about(page))
+        return body.decode("utf-8", "replace")
 
-    def _sum(self, text: str, name: str) -> float:
+    async def _found(self, text: str) -> Found:
+        """Read the page, with turns for others between. Raises ValueError."""
+        setup = self._setup
+        found = Found(dict.fromkeys(filter(None, (setup.counter, setup.error_counter, setup.seconds_counter))))
+        for piece in slices_of(text):
+            found.read(piece)
+            await asyncio.sleep(0)
+        return found
+
+    def _sum(self, found: Found, name: str) -> float:
         """A counter's series with our labels, added up. Raises ValueError when the page does not know the counter."""
         if not name:
             return 0.0
-        series = series_of(text, name)
+        series = found.series[name]
         if series is None:
             raise ValueError(f"the page has no metric {name}")
         return sum(entry.value for entry in series if self._counts(entry))

@@ -11,18 +11,17 @@ A connection that could not be made is `Retryable`, a certificate that is not tr
 
 from __future__ import annotations
 
-import asyncio
 import json
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Literal
 from urllib.parse import quote
 
-import aiohttp
 from yarl import URL
 
+from siteshift.adapters.http_exchange import Cause, NoAnswer, Question, exchange
+from siteshift.adapters.probes.http_reply import HttpBounds
 from siteshift.adapters.standby import template
 from siteshift.core.model.codes import StandbyPhase
 from siteshift.core.model.probe import TlsCheck
@@ -32,7 +31,7 @@ from siteshift.errors import AdapterError, Ambiguous, Permanent, Retryable
 
 RETRYABLE_STATUS = frozenset({408, 425, 429, 503})
 """The server says itself that it did nothing and that later may be better (RFC 9110, RFC 6585, RFC 8470)."""
-BODY_BYTES = 4_096
+BOUNDS = HttpBounds(body_bytes=4_096, framing_bytes=4_096)
 """More than any phase needs; a page of HTML is cut here."""
 
 
@@ -59,7 +58,7 @@ class HttpHookStandby:
     def __init__(self, hook: HttpHook) -> None:
         self._hook = hook
         self._system = f"standby {hook.id}"
-        self._session: aiohttp.ClientSession | None = None
+        self._tls = _context(hook.tls) if hook.tls != TlsCheck() else None
 
     @property
     def id(self) -> DriverId:
@@ -80,50 +79,38 @@ class HttpHookStandby:
             raise Permanent(detail, system=self._system, operation="phase", target=member.id) from None
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        """Nothing is kept between calls."""
 
     async def _call(self, url: str, member: Member, operation: str, deadline_ms: int) -> str:
         values = template.fields(member)
         method = self._hook.method if operation != "phase" else "GET"
-        sent = SimpleNamespace(headers=False)
+        body = json.dumps(values).encode() if method != "GET" else b""
+        headers = {**({"Content-Type": "application/json"} if body else {}), **self._hook.headers}
+        filled = template.fill(url, values, lambda value: quote(value, safe=""))
         try:
-            async with (
-                asyncio.timeout(deadline_ms / 1000),
-                self._open().request(
-                    method,
-                    URL(template.fill(url, values, lambda value: quote(value, safe="")), encoded=True),
-                    json=values if method != "GET" else None,
-                    headers=self._hook.headers,
-                    allow_redirects=False,
-                    trace_request_ctx=sent,
-                    server_hostname=self._hook.tls.server_name or None,
-                ) as response,
-            ):
-                body = (await response.content.read(BODY_BYTES)).decode("utf-8", "replace")
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            words = f"no answer within {deadline_ms} ms" if isinstance(error, TimeoutError) else repr(error)
-            kind: type[AdapterError] = Ambiguous if operation != "phase" and sent.headers else Retryable
-            if isinstance(error, aiohttp.InvalidURL | aiohttp.ClientConnectorCertificateError):
+            where = URL(filled, encoded=True)
+        except ValueError as error:
+            raise Permanent(str(error), system=self._system, operation=operation, target=member.id) from None
+        question = Question(
+            url=where,
+            method=method,
+            headers=headers,
+            body=body,
+            tls=self._tls,
+            server_name=self._hook.tls.server_name,
+        )
+        try:
+            status, content = await exchange(question, deadline_ms=deadline_ms, bounds=BOUNDS)
+        except NoAnswer as error:
+            kind: type[AdapterError] = Ambiguous if operation != "phase" and error.was_sent else Retryable
+            if error.cause in (Cause.ASKED_WRONGLY, Cause.UNTRUSTED):
                 kind = Permanent
-            raise kind(words, system=self._system, operation=operation, target=member.id) from error
-        if response.status // 100 != 2:
-            kind = _kind_of(operation, response.status)
-            detail = f"status {response.status}: {body[:120]}"
-            raise kind(detail, system=self._system, operation=operation, target=member.id)
-        return body
-
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            trace = aiohttp.TraceConfig()
-            trace.on_request_headers_sent.append(_mark_sent)
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=_context(self._hook.tls)),
-                trace_configs=[trace],
-                timeout=aiohttp.ClientTimeout(total=None),
-            )
-        return self._session
+            raise kind(str(error), system=self._system, operation=operation, target=member.id) from error
+        text = content.decode("utf-8", "replace")
+        if status // 100 != 2:
+            kind = _kind_of(operation, status)
+            raise kind(f"status {status}: {text[:120]}", system=self._system, operation=operation, target=member.id)
+        return text
 
 
 def phase_of(body: str) -> StandbyPhase:
@@ -131,15 +118,11 @@ def phase_of(body: str) -> StandbyPhase:
     text = body.strip()
     try:
         parsed = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # brackets within brackets, a thousand deep, are no phase either
         parsed = text
     if isinstance(parsed, dict):
         parsed = parsed.get("phase")
     return StandbyPhase(str(parsed).lower())
-
-
-async def _mark_sent(_: object, context: SimpleNamespace, __: object) -> None:
-    context.trace_request_ctx.headers = True
 
 
 def _context(tls: TlsCheck) -> ssl.SSLContext:

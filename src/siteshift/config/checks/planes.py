@@ -6,6 +6,7 @@ import ipaddress
 
 from siteshift.config.checks.dns_values import record_fault
 from siteshift.config.checks.findings import At, Findings
+from siteshift.config.checks.haproxy_weights import check_initial_weights, check_weights
 from siteshift.config.fields import split_host_port, split_listen
 from siteshift.config.model.enactors import (
     AgentCheckEnactor,
@@ -149,6 +150,8 @@ def _haproxy(config: ConfigFile, enactor: HaproxyMapped, path: Path, findings: F
         message = "the runtime API has no passwords: whoever reaches this address rules the load balancer"
         remedy = "use a Unix socket or a loopback address, or fence it off by firewall"
         findings.note(ProblemCode.OPEN_SOCKET, (*path, "address"), message, remedy)
+    if isinstance(enactor, AgentCheckEnactor):
+        check_initial_weights(enactor, path, findings)
     services = {service.id: service for service in config.services}
     seen: dict[str, int] = {}
     for index, entry in enumerate(enactor.backends):
@@ -159,6 +162,7 @@ def _haproxy(config: ConfigFile, enactor: HaproxyMapped, path: Path, findings: F
         seen.setdefault(entry.backend, findings.line((*here, "backend")))
         if entry.service in services:
             _mapping(enactor, entry, services[entry.service], here, findings)
+            check_weights(enactor, entry, services[entry.service], here, findings)
 
 
 def _beside(mode: HaproxyMode, beside: str | None, path: Path, findings: Findings) -> None:

@@ -24,6 +24,7 @@ BY_PATTERN = "by pattern"
 LISTED = "listed"
 """Tags of the two forms of `servers`."""
 
+ServerWeight = Annotated[int, Field(ge=1, le=256)]
 Ttl = Annotated[int, Field(ge=0, le=86_400)]
 
 
@@ -183,6 +184,10 @@ class AgentCheckEnactor(HaproxyMapped):
     """HAProxy says with `agent-send "backend/server\\n"` which server it asks about."""
     ports: dict[str, Port] = Field(default={})
     """`backend/server` → a port of its own, for servers that are asked about without `agent-send`."""
+    initial_weight: ServerWeight = 1
+    """The `weight` of the servers in haproxy.cfg, of which an agent can only say per cents; without `weight` it is 1."""
+    initial_weights: dict[str, ServerWeight] = Field(default={})
+    """`backend/server` → its `weight` in haproxy.cfg, where that is another."""
     stale_after_ms: Annotated[int, Field(ge=1_000, le=600_000)] = 10_000
     """A server not asked about for this long is unknown; ten times `agent-inter`."""
 

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from siteshift.config.fields import HoursMs, PercentBp, PercentPm, ProbeMs, SecondsMs, Strict
+from siteshift.config.fields import NOT_SUPPORTED, HoursMs, PercentBp, PercentPm, ProbeMs, SecondsMs, Strict, refuse
 from siteshift.core.model.codes import Failback, Mode, WhenStoreLost
+
+
+def _no_evacuation(given: WhenStoreLost) -> WhenStoreLost:
+    if given is WhenStoreLost.EVACUATE_DEAD_SITE:
+        reason = "leaving a dead site without the store takes a majority of nodes, and this version runs a single one"
+        refuse(NOT_SUPPORTED, reason, "write `when_store_lost: hold`, or leave it out")
+    return given
+
 
 Ttl = Annotated[int, Field(ge=0, le=86_400)]
 
@@ -84,8 +92,8 @@ class ServicePolicySection(Strict):
     """A site whose goodput is below this is left."""
     data_max_lag_ms: Annotated[int, Field(ge=0, le=3_600_000)] | None = None
     """How far behind a replica of writable data may be: `{max_lag_ms}` of a command probe of role `data`."""
-    when_store_lost: WhenStoreLost | None = None
-    """`hold`, or `evacuate_dead_site`."""
+    when_store_lost: Annotated[WhenStoreLost, AfterValidator(_no_evacuation)] | None = None
+    """`hold`; `evacuate_dead_site` needs several nodes, which this version does not have, and is refused."""
 
 
 class OverridesSection(Strict):
@@ -93,14 +101,14 @@ class OverridesSection(Strict):
 
     default_expiry_h: HoursMs | None = None
     max_expiry_h: HoursMs | None = None
+    warn_before_s: SecondsMs | None = None
+    """So long before its end people are told of it; of a short one, at the last tenth of its life."""
 
 
 class PolicySection(ServicePolicySection):
     """The defaults of all services, and what concerns the whole deployment."""
 
     overrides: OverridesSection = OverridesSection()
-    reassert_every_s: SecondsMs | None = None
-    """How often the steering is asserted again where a data plane may have forgotten it."""
     read_back_every_s: SecondsMs | None = None
     """How often data planes are read."""
 
@@ -147,11 +155,11 @@ JUDGE_FIELDS: dict[str, str] = {
 """Key of the file → field of `JudgePolicy`."""
 
 DEPLOYMENT_FIELDS: dict[str, str] = {
-    "reassert_every_s": "reassert_every_ms",
     "read_back_every_s": "read_back_every_ms",
 }
 OVERRIDE_FIELDS: dict[str, str] = {
     "default_expiry_h": "override_default_ms",
     "max_expiry_h": "override_max_ms",
+    "warn_before_s": "override_warn_ms",
 }
 """Keys of the file → fields of `Policy`."""

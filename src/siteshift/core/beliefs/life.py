@@ -1,12 +1,16 @@
 """The life of a service at a site: one enum, one table.
 
+What moves a life is a `Signal` (what evidence and people amount to) and a `Condition` (what else the state says just then:
+whether anything was moved yet, whether the traffic is gone, whether the ramp is done). A life never moves on anything else.
+
 ``held`` and ``blind`` are how a life is *shown* while a rule, a person or missing evidence stands in the way
 (`core.explain`); they are never stored, so lifting what stands in the way reveals the real life (law 5).
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from siteshift.core.model.codes import Failback, LeftBecause, SiteLife
@@ -24,73 +28,88 @@ class Signal(StrEnum):
     DEAD = "dead"
     NO_EVIDENCE = "no_evidence"
     FORCED_OUT = "forced_out"
+
+
+class Condition(StrEnum):
+    """What else is true of a service at a site. `core.beliefs.lives` derives it from the state; at most one counts at a time."""
+
+    NONE = "none"
+    GAINED_LATELY = "gained_lately"
+    """It got more in the last move, so that its sickness may be our own doing."""
     UNMOVED = "unmoved"
-    GONE = "gone"
+    """It should be left, and no traffic was moved away yet."""
+    KEPT = "kept"
+    """It kept a part for want of room elsewhere, and its hold-down is over."""
     MAY_RETURN = "may_return"
+    """A person, or the policy and its hold-down, let it return."""
+    GONE = "gone"
+    """Its traffic is gone: not desired, not read back, not seen, and no old answer lives any more."""
     RAMPED = "ramped"
+    """The last step of its ramp has soaked."""
 
 
-_L, _S = SiteLife, Signal
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One way from a life to another: with any of these signals, while one of these conditions holds."""
 
-TABLE: dict[tuple[SiteLife, Signal], SiteLife] = {
-    (_L.SERVING, _S.WELL): _L.SERVING,
-    (_L.SERVING, _S.SUSPECTED): _L.SUSPECT,
-    (_L.SERVING, _S.OVERLOADED): _L.SUSPECT,
-    (_L.SERVING, _S.SICK): _L.DRAINING,
-    (_L.SERVING, _S.DEAD): _L.DRAINING,
-    (_L.SERVING, _S.NO_EVIDENCE): _L.SERVING,
-    (_L.SERVING, _S.FORCED_OUT): _L.DRAINING,
-    (_L.SERVING, _S.UNMOVED): _L.SERVING,
-    (_L.SERVING, _S.GONE): _L.SERVING,
-    (_L.SERVING, _S.MAY_RETURN): _L.SERVING,
-    (_L.SERVING, _S.RAMPED): _L.SERVING,
-    (_L.SUSPECT, _S.WELL): _L.SERVING,
-    (_L.SUSPECT, _S.SUSPECTED): _L.SUSPECT,
-    (_L.SUSPECT, _S.OVERLOADED): _L.SUSPECT,
-    (_L.SUSPECT, _S.SICK): _L.DRAINING,
-    (_L.SUSPECT, _S.DEAD): _L.DRAINING,
-    (_L.SUSPECT, _S.NO_EVIDENCE): _L.SUSPECT,
-    (_L.SUSPECT, _S.FORCED_OUT): _L.DRAINING,
-    (_L.SUSPECT, _S.UNMOVED): _L.SERVING,
-    (_L.SUSPECT, _S.GONE): _L.SERVING,
-    (_L.SUSPECT, _S.MAY_RETURN): _L.SERVING,
-    (_L.SUSPECT, _S.RAMPED): _L.SERVING,
-    (_L.DRAINING, _S.WELL): _L.DRAINING,
-    (_L.DRAINING, _S.SUSPECTED): _L.DRAINING,
-    (_L.DRAINING, _S.OVERLOADED): _L.DRAINING,
-    (_L.DRAINING, _S.SICK): _L.DRAINING,
-    (_L.DRAINING, _S.DEAD): _L.DRAINING,
-    (_L.DRAINING, _S.NO_EVIDENCE): _L.DRAINING,
-    (_L.DRAINING, _S.FORCED_OUT): _L.DRAINING,
-    (_L.DRAINING, _S.UNMOVED): _L.SERVING,
-    (_L.DRAINING, _S.GONE): _L.DRAINED,
-    (_L.DRAINING, _S.MAY_RETURN): _L.RETURNING,
-    (_L.DRAINING, _S.RAMPED): _L.DRAINING,
-    (_L.DRAINED, _S.WELL): _L.DRAINED,
-    (_L.DRAINED, _S.SUSPECTED): _L.DRAINED,
-    (_L.DRAINED, _S.OVERLOADED): _L.DRAINED,
-    (_L.DRAINED, _S.SICK): _L.DRAINED,
-    (_L.DRAINED, _S.DEAD): _L.DRAINED,
-    (_L.DRAINED, _S.NO_EVIDENCE): _L.DRAINED,
-    (_L.DRAINED, _S.FORCED_OUT): _L.DRAINED,
-    (_L.DRAINED, _S.UNMOVED): _L.DRAINED,
-    (_L.DRAINED, _S.GONE): _L.DRAINED,
-    (_L.DRAINED, _S.MAY_RETURN): _L.RETURNING,
-    (_L.DRAINED, _S.RAMPED): _L.DRAINED,
-    (_L.RETURNING, _S.WELL): _L.RETURNING,
-    (_L.RETURNING, _S.SUSPECTED): _L.RETURNING,
-    (_L.RETURNING, _S.OVERLOADED): _L.RETURNING,
-    (_L.RETURNING, _S.SICK): _L.DRAINING,
-    (_L.RETURNING, _S.DEAD): _L.DRAINING,
-    (_L.RETURNING, _S.NO_EVIDENCE): _L.RETURNING,
-    (_L.RETURNING, _S.FORCED_OUT): _L.DRAINING,
-    (_L.RETURNING, _S.UNMOVED): _L.RETURNING,
-    (_L.RETURNING, _S.GONE): _L.RETURNING,
-    (_L.RETURNING, _S.MAY_RETURN): _L.RETURNING,
-    (_L.RETURNING, _S.RAMPED): _L.SERVING,
-}
+    before: SiteLife
+    after: SiteLife
+    signals: frozenset[Signal]
+    conditions: frozenset[Condition] = frozenset(Condition)
 
+
+_L, _S, _C = SiteLife, Signal, Condition
 LEAVING = frozenset({Signal.SICK, Signal.DEAD, Signal.FORCED_OUT})
+_DOUBTFUL = frozenset({Signal.SUSPECTED, Signal.OVERLOADED})
+_ANY = frozenset(Signal)
+_WELL = frozenset({Signal.WELL})
+
+
+def _only(*conditions: Condition) -> frozenset[Condition]:
+    return frozenset(conditions)
+
+
+PASSAGES: tuple[Passage, ...] = (
+    Passage(_L.SERVING, _L.SUSPECT, _DOUBTFUL),
+    Passage(_L.SERVING, _L.SUSPECT, frozenset({_S.SICK}), _only(_C.GAINED_LATELY)),
+    Passage(_L.SERVING, _L.DRAINING, frozenset({_S.SICK}), frozenset(_C) - _only(_C.GAINED_LATELY)),
+    Passage(_L.SERVING, _L.DRAINING, frozenset({_S.DEAD, _S.FORCED_OUT})),
+    Passage(_L.SUSPECT, _L.SERVING, _WELL),
+    Passage(_L.SUSPECT, _L.DRAINING, frozenset({_S.SICK}), frozenset(_C) - _only(_C.GAINED_LATELY)),
+    Passage(_L.SUSPECT, _L.DRAINING, frozenset({_S.DEAD, _S.FORCED_OUT})),
+    Passage(_L.DRAINING, _L.SERVING, _WELL, _only(_C.UNMOVED, _C.KEPT)),
+    Passage(_L.DRAINING, _L.RETURNING, _WELL, _only(_C.MAY_RETURN)),
+    Passage(_L.DRAINING, _L.DRAINED, _ANY, _only(_C.GONE)),
+    Passage(_L.DRAINED, _L.RETURNING, _WELL, _only(_C.MAY_RETURN)),
+    Passage(_L.RETURNING, _L.SERVING, _WELL, _only(_C.RAMPED)),
+    Passage(_L.RETURNING, _L.DRAINING, LEAVING),
+)
+"""Every way there is; a life that finds none stays what it is. No two of them can hold at once (a test tries all)."""
+
+LIVED = tuple(dict.fromkeys(life for passage in PASSAGES for life in (passage.before, passage.after)))
+"""The lives that are stored."""
+
+TABLE: dict[tuple[SiteLife, Signal, Condition], SiteLife] = {
+    **{(life, signal, condition): life for life in LIVED for signal in Signal for condition in Condition},
+    **{(p.before, signal, condition): p.after for p in PASSAGES for signal in p.signals for condition in p.conditions},
+}
+"""The passages, spelled out: one look-up decides."""
+
+
+def passage_lines() -> Iterator[str]:
+    """The table in words, for the documents."""
+    for passage in PASSAGES:
+        signals = "any signal" if passage.signals == _ANY else " or ".join(sorted(signal.value for signal in passage.signals))
+        left_out = frozenset(Condition) - passage.conditions
+        held = sorted(condition.value for condition in passage.conditions)
+        when = ""
+        if left_out and len(left_out) < len(held):
+            when = f", unless {' or '.join(sorted(condition.value for condition in left_out))}"
+        elif left_out:
+            when = f", when {' or '.join(held)}"
+        yield f"{passage.before.value:<9} -> {passage.after.value:<9}  {signals}{when}"
+
+
 AWAY = frozenset({SiteLife.DRAINING, SiteLife.DRAINED})
 
 _WHY = {
@@ -117,9 +136,9 @@ def is_left_unexplained(track: SiteTrack) -> bool:
     return track.left_because is LeftBecause.UNKNOWN and not track.is_return_asked
 
 
-def advance(track: SiteTrack, signal: Signal, policy: ServicePolicy, now_ms: int) -> SiteTrack:
+def advance(track: SiteTrack, signal: Signal, condition: Condition, policy: ServicePolicy, now_ms: int) -> SiteTrack:
     """The next track. Leaving on evidence starts a hold-down that doubles with each flap (law: DESIGN §8)."""
-    life = TABLE[(track.life, signal)]
+    life = TABLE[(track.life, signal, condition)]
     if life is track.life:
         return _worsened(track, signal, policy, now_ms) if life in AWAY else track
     if life is SiteLife.DRAINING:
@@ -132,14 +151,14 @@ def advance(track: SiteTrack, signal: Signal, policy: ServicePolicy, now_ms: int
 
 
 def _left(track: SiteTrack, signal: Signal, policy: ServicePolicy, now_ms: int) -> SiteTrack:
-    """A site is being left: note why, and hold it down when evidence (not a person) says so."""
+    """A site is being left: note why, and hold it down when evidence says so. What a person asks for is no flap."""
     why = _WHY[signal]
     if why is LeftBecause.PERSON:
         return replace(
             track, life=SiteLife.DRAINING, since_ms=now_ms, left_because=why, left_at_ms=now_ms, is_return_asked=False
         )
-    quiet_ms = now_ms - track.left_at_ms
-    had_left_before = track.left_at_ms > 0
+    quiet_ms = now_ms - track.failed_at_ms
+    had_left_before = track.failed_at_ms > 0
     decayed = max(0, track.flaps - quiet_ms // policy.hold_down_max_ms)
     flaps = decayed + 1 if had_left_before and quiet_ms < 2 * policy.hold_down_max_ms else decayed
     hold_ms = min(policy.hold_down_ms << min(flaps, 16), policy.hold_down_max_ms)
@@ -149,6 +168,7 @@ def _left(track: SiteTrack, signal: Signal, policy: ServicePolicy, now_ms: int) 
         since_ms=now_ms,
         left_because=why,
         left_at_ms=now_ms,
+        failed_at_ms=now_ms,
         hold_until_ms=now_ms + hold_ms,
         flaps=flaps,
         is_return_asked=False,
@@ -162,7 +182,7 @@ def _worsened(track: SiteTrack, signal: Signal, policy: ServicePolicy, now_ms: i
     why = _WHY[signal]
     if track.left_because is LeftBecause.PERSON:
         hold_until_ms = max(track.hold_until_ms, now_ms + policy.hold_down_ms)
-        return replace(track, left_because=why, hold_until_ms=hold_until_ms, is_return_asked=False)
+        return replace(track, left_because=why, failed_at_ms=now_ms, hold_until_ms=hold_until_ms, is_return_asked=False)
     if signal is Signal.DEAD and (track.left_because is not why or track.is_return_asked):
         return replace(track, left_because=why, is_return_asked=False)
     return replace(track, is_return_asked=False) if track.is_return_asked else track

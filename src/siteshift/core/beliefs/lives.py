@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from siteshift.core.beliefs.life import AWAY, Signal, advance, is_left_unexplained, may_return
+from siteshift.core.beliefs.life import AWAY, Condition, Signal, advance, is_left_unexplained, may_return
 from siteshift.core.beliefs.traffic import settled_bp
 from siteshift.core.model.codes import (
     Failback,
@@ -74,16 +74,15 @@ def update_lives(draft: Draft) -> None:
 
 def _update_life(draft: Draft, service: Service, site: SiteId, policy: ServicePolicy, forced: Forced) -> None:
     before = draft.state.track(service.id, site)
-    base = signal_of(draft.state, policy, forced, service.id, site)
+    signal = signal_of(draft.state, policy, forced, service.id, site)
     track = before
     for _ in range(3):
-        after = advance(track, _refined(draft, service, site, policy, track, base), policy, draft.now_ms)
+        condition = _condition_of(draft, service, site, policy, track, signal)
+        after = advance(track, signal, condition, policy, draft.now_ms)
         if after == track:
             break
         track = after
-    track = _ramped(draft, service, site, policy, track, base)
-    if track.life is SiteLife.DRAINED and is_delivered_to(draft.state, draft.setup, service.id, site):
-        track = replace(track, life=SiteLife.DRAINING)  # a hand gave it a share again; nothing else of it changes
+    track = _ramped(draft, service, site, policy, track, signal)
     if track == before:
         return
     draft.set_track(service.id, site, track)
@@ -101,29 +100,30 @@ def _update_life(draft: Draft, service: Service, site: SiteId, policy: ServicePo
         )
 
 
-def _refined(
-    draft: Draft, service: Service, site: SiteId, policy: ServicePolicy, track: SiteTrack, base: Signal
-) -> Signal:
-    """The signal as the present life hears it: is it gone, may it return, is the ramp done, was it never moved?"""
-    if track.life is SiteLife.RETURNING and base is Signal.WELL:
-        return Signal.RAMPED if _is_ramped(draft, service, site, policy, track) else base
+def _condition_of(
+    draft: Draft, service: Service, site: SiteId, policy: ServicePolicy, track: SiteTrack, signal: Signal
+) -> Condition:
+    """What the state says beside the signal, as far as the present life asks for it: the first that holds counts."""
+    is_well = signal is Signal.WELL
+    if track.life is SiteLife.RETURNING:
+        return Condition.RAMPED if is_well and _is_ramped(draft, service, site, policy, track) else Condition.NONE
     if track.life not in AWAY:
-        return Signal.SUSPECTED if base is Signal.SICK and gained_lately(draft, service, site) else base
-    is_well = base is Signal.WELL
-    moved = draft.state.transition(service.id).moved_at_ms >= track.since_ms > 0
-    if is_well and track.life is SiteLife.DRAINING and not moved and track.left_because is not LeftBecause.UNKNOWN:
-        return Signal.UNMOVED
-    is_held = draft.state.is_held(service.id, site) or is_left_unexplained(track)
-    if is_well and not is_held and (may_return(track, policy, draft.now_ms) or _is_needed(draft, service, policy)):
-        return Signal.MAY_RETURN
-    is_half_left = track.left_because is LeftBecause.SICK and draft.state.steering_share(service.id, site) > 0
-    if is_well and track.life is SiteLife.DRAINING and is_half_left and draft.due(track.hold_until_ms):
-        return Signal.UNMOVED  # it was kept for want of room and is well: whoever fails back, there is nothing to fail back
-    if is_well and track.left_because is not LeftBecause.PERSON:
-        draft.due(track.hold_until_ms)
-    if track.life is SiteLife.DRAINING and is_gone(draft, service, site, policy):
-        return Signal.GONE
-    return base
+        is_own_doing = signal is Signal.SICK and gained_lately(draft, service, site)
+        return Condition.GAINED_LATELY if is_own_doing else Condition.NONE
+    is_draining = track.life is SiteLife.DRAINING
+    if is_well:
+        is_found_so = track.left_because is LeftBecause.UNKNOWN
+        if is_draining and not is_found_so and not draft.state.transition(service.id).moved_at_ms >= track.since_ms > 0:
+            return Condition.UNMOVED
+        is_held = draft.state.is_held(service.id, site) or is_left_unexplained(track)
+        if not is_held and (may_return(track, policy, draft.now_ms) or _is_needed(draft, service, policy)):
+            return Condition.MAY_RETURN
+        is_half_left = track.left_because is LeftBecause.SICK and draft.state.steering_share(service.id, site) > 0
+        if is_draining and is_half_left and draft.due(track.hold_until_ms):
+            return Condition.KEPT  # whoever fails back, there is nothing to fail back
+        if track.left_because is not LeftBecause.PERSON:
+            draft.due(track.hold_until_ms)
+    return Condition.GONE if is_draining and is_gone(draft, service, site, policy) else Condition.NONE
 
 
 def _is_needed(draft: Draft, service: Service, policy: ServicePolicy) -> bool:
@@ -194,10 +194,10 @@ def _has_soaked(draft: Draft, service: Service, site: SiteId, policy: ServicePol
 
 
 def _ramped(
-    draft: Draft, service: Service, site: SiteId, policy: ServicePolicy, track: SiteTrack, base: Signal
+    draft: Draft, service: Service, site: SiteId, policy: ServicePolicy, track: SiteTrack, signal: Signal
 ) -> SiteTrack:
     """One step up the ramp once the present one has soaked; a suspicion pauses it."""
-    if track.life is not SiteLife.RETURNING or base is not Signal.WELL:
+    if track.life is not SiteLife.RETURNING or signal is not Signal.WELL:
         return track
     if track.ramp_step >= len(policy.ramp_bp) - 1 or not _has_soaked(draft, service, site, policy, track):
         return track

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from siteshift.core.beliefs.overload import full_lately, with_overloads
 from siteshift.core.judge.diagnosis import diagnose
-from siteshift.core.model.codes import DiagnosisCode, MemberRole, Severity, StandbyPhase
+from siteshift.core.model.codes import DiagnosisCode, MemberRole, NoticeCode, Severity, StandbyPhase
 from siteshift.core.model.evidence import Diagnosis, Picture
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import MemberId, ServiceId
@@ -107,7 +107,9 @@ def _say_what_changed(draft: Draft, before: Picture, after: Picture) -> None:
         entry = old[name]
         draft.tell(Severity.ALLOWED, f"{entry.code.value}_ENDED", f"no longer: {entry.reason}")
     if after.blind and not before.blind and draft.state.is_fresh:
-        draft.tell(Severity.NEEDS_APPROVAL, "BLIND", "no credible vantage: nothing will be changed")
+        draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.BLIND, "no credible vantage: nothing will be changed")
+    if before.blind and not after.blind and draft.state.is_fresh:
+        draft.tell(Severity.ALLOWED, NoticeCode.BLIND_ENDED, "a vantage is credible again: evidence counts")
 
 
 def _name(entry: Diagnosis) -> tuple[str, str, str, str]:

@@ -44,6 +44,24 @@ def members_kept(situation: Situation, after: ServiceSteering) -> dict[MemberId,
     return found
 
 
+def dead_sites_for(situation: Situation, after: ServiceSteering) -> frozenset[SiteId]:
+    """The sites that nobody may be led to any more, where siteshift may act by itself: they have no share and are dead.
+
+    One that was dead stays so until it has a share again: users whom a cookie leads there would come back before the ramp
+    does. Nothing new is closed unless a site that is alive has a share (laws 1 and 4).
+    """
+    kept = dead_sites_kept(situation, after)
+    serving = {site for site, bp in after.shares_bp.items() if bp > 0}
+    if all(situation.is_dead(site) for site in serving):
+        return kept
+    return kept.union(site for site in situation.service.sites if situation.is_dead(site) and site not in serving)
+
+
+def dead_sites_kept(situation: Situation, after: ServiceSteering) -> frozenset[SiteId]:
+    """Those of now, without what has a share again."""
+    return frozenset(site for site in situation.current.dead_sites if not after.shares_bp.get(site, 0))
+
+
 def taken_out_now(situation: Situation) -> frozenset[MemberId]:
     """The members that serve no more only because a person took them out."""
     was_in = situation.transition.taken_out.union(situation.current.members_pm)

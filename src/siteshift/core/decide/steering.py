@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from siteshift.core.beliefs.life import Signal
+from siteshift.core.beliefs.life import AWAY, Signal
 from siteshift.core.decide.capacity import Candidate, Demand, ServiceAllocation
 from siteshift.core.decide.situation import Situation
-from siteshift.core.model.codes import Because, DataKind, MemberRole, SiteLife, StandbyPhase, Standing
+from siteshift.core.model.codes import Because, DataKind, Failback, MemberRole, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.topology import Member, Pool
 from siteshift.core.model.units import WHOLE_BP, MemberId, SiteId
@@ -91,10 +91,16 @@ def _fixed_bp(situation: Situation, pool: Pool, current_bp: int) -> int | None:
             return None
         return min(situation.returning_bp(site), situation.limit_bp(site))
     if signal is Signal.NO_EVIDENCE:
-        return current_bp
+        return None if _is_left_blindly(situation) else current_bp
     if signal is Signal.SUSPECTED:
         return current_bp
     return None
+
+
+def _is_left_blindly(situation: Situation) -> bool:
+    """Whether a person has a site left that still has a share, while nobody sees anything: then the others are where its
+    traffic goes. The gate asks for somebody who can see (`BLIND`); without an approval nothing moves (law 3)."""
+    return situation.is_blind and any(situation.current.shares_bp.get(site, 0) for site in situation.forced.drained_sites)
 
 
 def _is_ahead(situation: Situation, site: SiteId, current_bp: int) -> bool:
@@ -129,7 +135,29 @@ def target_of(situation: Situation, allocation: ServiceAllocation) -> Target:
     shed_at = next((site for site in dead if _share(situation, site) > 0), dead[0] if dead else None)
     if shed and shed_at is None:
         shed_at = max(shares, key=lambda site: shares[site])
+        because[shed_at] = Because.SHED
+    because = {site: _because(situation, site, because.get(site, Because.NOMINAL)) for site in shares}
     return Target(shares_bp=shares, shed_bp=shed, shed_at=shed_at if shed else None, because=because)
+
+
+def _because(situation: Situation, site: SiteId, reckoned: Because) -> Because:
+    """What a person would name first: people's orders, then where the site is in its life, then what was reckoned."""
+    if situation.forced.shares_bp is not None:
+        return Because.OVERRIDDEN
+    if reckoned is Because.SHED or reckoned is Because.CAPACITY_LIMIT:
+        return reckoned
+    if site in situation.forced.drained_sites:
+        return Because.DRAINED_BY_PERSON
+    track, signal = situation.tracks[site], situation.signals[site]
+    if track.life is SiteLife.RETURNING and signal is Signal.WELL:
+        return Because.RETURNING
+    if track.life not in AWAY:
+        return reckoned if situation.may_hold_data(site) else Because.NOT_PROMOTED
+    if not situation.away(site):
+        return Because.HELD_DOWN if situation.serving_sites() else Because.LAST_SITE
+    if signal is Signal.WELL:
+        return Because.HELD_DOWN if situation.policy.failback is Failback.RAMP else Because.STAYS_AWAY
+    return reckoned
 
 
 def _is_bound(situation: Situation) -> bool:

@@ -1,8 +1,9 @@
 """The data planes: what was sent, what was confirmed, what is unknown, and what to do about it.
 
 Rules: one write at a time per plane; after an ambiguous write read before writing again (law 10); a plane that forgot
-its generation or is behind is written again; a change made by hand is reported and left alone until the next
-generation (law 14); a plane that is *ahead* of us makes us number past it, when we hold the term (law 11).
+its generation or is behind is written again, ever less often while it takes every write and shows none; a change made by
+hand is reported and left alone until the next generation (law 14); a plane that is *ahead* of us makes us number past it,
+when we hold the term (law 11).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from siteshift.core.messages.commands import Enact, ReadPlane
-from siteshift.core.model.codes import EnactOutcome, Mode, Severity
+from siteshift.core.model.codes import EnactOutcome, FindingCode, Mode, NoticeCode, Severity
 from siteshift.core.model.mark import MarkClaim, PlaneMark, claim_of
 from siteshift.core.model.setup import PlaneRef
 from siteshift.core.model.steering import EnactResult, ReadBack, Steering
@@ -65,7 +66,7 @@ def absorb_result(draft: Draft, result: EnactResult) -> bool:
         taken_over=None if is_applied else track.taken_over,
     )
     if result.outcome is not EnactOutcome.APPLIED and (track.outcome is not result.outcome or attempts <= 1):
-        draft.tell(Severity.NEEDS_APPROVAL, f"PLANE_{result.outcome.name}", f"{result.enactor}: {result.detail}")
+        draft.tell(Severity.NEEDS_APPROVAL, NoticeCode[f"PLANE_{result.outcome.name}"], f"{result.enactor}: {result.detail}")
     return True
 
 
@@ -91,6 +92,10 @@ def absorb_reading(draft: Draft, reading: ReadBack) -> bool:
     is_early = track.outcome is EnactOutcome.AMBIGUOUS and reading.at_ms < track.ended_ms
     standing = PlaneStanding.UNSURE if is_early else _standing_of(track, found, wanted)
     next_read_ms = draft.now_ms + (0 if is_early else draft.setup.policy.read_back_every_ms)
+    unconfirmed = _unconfirmed(track, standing)
+    if unconfirmed == 2 and track.unconfirmed == 1:
+        text = f"{reading.enactor}: it takes generation {wanted} and does not show it; written again, ever less often"
+        draft.tell(Severity.NEEDS_APPROVAL, "PLANE_FORGETS", text)
     draft.set_plane(
         reading.enactor,
         standing=standing,
@@ -98,16 +103,18 @@ def absorb_reading(draft: Draft, reading: ReadBack) -> bool:
         reading_since_ms=None,
         unread_since_ms=None,
         next_read_ms=next_read_ms,
+        next_try_ms=_next_try_ms(draft, track, unconfirmed),
         read_back=reading,
         foreign=None,
         taken_over=track.taken_over if track.foreign is not None else None,
+        unconfirmed=unconfirmed,
     )
     draft.due(max(next_read_ms, draft.now_ms + 1))
     if reading.drifts and (before is None or before.drifts != reading.drifts):
         for drift in reading.drifts:
             draft.tell(
                 Severity.NEEDS_APPROVAL,
-                "DRIFT",
+                NoticeCode.DRIFT,
                 f"{drift.enactor}: {drift.what} is {drift.found}, we wrote {drift.wanted}; left as it is",
             )
     return (
@@ -140,7 +147,7 @@ def _find_foreign(draft: Draft, enactor: EnactorId, mark: PlaneMark) -> None:
     )
     if not is_known:
         draft.record("plane_foreign", {"enactor": enactor, "mark": mark.text()})
-        draft.tell(Severity.REFUSED, "PLANE_FOREIGN", foreign_text(enactor, mark))
+        draft.tell(Severity.REFUSED, FindingCode.PLANE_FOREIGN, foreign_text(enactor, mark))
 
 
 def foreign_text(enactor: EnactorId, mark: PlaneMark) -> str:
@@ -171,6 +178,21 @@ def _standing_of(track: PlaneTrack, found: int | None, wanted: int) -> PlaneStan
     return PlaneStanding.REFUSING if track.standing is PlaneStanding.REFUSING else PlaneStanding.BEHIND
 
 
+def _unconfirmed(track: PlaneTrack, standing: PlaneStanding) -> int:
+    """Writes in a row that ended well and were not read back, with this reading."""
+    if standing is PlaneStanding.IN_STEP:
+        return 0
+    is_missing = track.standing is PlaneStanding.IN_STEP and standing is PlaneStanding.BEHIND
+    return track.unconfirmed + is_missing
+
+
+def _next_try_ms(draft: Draft, track: PlaneTrack, unconfirmed: int) -> int:
+    """When it is written again: at once after it was restarted, but ever later when it keeps forgetting."""
+    if unconfirmed <= max(track.unconfirmed, 1):
+        return track.next_try_ms
+    return max(track.next_try_ms, draft.now_ms + min(RETRY_MS << min(unconfirmed, 8), RETRY_MAX_MS))
+
+
 def absorb_failed_reading(draft: Draft, enactor: EnactorId, detail: str) -> bool:
     """A plane could not be read. What is there is unknown from now on; it is asked again, ever less often."""
     track = draft.state.plane(enactor)
@@ -185,7 +207,7 @@ def absorb_failed_reading(draft: Draft, enactor: EnactorId, detail: str) -> bool
     )
     draft.due(draft.now_ms + again_ms)
     if track.unread_since_ms is None:
-        draft.tell(Severity.NEEDS_APPROVAL, "PLANE_UNREADABLE", f"{enactor}: {detail}")
+        draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.PLANE_UNREADABLE, f"{enactor}: {detail}")
         return True
     return False
 

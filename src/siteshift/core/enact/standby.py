@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from siteshift.core.decide.situation import Situation
 from siteshift.core.messages.commands import ActivateStandby, AskStandby, ReprobeStandby, RetireStandby
 from siteshift.core.messages.events import StandbyReported
-from siteshift.core.model.codes import MemberRole, Severity, StandbyPhase, Standing
+from siteshift.core.model.codes import MemberRole, NoticeCode, Severity, StandbyPhase, Standing
 from siteshift.core.model.topology import Member
 from siteshift.core.model.units import MemberId, SiteId, member_target
 from siteshift.core.state.draft import Draft
@@ -179,5 +179,5 @@ def _fail(draft: Draft, member: MemberId, why: str) -> None:
     failures = draft.state.standby(member).failures + 1
     draft.set_standby(member, phase=_P.FAILED, since_ms=draft.now_ms, detail=why, wanted_until_ms=0, failures=failures)
     draft.record("standby", {"member": member, "phase": _P.FAILED.value, "why": why})
-    draft.tell(Severity.NEEDS_APPROVAL, "STANDBY_FAILED", f"{member}: {why}")
+    draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.STANDBY_FAILED, f"{member}: {why}")
     draft.remembers = True

@@ -12,7 +12,6 @@ from dataclasses import replace
 from siteshift.core.judge.everywhere import Everywhere, hold_or_global
 from siteshift.core.judge.naming import Findings, name_members, name_paths, name_pools, name_sites, name_vantages
 from siteshift.core.judge.quorum import BAD, NOBODY_KNOWS, Jury, Verdict, combine, recast, seat_jury
-from siteshift.core.judge.views import is_contradicted
 from siteshift.core.model.codes import MemberRole, Standing
 from siteshift.core.model.evidence import Picture, PoolPicture, TargetView, VantageReport
 from siteshift.core.model.policy import Policy
@@ -106,7 +105,7 @@ def _judge_site(
             continue
         key = (service.id, site)
         members[key] = {member.id: combine(member.target, voters, now_ms).view for member in pool.members}
-        if any(is_contradicted(report.views[pool.target]) for report in voters if pool.target in report.views):
+        if any(report.views[pool.target].is_contradicted for report in voters if pool.target in report.views):
             members[key] = {name: _in_doubt(view) for name, view in members[key].items()}
             doubted.add(key)
         verdict = combine(pool.target, voters, now_ms)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from siteshift.core.judge.everywhere import Everywhere
 from siteshift.core.judge.quorum import BAD, Jury, Verdict
-from siteshift.core.judge.views import is_contradicted
 from siteshift.core.model.codes import DiagnosisCode, Standing
 from siteshift.core.model.evidence import Diagnosis, Picture, PoolPicture, VantageReport
 from siteshift.core.model.topology import Service, Topology
@@ -67,7 +66,7 @@ def name_vantages(findings: Findings, topology: Topology, jury: Jury, reports: M
         for target in report.self_check.broken_checks:
             broken.setdefault(target, []).append(report.vantage)
         for target, view in report.views.items():
-            if is_contradicted(view):
+            if view.is_contradicted:
                 broken.setdefault(target, []).append(report.vantage)
     for checked, accusers in broken.items():
         service, site, member = _place(topology, checked)

@@ -165,4 +165,6 @@ def recast(view: TargetView, standing: Standing) -> TargetView:
         since_ms=view.since_ms,
         reason=view.reason,
         last_pass_ms=view.last_pass_ms,
+        is_contradicted=view.is_contradicted,
+        evidence=view.evidence,
     )

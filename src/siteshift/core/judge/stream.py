@@ -13,6 +13,7 @@ from siteshift.core.judge.bank import Bank, Part
 from siteshift.core.judge.baseline import Baseline, learned_rates
 from siteshift.core.judge.cusum import CRASH, ERRORS, GREY, SLOW, tune
 from siteshift.core.judge.evidence import SLOW_SAMPLE_MS, hardness_of, sample_ms
+from siteshift.core.judge.recent import Recent
 from siteshift.core.model.codes import Fault, Hardness, Outcome, Standing
 from siteshift.core.model.policy import JudgePolicy
 from siteshift.core.model.units import TargetId
@@ -70,6 +71,7 @@ class Stream(Pulse):
         "last_fault",
         "policy",
         "pool_part",
+        "recent",
         "sample_until_ms",
         "since_ms",
         "site_part",
@@ -101,11 +103,14 @@ class Stream(Pulse):
         self.last_fault = Fault.NONE
         self.sample_until_ms = self.slow_until_ms = 0
         self.warning = ""
+        self.recent: Recent | None = None
+        """What the checks said since it stopped being at ease, for people."""
 
     # -- one result -----------------------------------------------------------------------------------------------
 
-    def failed(self, fault: Fault, at_ms: int, started_ms: int) -> Sample:
-        """Count a failed check: FAILED or ECHO."""
+    def failed(self, fault: Fault, at_ms: int, started_ms: int, detail: str = "", check: str = "") -> Sample:
+        """Count a failed check: FAILED or ECHO. ``detail`` and ``check`` are for people."""
+        self._note(fault, detail, check, at_ms)
         self.last_at_ms, self.last_start_ms, self.last_fault = at_ms, started_ms, fault
         self.failing = True
         self.streak = self.streak + 1 if self.streak > 0 else 1
@@ -123,12 +128,15 @@ class Stream(Pulse):
         self.failing = False
         self.streak = self.streak - 1 if self.streak < 0 else -1
         if latency_us > self.slo_us:
+            self._note(Fault.SLOW, f"over {self.slo_us // 1_000} ms", "", at_ms)
             if started_ms < self.slow_until_ms:
                 self.bank.dragged()
                 return Sample.SLOW_ECHO
             self.slow_until_ms = started_ms + SLOW_SAMPLE_MS
             self.bank.slowed(started_ms, at_ms, None)
             return Sample.SLOWED
+        if self.recent is not None:
+            self.recent.passed()
         if started_ms < self.sample_until_ms:
             self.bank.echoed(failing=0)
             return Sample.ECHO
@@ -137,6 +145,11 @@ class Stream(Pulse):
         else:
             self.bank.passed(None)
         return Sample.PASSED
+
+    def _note(self, fault: Fault, detail: str, check: str, at_ms: int) -> None:
+        if self.recent is None:
+            self.recent = Recent(at_ms)
+        self.recent.failed(fault, detail, check)
 
     def judge(self, at_ms: int) -> bool:
         """Bring the standing up to date; True when it changed."""
@@ -169,6 +182,8 @@ class Stream(Pulse):
         """Find out whether this stream is at ease."""
         untroubled = self.bank.calm and self.bank.alarm < 0 and self.standing is Standing.UP
         self.at_ease = untroubled and not self.failing_checks and not self.warning
+        if untroubled:
+            self.recent = None
 
     # -- learning -------------------------------------------------------------------------------------------------
 

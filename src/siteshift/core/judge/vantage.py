@@ -83,7 +83,8 @@ class Observer:
         """One finished check; True when a standing or the hot set changed. Unknown targets and LOST change nothing.
 
         A member with several checks passes ``check``: while one check fails, passes of the others are no evidence of health.
-        ``detail`` of a pass is a warning (a certificate about to expire) and shows in the view's reason.
+        ``detail`` of a pass is a warning (a certificate about to expire) and shows in the view's reason; of a failure it is what
+        the target said, and shows in the view's evidence.
         """
         entry = self._entries.get(target)
         if entry is None:
@@ -134,7 +135,7 @@ class Observer:
             sample = stream.passed(latency_us, at_ms, started_ms)
         else:
             stream.failing_checks.add(check)
-            sample = stream.failed(fault, at_ms, started_ms)
+            sample = stream.failed(fault, at_ms, started_ms, detail, check)
         if pool is not None and site is not None and not stream.excluded:
             feed(pool, sample, outcome, fault, at_ms, started_ms, stream)
             feed(site, sample, outcome, fault, at_ms, started_ms, stream)

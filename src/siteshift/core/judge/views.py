@@ -9,9 +9,6 @@ from siteshift.core.judge.stream import Stream
 from siteshift.core.model.codes import Fault, Hardness, Standing
 from siteshift.core.model.evidence import TargetView
 
-CHECK_CONTRADICTED = "check contradicted by traffic"
-"""Start of the reason of a view whose check fails while real traffic is served well; the diagnosis knows it."""
-
 
 def stream_view(stream: Stream, traffic: Traffic | None, at_ms: int) -> TargetView:
     """The view of a member."""
@@ -42,15 +39,12 @@ def group_view(group: Pooled, direct: Stream | None, traffic: Traffic | None, at
             score_pm=traffic.score_pm,
             hardness=view.hardness,
             since_ms=view.since_ms,
-            reason=f"{CHECK_CONTRADICTED}: {view.reason}",
+            reason=f"check contradicted by traffic: {view.reason}",
             last_pass_ms=view.last_pass_ms,
+            is_contradicted=True,
+            evidence=view.evidence,
         )
     return worst(view, traffic_view(traffic, at_ms))
-
-
-def is_contradicted(view: TargetView) -> bool:
-    """Whether real traffic says that the check behind this view is wrong."""
-    return view.standing is Standing.SUSPECT and view.reason.startswith(CHECK_CONTRADICTED)
 
 
 def _own_view(stream: Stream) -> TargetView:
@@ -61,6 +55,7 @@ def _own_view(stream: Stream) -> TargetView:
         since_ms=stream.since_ms,
         reason=_stream_reason(stream),
         last_pass_ms=stream.last_pass_ms,
+        evidence=stream.recent.evidence() if stream.recent is not None else None,
     )
 
 

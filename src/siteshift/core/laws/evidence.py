@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from siteshift.core.judge.diagnosis import diagnose
-from siteshift.core.judge.views import is_contradicted
 from siteshift.core.laws.conduct import only_what_was_named
 from siteshift.core.laws.passage import Passage, Violation
 from siteshift.core.messages.events import Asked
@@ -79,7 +78,7 @@ def _votes(p: Passage, service: Service, site: SiteId, accusations: tuple[Standi
         if pool is None:
             continue
         speaking += 1
-        is_whole_bad = whole is not None and whole.standing in accusations and not is_contradicted(pool)
+        is_whole_bad = whole is not None and whole.standing in accusations and not pool.is_contradicted
         accusing += pool.standing in accusations or is_whole_bad
     return accusing, speaking
 

@@ -14,7 +14,8 @@ from siteshift.core.model.units import WHOLE_BP
 
 
 def law_1_last_site(p: Passage) -> Iterator[Violation]:
-    """Never remove the last serving site; whoever serves after a change is not known to be dead while another is up."""
+    """Never remove the last serving site; whoever serves after a change is not known to be dead while another is up, and is
+    not closed to the users that load balancers remember."""
     for service, old, new in p.changes():
         served = [site for site, bp in new.shares_bp.items() if bp > 0]
         if not served:
@@ -22,6 +23,8 @@ def law_1_last_site(p: Passage) -> Iterator[Violation]:
         was_up = [s for s, bp in old.shares_bp.items() if bp > 0 and p.standing(service, s) is not Standing.DOWN]
         if served and was_up and all(p.standing(service, site) is Standing.DOWN for site in served):
             yield Violation(law=1, text=f"{service.id}: only dead sites are left with a share")
+        if closed := sorted(new.dead_sites.intersection(served)):
+            yield Violation(law=1, text=f"{service.id}: closed as dead, yet with a share: {', '.join(closed)}")
 
 
 def law_2_widen_first(p: Passage) -> Iterator[Violation]:

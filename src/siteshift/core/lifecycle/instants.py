@@ -88,6 +88,7 @@ def shifted(state: ControllerState, by_ms: int) -> ControllerState:
             track,
             since_ms=moved(track.since_ms),
             left_at_ms=moved(track.left_at_ms),
+            failed_at_ms=moved(track.failed_at_ms),
             hold_until_ms=moved(track.hold_until_ms),
             step_since_ms=moved(track.step_since_ms),
         )
@@ -120,7 +121,12 @@ def shifted(state: ControllerState, by_ms: int) -> ControllerState:
         )
 
     def override(made: Override) -> Override:
-        return replace(made, created_ms=moved(made.created_ms), expires_ms=moved(made.expires_ms))
+        return replace(
+            made,
+            created_ms=moved(made.created_ms),
+            expires_ms=moved(made.expires_ms),
+            end_told_ms=moved(made.end_told_ms),
+        )
 
     def adoption(found: Adoption) -> Adoption:
         return replace(found, since_ms=moved(found.since_ms))

@@ -5,8 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from siteshift.core.model.codes import DiagnosisCode, Hardness, Standing
+from siteshift.core.model.codes import DiagnosisCode, Fault, Hardness, Standing
 from siteshift.core.model.units import MemberId, ServiceId, SiteId, TargetId, VantageId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What the checks of one target said since it stopped being well, from one vantage. For people: nothing decides by it.
+
+    ``fault`` and ``detail`` are the latest failure's; of the last ``checks`` so many were ``failed``, and ``alike`` of these
+    said the same as the latest. ``since_ms``: the first failure. ``check`` names the check where the target has several.
+    """
+
+    fault: Fault
+    detail: str
+    alike: int
+    failed: int
+    checks: int
+    since_ms: int
+    check: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +37,10 @@ class TargetView:
     reason: str = ""
     last_pass_ms: int = field(default=0, compare=False)
     """Start of the latest check that passed; 0: none yet. One more pass alone is no news, so it makes no other view."""
+    is_contradicted: bool = False
+    """The check fails while real traffic is served well: a finding about the check, not about the target."""
+    evidence: Evidence | None = field(default=None, compare=False)
+    """What the checks said; None while it is well, and of groups, whose members have it. One more count is no news."""
 
     def says_as(self, other: TargetView) -> bool:
         """Whether it means the same as another. How bad it is matters where weights and limits hang on it: while degraded."""

@@ -33,6 +33,8 @@ class Override:
     mode: Mode | None = None
     approved_by: tuple[str, ...] = ()
     plan_digest: str | None = None
+    end_told_ms: int = 0
+    """When its end was announced; 0: not yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +161,12 @@ def active(overrides: Iterable[Override], now_ms: int) -> tuple[Override, ...]:
 def expired(overrides: Iterable[Override], now_ms: int) -> tuple[Override, ...]:
     """Those whose time is over, in the order given."""
     return tuple(entry for entry in overrides if now_ms >= entry.expires_ms)
+
+
+def warn_at_ms(override: Override, before_ms: int) -> int:
+    """When the end is announced: so long before, and for short ones at the last tenth of their life."""
+    life_ms = override.expires_ms - override.created_ms
+    return override.expires_ms - min(before_ms, life_ms // 10)
 
 
 def forced_view(overrides: Iterable[Override], service: ServiceId, now_ms: int) -> Forced:

@@ -77,7 +77,7 @@ class Policy:
     services: dict[ServiceId, ServicePolicy] = field(default_factory=dict)
     override_default_ms: int = 4 * HOUR_MS
     override_max_ms: int = 72 * HOUR_MS
-    reassert_every_ms: int = 10_000
+    override_warn_ms: int = 15 * MINUTE_MS
     read_back_every_ms: int = 5_000
 
     def of(self, service: ServiceId) -> ServicePolicy:

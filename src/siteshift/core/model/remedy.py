@@ -20,7 +20,7 @@ REMEDIES: Mapping[FindingCode, str] = MappingProxyType(
         FindingCode.STANDBY_NOT_READY: "Wait until the standby members are ready, or leave them out.",
         FindingCode.VELOCITY: "Wait until the window has passed, or have a person approve the plan.",
         FindingCode.REMOVALS_PER_HOUR: "Find out why sites keep being removed; meanwhile a person may approve.",
-        FindingCode.SHARE_NEEDS_PERSON: "Have the plan approved, or raise `max_unattended_bp`.",
+        FindingCode.SHARE_NEEDS_PERSON: "Have the plan approved, or raise `max_unattended_percent`.",
         FindingCode.SAME_FATE: "Choose a refuge outside the group, set `refuge_same_fate`, or approve the plan.",
         FindingCode.DATA_ROLE: "Promote the data at the target (siteshift never does) and wait for the role check.",
         FindingCode.CHANGE_FREEZE: "Wait for the end of the freeze, lift it, or approve. Protective drains pass.",
@@ -29,19 +29,19 @@ REMEDIES: Mapping[FindingCode, str] = MappingProxyType(
         FindingCode.MODE_RECOMMEND: "Approve the plan by its digest, or put the service into `auto`.",
         FindingCode.STALE_DIGEST: "The plan changed since it was approved. Look at the new plan and approve that one.",
         FindingCode.OVERRIDE_EXPIRED: "Give an expiry in the future.",
-        FindingCode.OVERRIDE_TOO_LONG: "Give an expiry within `override_max_ms`, and renew it when it is due.",
+        FindingCode.OVERRIDE_TOO_LONG: "Give an expiry within `policy.overrides.max_expiry_h`; renew it when it is due.",
         FindingCode.NOT_LEADER: "Ask the leading node, or wait until this node holds the term.",
-        FindingCode.STORE_LOST: "Bring the store back. A dead site may be left meanwhile under "
-        "`when_store_lost: evacuate_dead_site`.",
-        FindingCode.BLIND: "Bring the anchors back in reach of a vantage, or have a person who can see approve.",
-        FindingCode.GLOBAL_FAULT: "Look for a common cause (release, dependency, our network); moving does not help.",
+        FindingCode.STORE_LOST: "Bring the store back: free the disk, or mend what the log names; steering holds still.",
+        FindingCode.BLIND: "Bring the anchors back in reach of a vantage. An operator alone cannot force it: somebody "
+        "with the role approver, who sees by other means that the other sites are well, may approve the plan by its digest.",
+        FindingCode.GLOBAL_FAULT: "Look for a common cause (release, dependency, our network); moving does not help. "
+        "Somebody with the role approver may approve the plan by its digest all the same.",
         FindingCode.NO_FRESH_EVIDENCE: "Wait for fresh reports about the site, or have a person who knows approve.",
         FindingCode.TARGET_UNHEALTHY: "Choose a site that is up, or wait until this one is; else approve the plan.",
         FindingCode.UNKNOWN_NAME: "Look at `siteshift status` for the names there are.",
         FindingCode.NOTHING_TO_DO: "Nothing; the steering already is as asked.",
         FindingCode.DATA_PLANE_UNKNOWN: "Bring the data plane back in reach; it is read before anything is written.",
         FindingCode.SWITCHED_OFF: "Switch automatic acting on again, or act by hand.",
-        FindingCode.DRIFT: "Somebody changed the data plane by hand: undo it, or acknowledge it (`siteshift ack`).",
         FindingCode.HELD_AS_ADOPTED: "Find out why the site was left as it is, then acknowledge it: `siteshift ack SITE`, or "
         "`siteshift ack` for all.",
         FindingCode.PLANE_FOREIGN: "Stop one of the two controllers, or take the plane out of one's configuration. To take it "

@@ -20,7 +20,8 @@ class ServiceSteering:
     (``shed_at``). ``members_pm`` is the relative weight (0-1000) of each member that may serve, by goodput; a member
     that is absent gets nothing (depooled, down, or a standby that is not open). ``onward_bp`` is where a load balancer
     beside a drained site sends what still comes there: what each site gained, in basis points of the demand; empty: by
-    the shares.
+    the shares. ``dead_sites`` have no share and answer nothing: a load balancer keeps away even the users that a cookie
+    or a table leads there, whom a drained site still serves. What is shed may stay with one, where nothing answers it.
     """
 
     service: ServiceId
@@ -30,6 +31,7 @@ class ServiceSteering:
     shed_bp: int = 0
     shed_at: SiteId | None = None
     onward_bp: Mapping[SiteId, int] = field(default_factory=dict)
+    dead_sites: frozenset[SiteId] = frozenset()
 
     def line(self) -> str:
         """A canonical line of text: equal steering, equal line."""
@@ -37,7 +39,8 @@ class ServiceSteering:
         members = ",".join(f"{member}={pm}" for member, pm in sorted(self.members_pm.items()))
         onward = ",".join(f"{site}={bp}" for site, bp in sorted(self.onward_bp.items()))
         text = f"{self.service} ttl={self.ttl_s} shed={self.shed_bp}@{self.shed_at or '-'} {shares} {members}"
-        return f"{text} onward={onward}" if onward else text
+        dead = f" dead={','.join(sorted(self.dead_sites))}" if self.dead_sites else ""
+        return f"{text}{f' onward={onward}' if onward else ''}{dead}"
 
     def brings_bp(self, site: SiteId) -> int:
         """What comes to a site where nothing answers the shed part: its share, and what is shed there."""
@@ -107,6 +110,8 @@ class ReadBack:
     shares_bp: Mapping[ServiceId, Mapping[SiteId, int]]
     drifts: tuple[Drift, ...] = ()
     mark: PlaneMark | None = None
+    members_bp: Mapping[MemberId, int] = field(default_factory=dict)
+    """The part of its service's traffic each member would get, from planes that know members; empty from others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,7 +56,8 @@ def plan_ahead(
     update_lives(draft)
     _finish_ramps(draft)
     situations = situations_of(draft)
-    planned = allot(situations, draft.setup, standby=StandbyUse.ALLOWED)
+    standby = StandbyUse.NONE if state.picture.blind else StandbyUse.ALLOWED  # nobody could see a standby become ready
+    planned = allot(situations, draft.setup, standby=standby)
     changes: list[ServiceChange] = []
     causes: list[Cause] = []
     findings: list[Finding] = []
@@ -65,18 +66,27 @@ def plan_ahead(
         if allocation is None or only not in (None, service):
             continue
         target = target_of(situation, allocation)
-        findings += short_of_room(situation, target)
         change = _change_of(draft, situation, target, allocation.open_standby_rps)
-        if not (change.is_move or change.open_standby):
-            continue
-        cause = cause_of(situation, target)
-        changes.append(change)
-        causes.append(cause)
-        findings += _gate_says(draft, situation, target, cause, change, approved_by)
+        if _is_stuck(situation, target):
+            said = _gate_says(draft, situation, target, Cause.PERSON, change, approved_by)
+            findings += (entry for entry in said if entry.severity is not Severity.ALLOWED)
+        elif change.is_move or change.open_standby:
+            cause = cause_of(situation, target)
+            changes.append(change)
+            causes.append(cause)
+            findings += _gate_says(draft, situation, target, cause, change, approved_by)
+        findings += short_of_room(situation, target)
     if not changes and not findings:
         return None
     worst = min(causes, key=_BY_WEIGHT.index, default=Cause.REBALANCE)
     return draw_plan(PlanInputs(cause=worst, changes=tuple(changes), findings=tuple(findings)))
+
+
+def _is_stuck(situation: Situation, target: Target) -> bool:
+    """Whether a person would have a site left, and none of its traffic can go anywhere: what stops it is said first."""
+    current_bp = situation.current.shares_bp
+    stays = any(current_bp.get(site, 0) for site in situation.forced.drained_sites)
+    return stays and dict(target.shares_bp) == dict(current_bp)
 
 
 def _finish_ramps(draft: Draft) -> None:
@@ -169,4 +179,5 @@ def _gate_says(
         site: -(-bp * situation.demand_rps // (10 * max(1, change.capacity_at(site)))) if bp else 0
         for site, bp in end.shares_bp.items()
     }
-    return list(examine(proposal, replace(context, utilisation_pm=used)))
+    found = examine(proposal, replace(context, utilisation_pm=used))
+    return [entry for entry in found if entry.code is not FindingCode.NOTHING_TO_DO]

@@ -10,7 +10,13 @@ from siteshift.core.beliefs.lives import gained_lately
 from siteshift.core.decide.demand import ServiceAllocation
 from siteshift.core.decide.gate import examine
 from siteshift.core.decide.gate_input import cause_of, context_of, proposal_for, utilisation_of
-from siteshift.core.decide.member_weights import members_for, members_kept, taken_out_now
+from siteshift.core.decide.member_weights import (
+    dead_sites_for,
+    dead_sites_kept,
+    members_for,
+    members_kept,
+    taken_out_now,
+)
 from siteshift.core.decide.ramp import next_shares, within_room
 from siteshift.core.decide.residual import as_caches_run_out
 from siteshift.core.decide.situation import Situation
@@ -256,13 +262,16 @@ def _with_members(draft: Draft, situation: Situation, steering: ServiceSteering,
     is_approved = mode is Mode.RECOMMEND and situation.transition.approved is not None
     may_act = (mode is Mode.AUTO or is_approved) and not draft.state.is_switched_off and draft.state.term is not None
     may_act = may_act and draft.state.is_store_usable
-    if may_act or steering.shares_bp != situation.current.shares_bp:
+    is_moved = steering.shares_bp != situation.current.shares_bp
+    if may_act or is_moved:
         steering = as_caches_run_out(draft, situation, steering)
     if not draft.state.is_store_usable or draft.state.term is None:
         return steering
     taken_out = taken_out_now(situation)
     if taken_out != situation.transition.taken_out:
         draft.set_transition(situation.service.id, taken_out=taken_out)
+    dead_sites = (dead_sites_for if may_act or is_moved else dead_sites_kept)(situation, steering)
+    steering = replace(steering, dead_sites=dead_sites)
     if not may_act:
         return replace(steering, members_pm=members_kept(situation, steering))
     ttl_s = ttl_of(situation)
@@ -307,6 +316,7 @@ def _document(
         "signals": {site: signal.value for site, signal in situation.signals.items()},
         "ttl_s": after.ttl_s,
         "members": {m: after.members_pm.get(m, 0) for m in changed},
+        "dead_sites": sorted(after.dead_sites),
         "demand_rps": situation.demand_rps,
         "utilisation_pm": utilisation_of(situation, after),
         "findings": [entry.code.value for entry in findings],

@@ -18,12 +18,16 @@ from siteshift.core.state.relief import Relief
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteTrack:
-    """The life of one service at one site. ``flaps`` doubles the hold-down each time and decays with quiet."""
+    """The life of one service at one site. ``flaps`` doubles the hold-down each time and decays with quiet.
+
+    ``left_at_ms``: when it was last left, on whose account ever; ``failed_at_ms``: when last on evidence. Only faults flap.
+    """
 
     life: SiteLife = SiteLife.SERVING
     since_ms: int = 0
     left_because: LeftBecause | None = None
     left_at_ms: int = 0
+    failed_at_ms: int = 0
     hold_until_ms: int = 0
     flaps: int = 0
     ramp_step: int = 0
@@ -68,7 +72,7 @@ class PlaneTrack:
     ``ended_ms``: when the last write ended, however it did.
     ``read_back`` is the last reading; ``unread_since_ms`` is set while it cannot be read. ``found_generation`` is what
     the plane told when it refused an older write. ``foreign`` is the mark of another cluster or node that stands there;
-    ``taken_over`` the one that a person lets us replace.
+    ``taken_over`` the one that a person lets us replace. ``unconfirmed``: writes in a row that ended well and were not read back.
     """
 
     standing: PlaneStanding = PlaneStanding.UNREAD
@@ -86,6 +90,7 @@ class PlaneTrack:
     ended_ms: int = 0
     foreign: PlaneMark | None = None
     taken_over: PlaneMark | None = None
+    unconfirmed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,257 @@
+"""Every reason, finding, diagnosis and notice there is a word for is produced by something: a word that nothing says is a lie.
+
+Nothing is looked for in the text of the code: stories and tables are run, and what they produce is noted as it is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from enum import StrEnum
+from typing import Any
+
+import pytest
+
+from core.decide.test_gate import CASES, context, proposal
+from core.judge import test_diagnosis as table_of_diagnoses
+from core.playbook import DOWN, PLANE, SICK, UP, WEB, A, G, P, Playbook, three_sites
+from core.test_data_role import WEB_DATA, writable
+from core.test_explain import overfull, with_shed_answers
+from siteshift.core.decide.gate import examine
+from siteshift.core.decide.steering import Target
+from siteshift.core.messages.commands import Tell
+from siteshift.core.messages.events import ReadBackArrived, ReadBackFailed
+from siteshift.core.messages.requests import DrainRequest, ModeRequest, PoolRequest, SharesRequest, UndrainRequest
+from siteshift.core.model.codes import (
+    Because,
+    DiagnosisCode,
+    EnactOutcome,
+    Failback,
+    FindingCode,
+    Mode,
+    NoticeCode,
+    OverrideKind,
+)
+from siteshift.core.model.evidence import Diagnosis, SelfCheck
+from siteshift.core.model.finding import Finding
+from siteshift.core.model.override import make_override
+from siteshift.core.model.policy import HOUR_MS, MINUTE_MS, Policy
+from siteshift.core.model.steering import Drift
+from siteshift.core.model.units import SiteId
+
+Noted = set[tuple[type, str]]
+"""Vocabulary and word: words of two vocabularies may be the same."""
+OF_THE_RUNTIME = {NoticeCode.RECORD_GAP: "tests/runtime/test_remembering.py runs it against a store that fails"}
+
+
+@contextmanager
+def noted() -> Iterator[Noted]:
+    """What is made of these four while it lasts: reasons of targets, findings, diagnoses, notices."""
+    found: Noted = set()
+
+    def note(kind: type, codes: Callable[[Any], Any]) -> Callable[[], None]:
+        made = kind.__init__
+
+        def noting(self: Any, **fields: Any) -> None:
+            made(self, **fields)
+            found.update((type(code), str(code)) for code in codes(self))
+
+        kind.__init__ = noting  # type: ignore[misc]
+        return lambda: setattr(kind, "__init__", made)
+
+    undo = [
+        note(Target, lambda target: target.because.values()),
+        note(Finding, lambda entry: [entry.code]),
+        note(Diagnosis, lambda entry: [entry.code]),
+        note(Tell, lambda tell: [str(tell.code)]),
+    ]
+    try:
+        yield found
+    finally:
+        for back in undo:
+            back()
+
+
+def calm(**policy: object) -> Playbook:
+    book = Playbook(setup=three_sites(hold_down_ms=5_000, soak_ms=2_000, **policy))
+    book.run(60_000)
+    return book
+
+
+def a_planned_drain_and_back() -> None:
+    book = calm()
+    book.ask(DrainRequest(site=P), expires_ms=book.now_ms + 3 * MINUTE_MS)
+    book.run(4 * MINUTE_MS)
+    book.ask(UndrainRequest(site=P))
+    book.run(2 * MINUTE_MS)
+
+
+def a_site_that_dies_and_comes_back(**policy: object) -> None:
+    book = calm(**policy)
+    book.believe(P, DOWN)
+    book.run(MINUTE_MS)
+    book.believe(P, UP)
+    book.run(2 * MINUTE_MS)
+
+
+def a_short_outage(**policy: object) -> None:
+    book = Playbook(setup=three_sites(**policy))
+    book.run(60_000)
+    book.believe(P, DOWN)
+    book.run(10_000)
+    book.believe(P, UP)
+    book.run(20_000)
+
+
+def one_dead_one_drained_and_the_last_one_sick() -> None:
+    book = Playbook(setup=three_sites(), demand_rps=20)
+    book.run(60_000)
+    book.believe(P, DOWN)
+    book.run(30_000)
+    asked = book.ask(DrainRequest(site=G))
+    if asked.override is None:
+        book.ask(DrainRequest(site=G), digest=asked.plans[0].digest, approved_by=("lee", "min"))
+    book.run(120_000)
+    book.believe(A, replace(SICK, score_pm=200))
+    book.run(20_000)
+
+
+def shares_that_a_person_forced() -> None:
+    book = calm()
+    book.ask(SharesRequest(service=WEB, shares_bp={P: 4_500, G: 3_200, A: 2_300}))
+    book.run(20_000)
+
+
+def a_sick_site() -> None:
+    book = calm()
+    book.believe(P, replace(SICK, score_pm=300))
+    book.run(20_000)
+
+
+def blind_for_a_while() -> None:
+    book = calm()
+    book.self_check = SelfCheck(anchors_ok=0, anchors_total=2)
+    book.run(10_000)
+    book.self_check = SelfCheck(anchors_ok=2, anchors_total=2)
+    book.run(10_000)
+
+
+def more_than_all_can_carry() -> None:
+    overfull(with_shed_answers(three_sites()))
+    book = Playbook(setup=with_shed_answers(three_sites()))
+    book.demand_rps = 400
+    book.run(60_000)
+
+
+def data_that_is_promoted_at_one_site_only() -> None:
+    book = Playbook(setup=writable(), demand_rps=30)
+    for site, view in {P: UP, G: UP, A: DOWN}.items():
+        book.beliefs[WEB_DATA[site]] = view
+    book.run(6_000)
+    book.believe(P, DOWN)
+    book.beliefs[WEB_DATA[P]] = DOWN
+    book.run(5_000)
+
+
+def planes_that_do_not_do_as_told() -> None:
+    for outcome in EnactOutcome:
+        book = calm()
+        book.plane_outcome = outcome
+        book.believe(P, DOWN)
+        book.run(30_000)
+    book = calm()
+    drift = Drift(enactor=PLANE, what="weight", wanted="5", found="7", ours=True)
+    book.feed(ReadBackArrived(at_ms=book.now_ms, read_back=replace(book.reading(PLANE), drifts=(drift,))))
+    book.feed(ReadBackFailed(at_ms=book.now_ms, enactor=PLANE, detail="refused"))
+
+
+def a_write_that_is_not_read_back() -> None:
+    book = calm()
+    book.ask(DrainRequest(site=P))
+    book.plane_outcome = EnactOutcome.FAILED
+    book.run(20_000)
+    book.believe(G, replace(SICK, score_pm=300))
+    book.run(40_000)
+
+
+def standbys_that_do_not_come_up() -> None:
+    book = calm()
+    book.standby_works = False
+    book.believe(P, DOWN)
+    book.run(60_000)
+
+
+def requests_that_make_no_sense() -> None:
+    book = calm()
+    book.ask(DrainRequest(site=SiteId("atlantis")))
+    book.ask(DrainRequest(site=P), expires_ms=book.now_ms - 1)
+    book.ask(DrainRequest(site=P), expires_ms=book.now_ms + 1_000 * HOUR_MS)
+    book.ask(DrainRequest(site=P), reason=" ")
+    book.ask(ModeRequest(service=WEB, mode=Mode.OBSERVE))
+    book.ask(PoolRequest(member=next(iter(book.setup.topology.members))))
+    made = make_override(id="o1", kind=OverrideKind.DRAIN, owner="kim", reason="x", policy=Policy(), now_ms=0)
+    assert isinstance(made, Finding)
+
+
+def the_gate_s_table() -> None:
+    for case in CASES:
+        examine(proposal(**case.proposal), context(**case.context))
+
+
+def the_table_of_diagnoses() -> None:
+    for row in table_of_diagnoses.ROWS:
+        table_of_diagnoses.test_faults_get_their_names(row)
+    table_of_diagnoses.test_a_lone_accuser_has_found_a_path()
+    table_of_diagnoses.test_a_vantage_without_anchors_reached_loses_its_vote()
+    table_of_diagnoses.test_old_reports_are_stale_and_only_stale_ones_make_blind()
+    table_of_diagnoses.test_broken_and_contradicted_checks_are_named()
+
+
+STORIES: tuple[Callable[[], None], ...] = (
+    a_planned_drain_and_back,
+    a_site_that_dies_and_comes_back,
+    a_short_outage,
+    lambda: a_short_outage(failback=Failback.STAY),
+    one_dead_one_drained_and_the_last_one_sick,
+    shares_that_a_person_forced,
+    a_sick_site,
+    blind_for_a_while,
+    more_than_all_can_carry,
+    data_that_is_promoted_at_one_site_only,
+    planes_that_do_not_do_as_told,
+    a_write_that_is_not_read_back,
+    standbys_that_do_not_come_up,
+    requests_that_make_no_sense,
+    the_gate_s_table,
+    the_table_of_diagnoses,
+)
+
+
+@pytest.fixture(scope="module")
+def produced() -> Noted:
+    with noted() as found:
+        for story in STORIES:
+            story()
+    return found
+
+
+@pytest.mark.parametrize("vocabulary", [Because, FindingCode, DiagnosisCode])
+def test_every_word_is_said_by_something_that_runs(vocabulary: type[StrEnum], produced: Noted) -> None:
+    assert [word.name for word in vocabulary if (vocabulary, word.value) not in produced] == []
+
+
+def test_every_notice_is_told_by_something_that_runs(produced: Noted) -> None:
+    assert [word.name for word in NoticeCode if (str, word.value) not in produced and word not in OF_THE_RUNTIME] == []
+
+
+def test_every_notice_that_is_told_has_a_word(produced: Noted) -> None:
+    ended = {f"{code.value}_ENDED" for code in DiagnosisCode}
+    known = {word.value for vocabulary in (NoticeCode, FindingCode, DiagnosisCode) for word in vocabulary}
+    assert {word for kind, word in produced if kind is str} - known - ended == set()
+
+
+def test_a_word_that_nothing_says_would_be_found() -> None:
+    with noted() as found:
+        a_sick_site()
+    assert (Because, "not_promoted") not in found and (Because, "degraded") in found
