@@ -20,6 +20,7 @@ from core.test_data_role import WEB_DATA, writable
 from core.test_explain import overfull, with_shed_answers
 from siteshift.core.decide.gate import examine
 from siteshift.core.decide.steering import Target
+from siteshift.core.explain import status_document
 from siteshift.core.messages.commands import Tell
 from siteshift.core.messages.events import ReadBackArrived, ReadBackFailed
 from siteshift.core.messages.requests import DrainRequest, ModeRequest, PoolRequest, SharesRequest, UndrainRequest
@@ -35,6 +36,7 @@ from siteshift.core.model.codes import (
 )
 from siteshift.core.model.evidence import Diagnosis, SelfCheck
 from siteshift.core.model.finding import Finding
+from siteshift.core.model.mark import Origin, PlaneMark
 from siteshift.core.model.override import make_override
 from siteshift.core.model.policy import HOUR_MS, MINUTE_MS, Policy
 from siteshift.core.model.steering import Drift
@@ -42,7 +44,10 @@ from siteshift.core.model.units import SiteId
 
 Noted = set[tuple[type, str]]
 """Vocabulary and word: words of two vocabularies may be the same."""
-OF_THE_RUNTIME = {NoticeCode.RECORD_GAP: "tests/runtime/test_remembering.py runs it against a store that fails"}
+OF_THE_RUNTIME = {
+    NoticeCode.RECORD_GAP: "tests/runtime/test_remembering.py runs it against a store that fails",
+    NoticeCode.CLOCK: "tests/runtime/test_clock.py and tests/app/test_past.py, with a clock that is set",
+}
 
 
 @contextmanager
@@ -175,6 +180,15 @@ def a_write_that_is_not_read_back() -> None:
     book.run(40_000)
 
 
+def a_plane_that_another_controller_holds() -> None:
+    book = Playbook(setup=replace(three_sites(), cluster="shop"))
+    book.run(10_000)
+    mark = PlaneMark(generation=70, term=1, origin=Origin(cluster="other", node="c9"))
+    reading = replace(book.reading(PLANE), generation=None, mark=mark)
+    book.feed(ReadBackArrived(at_ms=book.now_ms, read_back=reading))
+    status_document(book.state, book.setup, book.now_ms)
+
+
 def standbys_that_do_not_come_up() -> None:
     book = calm()
     book.standby_works = False
@@ -221,6 +235,7 @@ STORIES: tuple[Callable[[], None], ...] = (
     data_that_is_promoted_at_one_site_only,
     planes_that_do_not_do_as_told,
     a_write_that_is_not_read_back,
+    a_plane_that_another_controller_holds,
     standbys_that_do_not_come_up,
     requests_that_make_no_sense,
     the_gate_s_table,
