@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 import structlog
 
@@ -96,8 +97,7 @@ class Node:
         self.evidence.configure(equipment.evidence)
         for enactor in equipment.enactors:
             self._start_plane(enactor)
-        self.sensing.judge = equipment.setup.policy.judge
-        self.sensing.configure(observer_for(equipment), equipment.probes, equipment.anchors)
+        self.sensing.refit(equipment.setup, equipment.probes, equipment.anchors)
         self.gauges.metrics.probes_scheduled(len(equipment.probes) + len(equipment.anchors))
         self.recorder.note_setup(equipment.setup)
         self.loop.reload(equipment.setup)
@@ -181,7 +181,7 @@ class Node:
 
 
 def observer_for(equipment: Equipment) -> Observer:
-    """The observer of this node, for its topology and probes."""
+    """The observer of this life of the node, for its topology and probes."""
     setup = equipment.setup
     return Observer(
         setup.topology,
@@ -189,6 +189,7 @@ def observer_for(equipment: Equipment) -> Observer:
         setup.node,
         setup.topology.site_of_vantage.get(setup.node),
         anchors=tuple(spec.id for spec in equipment.anchors),
+        boot_id=uuid4().hex,
     )
 
 
@@ -233,7 +234,7 @@ def assemble(
         on_result=lambda result: node.result(result),
     )
     sensing.prober = make_prober(sensing.sink)
-    sensing.configure(observer, equipment.probes, equipment.anchors)
+    sensing.configure(equipment.probes, equipment.anchors)
     gauges.late_starts = sensing.prober.late_starts
     gauges.metrics.probes_scheduled(len(equipment.probes) + len(equipment.anchors))
     metering = Metering(

@@ -11,12 +11,14 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from siteshift.core.judge.refit import changed_targets
 from siteshift.core.judge.vantage import Observer
 from siteshift.core.messages.commands import ReprobeStandby
 from siteshift.core.messages.events import Event, ReportArrived
 from siteshift.core.model.codes import Stage
 from siteshift.core.model.policy import JudgePolicy
 from siteshift.core.model.probe import ProbeSpec
+from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import ProbeId, TargetId
 from siteshift.ports import Clock, PassiveSample, Prober, ProbeResult
 
@@ -36,6 +38,7 @@ class Sensing:
     offer: Callable[[Event], None]
     on_result: Callable[[ProbeResult], None]
     prober: Prober | None = None
+    _probes: tuple[ProbeSpec, ...] = ()
     _target_of: dict[ProbeId, TargetId] = field(default_factory=dict)
     _probes_of: dict[TargetId, list[ProbeId]] = field(default_factory=lambda: defaultdict(list))
     _many: set[TargetId] = field(default_factory=set)
@@ -46,10 +49,19 @@ class Sensing:
     _hot_seen: int = -1
     _hastened_ms: int = 0
 
-    def configure(self, observer: Observer, probes: Sequence[ProbeSpec], anchors: Sequence[ProbeSpec]) -> None:
-        """Take a new set of probes with the observer made for it."""
+    def refit(self, setup: Setup, probes: Sequence[ProbeSpec], anchors: Sequence[ProbeSpec]) -> None:
+        """Take the setup and the probes of a reload. What is known of targets that are asked the same goes on."""
+        site = setup.topology.site_of_vantage.get(setup.node)
+        names, changed = tuple(spec.id for spec in anchors), changed_targets(self._probes, probes)
+        self.observer.refit(setup.topology, setup.policy.judge, site, anchors=names, changed=changed)
+        self.judge = setup.policy.judge
+        self.configure(probes, anchors)
+        self._changed.set()
+
+    def configure(self, probes: Sequence[ProbeSpec], anchors: Sequence[ProbeSpec]) -> None:
+        """Make these checks from now on."""
         assert self.prober is not None
-        self.observer = observer
+        self._probes = tuple(probes)
         self._target_of = {spec.id: spec.target for spec in probes}
         self._probes_of = defaultdict(list)
         for spec in probes:
