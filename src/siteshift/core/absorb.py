@@ -8,6 +8,7 @@ from siteshift.core.beliefs.hearing import absorb_report_of
 from siteshift.core.beliefs.traffic import absorb_traffic
 from siteshift.core.enact.planes import absorb_failed_reading, absorb_reading, absorb_result
 from siteshift.core.enact.standby import absorb_report
+from siteshift.core.lifecycle.reload import about_what_is_there, absorb_reload
 from siteshift.core.messages.events import (
     Asked,
     EnactFinished,
@@ -28,6 +29,10 @@ from siteshift.core.state.draft import Draft
 
 def absorb(draft: Draft, event: Event) -> bool:
     """Fold one event into the draft; False when nothing changed that matters now."""
+    about = about_what_is_there(event, draft.setup)
+    if about is None:
+        return False
+    event = about
     match event:
         case Ticked():
             return False
@@ -50,9 +55,7 @@ def absorb(draft: Draft, event: Event) -> bool:
         case TermChanged():
             return _absorb_term(draft, event)
         case Reloaded():
-            draft.set(setup_digest=event.digest)
-            draft.remembers = True
-            return True
+            return absorb_reload(draft, event)
         case _:
             assert_never(event)
 

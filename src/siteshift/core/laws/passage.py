@@ -39,13 +39,16 @@ class Passage:
         return max(self.event.at_ms, self.before.started_ms)
 
     def changes(self) -> Iterator[tuple[Service, ServiceSteering, ServiceSteering]]:
-        """Services whose steering changed, with what it was and what it is."""
+        """Services whose steering changed, with what it was and what it is.
+
+        What a new configuration names no more was taken out by its file, not by a decision: it does not count as a change.
+        """
         if self.before.steering.generation == self.after.steering.generation:
             return
         for service in self.setup.topology.services:
             old, new = self.before.steering.of(service.id), self.after.steering.of(service.id)
-            if old is not None and new is not None and old != new:
-                yield service, old, new
+            if old is not None and new is not None and old.within(service) != new:
+                yield service, old.within(service), new
 
     def standing(self, service: Service, site: SiteId) -> Standing:
         pool = self.after.picture.pools.get((service.id, site))

@@ -14,7 +14,15 @@ from siteshift.core.model.evidence import Picture, VantageReport
 from siteshift.core.model.override import Override
 from siteshift.core.model.steering import Steering
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId, VantageId
-from siteshift.core.state.tracks import DemandTrack, PlaneTrack, ServiceTransition, SiteTrack, StandbyTrack, TrafficTrack, VantageTrack
+from siteshift.core.state.tracks import (
+    DemandTrack,
+    PlaneTrack,
+    ServiceTransition,
+    SiteTrack,
+    StandbyTrack,
+    TrafficTrack,
+    VantageTrack,
+)
 
 NEVER_MS = 1 << 62
 """An instant that does not come."""
