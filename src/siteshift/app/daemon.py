@@ -6,7 +6,6 @@ import asyncio
 import gc
 import json
 import signal
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,19 +20,19 @@ from siteshift.adapters.store.sqlite_ledger import SqliteLedger
 from siteshift.api.server import ApiServer
 from siteshift.app.descriptors import need_of, share_out
 from siteshift.app.equip import Workshop
+from siteshift.app.reload import Reloading, set_up_logs
 from siteshift.app.secrets import secrets_of
-from siteshift.config import ConfigError, LoadedConfig, Resolved, describe_changes, load_config, resolve
+from siteshift.config import LoadedConfig, Resolved, load_config, resolve
 from siteshift.core.lifecycle.durable import restore
 from siteshift.core.state.controller_state import ControllerState, initial_state
 from siteshift.errors import SiteshiftError
 from siteshift.ports import Clock, Prober, ProbeSink, Store
 from siteshift.runtime.clock import SystemClock
 from siteshift.runtime.lag import watch_loop_lag
-from siteshift.runtime.logs import LogForm, configure_logs
 from siteshift.runtime.measure import Gauges
 from siteshift.runtime.metrics import Done, Metrics
 from siteshift.runtime.node import Node, assemble
-from siteshift.runtime.supervise import ONCE, StopReport, StopStage, Supervisor, TaskChange, TaskEvent
+from siteshift.runtime.supervise import StopReport, StopStage, Supervisor, TaskChange, TaskEvent
 from siteshift.runtime.systemd import SystemdNotifier, feed_watchdog
 
 log = structlog.get_logger("siteshift.daemon")
@@ -46,19 +45,11 @@ async def serve(path: Path, *, version: str) -> StopReport:
     """Run a node until it is told to stop. Raises `ConfigError` or `AdapterError` when it cannot start."""
     loaded = await asyncio.to_thread(load_config, path)
     resolved = await asyncio.to_thread(resolve, loaded.config)
-    _set_up_logs(resolved, await asyncio.to_thread(secrets_of, loaded.config))
+    set_up_logs(resolved, await asyncio.to_thread(secrets_of, loaded.config))
     for warning in loaded.warnings:
         log.warning("configuration", problem=str(warning))
     daemon = Daemon(path=path, version=version, loaded=loaded, resolved=resolved)
     return await daemon.run()
-
-
-def _set_up_logs(resolved: Resolved, secrets: Mapping[str, str]) -> None:
-    configure_logs(
-        level=resolved.log.level.value,
-        form=LogForm(resolved.log.format.value),
-        secrets=tuple(secrets.values()),
-    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,7 +61,6 @@ class Daemon:
     loaded: LoadedConfig
     resolved: Resolved
     clock: SystemClock = field(default_factory=SystemClock)
-    _reloads_asked: int = 0
 
     async def run(self) -> StopReport:
         systemd = SystemdNotifier.from_environment()
@@ -116,7 +106,16 @@ class Daemon:
         node.start()
         metrics.reloaded(Done.OK, at_ms=self.clock.now_ms())
         self._start_watching(supervisor, systemd, metrics, node)
-        supervisor.on_signal(signal.SIGHUP, lambda: self._ask_reload(supervisor, systemd, metrics, node, workshop))
+        reloading = Reloading(
+            path=self.path,
+            clock=self.clock,
+            workshop=workshop,
+            node=node,
+            systemd=systemd,
+            metrics=metrics,
+            resolved=self.resolved,
+        )
+        supervisor.on_signal(signal.SIGHUP, lambda: reloading.ask(supervisor))
         for broken in database.set_aside:
             log.error("a broken store was set aside; overrides in it do not hold", file=str(broken))
             node.executor.note("store_set_aside", {"file": str(broken)})
@@ -138,67 +137,6 @@ class Daemon:
             return self.clock.now_ms() - node.loop.last_step_ms < LONGEST_QUIET_MS
 
         supervisor.start("watchdog", lambda: feed_watchdog(systemd, healthy), stage=StopStage.WATCHING)
-
-    # -- reload -----------------------------------------------------------------------------------------------------
-
-    def _ask_reload(
-        self, supervisor: Supervisor, systemd: SystemdNotifier, metrics: Metrics, node: Node, workshop: Workshop
-    ) -> None:
-        """Reload; asked again meanwhile, reload once more: the file may have changed since it was read."""
-        self._reloads_asked += 1
-        if self._reloads_asked > 1:
-            return
-
-        async def run() -> None:
-            try:
-                while (asked := self._reloads_asked) > 0:
-                    await self._reload(systemd, metrics, node, workshop)
-                    self._reloads_asked = 1 if self._reloads_asked > asked else 0
-            finally:
-                self._reloads_asked = 0
-
-        supervisor.start("reload", run, restart=ONCE, stage=StopStage.INTAKE)
-
-    async def _reload(self, systemd: SystemdNotifier, metrics: Metrics, node: Node, workshop: Workshop) -> None:
-        """All or nothing: a file with an error changes nothing and is told with every problem (law 15)."""
-        systemd.reloading()
-        try:
-            loaded = await asyncio.to_thread(load_config, self.path)
-            resolved = await asyncio.to_thread(resolve, loaded.config)
-            secrets = await asyncio.to_thread(secrets_of, loaded.config)
-            _must_stay(self.resolved, resolved)
-            equipment = await workshop.equip(resolved, node.loop.state.steering)
-        except SiteshiftError as error:
-            problems = [str(entry) for entry in error.problems] if isinstance(error, ConfigError) else [str(error)]
-            log.error("reload refused, the last good configuration stays", problems=problems)
-            metrics.reloaded(Done.FAILED, at_ms=self.clock.now_ms())
-            node.executor.note("reload_refused", {"problems": problems})
-            systemd.ready("reload refused; the last good configuration stays")
-            return
-        share_out(need_of(resolved), workshop.descriptors)
-        changes = describe_changes(self.resolved, resolved)
-        self.loaded, self.resolved = loaded, resolved
-        _set_up_logs(resolved, secrets)
-        for warning in loaded.warnings:
-            log.warning("configuration", problem=str(warning))
-        metrics.topology_changed()
-        node.refit(equipment)
-        await workshop.put_away()
-        node.executor.note("reload", {"digest": resolved.digest, "changes": list(changes)})
-        metrics.reloaded(Done.OK, at_ms=self.clock.now_ms())
-        log.info("reloaded", digest=resolved.digest, changes=len(changes))
-        systemd.ready(f"configuration {resolved.digest}")
-
-
-class CannotReload(SiteshiftError):
-    """A change that needs a restart."""
-
-
-def _must_stay(before: Resolved, after: Resolved) -> None:
-    """What a running node cannot change."""
-    for name in ("node", "store", "api"):
-        if getattr(before, name) != getattr(after, name):
-            raise CannotReload(f"'{name}' changed: that needs a restart; nothing was reloaded")
 
 
 async def load_state(store: Store, clock: Clock) -> ControllerState:
