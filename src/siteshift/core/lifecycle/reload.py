@@ -219,7 +219,6 @@ def _pruned_transition(transition: ServiceTransition, service: Service, setup: S
         pending=transition.pending if keeps_pending else None,
         approved=transition.approved if keeps_approved else None,
         approved_by=transition.approved_by if keeps_approved else (),
-        findings=(),
     )
 
 
