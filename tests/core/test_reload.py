@@ -344,7 +344,7 @@ def haunted(hint: Any, depth: int = 0) -> Any:
         return hint(**{entry.name: haunted(hints[entry.name], depth + 1) for entry in fields(hint)})
     if isinstance(hint, type) and issubclass(hint, Enum):
         return next(iter(hint))
-    return {int: 1, bool: False, str: "", object: None}.get(hint)
+    return {int: 1, bool: False, str: "x", object: None}.get(hint)
 
 
 def haunts_of(state: ControllerState) -> list[str]:
