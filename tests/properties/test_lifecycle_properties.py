@@ -193,7 +193,7 @@ def play(lived: Lived, kind: str, detail: object) -> None:
             book.demand_rps = rps
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(shape=SHAPES, story=st.lists(STEPS, min_size=2, max_size=8))
 def test_no_life_breaks_a_law_and_a_healed_one_converges(shape: Shape, story: list[tuple[str, object]]) -> None:
     """Restarts and reloads at any moment: no exception, no law broken, and nominal shares of the last file in the end."""
