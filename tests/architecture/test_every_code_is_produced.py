@@ -5,19 +5,23 @@ Nothing is looked for in the text of the code: stories and tables are run, and w
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import siteshift.core
 from core.decide.test_gate import CASES, context, proposal
 from core.judge import test_diagnosis as table_of_diagnoses
 from core.playbook import DOWN, PLANE, SICK, UP, WEB, A, G, P, Playbook, three_sites
 from core.test_data_role import WEB_DATA, writable
 from core.test_explain import overfull, with_shed_answers
+from core.test_forgetful_planes import Forgetful
 from siteshift.core.decide.gate import examine
 from siteshift.core.decide.steering import Target
 from siteshift.core.explain import status_document
@@ -44,6 +48,7 @@ from siteshift.core.model.units import SiteId
 
 Noted = set[tuple[type, str]]
 """Vocabulary and word: words of two vocabularies may be the same."""
+CORE = Path(siteshift.core.__file__).parent
 OF_THE_RUNTIME = {
     NoticeCode.RECORD_GAP: "tests/runtime/test_remembering.py runs it against a store that fails",
     NoticeCode.CLOCK: "tests/runtime/test_clock.py and tests/app/test_past.py, with a clock that is set",
@@ -171,6 +176,12 @@ def planes_that_do_not_do_as_told() -> None:
     book.feed(ReadBackFailed(at_ms=book.now_ms, enactor=PLANE, detail="refused"))
 
 
+def a_plane_that_forgets() -> None:
+    book = Forgetful(setup=three_sites())
+    book.shown = None
+    book.run(MINUTE_MS)
+
+
 def a_write_that_is_not_read_back() -> None:
     book = calm()
     book.ask(DrainRequest(site=P))
@@ -234,6 +245,7 @@ STORIES: tuple[Callable[[], None], ...] = (
     more_than_all_can_carry,
     data_that_is_promoted_at_one_site_only,
     planes_that_do_not_do_as_told,
+    a_plane_that_forgets,
     a_write_that_is_not_read_back,
     a_plane_that_another_controller_holds,
     standbys_that_do_not_come_up,
@@ -264,6 +276,14 @@ def test_every_notice_that_is_told_has_a_word(produced: Noted) -> None:
     ended = {f"{code.value}_ENDED" for code in DiagnosisCode}
     known = {word.value for vocabulary in (NoticeCode, FindingCode, DiagnosisCode) for word in vocabulary}
     assert {word for kind, word in produced if kind is str} - known - ended == set()
+
+
+def test_nobody_tells_by_a_code_that_is_only_written_down() -> None:
+    """Each code a notice is given comes from a vocabulary, so that the tests above see it."""
+    for path in CORE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "tell":
+                assert not any(isinstance(argument, ast.Constant) for argument in node.args[1:2]), f"{path}:{node.lineno}"
 
 
 def test_a_word_that_nothing_says_would_be_found() -> None:

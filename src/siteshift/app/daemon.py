@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,19 +21,19 @@ from siteshift.app.core_setup import core_setup
 from siteshift.app.descriptors import need_of, share_out
 from siteshift.app.equip import Workshop
 from siteshift.app.past import FoundPast, find_past, open_store
+from siteshift.app.reload import Reloading, set_up_logs
 from siteshift.app.secrets import secrets_of
-from siteshift.config import ConfigError, LoadedConfig, Resolved, describe_changes, load_config, resolve
+from siteshift.config import LoadedConfig, Resolved, load_config, resolve
 from siteshift.core.lifecycle.start import start
 from siteshift.core.model.steering import Steering
-from siteshift.errors import AdapterError, SiteshiftError
+from siteshift.errors import AdapterError
 from siteshift.ports import Prober, ProbeSink
 from siteshift.runtime.clock import SystemClock, read_clocks, watch_wall_clock
 from siteshift.runtime.lag import watch_loop_lag
-from siteshift.runtime.logs import LogForm, configure_logs
 from siteshift.runtime.measure import Gauges
 from siteshift.runtime.metrics import Done, Metrics
 from siteshift.runtime.node import Node, assemble
-from siteshift.runtime.supervise import ONCE, StopReport, StopStage, Supervisor, TaskChange, TaskEvent
+from siteshift.runtime.supervise import StopReport, StopStage, Supervisor, TaskChange, TaskEvent
 from siteshift.runtime.systemd import SystemdNotifier, feed_watchdog
 
 log = structlog.get_logger("siteshift.daemon")
@@ -47,19 +46,11 @@ async def serve(path: Path, *, version: str) -> StopReport:
     """Run a node until it is told to stop. Raises `ConfigError` or `AdapterError` when it cannot start."""
     loaded = await asyncio.to_thread(load_config, path)
     resolved = await asyncio.to_thread(resolve, loaded.config)
-    _set_up_logs(resolved, await asyncio.to_thread(secrets_of, loaded.config))
+    set_up_logs(resolved, await asyncio.to_thread(secrets_of, loaded.config))
     for warning in loaded.warnings:
         log.warning("configuration", problem=str(warning))
     daemon = Daemon(path=path, version=version, loaded=loaded, resolved=resolved)
     return await daemon.run()
-
-
-def _set_up_logs(resolved: Resolved, secrets: Mapping[str, str]) -> None:
-    configure_logs(
-        level=resolved.log.level.value,
-        form=LogForm(resolved.log.format.value),
-        secrets=tuple(secrets.values()),
-    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,7 +62,6 @@ class Daemon:
     loaded: LoadedConfig
     resolved: Resolved
     clock: SystemClock = field(default_factory=SystemClock)
-    _reloads_asked: int = 0
 
     async def run(self) -> StopReport:
         systemd = SystemdNotifier.from_environment()
@@ -125,7 +115,16 @@ class Daemon:
         node.start()
         metrics.reloaded(Done.OK, at_ms=self.clock.now_ms())
         self._start_watching(supervisor, systemd, metrics, node)
-        supervisor.on_signal(signal.SIGHUP, lambda: self._ask_reload(supervisor, systemd, metrics, node, workshop))
+        reloading = Reloading(
+            path=self.path,
+            clock=self.clock,
+            workshop=workshop,
+            node=node,
+            systemd=systemd,
+            metrics=metrics,
+            resolved=self.resolved,
+        )
+        supervisor.on_signal(signal.SIGHUP, lambda: reloading.ask(supervisor))
         self._tell_past(node, found, database.set_aside)
         gc.freeze()
         systemd.ready(f"generation {state.steering.generation}")
@@ -159,75 +158,12 @@ class Daemon:
         supervisor.start("wall clock", lambda: watch_wall_clock(self.clock.skew_ms, node.tell_clock), stage=StopStage.WATCHING)
         supervisor.start("watchdog", lambda: feed_watchdog(systemd, healthy), stage=StopStage.WATCHING)
 
-    # -- reload -----------------------------------------------------------------------------------------------------
-
-    def _ask_reload(
-        self, supervisor: Supervisor, systemd: SystemdNotifier, metrics: Metrics, node: Node, workshop: Workshop
-    ) -> None:
-        """Reload; asked again meanwhile, reload once more: the file may have changed since it was read."""
-        self._reloads_asked += 1
-        if self._reloads_asked > 1:
-            return
-
-        async def run() -> None:
-            try:
-                while (asked := self._reloads_asked) > 0:
-                    await self._reload(systemd, metrics, node, workshop)
-                    self._reloads_asked = 1 if self._reloads_asked > asked else 0
-            finally:
-                self._reloads_asked = 0
-
-        supervisor.start("reload", run, restart=ONCE, stage=StopStage.INTAKE)
-
-    async def _reload(self, systemd: SystemdNotifier, metrics: Metrics, node: Node, workshop: Workshop) -> None:
-        """All or nothing: a file with an error changes nothing and is told with every problem (law 15)."""
-        systemd.reloading()
-        try:
-            loaded = await asyncio.to_thread(load_config, self.path)
-            resolved = await asyncio.to_thread(resolve, loaded.config)
-            secrets = await asyncio.to_thread(secrets_of, loaded.config)
-            _must_stay(self.resolved, resolved)
-            equipment = await workshop.equip(resolved, node.loop.state.steering)
-        except SiteshiftError as error:
-            problems = [str(entry) for entry in error.problems] if isinstance(error, ConfigError) else [str(error)]
-            log.error("reload refused, the last good configuration stays", problems=problems)
-            metrics.reloaded(Done.FAILED, at_ms=self.clock.now_ms())
-            node.executor.note("reload_refused", {"problems": problems})
-            systemd.ready("reload refused; the last good configuration stays")
-            return
-        share_out(need_of(resolved), workshop.descriptors)
-        changes = describe_changes(self.resolved, resolved)
-        self.loaded, self.resolved = loaded, resolved
-        _set_up_logs(resolved, secrets)
-        for warning in loaded.warnings:
-            log.warning("configuration", problem=str(warning))
-        metrics.topology_changed()
-        node.refit(equipment)
-        await workshop.put_away()
-        node.executor.note("reload", {"digest": resolved.digest, "changes": list(changes)})
-        metrics.reloaded(Done.OK, at_ms=self.clock.now_ms())
-        log.info("reloaded", digest=resolved.digest, changes=len(changes))
-        systemd.ready(f"configuration {resolved.digest}")
-
-
 async def _keep_copy(copy: SecondCopy, steering: Steering) -> None:
     """Write the second copy anew: there was none, or one of no use. A full disk must not keep a node from starting."""
     try:
         await copy.keep(steering)
     except AdapterError as error:
         log.error("second copy", problem=str(error))
-
-
-class CannotReload(SiteshiftError):
-    """A change that needs a restart."""
-
-
-def _must_stay(before: Resolved, after: Resolved) -> None:
-    """What a running node cannot change."""
-    for name in ("node", "store", "api"):
-        if getattr(before, name) != getattr(after, name):
-            raise CannotReload(f"'{name}' changed: that needs a restart; nothing was reloaded")
-
 
 def _on_task(event: TaskEvent, metrics: Metrics) -> None:
     if event.change is TaskChange.FAILED:

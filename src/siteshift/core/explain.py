@@ -374,3 +374,21 @@ def _life_line(situation: Situation, site: SiteId, now_ms: int) -> str:
     because = f" because {track.left_because.value}" if isinstance(track.left_because, LeftBecause) else ""
     since = f" for {(now_ms - track.since_ms) / 1000:.0f} s" if track.since_ms else ""
     return f"{track.life.value}{since}{because}; signal now: {situation.signals[site].value}"
+
+
+def why_unready(state: ControllerState, setup: Setup, now_ms: int) -> tuple[str, ...]:
+    """Why a node with this state cannot do its job now; empty when it can. Ready is: sees, has seen enough, remembers."""
+    own = state.reports.get(setup.node)
+    found: list[str] = []
+    if own is None:
+        found.append("no picture yet: its own checks have not reported")
+    elif now_ms - own.at_ms > setup.policy.judge.report_stale_ms:
+        found.append(f"blind: its own checks have not reported for {(now_ms - own.at_ms) // 1_000} s")
+    elif state.picture.blind:
+        isolated = setup.node in state.picture.isolated
+        found.append("blind: it reaches no anchor, so its own line may be cut" if isolated else "blind: no credible vantage")
+    elif not state.is_fresh:
+        found.append("no picture yet: it has not watched long enough to act")
+    if not state.is_store_usable:
+        found.append("the store cannot be written: nothing is changed until it can")
+    return tuple(found)

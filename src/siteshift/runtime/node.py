@@ -10,10 +10,11 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 import structlog
 
-from siteshift.core.explain import status_document, why_document
+from siteshift.core.explain import status_document, why_document, why_unready
 from siteshift.core.judge.vantage import Observer
 from siteshift.core.lifecycle.durable import remember
 from siteshift.core.lifecycle.instants import ClockNote
@@ -92,20 +93,34 @@ class Node:
         self.supervisor.start(f"plane {enactor}", lambda: self.executor.run_plane(enactor), stage=StopStage.ACTING)
 
     def refit(self, equipment: Equipment) -> None:
-        """Take new equipment after a reload: one event for the core, and the same moment for everything else (law 15)."""
+        """Take new equipment after a reload: one event for the core, and the same moment for everything else (law 15).
+
+        Raises when any part cannot take it; then all of them go on with what they had.
+        """
+        before = self.equipment
+        prepared = self.loop.prepare_reload(equipment.setup)
+        try:
+            self._give(equipment)
+            self.sensing.refit(equipment.setup)
+        except BaseException:
+            self._give(before)
+            raise
+        self.gauges.metrics.topology_changed()
+        self.gauges.metrics.probes_scheduled(len(equipment.probes) + len(equipment.anchors))
+        self.recorder.note_setup(equipment.setup)
+        self.loop.commit(prepared)
+
+    def _give(self, equipment: Equipment) -> None:
+        """Hand the parts their equipment. What is the same goes on; giving back what they had undoes it."""
         self.equipment = equipment
         self.executor.refit(equipment)
         self.loop.queue_limit = equipment.limits.event_queue
         self.broadcast.limit = equipment.limits.api_subscribers
         self.metering.configure(equipment.meters)
         self.evidence.configure(equipment.evidence)
+        self.sensing.configure(equipment.probes, equipment.anchors)
         for enactor in equipment.enactors:
             self._start_plane(enactor)
-        self.sensing.judge = equipment.setup.policy.judge
-        self.sensing.configure(observer_for(equipment), equipment.probes, equipment.anchors)
-        self.gauges.metrics.probes_scheduled(len(equipment.probes) + len(equipment.anchors))
-        self.recorder.note_setup(equipment.setup)
-        self.loop.reload(equipment.setup)
 
     # -- what the API asks ------------------------------------------------------------------------------------------
 
@@ -155,10 +170,9 @@ class Node:
         return self.broadcast.subscribe()
 
     @property
-    def is_ready(self) -> bool:
-        """Whether this node can do its job: it has seen enough, sees something, and can remember."""
-        state = self.loop.state
-        return state.is_fresh and state.is_store_usable
+    def unready(self) -> tuple[str, ...]:
+        """Why this node cannot do its job now, in words for people; empty when it can."""
+        return why_unready(self.loop.state, self.loop.setup, self.clock.now_ms())
 
     # -- what the parts call ----------------------------------------------------------------------------------------
 
@@ -194,7 +208,7 @@ class Node:
 
 
 def observer_for(equipment: Equipment) -> Observer:
-    """The observer of this node, for its topology and probes."""
+    """The observer of this life of the node, for its topology and probes."""
     setup = equipment.setup
     return Observer(
         setup.topology,
@@ -202,6 +216,7 @@ def observer_for(equipment: Equipment) -> Observer:
         setup.node,
         setup.topology.site_of_vantage.get(setup.node),
         anchors=tuple(spec.id for spec in equipment.anchors),
+        boot_id=uuid4().hex,
     )
 
 
@@ -248,9 +263,10 @@ def assemble(
         observer=observer,
         offer=loop.offer,
         on_result=lambda result: node.result(result),
+        judged=equipment.probes,
     )
     sensing.prober = make_prober(sensing.sink)
-    sensing.configure(observer, equipment.probes, equipment.anchors)
+    sensing.configure(equipment.probes, equipment.anchors)
     gauges.late_starts = sensing.prober.late_starts
     gauges.metrics.probes_scheduled(len(equipment.probes) + len(equipment.anchors))
     metering = Metering(

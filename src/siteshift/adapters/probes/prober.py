@@ -84,9 +84,7 @@ class SocketProber:
         *,
         limits: ProberLimits | None = None,
         seed: int | None = None,
-        late: Callable[[int], None] | None = None,
     ) -> None:
-        """``late`` is told how late each probe was started, in microseconds."""
         self._clock = clock
         self._sink = sink
         self._limits = limits or ProberLimits()
@@ -106,7 +104,6 @@ class SocketProber:
         self._offset_us = 0
         self._started = self._skipped = self._stalls = 0
         self.lateness = Lateness()
-        self._late = late or self.lateness.add
 
     # ---- ports.Prober
 
@@ -298,7 +295,7 @@ class SocketProber:
 
     def _start(self, due: list[tuple[int, Slot]]) -> None:
         """Start a batch. One function, and few calls in it: it runs 15,000 times a second."""
-        late, expire = self._late, self._deadlines.add
+        late, expire = self.lateness.add, self._deadlines.add
         for due_us, slot in due:
             carrier = slot.carrier
             if carrier is None:

@@ -34,6 +34,7 @@ def situation_of(state: ControllerState, setup: Setup, service: Service, now_ms:
     policy = setup.policy.of(service.id)
     pools = {site: pool for site in service.sites if (pool := state.picture.pools.get((service.id, site))) is not None}
     demand = demand_rps(state, service, setup.metered)
+    current = state.steering.of(service.id)
     return Situation(
         service=service,
         policy=policy,
@@ -41,7 +42,7 @@ def situation_of(state: ControllerState, setup: Setup, service: Service, now_ms:
         tracks={site: state.track(service.id, site) for site in service.sites},
         pools=pools,
         forced=forced,
-        current=state.steering.of(service.id) or first_steering(service, policy.ttl_normal_s),
+        current=current.within(service) if current is not None else first_steering(service, policy.ttl_normal_s),
         transition=state.transition(service.id),
         standbys=state.standbys,
         demand_rps=demand,

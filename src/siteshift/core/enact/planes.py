@@ -95,7 +95,7 @@ def absorb_reading(draft: Draft, reading: ReadBack) -> bool:
     unconfirmed = _unconfirmed(track, standing)
     if unconfirmed == 2 and track.unconfirmed == 1:
         text = f"{reading.enactor}: it takes generation {wanted} and does not show it; written again, ever less often"
-        draft.tell(Severity.NEEDS_APPROVAL, "PLANE_FORGETS", text)
+        draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.PLANE_FORGETS, text)
     draft.set_plane(
         reading.enactor,
         standing=standing,

@@ -46,13 +46,16 @@ class Passage:
         return now is not None and now.found is AdoptedFrom.PLANES and (was is None or was.since_ms != now.since_ms)
 
     def changes(self) -> Iterator[tuple[Service, ServiceSteering, ServiceSteering]]:
-        """Services whose steering was changed, with what it was and what it is. Taking over what is found is no change."""
+        """Services whose steering changed, with what it was and what it is. Taking over what is found is no change.
+
+        What a new configuration names no more was taken out by its file, not by a decision: it does not count as a change.
+        """
         if self.before.steering.generation == self.after.steering.generation or self.adopts:
             return
         for service in self.setup.topology.services:
             old, new = self.before.steering.of(service.id), self.after.steering.of(service.id)
-            if old is not None and new is not None and old != new:
-                yield service, old, new
+            if old is not None and new is not None and old.within(service) != new:
+                yield service, old.within(service), new
 
     def standing(self, service: Service, site: SiteId) -> Standing:
         pool = self.after.picture.pools.get((service.id, site))

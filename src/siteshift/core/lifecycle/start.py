@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from siteshift.core.lifecycle.adopt import adopted
 from siteshift.core.lifecycle.durable import restore
+from siteshift.core.lifecycle.reload import pruned
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.steering import Steering
 from siteshift.core.state.adoption import AdoptedFrom
@@ -40,6 +41,7 @@ def start(past: Past, setup: Setup, *, now_ms: int, term: int | None = 1) -> Con
     """
     if past.document is not None:
         state = restore(past.document, now_ms=now_ms, shift_ms=past.shift_ms)
+        state = state.changed(**pruned(state, setup, now_ms))  # the file may have changed while the node was away
     else:
         state = initial_state(now_ms=now_ms, term=term)
     copy, known = past.copy, state.steering.generation

@@ -15,7 +15,15 @@ from siteshift.core.model.override import Override
 from siteshift.core.model.steering import Steering
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId, VantageId
 from siteshift.core.state.adoption import Adoption
-from siteshift.core.state.tracks import DemandTrack, PlaneTrack, ServiceTransition, SiteTrack, StandbyTrack, TrafficTrack
+from siteshift.core.state.tracks import (
+    DemandTrack,
+    PlaneTrack,
+    ServiceTransition,
+    SiteTrack,
+    StandbyTrack,
+    TrafficTrack,
+    VantageTrack,
+)
 
 NEVER_MS = 1 << 62
 """An instant that does not come."""
@@ -38,6 +46,8 @@ class ControllerState:
     started_ms: int
     steering: Steering
     reports: Mapping[VantageId, VantageReport] = field(default_factory=dict)
+    """The last of each vantage, in our time (`core.beliefs.hearing`)."""
+    vantages: Mapping[VantageId, VantageTrack] = field(default_factory=dict)
     picture: Picture = field(default_factory=lambda: Picture(pools={}, sites={}, blind=True))
     is_fresh: bool = False
     unsettled_until_ms: Mapping[ServiceId, int] = field(default_factory=dict)

@@ -52,6 +52,18 @@ class StandbyTrack:
     failures: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VantageTrack:
+    """What is known of a vantage as a sender of reports.
+
+    ``clock_ahead_ms``: how far its clock is ahead of ours (0: about the same). ``former_boots``: the last lives it has left;
+    what still comes from them is late.
+    """
+
+    clock_ahead_ms: int = 0
+    former_boots: tuple[str, ...] = ()
+
+
 class PlaneStanding(StrEnum):
     """How a data plane stands to the desired steering."""
 
