@@ -254,4 +254,5 @@ def _pruned_reading(reading: ReadBack | None, setup: Setup) -> ReadBack | None:
     services = setup.topology.service_by_id
     shares_bp = {name: _among(part, services[name].sites) for name, part in reading.shares_bp.items() if name in services}
     members_bp = _among(reading.members_bp, setup.topology.members)
-    return replace(reading, shares_bp=shares_bp, members_bp=members_bp, drifts=())
+    drifts = tuple(drift for drift in reading.drifts if _has_plane(setup, drift.enactor))
+    return replace(reading, shares_bp=shares_bp, members_bp=members_bp, drifts=drifts)
