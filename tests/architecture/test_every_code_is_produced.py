@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import siteshift.core
+from core import test_reload
 from core.decide.test_gate import CASES, context, proposal
 from core.judge import test_diagnosis as table_of_diagnoses
 from core.playbook import DOWN, PLANE, SICK, UP, WEB, A, G, P, Playbook, three_sites
@@ -44,7 +45,7 @@ from siteshift.core.model.mark import Origin, PlaneMark
 from siteshift.core.model.override import make_override
 from siteshift.core.model.policy import HOUR_MS, MINUTE_MS, Policy
 from siteshift.core.model.steering import Drift
-from siteshift.core.model.units import SiteId
+from siteshift.core.model.units import MemberId, SiteId
 
 Noted = set[tuple[type, str]]
 """Vocabulary and word: words of two vocabularies may be the same."""
@@ -207,6 +208,17 @@ def standbys_that_do_not_come_up() -> None:
     book.run(60_000)
 
 
+def a_reload_that_takes_things_away() -> None:
+    for take in (
+        lambda setup: test_reload.without_site(setup, P),
+        lambda setup: test_reload.without_member(setup, MemberId("web/gasan/s1")),
+        lambda setup: test_reload.without_plane(setup, test_reload.LB),
+    ):
+        book = test_reload.playing()
+        test_reload.drained_half_way(book)
+        test_reload.reload(book, take(book.setup))
+
+
 def requests_that_make_no_sense() -> None:
     book = calm()
     book.ask(DrainRequest(site=SiteId("atlantis")))
@@ -249,6 +261,7 @@ STORIES: tuple[Callable[[], None], ...] = (
     a_write_that_is_not_read_back,
     a_plane_that_another_controller_holds,
     standbys_that_do_not_come_up,
+    a_reload_that_takes_things_away,
     requests_that_make_no_sense,
     the_gate_s_table,
     the_table_of_diagnoses,

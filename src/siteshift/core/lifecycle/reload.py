@@ -22,7 +22,7 @@ from siteshift.core.messages.events import (
     StandbyReported,
     TrafficMeasured,
 )
-from siteshift.core.model.codes import MemberRole, Severity, StandbyPhase
+from siteshift.core.model.codes import MemberRole, NoticeCode, Severity, StandbyPhase
 from siteshift.core.model.evidence import Diagnosis, Picture
 from siteshift.core.model.override import Override
 from siteshift.core.model.plan import Plan
@@ -91,7 +91,7 @@ def _let_go_of_overrides(draft: Draft) -> None:
         data = {"id": override.id, "kind": override.kind.value, "owner": override.owner, "why": f"{missing} is gone"}
         draft.record("override_lifted", data)
         text = f"override {override.id} of {override.owner} is lifted: {missing} is no longer in the configuration"
-        draft.tell(Severity.NEEDS_APPROVAL, "OVERRIDE_LIFTED", text)
+        draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.OVERRIDE_LIFTED, text)
     if len(kept) != len(draft.state.overrides):
         draft.set(overrides=tuple(kept))
 
@@ -119,7 +119,7 @@ def _name_running_standbys(draft: Draft) -> None:
         draft.record("standby_left", {"member": name, "phase": track.phase.value})
         what = "is an active member now" if name in draft.setup.topology.members else "is no longer in the configuration"
         text = f"{name} {what} and was {track.phase.value}: it is left as it is; retire it by hand if it shall not run"
-        draft.tell(Severity.NEEDS_APPROVAL, "STANDBY_LEFT", text)
+        draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.STANDBY_LEFT, text)
 
 
 def _name_planes_left(draft: Draft) -> None:
@@ -129,7 +129,7 @@ def _name_planes_left(draft: Draft) -> None:
         draft.record("plane_left", {"enactor": name, "generation": track.confirmed_generation})
         has = f"generation {track.confirmed_generation}" if track.confirmed_generation is not None else "what it has"
         text = f"{name} is no longer in the configuration: it keeps {has} and is not written any more"
-        draft.tell(Severity.NEEDS_APPROVAL, "PLANE_LEFT", text)
+        draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.PLANE_LEFT, text)
 
 
 # -- every field ------------------------------------------------------------------------------------------------------
