@@ -36,6 +36,7 @@ from siteshift.core.messages.events import (
 from siteshift.core.messages.requests import OperatorRequest, Request
 from siteshift.core.model.codes import EnactOutcome, Failback, Hardness, MemberRole, Mode, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.evidence import SelfCheck, TargetView, VantageReport
+from siteshift.core.model.plan import Step
 from siteshift.core.model.policy import JudgePolicy, Policy, ServicePolicy
 from siteshift.core.model.setup import PlaneRef, Setup
 from siteshift.core.model.steering import EnactResult, ReadBack, Steering
@@ -116,6 +117,7 @@ class Playbook:
     is_metered: bool = True
     demand_rps: int = 100
     history: list[tuple[int, dict[SiteId, int], int]] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
     _later: deque[tuple[int, Event]] = field(default_factory=deque)
     _sequence: int = 0
 
@@ -149,6 +151,7 @@ class Playbook:
         before = self.state
         decision = step(before, event, self.setup)
         self.state = decision.state
+        self.steps += decision.steps
         self.violations += check(before, event, decision.state, decision.commands, self.setup)
         if before.steering != decision.state.steering:
             entry = decision.state.steering.of(WEB)

@@ -349,9 +349,9 @@ class TestPeople:
         book.run(10_000)
         assert book.shares() == NOMINAL
         assert "MODE_RECOMMEND" in codes(book)
-        from siteshift.core.plan.plan_preview import plan_ahead
+        from siteshift.core.plan.fold import fold
 
-        plan = plan_ahead(book.state, book.setup, book.now_ms)
+        plan = fold(book.state, book.setup, book.now_ms)
         assert plan is not None
         answer = book.ask(ApproveRequest(digest=plan.digest))
         assert answer.severity is Severity.ALLOWED

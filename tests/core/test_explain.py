@@ -12,7 +12,7 @@ from siteshift.core.model.evidence import SelfCheck, VantageReport
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.steering import Drift
 from siteshift.core.model.units import SiteId, VantageId
-from siteshift.core.plan.plan_preview import plan_ahead
+from siteshift.core.plan.fold import fold
 
 SHED_ANSWERS = ("192.0.2.99",)
 
@@ -65,7 +65,7 @@ def test_a_load_balancer_that_turns_the_shed_part_away_needs_no_answer() -> None
 def test_the_plan_says_where_the_shed_part_would_go() -> None:
     for setup, stays in ((three_sites(), True), (with_shed_answers(three_sites()), False)):
         book = overfull(setup)
-        plan = plan_ahead(book.state, book.setup, book.now_ms)
+        plan = fold(book.state, book.setup, book.now_ms)
         assert plan is not None
         (shed,) = (entry.text for entry in plan.findings if entry.code == "SHED_NEEDED")
         assert ("so it would go on being sent to pangyo" in shed) is stays

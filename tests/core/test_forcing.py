@@ -102,8 +102,10 @@ def test_while_blind_nothing_moves_by_itself_also_where_a_site_was_drained_befor
     assert after.shares_bp == before.shares_bp
 
 
-def test_a_drain_while_automatic_acting_is_off_opens_the_standbys_it_needs_and_is_carried_out() -> None:
+@pytest.mark.parametrize("standby_ms", [1_000, 10_000], ids=["ready while it moves", "ready when all room is used"])
+def test_a_drain_while_automatic_acting_is_off_opens_the_standbys_it_needs_and_is_carried_out(standby_ms: int) -> None:
     book = calm()
+    book.standby_ms = standby_ms
     switched_off(book)
     book.ask(DrainRequest(site=P))
     book.run(120_000)

@@ -17,7 +17,7 @@ from siteshift.core.model.codes import DiagnosisCode, Hardness, LeftBecause, Sit
 from siteshift.core.model.evidence import TargetView
 from siteshift.core.model.setup import PlaneRef, Setup
 from siteshift.core.model.units import SiteId
-from siteshift.core.plan.transition import DEADBAND_BP
+from siteshift.core.plan.next_step import DEADBAND_BP
 
 SILENT = TargetView(standing=Standing.DOWN, score_pm=0, hardness=Hardness.SILENT)
 REFUSED = TargetView(standing=Standing.DOWN, score_pm=0, hardness=Hardness.HARD)

@@ -32,7 +32,7 @@ from siteshift.core.model.setup import PlaneRef, Setup
 from siteshift.core.model.steering import EnactResult, ReadBack, ServiceSteering
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
-from siteshift.core.plan.plan_preview import plan_ahead
+from siteshift.core.plan.fold import fold
 from siteshift.core.state.codec import to_document
 from siteshift.core.state.controller_state import ControllerState
 
@@ -183,7 +183,7 @@ def test_whatever_goes_in_the_middle_of_whatever_no_law_breaks(work: str, going:
     status_document(book.state, book.setup, book.now_ms)
     for site in book.setup.topology.site_ids:
         why_document(book.state, book.setup, site, book.now_ms)
-    plan_ahead(book.state, book.setup, book.now_ms)
+    fold(book.state, book.setup, book.now_ms)
     book.run(5_000, tick_ms=500)
     reload(book, whole)
     book.run(5_000, tick_ms=500)
@@ -264,7 +264,7 @@ def test_a_plane_that_is_gone_from_the_file_keeps_what_it_has_and_that_is_told()
 def test_an_approval_that_names_a_site_that_is_gone_binds_nothing(gone: SiteId | None, is_kept: bool) -> None:
     book = playing(mode=Mode.RECOMMEND)
     left_as_dead(book)
-    plan = plan_ahead(book.state, book.setup, book.now_ms)
+    plan = fold(book.state, book.setup, book.now_ms)
     assert plan is not None
     book.state = approved(book.state, plan)
     reload(book, book.setup if gone is None else without_site(book.setup, gone))

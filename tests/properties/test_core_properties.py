@@ -42,7 +42,7 @@ from siteshift.core.model.codes import EnactOutcome, Failback, Mode, StandbyPhas
 from siteshift.core.model.evidence import SelfCheck
 from siteshift.core.model.steering import Drift, EnactResult
 from siteshift.core.model.units import MemberId
-from siteshift.core.plan.transition import DEADBAND_BP
+from siteshift.core.plan.next_step import DEADBAND_BP
 from siteshift.core.state.codec import from_document, to_document
 
 SITES = st.sampled_from([P, G, A])

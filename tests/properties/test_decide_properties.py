@@ -12,13 +12,7 @@ from scipy.optimize import linprog
 
 from siteshift.core.decide.capacity import SETTLED_BP, Candidate, Demand, Problem, ServiceAllocation, StandbyUse, allocate
 from siteshift.core.decide.waterfill import part_way, water_fill
-from siteshift.core.model.cause import Cause
-from siteshift.core.model.codes import StepKind
-from siteshift.core.model.policy import ServicePolicy
-from siteshift.core.model.steering import ServiceSteering
-from siteshift.core.model.topology import Member
-from siteshift.core.model.units import WHOLE_BP, MemberId, ServiceId, SiteId
-from siteshift.core.plan.plan import PlanInputs, ServiceChange, draw_plan, render
+from siteshift.core.model.units import WHOLE_BP, ServiceId, SiteId
 
 SITES = tuple(SiteId(name) for name in ("pangyo", "gasan", "anyang", "busan"))
 DEMANDS = st.integers(0, 5_000)
@@ -270,70 +264,3 @@ def test_the_higher_tier_is_served_first_where_a_site_is_shared(use: StandbyUse)
     )
     low, high = allocate(problem, standby=use).services
     assert (high.shed_bp, low.shed_bp) == (0, 5_000)
-
-
-@st.composite
-def changes(draw: st.DrawFn) -> ServiceChange:
-    before, after = draw(shares(len(SITES))), draw(shares(len(SITES)))
-    if draw(st.booleans()):
-        before[0] += WHOLE_BP - sum(before)
-    capacities = st.fixed_dictionaries(dict.fromkeys(SITES, CAPACITIES))
-    now = draw(capacities)
-    spare = Member(
-        id=MemberId("web/gasan/spare"),
-        service=ServiceId("web"),
-        site=SITES[1],
-        name="spare",
-        address="127.0.0.1",
-        port=80,
-        capacity_rps=100,
-    )
-    opened = (spare,) if draw(st.booleans()) else ()
-    return ServiceChange(
-        service=ServiceId("web"),
-        policy=ServicePolicy(),
-        before=ServiceSteering(
-            service=ServiceId("web"),
-            shares_bp=dict(zip(SITES, before, strict=True)),
-            members_pm={},
-            ttl_s=draw(st.sampled_from([5, 30])),
-            shed_bp=WHOLE_BP - sum(before),
-        ),
-        after_bp=dict(zip(SITES, after, strict=True)),
-        shed_bp=WHOLE_BP - sum(after),
-        demand_rps=draw(DEMANDS),
-        capacity_now_rps=now,
-        capacity_rps={**now, SITES[1]: now[SITES[1]] + 100} if opened else None,
-        open_standby=opened,
-        dead_sites=frozenset(draw(st.sets(st.sampled_from(SITES), max_size=2))),
-    )
-
-
-@given(st.sampled_from(list(Cause)), st.lists(changes(), min_size=1, max_size=1))
-def test_a_plan_leads_from_here_to_there_without_a_gap(cause: Cause, asked: list[ServiceChange]) -> None:
-    plan = draw_plan(PlanInputs(cause=cause, changes=tuple(asked)))
-    at = dict(asked[0].before.shares_bp)
-    for step in plan.steps:
-        assert step.before_bp == at
-        at = dict(step.after_bp)
-        assert min(at.values()) >= 0
-        assert sum(at.values()) <= WHOLE_BP
-    assert at == asked[0].after_bp
-    assert len(plan.steps) <= 40
-    assert plan.digest == draw_plan(PlanInputs(cause=cause, changes=tuple(asked))).digest
-    assert render(plan)
-
-
-@given(changes())
-def test_the_first_step_off_a_dead_site_overloads_nobody(asked: ServiceChange) -> None:
-    plan = draw_plan(PlanInputs(cause=Cause.DEAD, changes=(asked,)))
-    left = any(asked.after_bp[site] < asked.before.shares_bp[site] for site in asked.dead_sites)
-    if not left:
-        return
-    first = plan.steps[0]
-    assert first.kind is StepKind.MOVE
-    for site in SITES:
-        if site in asked.dead_sites:
-            assert first.after_bp[site] == min(asked.before.shares_bp[site], asked.after_bp[site])
-        elif first.after_bp[site] > first.before_bp[site]:
-            assert first.after_bp[site] <= asked.limit_bp(asked.capacity_now_rps[site])

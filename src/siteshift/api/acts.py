@@ -91,7 +91,7 @@ class Acts:
             approved_by=self.approvals.of(body.digest, now_ms),
         )
         if body.dry_run:
-            return respond(node.look(asking), now_ms, is_dry_run=True)
+            return respond(await node.look(asking), now_ms, is_dry_run=True)
         try:
             if isinstance(body, ApproveBody):
                 return await self._approve(identity, body, asking, now_ms)

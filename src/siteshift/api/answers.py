@@ -10,7 +10,8 @@ from siteshift.api.problems import problem, reply
 from siteshift.core.explain import finding_document, override_document
 from siteshift.core.messages.commands import Answer
 from siteshift.core.model.codes import Severity
-from siteshift.core.plan.plan import Plan, render, to_document
+from siteshift.core.model.plan import Plan
+from siteshift.core.plan.render import render, to_document
 
 NEEDS_APPROVAL_STATUS = 409
 REFUSED_STATUS = 422

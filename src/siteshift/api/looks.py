@@ -81,7 +81,7 @@ class Looks:
     async def plan(self, request: web.Request) -> web.Response:
         """What is under way or waits for a person; null when nothing would change."""
         del request
-        plan = self.node.plan()
+        plan = await self.node.plan()
         return reply({"plan": plan_document(plan) if plan is not None else None})
 
     async def overrides(self, request: web.Request) -> web.Response:

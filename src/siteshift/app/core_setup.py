@@ -15,7 +15,7 @@ from siteshift.config.setups import (
     Rfc2136Setup,
     WebhookSetup,
 )
-from siteshift.core.model.setup import Part, PartKind, PlaneRef, Setup
+from siteshift.core.model.setup import Part, PartKind, PlaneKind, PlaneRef, Setup
 from siteshift.core.model.units import ServiceId, SiteId
 
 
@@ -40,11 +40,19 @@ def _plane_ref(setup: PlaneSetup, resolved: Resolved) -> PlaneRef:
         case Rfc2136Setup():
             return PlaneRef(id=setup.id, services=setup.services)
         case HaproxySetup():
-            return PlaneRef(id=setup.id, services=_carried(setup), site=setup.beside, sheds=_shed(setup))
+            return PlaneRef(
+                id=setup.id,
+                services=_carried(setup),
+                site=setup.beside,
+                sheds=_shed(setup),
+                kind=PlaneKind.BALANCER,
+            )
         case AgentCheckSetup():
             carried = _carried(setup.plane)
             site, sheds = setup.plane.beside, _shed(setup.plane)
-            return PlaneRef(id=setup.id, services=carried, site=site, answers_itself=True, sheds=sheds)
+            return PlaneRef(
+                id=setup.id, services=carried, site=site, answers_itself=True, sheds=sheds, kind=PlaneKind.BALANCER
+            )
         case _:
             assert_never(setup)
 

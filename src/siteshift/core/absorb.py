@@ -13,6 +13,7 @@ from siteshift.core.messages.events import (
     Asked,
     EnactFinished,
     Event,
+    PlanFolded,
     ReadBackArrived,
     ReadBackFailed,
     Reloaded,
@@ -25,6 +26,7 @@ from siteshift.core.messages.events import (
 )
 from siteshift.core.model.codes import FindingCode, Severity
 from siteshift.core.operate.answer import answer
+from siteshift.core.plan.following import absorb_plan, expect_granted
 from siteshift.core.state.draft import Draft
 
 
@@ -50,7 +52,14 @@ def absorb(draft: Draft, event: Event) -> bool:
         case StandbyReported():
             return absorb_report(draft, event)
         case Asked():
-            return answer(draft, event.asking)
+            draft.foreseen = event.foreseen
+            is_news = answer(draft, event.asking)
+            if is_news:
+                expect_granted(draft)
+            return is_news
+        case PlanFolded():
+            absorb_plan(draft, event)
+            return False
         case StoreChanged():
             return _absorb_store(draft, event)
         case TermChanged():

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from siteshift.core.absorb import absorb
 from siteshift.core.messages.commands import Command, Remember
 from siteshift.core.messages.events import Event, Ticked
+from siteshift.core.model.plan import Step
 from siteshift.core.model.setup import Setup
 from siteshift.core.reconcile import reconcile, tend_planes
 from siteshift.core.state.controller_state import NEVER_MS, ControllerState
@@ -24,11 +25,15 @@ from siteshift.core.state.draft import Draft
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """The new state and what is to be done, in order. ``is_idle``: nothing was derived, only beliefs were updated."""
+    """The new state and what is to be done, in order. ``is_idle``: nothing was derived, only beliefs were updated.
+
+    ``steps``: the steps taken, in the order of the services.
+    """
 
     state: ControllerState
     commands: tuple[Command, ...] = ()
     is_idle: bool = False
+    steps: tuple[Step, ...] = ()
 
 
 def step(state: ControllerState, event: Event, setup: Setup) -> Decision:
@@ -67,7 +72,7 @@ def _think(draft: Draft) -> Decision:
     chores_at_ms = draft.wake_at_ms
     wake_at_ms = min(rethink_at_ms, chores_at_ms, _silent_at_ms(draft))
     after = draft.state.changed(wake_at_ms=wake_at_ms, rethink_at_ms=rethink_at_ms, chores_at_ms=chores_at_ms)
-    return Decision(state=after, commands=commands)
+    return Decision(state=after, commands=commands, steps=tuple(draft.steps))
 
 
 def _silent_at_ms(draft: Draft) -> int:

@@ -20,15 +20,16 @@ from siteshift.core.lifecycle.durable import remember
 from siteshift.core.lifecycle.instants import ClockNote
 from siteshift.core.member_list import members_document
 from siteshift.core.messages.commands import Answer, Command, Tell
-from siteshift.core.messages.events import Asked, StoreChanged
+from siteshift.core.messages.events import Asked, PlanFolded, StoreChanged
 from siteshift.core.messages.requests import OperatorRequest
 from siteshift.core.model.codes import NoticeCode, Severity
-from siteshift.core.model.plan import Plan
+from siteshift.core.model.plan import TRIFLES, Plan
 from siteshift.core.model.units import EnactorId, SiteId
 from siteshift.core.operate.answer import look_at
-from siteshift.core.plan.plan_preview import plan_ahead
+from siteshift.core.plan.foreseen import basis_of
 from siteshift.core.state.codec import to_document
 from siteshift.core.state.controller_state import ControllerState
+from siteshift.core.state.draft import Licence, PlanQuestion
 from siteshift.ports import Clock, Ledger, Prober, ProbeResult, ProbeSink, SteeringKeeper
 from siteshift.runtime.broadcast import Broadcast, Subscriber
 from siteshift.runtime.equipment import Equipment
@@ -37,6 +38,7 @@ from siteshift.runtime.executor import Executor
 from siteshift.runtime.loop import ControlLoop, Stepped
 from siteshift.runtime.measure import Gauges
 from siteshift.runtime.metering import Metering
+from siteshift.runtime.planning import Snapshot, folded, foreseen
 from siteshift.runtime.record import Recorder
 from siteshift.runtime.sensing import Sensing
 from siteshift.runtime.supervise import CRITICAL, StopStage, Supervisor
@@ -65,6 +67,7 @@ class Node:
     """Wall clock minus siteshift time, when people were last told."""
     clock_told: str = ""
     _answers: dict[str, asyncio.Future[Answer]] = field(default_factory=dict)
+    _unplanned: asyncio.Event = field(default_factory=asyncio.Event)
     _planes_started: set[EnactorId] = field(default_factory=set)
 
     def start(self) -> None:
@@ -82,6 +85,7 @@ class Node:
         start("sensing", self.sensing.run, restart=CRITICAL, stage=StopStage.SENSING)
         start("meters", self.metering.run, stage=StopStage.SENSING)
         start("evidence", self.evidence.run, stage=StopStage.SENSING)
+        start("planning", self.follow_plans, stage=StopStage.SENSING)
         setup, state = self.loop.setup, self.loop.state
         self.executor.note("started", {"node": setup.node, "setup": setup.digest, "state": remember(state)})
 
@@ -146,21 +150,38 @@ class Node:
         """Why a site gets what it gets now."""
         return why_document(self.loop.state, self.loop.setup, site, self.clock.now_ms())
 
-    def plan(self) -> Plan | None:
+    async def plan(self) -> Plan | None:
         """What is under way or waits, as a plan."""
-        return plan_ahead(self.loop.state, self.loop.setup, self.clock.now_ms())
+        at = self._snapshot()
+        return await folded(at, PlanQuestion(state=at.state, only=None))
 
-    def look(self, asking: OperatorRequest) -> Answer:
+    async def look(self, asking: OperatorRequest) -> Answer:
         """What the answer would be; nothing is changed."""
-        return look_at(self.loop.state, self.loop.setup, asking, self.clock.now_ms())
+        at = self._snapshot()
+        answer, _ = await foreseen(at, asking)
+        return answer or look_at(at.state, at.setup, asking, at.now_ms)
+
+    async def follow_plans(self) -> None:
+        """Fold the plan of what is under way whenever a step comes that no plan in force expected, one at a time."""
+        while True:
+            await self._unplanned.wait()
+            self._unplanned.clear()
+            at = self._snapshot()
+            basis = basis_of(at.state, at.setup, None)
+            plan = await folded(at, PlanQuestion(state=at.state, only=None), Licence.AS_GRANTED)
+            self.loop.offer(PlanFolded(at_ms=self.clock.now_ms(), basis=basis, plan=plan))
+
+    def _snapshot(self) -> Snapshot:
+        return Snapshot(state=self.loop.state, setup=self.loop.setup, now_ms=self.clock.now_ms())
 
     async def ask(self, asking: OperatorRequest) -> Answer:
         """Put a request to the core and wait for its answer. Raises TimeoutError when the loop does not answer."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._answers[asking.id] = future
         try:
-            self.loop.offer(Asked(at_ms=self.clock.now_ms(), asking=asking))
             async with asyncio.timeout(ANSWER_DEADLINE_S):
+                _, plans = await foreseen(self._snapshot(), asking)
+                self.loop.offer(Asked(at_ms=self.clock.now_ms(), asking=asking, foreseen=plans))
                 return await future
         finally:
             self._answers.pop(asking.id, None)
@@ -190,6 +211,9 @@ class Node:
     def stepped(self, stepped: Stepped) -> None:
         """After every step: record, measure, and shout when a law was broken."""
         self.recorder.stepped(stepped)
+        expected = stepped.decision.state.expected
+        if any(step.service not in expected and step.kind not in TRIFLES for step in stepped.decision.steps):
+            self._unplanned.set()
         self.gauges.stepped(stepped, self.loop)
         self.broadcast.stepped(stepped)
         for violation in stepped.violations:

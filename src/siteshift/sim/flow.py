@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from siteshift.core.model.codes import MemberRole
+from siteshift.core.model.setup import PlaneKind
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
 from siteshift.sim.clients import Cache, Population
 from siteshift.sim.network import Net
 from siteshift.sim.planes import INITIAL_TTL_S, Plane, parts_of
 from siteshift.sim.record import LostTo, Second
 from siteshift.sim.servers import Down, PoolFlow, Server
-from siteshift.sim.spec import OUTSIDE, USERS, Entry, PlaneKind, WorldSpec
+from siteshift.sim.spec import OUTSIDE, USERS, Entry, WorldSpec
 
 
 @dataclass(slots=True)

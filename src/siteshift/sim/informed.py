@@ -19,6 +19,7 @@ from siteshift.core.decide.residual import still_held_bp
 from siteshift.core.decide.steering import sent_on
 from siteshift.core.model.codes import MemberRole
 from siteshift.core.model.policy import Policy, ServicePolicy
+from siteshift.core.model.setup import PlaneKind
 from siteshift.core.model.steering import ServiceSteering, Steering
 from siteshift.core.model.units import MemberId, ServiceId, SiteId
 from siteshift.sim.acts import Ask, TimedEvent
@@ -30,7 +31,7 @@ from siteshift.sim.record import Record
 from siteshift.sim.run import simulate
 from siteshift.sim.scenario import Scenario
 from siteshift.sim.servers import Down, Server
-from siteshift.sim.spec import USERS, PlaneKind
+from siteshift.sim.spec import USERS
 from siteshift.sim.witness import Witness
 from siteshift.sim.world import World
 

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from siteshift.core import reconcile
 from siteshift.core.beliefs import lives
 from siteshift.core.beliefs.life import AWAY, Signal
 from siteshift.core.decide import gate, steering
@@ -26,7 +25,7 @@ from siteshift.core.model.finding import Finding
 from siteshift.core.model.steering import EnactResult, ReadBack, ServiceSteering, Steering
 from siteshift.core.model.topology import Pool
 from siteshift.core.model.units import MemberId, TargetId
-from siteshift.core.plan import plan_preview, transition
+from siteshift.core.plan import apply, derive, next_step, warnings
 from siteshift.core.state.draft import Draft
 from siteshift.core.state.tracks import PlaneStanding
 from siteshift.sim.planes import Plane
@@ -232,12 +231,12 @@ MUTANTS: Mapping[str, Mutant] = {
             "nobody knows the last site: not the gate, not who answers people, not who shares out",
             gate.examine,
             _without(_C.LAST_SERVING_SITE),
-            Patch(plan_preview.short_of_room, _without(_C.LAST_SERVING_SITE)),
+            Patch(warnings.room_findings, _without(_C.LAST_SERVING_SITE)),
             Patch(Situation.away, _nothing_is_last),
         ),
         _mutant("one-vantage", "one vantage's word is enough, whatever the others see", quorum.combine, _one_vantage),
-        _mutant("old-ttl", "a move forgets the TTL of the answers given before", transition._note_move, _no_tail),
-        _mutant("same-number", "a new steering goes out under the old generation", reconcile._steer, _same_number),
+        _mutant("old-ttl", "a move forgets the TTL of the answers given before", apply.note_move, _no_tail),
+        _mutant("same-number", "a new steering goes out under the old generation", derive.new_generation, _same_number),
         _mutant("old-plan", "the plan before the present one is sent", planes._part_for, _old_plan),
         _mutant("unknown-is-down", "a site nobody knows about counts as dead", lives._evidence_of, _unknown_is_dead),
         _mutant("global-drain", "a fault at every site is a fault of each", everywhere.hold_or_global, _nothing_is_global),
@@ -246,7 +245,7 @@ MUTANTS: Mapping[str, Mutant] = {
         _mutant("write-again", "an ambiguous write is repeated unread", planes.absorb_result, _write_again),
         _mutant("crush-drift", "a change made by hand is overwritten", planes.absorb_reading, _crush_drift),
         _mutant("off-switch", "the gate does not know the off switch", gate.examine, _without(_C.SWITCHED_OFF)),
-        _mutant("no-store", "store and term are not asked for", reconcile._may_write, _always),
+        _mutant("no-store", "store and term are not asked for", next_step.may_write_at_all, _always),
         _mutant("no-fence", "a data plane takes an older generation", Plane.write, _no_fence),
     )
 }

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from siteshift.core.messages.requests import DrainRequest, SharesRequest, UndrainRequest
+from siteshift.core.model.setup import PlaneKind
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.units import WHOLE_BP, EnactorId, MemberId, ServiceId, SiteId
 from siteshift.sim.acts import Ask, Heal, TimedEvent
@@ -28,7 +29,7 @@ from siteshift.sim.faults import (
 )
 from siteshift.sim.faults_control import GcRace, PlaneEdit, PlaneForget, PlaneTrouble, StandbyBad
 from siteshift.sim.planes import INITIAL_TTL_S
-from siteshift.sim.spec import Entry, PlaneKind, PlaneSpec, WorldSpec
+from siteshift.sim.spec import Entry, PlaneSpec, WorldSpec
 from siteshift.sim.witness import Witness
 from siteshift.sim.world import World
 

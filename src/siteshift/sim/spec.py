@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from siteshift.core.model.setup import PlaneKind
 from siteshift.core.model.topology import Topology
 from siteshift.core.model.units import EnactorId, ServiceId, SiteId, VantageId
 
@@ -23,13 +24,6 @@ class Entry(StrEnum):
     """One layer of load balancers in front of all sites: weights count at once."""
     DNS_AND_BALANCER = "dns_and_balancer"
     """DNS chooses a site; its balancer sends on what the steering no longer wants there (residual tunnelled)."""
-
-
-class PlaneKind(StrEnum):
-    """What a data plane is like."""
-
-    DNS = "dns"
-    BALANCER = "balancer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

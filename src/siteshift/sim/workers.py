@@ -15,11 +15,11 @@ from siteshift.core.lifecycle.durable import remember
 from siteshift.core.messages.commands import ActivateStandby, AskStandby, Command, Enact, ReadPlane, Remember, RetireStandby
 from siteshift.core.messages.events import EnactFinished, ReadBackArrived, ReadBackFailed, StandbyReported
 from siteshift.core.model.codes import EnactOutcome, StandbyPhase
+from siteshift.core.model.setup import PlaneKind
 from siteshift.core.model.steering import EnactResult, Steering
 from siteshift.core.model.units import EnactorId, MemberId
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.sim.planes import Plane, Trouble
-from siteshift.sim.spec import PlaneKind
 from siteshift.sim.store import Wrote
 
 if TYPE_CHECKING:

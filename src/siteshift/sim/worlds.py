@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from siteshift.core.model.codes import MemberRole
 from siteshift.core.model.policy import Policy
-from siteshift.core.model.setup import PlaneRef, Setup
+from siteshift.core.model.setup import PlaneKind, PlaneRef, Setup
 from siteshift.core.model.topology import Member, Pool, Service, Site, Topology
 from siteshift.core.model.units import DriverId, EnactorId, MemberId, ServiceId, SiteId, VantageId
-from siteshift.sim.spec import OUTSIDE, Entry, LoadSpec, NodeSpec, PlaneKind, PlaneSpec, StandbySpec, StoreSpec, WorldSpec
+from siteshift.sim.spec import OUTSIDE, Entry, LoadSpec, NodeSpec, PlaneSpec, StandbySpec, StoreSpec, WorldSpec
 
 PANGYO, GASAN, ANYANG = SiteId("pangyo"), SiteId("gasan"), SiteId("anyang")
 SITES = (PANGYO, GASAN, ANYANG)
@@ -69,6 +69,7 @@ def setup_of(spec: WorldSpec, policy: Policy, node: VantageId) -> Setup:
             services=plane.services or services,
             site=None if plane.place == OUTSIDE else SiteId(plane.place),
             answers_itself=plane.answers_itself,
+            kind=plane.kind,
         )
         for plane in spec.planes
     )

@@ -66,10 +66,15 @@ def _evidence_of(state: ControllerState, policy: ServicePolicy, service: Service
 def update_lives(draft: Draft) -> None:
     """Advance the life of every service at every site, as far as the present beliefs carry it."""
     for service in draft.setup.topology.services:
-        policy = draft.setup.policy.of(service.id)
-        forced = forced_view(draft.state.overrides, service.id, draft.now_ms)
-        for site in service.sites:
-            _update_life(draft, service, site, policy, forced)
+        update_lives_of(draft, service)
+
+
+def update_lives_of(draft: Draft, service: Service) -> None:
+    """The same for one service."""
+    policy = draft.setup.policy.of(service.id)
+    forced = forced_view(draft.state.overrides, service.id, draft.now_ms)
+    for site in service.sites:
+        _update_life(draft, service, site, policy, forced)
 
 
 def _update_life(draft: Draft, service: Service, site: SiteId, policy: ServicePolicy, forced: Forced) -> None:

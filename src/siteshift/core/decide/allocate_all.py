@@ -6,10 +6,11 @@ away the rest is first planned for 95 % of the limit; only what does not fit lik
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
-from siteshift.core.decide.capacity import allocate
+from siteshift.core.decide.capacity import allocate_sliced
 from siteshift.core.decide.demand import Allocation, Demand, Problem, StandbyUse
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.steering import demand_of
@@ -17,26 +18,49 @@ from siteshift.core.model.codes import SiteLife
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import ServiceId
 
+T = TypeVar("T")
+
 COMFORT_PM = 950
 """While a site is away or on its way back, survivors get a little less than their limit where that sheds nothing."""
 
 
 def allot(situations: Mapping[ServiceId, Situation], setup: Setup, *, standby: StandbyUse) -> Allocation:
     """What every service should get, for these situations."""
+    return run_to_end(allot_sliced(situations, setup, standby=standby))
+
+
+def run_to_end(slices: Generator[None, None, T]) -> T:
+    """The result of work in slices, done at once."""
+    while True:
+        try:
+            next(slices)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+
+
+def allot_sliced(
+    situations: Mapping[ServiceId, Situation], setup: Setup, *, standby: StandbyUse
+) -> Generator[None, None, Allocation]:
+    """The same in slices."""
     limits = {s.id: s.capacity_rps for s in setup.topology.sites if s.capacity_rps is not None}
-    demands = tuple(demand_of(situation) for situation in situations.values())
+    made = []
+    for situation in situations.values():
+        made.append(demand_of(situation))
+        yield
+    demands = tuple(made)
     whole = Problem(demands=demands, site_capacity_rps=limits)
     is_returning = any(track.life is SiteLife.RETURNING for one in situations.values() for track in one.tracks.values())
     if not is_returning and not any(candidate.away for demand in demands for candidate in demand.candidates):
-        return allocate(whole, standby=standby)
-    found = allocate(replace(whole, demands=tuple(_eased(demand) for demand in demands)), standby=standby)
+        return (yield from allocate_sliced(whole, standby=standby))
+    found = yield from allocate_sliced(replace(whole, demands=tuple(_eased(demand) for demand in demands)), standby=standby)
     tight = {entry.service for entry in found.services if entry.shed_bp}
     if not tight:
         return found
     mixed = tuple(demand if demand.service in tight else _eased(demand) for demand in demands)
-    found = allocate(replace(whole, demands=mixed), standby=standby)
+    found = yield from allocate_sliced(replace(whole, demands=mixed), standby=standby)
     is_enough = all(entry.service in tight or entry.shed_bp == 0 for entry in found.services)
-    return found if is_enough else allocate(whole, standby=standby)
+    return found if is_enough else (yield from allocate_sliced(whole, standby=standby))
 
 
 def _eased(demand: Demand) -> Demand:

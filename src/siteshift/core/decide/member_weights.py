@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.steering import members_of
+from siteshift.core.model.codes import MemberRole
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.topology import Pool
 from siteshift.core.model.units import WHOLE_PM, MemberId, SiteId
@@ -42,6 +43,13 @@ def members_kept(situation: Situation, after: ServiceSteering) -> dict[MemberId,
         present |= {m: WHOLE_PM for m in situation.transition.taken_out - situation.forced.depooled if m not in present}
         found.update(_of(pool, wanted if begins or gains else present))
     return found
+
+
+def standbys_open(situation: Situation) -> dict[MemberId, int]:
+    """The standbys that get proof traffic or serve: a person's request needs them also where siteshift does nothing else."""
+    wanted = members_of(situation)
+    standbys = {m.id for pool in situation.service.pools for m in pool.members if m.role is MemberRole.STANDBY}
+    return {member: pm for member, pm in wanted.items() if member in standbys}
 
 
 def dead_sites_for(situation: Situation, after: ServiceSteering) -> frozenset[SiteId]:

@@ -25,7 +25,7 @@ def as_caches_run_out(draft: Draft, situation: Situation, steering: ServiceSteer
     """The steering with what may be sent on now, where what is shed is led to a drained site."""
     transition = draft.state.transition(situation.service.id)
     is_led_there = steering.shed_at is not None and not steering.shares_bp.get(steering.shed_at, 0)
-    if not transition.cached_bp or not is_led_there or situation.service.shed_answers:
+    if not transition.cached_bp or not is_led_there or situation.service.shed_answers or not situation.has_dns:
         return steering
     tail_ms = (transition.cached_ms, transition.tail_until_ms)
     held, until_ms = still_held_bp(transition.cached_bp, steering.shares_bp, tail_ms, draft.now_ms)

@@ -52,6 +52,8 @@ class Situation:
     """Whether anybody counts the service's requests; else overload is presumed, and put to the proof."""
     answering: frozenset[SiteId] = frozenset()
     """Sites whose real requests are measured to be answered just now (`core.beliefs.overload`)."""
+    has_dns: bool = True
+    """Whether old answers live on in caches after a move: DNS steers it (law 9)."""
     has_shed_answer: bool = False
     """Whether what is shed gets an answer of its own, by DNS or by a data plane; else it stays with some site."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import replace
 
 from siteshift.core.beliefs.data_role import data_roles
@@ -12,7 +13,7 @@ from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.steering import nominal
 from siteshift.core.model.codes import MemberRole
 from siteshift.core.model.override import forced_view
-from siteshift.core.model.setup import Setup
+from siteshift.core.model.setup import PlaneKind, Setup
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import ServiceId
@@ -20,14 +21,27 @@ from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.draft import Draft
 
 
-def situations_of(draft: Draft) -> dict[ServiceId, Situation]:
-    """One view per service, most critical tier first, then in the order of the file."""
-    ordered = sorted(draft.setup.topology.services, key=lambda service: service.tier)
-    return {service.id: situation_of(draft.state, draft.setup, service, draft.now_ms) for service in ordered}
+def situations_sliced(
+    draft: Draft, services: tuple[Service, ...]
+) -> Generator[None, None, dict[ServiceId, Situation]]:
+    """One view per service, most critical tier first, then in the order of the file; yields after each."""
+    setup, by_dns = draft.setup, draft.setup.steered_by_dns()
+    found: dict[ServiceId, Situation] = {}
+    for one in sorted(services, key=lambda service: service.tier):
+        found[one.id] = _situation_of(draft.state, setup, one, draft.now_ms, has_dns=one.id in by_dns)
+        yield
+    return found
 
 
 def situation_of(state: ControllerState, setup: Setup, service: Service, now_ms: int) -> Situation:
     """The complete view of one service."""
+    kinds = {plane.kind for plane in setup.planes_of(service.id)}
+    return _situation_of(state, setup, service, now_ms, has_dns=not kinds or PlaneKind.DNS in kinds)
+
+
+def _situation_of(
+    state: ControllerState, setup: Setup, service: Service, now_ms: int, *, has_dns: bool
+) -> Situation:
     forced = forced_view(state.overrides, service.id, now_ms)
     if state.adoption is not None and state.adoption.members_out:
         forced = replace(forced, depooled=forced.depooled | state.adoption.members_out)
@@ -53,6 +67,7 @@ def situation_of(state: ControllerState, setup: Setup, service: Service, now_ms:
         is_global_fault=service.id in state.picture.global_fault,
         now_ms=now_ms,
         data_role=data_roles(state, service),
+        has_dns=has_dns,
         has_shed_answer=setup.answers_shed(service),
     )
 

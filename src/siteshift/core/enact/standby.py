@@ -61,8 +61,13 @@ def absorb_report(draft: Draft, event: StandbyReported) -> bool:
     return False
 
 
-def reconcile_standbys(draft: Draft, situation: Situation, wanted_rps: Mapping[SiteId, int]) -> None:
-    """Move every standby of a service towards what is wanted: ``wanted_rps`` per site, beyond the active members."""
+def tend_standbys(draft: Draft, situation: Situation, wanted_rps: Mapping[SiteId, int]) -> frozenset[MemberId]:
+    """Note which standbys are wanted, and see those that are under way through: ready, proven, failed, off.
+
+    ``wanted_rps`` per site, beyond the active members. Says which of them are wanted now or were just before; whom to start
+    and whom to send home is `plan.next_step`'s.
+    """
+    wanted: set[MemberId] = set()
     for pool in situation.service.pools:
         missing_rps = wanted_rps.get(pool.site, 0)
         standbys = sorted(
@@ -75,25 +80,21 @@ def reconcile_standbys(draft: Draft, situation: Situation, wanted_rps: Mapping[S
             if is_wanted:
                 missing_rps -= member.capacity_rps
                 draft.set_standby(member.id, wanted_until_ms=draft.now_ms + LINGER_MS)
+            if draft.state.standby(member.id).wanted_until_ms > draft.now_ms:
+                wanted.add(member.id)
+            if not is_wanted and member.id in wanted:
+                draft.due(draft.state.standby(member.id).wanted_until_ms)
             _advance(draft, situation, member)
+    return frozenset(wanted)
 
 
 def _advance(draft: Draft, situation: Situation, member: Member) -> None:
     track = draft.state.standby(member.id)
-    is_wanted = track.wanted_until_ms > draft.now_ms
     match track.phase:
-        case _P.COLD if is_wanted:
-            _start(draft, situation, member)
         case _P.STARTING:
             _await_ready(draft, member, track)
         case _P.READY:
             _prove(draft, situation, member, track)
-        case _P.PROVEN if not is_wanted and situation.is_known(member.site):
-            draft.set_standby(member.id, phase=_P.RETIRING, since_ms=draft.now_ms)
-            draft.record("standby", {"member": member.id, "phase": _P.RETIRING.value})
-            draft.remembers = True
-        case _P.PROVEN:
-            draft.due(track.wanted_until_ms)
         case _P.RETIRING:
             _retire(draft, situation, member, track)
         case _P.FAILED if draft.due(track.since_ms + retry_ms(track)):
@@ -107,10 +108,11 @@ def retry_ms(track: StandbyTrack) -> int:
     return min(MOST_RETRY_MS, FAILED_RETRY_MS << min(10, max(0, track.failures - 1)))
 
 
-def _start(draft: Draft, situation: Situation, member: Member) -> None:
+def start(draft: Draft, situation: Situation, member: MemberId) -> None:
+    """Ask a standby's driver to start it."""
     deadline_ms = draft.now_ms + situation.policy.standby_deadline_ms
     draft.set_standby(
-        member.id,
+        member,
         phase=_P.STARTING,
         since_ms=draft.now_ms,
         deadline_ms=deadline_ms,
@@ -118,9 +120,16 @@ def _start(draft: Draft, situation: Situation, member: Member) -> None:
         detail="",
     )
     draft.remembers = True
-    draft.record("standby", {"member": member.id, "phase": _P.STARTING.value, "deadline_ms": deadline_ms})
-    draft.commands.append(ActivateStandby(member=member.id, deadline_ms=deadline_ms))
+    draft.record("standby", {"member": member, "phase": _P.STARTING.value, "deadline_ms": deadline_ms})
+    draft.commands.append(ActivateStandby(member=member, deadline_ms=deadline_ms))
     draft.due(draft.now_ms + ASK_EVERY_MS)
+
+
+def retire(draft: Draft, member: MemberId) -> None:
+    """Begin to send a standby home: out of the weights first."""
+    draft.set_standby(member, phase=_P.RETIRING, since_ms=draft.now_ms)
+    draft.record("standby", {"member": member, "phase": _P.RETIRING.value})
+    draft.remembers = True
 
 
 def _await_ready(draft: Draft, member: Member, track: StandbyTrack) -> None:

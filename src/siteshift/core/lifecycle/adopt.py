@@ -22,10 +22,6 @@ from siteshift.core.state.draft import Draft
 from siteshift.core.state.plane_queries import highest_found
 from siteshift.core.state.tracks import SiteTrack, StandbyTrack
 
-FIRST_READINGS_MS = 30_000
-"""How long a node that remembers nothing waits for every data plane to be read before it steers the first time. A plane
-answers within its deadline (5 s) and is asked again every few seconds; one that is dead must not keep the others waiting."""
-
 
 def adopted(
     state: ControllerState, setup: Setup, steering: Steering | None, *, found: AdoptedFrom, why: str, now_ms: int
@@ -144,15 +140,6 @@ def _carried(draft: Draft, newest: int) -> Steering | None:
     generation = newest if ahead else newest + 1
     term = max(state.term or 0, state.steering.term)
     return Steering(generation=generation, term=term, decided_at_ms=draft.now_ms, services=tuple(entries))
-
-
-def awaits_readings(draft: Draft) -> bool:
-    """Whether the first steering must wait: nothing is remembered, and a plane that could tell was not read yet."""
-    state = draft.state
-    if state.steering.generation > 0:
-        return False
-    unread = [ref for ref in draft.setup.planes if state.plane(ref.id).read_back is None]
-    return bool(unread) and not draft.due(state.started_ms + FIRST_READINGS_MS)
 
 
 def tell_adoption(draft: Draft) -> None:

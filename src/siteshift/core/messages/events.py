@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from siteshift.core.messages.requests import OperatorRequest
 from siteshift.core.model.codes import StandbyPhase
 from siteshift.core.model.evidence import VantageReport
+from siteshift.core.model.plan import Foreseen, Plan
 from siteshift.core.model.steering import EnactResult, ReadBack
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
 
@@ -93,6 +94,17 @@ class Asked:
 
     at_ms: int
     asking: OperatorRequest
+    foreseen: tuple[Foreseen, ...] = ()
+    """Plans folded in slices before this was put to the core, so that answering it does not hold the loop."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanFolded:
+    """A plan was folded beside the loop for what siteshift does by itself; ``basis`` are the facts it was folded from."""
+
+    at_ms: int
+    basis: str
+    plan: Plan | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +141,7 @@ Event = (
     | TrafficMeasured
     | StandbyReported
     | Asked
+    | PlanFolded
     | StoreChanged
     | TermChanged
     | Reloaded

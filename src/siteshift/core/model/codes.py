@@ -234,18 +234,28 @@ class NoticeCode(StrEnum):
 
 
 class StepKind(StrEnum):
-    """The steps a plan is made of (DESIGN §5)."""
+    """The steps a plan is made of (DESIGN §5): what is done, then what is only waited for."""
 
-    LOWER_TTL = "lower_ttl"
+    MOVE = "move"
+    UNDO = "undo"
     ACTIVATE_STANDBY = "activate_standby"
+    RETIRE_STANDBY = "retire_standby"
+    POOL = "pool"
+    DEPOOL = "depool"
+    WEIGH = "weigh"
+    CLOSE_SITE = "close_site"
+    OPEN_SITE = "open_site"
+    LOWER_TTL = "lower_ttl"
+    RESTORE_TTL = "restore_ttl"
+    SEND_ON = "send_on"
+    VERIFY = "verify"
+    SETTLE = "settle"
+    SOAK = "soak"
     AWAIT_READY = "await_ready"
     PROOF = "proof"
-    MOVE = "move"
-    VERIFY = "verify"
     AWAIT_TTL = "await_ttl"
     WATCH_RESIDUAL = "watch_residual"
-    RETIRE_STANDBY = "retire_standby"
-    RESTORE_TTL = "restore_ttl"
+    HOLD = "hold"
 
 
 class EnactOutcome(StrEnum):

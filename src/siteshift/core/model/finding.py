@@ -9,7 +9,7 @@ from siteshift.core.model.codes import FindingCode, Severity
 from siteshift.core.model.remedy import REMEDIES
 
 _COUNTED = {2: "two", 3: "three"}
-_RANK = {Severity.ALLOWED: 0, Severity.NEEDS_APPROVAL: 1, Severity.REFUSED: 2}
+RANK = {Severity.ALLOWED: 0, Severity.NEEDS_APPROVAL: 1, Severity.REFUSED: 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,4 +42,4 @@ def finding(code: FindingCode, severity: Severity, text: str, **numbers: int | s
 
 def verdict(findings: Iterable[Finding]) -> Severity:
     """The worst severity found; nothing found is ``ALLOWED``."""
-    return max((entry.severity for entry in findings), key=_RANK.__getitem__, default=Severity.ALLOWED)
+    return max((entry.severity for entry in findings), key=RANK.__getitem__, default=Severity.ALLOWED)

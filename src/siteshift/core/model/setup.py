@@ -11,6 +11,13 @@ from siteshift.core.model.topology import Service, Topology
 from siteshift.core.model.units import EnactorId, ServiceId, SiteId, VantageId
 
 
+class PlaneKind(StrEnum):
+    """How a data plane steers: by answers that resolvers keep for their TTL, or request by request."""
+
+    DNS = "dns"
+    BALANCER = "balancer"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaneRef:
     """A data plane as the core knows it: which services it carries and beside which site it stands (None: outside).
@@ -24,6 +31,7 @@ class PlaneRef:
     site: SiteId | None = None
     answers_itself: bool = False
     sheds: frozenset[ServiceId] = frozenset()
+    kind: PlaneKind = PlaneKind.DNS
 
 
 class PartKind(StrEnum):
@@ -68,6 +76,12 @@ class Setup:
 
     def planes_of(self, service: ServiceId) -> tuple[PlaneRef, ...]:
         return tuple(plane for plane in self.planes if service in plane.services)
+
+    def steered_by_dns(self) -> frozenset[ServiceId]:
+        """Services whose old answers live on in caches: a DNS plane carries them, or nobody says who does."""
+        carried = {service for plane in self.planes for service in plane.services}
+        by_dns = {service for plane in self.planes if plane.kind is PlaneKind.DNS for service in plane.services}
+        return frozenset(s.id for s in self.topology.services if s.id in by_dns or s.id not in carried)
 
     def answers_shed(self, service: Service) -> bool:
         """Whether what is shed of a service has an answer of its own, by DNS or by a data plane; else it stays at some site."""

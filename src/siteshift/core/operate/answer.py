@@ -35,10 +35,10 @@ from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
 from siteshift.core.operate.approval import approvers, bound, refusal
 from siteshift.core.operate.release import lift, pool, undrain
-from siteshift.core.plan.plan_preview import plan_ahead
+from siteshift.core.plan.foreseen import planned
 from siteshift.core.state.adoption import acknowledged
 from siteshift.core.state.controller_state import ControllerState
-from siteshift.core.state.draft import Draft
+from siteshift.core.state.draft import Draft, Planner
 
 
 def answer(draft: Draft, asking: OperatorRequest) -> bool:
@@ -54,9 +54,11 @@ def answer(draft: Draft, asking: OperatorRequest) -> bool:
     return True
 
 
-def look_at(state: ControllerState, setup: Setup, asking: OperatorRequest, now_ms: int) -> Answer:
+def look_at(
+    state: ControllerState, setup: Setup, asking: OperatorRequest, now_ms: int, *, plan_now: Planner | None = None
+) -> Answer:
     """What the answer would be, with the plan; nothing is changed (``--dry-run``, and the screen before a drain)."""
-    scratch = Draft(state=state, setup=setup, now_ms=now_ms)
+    scratch = Draft(state=state, setup=setup, now_ms=now_ms, plan_now=plan_now)
     found = _forbids(state, setup, asking)
     return refusal(asking, found) if found else _answer(scratch, asking)
 
@@ -165,7 +167,7 @@ def _force(
     if kind in _BRAKES:
         return _grant(draft, asking, made, None, ())
     forced = replace(draft.state, overrides=(*draft.state.overrides, made))
-    plan = plan_ahead(forced, draft.setup, draft.now_ms, approved_by=approvers(asking), only=service)
+    plan = planned(draft, forced, service)
     findings = bound(asking, plan)
     severity = verdict(findings)
     plans = (plan,) if plan is not None else ()
@@ -185,7 +187,7 @@ def _grant(
 
 def _approve(draft: Draft, asking: OperatorRequest, digest: str) -> Answer:
     """Approve the plan that waits: for what may not act by itself (law 6), or what a rule wants a person for."""
-    plan = plan_ahead(draft.state, draft.setup, draft.now_ms)
+    plan = planned(draft, draft.state, None)
     if plan is None:
         return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, "no plan is waiting"),))
     if plan.digest != digest:

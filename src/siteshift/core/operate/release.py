@@ -18,11 +18,12 @@ from siteshift.core.model.cause import Cause
 from siteshift.core.model.codes import FindingCode, OverrideKind, Severity
 from siteshift.core.model.finding import Finding, finding, verdict
 from siteshift.core.model.override import Override
+from siteshift.core.model.plan import Plan
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import MemberId, ServiceId, SiteId
 from siteshift.core.operate.approval import bound, refusal
-from siteshift.core.plan.plan import Plan, PlanInputs, draw_plan
-from siteshift.core.plan.plan_preview import plan_ahead
+from siteshift.core.plan.fold import empty_plan
+from siteshift.core.plan.foreseen import planned
 from siteshift.core.state.adoption import acknowledged
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.draft import Draft
@@ -107,7 +108,7 @@ def _unwell(
 
 def _release(draft: Draft, asking: OperatorRequest, after: ControllerState, found: tuple[Finding, ...]) -> Answer:
     """Take the state after, if what the evidence says against it was approved; ``found`` goes into the plan's digest."""
-    plan = plan_ahead(after, draft.setup, draft.now_ms)
+    plan = planned(draft, after, None)
     if found:
         plan = _with_caveats(plan, found)
     findings = bound(asking, replace(plan, findings=found)) if plan is not None else ()
@@ -119,6 +120,6 @@ def _release(draft: Draft, asking: OperatorRequest, after: ControllerState, foun
 
 def _with_caveats(plan: Plan | None, found: tuple[Finding, ...]) -> Plan:
     """The plan with what has to be known beside it; it is a plan to approve also where nothing would move."""
-    base = plan or draw_plan(PlanInputs(cause=Cause.RELEASE, changes=(), findings=()))
+    base = plan or empty_plan(Cause.RELEASE)
     caveats = tuple(f"{e.code.value} {e.numbers['service']} {e.numbers['site']}" for e in found)
     return replace(base, findings=(*found, *base.findings), caveats=caveats)

@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from siteshift.core.model.codes import Severity
+from siteshift.core.model.codes import Severity, StepKind
 from siteshift.core.model.plan import Plan, Step
-from siteshift.core.model.units import ServiceId
+from siteshift.core.model.units import MemberId, ServiceId
+
+DONE_WHEN: Mapping[StepKind, str] = {
+    StepKind.MOVE: "read back everywhere, and no survivor got worse",
+    StepKind.UNDO: "read back everywhere",
+    StepKind.ACTIVATE_STANDBY: "their drivers accepted the start",
+    StepKind.RETIRE_STANDBY: "they carry nothing and are back in standby",
+    StepKind.POOL: "read back everywhere",
+    StepKind.DEPOOL: "read back everywhere",
+    StepKind.WEIGH: "read back everywhere",
+    StepKind.CLOSE_SITE: "no cookie leads there any more",
+    StepKind.OPEN_SITE: "read back everywhere",
+    StepKind.LOWER_TTL: "every authoritative server answers with it",
+    StepKind.RESTORE_TTL: "every authoritative server answers with it",
+    StepKind.SEND_ON: "read back everywhere",
+    StepKind.VERIFY: "every data plane confirmed the step",
+    StepKind.SETTLE: "the survivors were watched under the new load",
+    StepKind.SOAK: "the site held its new share without trouble",
+    StepKind.AWAIT_READY: "their drivers say ready",
+    StepKind.PROOF: "their checks pass, and real requests went well",
+    StepKind.AWAIT_TTL: "the old answers have run out",
+    StepKind.WATCH_RESIDUAL: "seen traffic at the drained sites is gone",
+    StepKind.HOLD: "what stands in the way is gone (see the rules)",
+}
+"""What ends a step, in words."""
 
 
 def render(plan: Plan) -> tuple[str, ...]:
@@ -20,8 +44,8 @@ def render(plan: Plan) -> tuple[str, ...]:
         "",
         *_table(_step_rows(plan)),
         "",
-        f"old answers live on for up to {_seconds(plan.ttl_tail_ms)}; the whole is expected to take "
-        f"{_seconds(plan.expected_ms)}",
+        f"old answers live on for up to {_seconds(plan.ttl_tail_ms)}; the whole is expected to take {_seconds(plan.expected_ms)}",
+        *(["there are more steps than a plan may have; the rest is planned when these are done"] if plan.is_cut else []),
         *_findings(plan),
     )
 
@@ -37,6 +61,8 @@ def to_document(plan: Plan) -> dict[str, object]:
         "shed_bp": dict(plan.shed_bp),
         "ttl_tail_ms": plan.ttl_tail_ms,
         "expected_ms": plan.expected_ms,
+        "is_cut": plan.is_cut,
+        "waits": {service: {"code": wait.code.value, "until_ms": wait.until_ms} for service, wait in plan.waits.items()},
         "loads": [
             {
                 "service": load.service,
@@ -70,8 +96,11 @@ def _step_document(step: Step) -> dict[str, object]:
         "after_bp": dict(step.after_bp),
         "members": list(step.members),
         "wait_ms": step.wait_ms,
-        "precondition": step.precondition,
-        "postcondition": step.postcondition,
+        "at_ms": step.at_ms,
+        "ttl_s": step.ttl_s,
+        "weights_pm": dict(step.weights_pm),
+        "utilisation_pm": dict(step.utilisation_pm),
+        "postcondition": DONE_WHEN[step.kind],
     }
 
 
@@ -110,7 +139,7 @@ def _step_rows(plan: Plan) -> Iterator[Sequence[str]]:
             step.service,
             _what(step),
             _seconds(step.wait_ms) if step.wait_ms else "",
-            step.postcondition,
+            DONE_WHEN[step.kind],
         )
 
 
@@ -121,7 +150,25 @@ def _what(step: Step) -> str:
         for site, after_bp in step.after_bp.items()
         if after_bp != step.before_bp.get(site, 0)
     ]
-    return ", ".join(changes or step.members)
+    changes += [f"{member} {_weight(step, member)}" for member in step.members]
+    if step.dead_sites is not None:
+        changes.append(f"closed: {', '.join(sorted(step.dead_sites)) or 'none'}")
+    if step.ttl_s is not None:
+        changes.append(f"TTL {step.ttl_s} s")
+    return ", ".join(changes)
+
+
+def _weight(step: Step, member: MemberId) -> str:
+    """What becomes of a member in a step."""
+    match step.kind, step.weights_pm.get(member):
+        case StepKind.ACTIVATE_STANDBY, _:
+            return "starts"
+        case StepKind.RETIRE_STANDBY, _:
+            return "goes home"
+        case _, 0:
+            return "out"
+        case _, weight_pm:
+            return f"at {(weight_pm or 0) / 10:g} %"
 
 
 def _findings(plan: Plan) -> Iterator[str]:

@@ -15,6 +15,7 @@ from siteshift.core.model.override import Override
 from siteshift.core.model.steering import Steering
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId, VantageId
 from siteshift.core.state.adoption import Adoption
+from siteshift.core.state.expected import Expected
 from siteshift.core.state.tracks import (
     DemandTrack,
     PlaneTrack,
@@ -74,6 +75,8 @@ class ControllerState:
     overrides_made: int = 0
     adoption: Adoption | None = None
     """Set while what is steered was found and not remembered (`core.lifecycle`)."""
+    expected: Mapping[ServiceId, Expected] = field(default_factory=dict)
+    """The steps still to come by the plan in force, of services that are followed (`core.plan.following`)."""
 
     def changed(self, **changes: object) -> Self:
         """A copy with these fields replaced. Raises TypeError for a name that is no field."""

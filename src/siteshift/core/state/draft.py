@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Any
 
 from siteshift.core.messages.commands import Command, Record, Tell
 from siteshift.core.model.codes import Severity
+from siteshift.core.model.plan import Foreseen, Plan, Step, Wait
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
 from siteshift.core.state.controller_state import NEVER_MS, ControllerState
 from siteshift.core.state.tracks import PlaneTrack, ServiceTransition, SiteTrack, StandbyTrack
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanQuestion:
+    """What a plan is asked for: the state it begins from, and the service it is about (None: all)."""
+
+    state: ControllerState
+    only: ServiceId | None
+
+
+Planner = Callable[[PlanQuestion], Plan | None]
+
+
+class Licence(Enum):
+    """How the gate's questions are answered: as they were so far, or as if a person had said yes to this plan."""
+
+    AS_GRANTED = "as_granted"
+    AS_IF_APPROVED = "as_if_approved"
+
+
 @dataclass(slots=True, kw_only=True)
 class Draft:
-    """State under change, the commands so far, and the earliest instant that will matter."""
+    """State under change, the commands so far, and the earliest instant that will matter.
+
+    ``steps`` are those taken, ``waits`` what each service that was looked at waits for now. ``is_forecast``: nobody will read
+    its journal. ``foreseen``: plans folded beforehand; ``plan_now`` makes one that was not, where that is not `plan.fold`'s.
+    """
 
     state: ControllerState
     setup: Setup
@@ -24,6 +48,12 @@ class Draft:
     commands: list[Command] = field(default_factory=list)
     wake_at_ms: int = NEVER_MS
     remembers: bool = False
+    licence: Licence = Licence.AS_GRANTED
+    is_forecast: bool = False
+    foreseen: tuple[Foreseen, ...] = ()
+    plan_now: Planner | None = None
+    steps: list[Step] = field(default_factory=list)
+    waits: dict[ServiceId, Wait] = field(default_factory=dict)
 
     def set(self, **changes: Any) -> None:
         """Replace fields of the state."""

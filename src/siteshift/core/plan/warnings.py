@@ -1,0 +1,63 @@
+"""What a plan is told besides its steps, before anybody says yes: room that is missing, data planes that will not follow."""
+
+from __future__ import annotations
+
+from siteshift.core.decide.gate import examine
+from siteshift.core.decide.gate_input import context_of, proposal_for
+from siteshift.core.decide.situation import Situation
+from siteshift.core.decide.steering import Target, with_shares
+from siteshift.core.model.cause import Cause
+from siteshift.core.model.codes import FindingCode, Severity
+from siteshift.core.model.finding import Finding, finding
+from siteshift.core.model.plan import Shares
+from siteshift.core.model.units import ServiceId
+from siteshift.core.plan.predict import Forecast
+from siteshift.core.state.draft import Draft
+
+
+def room_findings(situation: Situation, target: Target, start_bp: Shares) -> list[Finding]:
+    """What a drain leaves undone: the last site, or demand the survivors cannot carry (laws 1 and 7)."""
+    service = situation.service.id
+    away = [site for site in situation.service.sites if situation.away(site)]
+    if away and len(away) == len(situation.service.sites):
+        text = f"{service}: {', '.join(away)} would be all of its sites; the last serving site is never removed"
+        return [finding(FindingCode.LAST_SERVING_SITE, Severity.REFUSED, text, sites=",".join(away))]
+    stays_bp = sum(target.shares_bp.get(site, 0) for site in away)
+    if stays_bp and situation.forced.drained_sites:
+        moved_bp = sum(start_bp.get(site, 0) for site in away) - stays_bp
+        text = (
+            f"{service}: the survivors can take {moved_bp / 100:.1f} % of the demand within their limit, "
+            f"{stays_bp / 100:.1f} % would stay at {', '.join(away)}"
+        )
+        numbers = {"moved_bp": moved_bp, "stays_bp": stays_bp, "approvers_needed": 1}
+        return [finding(FindingCode.CAPACITY_SHORT, Severity.NEEDS_APPROVAL, text, **numbers)]
+    if target.shed_bp:
+        text = f"{service}: {target.shed_bp / 100:.1f} % of the demand finds no room and would be shed"
+        if target.shed_at is not None and not situation.has_shed_answer:
+            text += f"; nothing answers it (`shed_answers`), so it would go on being sent to {target.shed_at}"
+        numbers = {"shed_bp": target.shed_bp, "approvers_needed": 1}
+        return [finding(FindingCode.SHED_NEEDED, Severity.NEEDS_APPROVAL, text, **numbers)]
+    return []
+
+
+def stuck_findings(draft: Draft, situation: Situation, target: Target) -> list[Finding]:
+    """What stops a person from having a site left when none of its traffic can go anywhere: said first."""
+    current_bp = situation.current.shares_bp
+    stays = any(current_bp.get(site, 0) for site in situation.forced.drained_sites)
+    if not stays or dict(target.shares_bp) != dict(current_bp):
+        return []
+    end = with_shares(situation.current, target, target.shares_bp)
+    found = examine(proposal_for(situation, end, Cause.PERSON, end), context_of(draft, situation, situation.mode, end))
+    return [entry for entry in found if entry.severity is not Severity.ALLOWED]
+
+
+def silent_planes(forecast: Forecast, service: ServiceId) -> list[Finding]:
+    """Data planes that carry the service and will not confirm: the plan would begin and then wait for them."""
+    found = []
+    for plane in forecast.setup.planes_of(service):
+        if plane.id in forecast.silent:
+            why = forecast.silent[plane.id]
+            text = f"{service}: data plane {plane.id} would not follow, {why}; what comes after waits for it"
+            numbers: dict[str, int | str] = {"plane": plane.id, "approvers_needed": 1}
+            found.append(finding(FindingCode.DATA_PLANE_UNKNOWN, Severity.NEEDS_APPROVAL, text, **numbers))
+    return found
