@@ -12,13 +12,14 @@ import pytest
 from core.playbook import SICK, WEB, A, G, P, Playbook, pool, three_sites
 from siteshift.core.decide import situations
 from siteshift.core.messages.events import EnactFinished, ReadBackFailed
-from siteshift.core.messages.requests import DrainRequest, SharesRequest
+from siteshift.core.messages.requests import DrainRequest, OperatorRequest, SharesRequest
 from siteshift.core.model.codes import EnactOutcome, FindingCode, Severity, SiteLife, StepKind
 from siteshift.core.model.plan import WaitCode
 from siteshift.core.model.setup import PlaneRef, Setup
 from siteshift.core.model.steering import EnactResult
 from siteshift.core.model.topology import Service, Site, Topology
 from siteshift.core.model.units import EnactorId, ServiceId
+from siteshift.core.operate.answer import look_at
 from siteshift.core.plan import derive
 from siteshift.core.plan.fold import MOST_STEPS, Fold, fold, sharing_room
 from siteshift.core.plan.foreseen import basis_of
@@ -39,12 +40,13 @@ def with_a_second_plane() -> Setup:
 def test_a_data_plane_that_cannot_be_read_is_named_before_anything_is_granted() -> None:
     book = serving(with_a_second_plane())
     book.feed(ReadBackFailed(at_ms=book.now_ms, enactor=EnactorId("zone"), detail="connection refused"))
-    answer = book.ask(DrainRequest(site=P))
-    assert answer.severity is Severity.NEEDS_APPROVAL
+    asking = OperatorRequest(id="a", person="kim", request=DrainRequest(site=P), reason="work")
+    answer = look_at(book.state, book.setup, asking, book.now_ms)
     found = next(entry for entry in answer.findings if entry.code is FindingCode.DATA_PLANE_UNKNOWN)
     assert "zone would not follow, it cannot be read: connection refused" in found.text
-    assert answer.plans[0].waits[WEB].code is WaitCode.PLANES
-    assert not book.state.overrides
+    plan = answer.plans[0]
+    assert plan.waits[WEB].code is WaitCode.PLANES, "the plan ends where it would hang"
+    assert [step.kind for step in plan.steps if not step.is_wait and step.kind is StepKind.MOVE] == [StepKind.MOVE]
 
 
 @pytest.mark.parametrize("outcome", [EnactOutcome.REFUSED, EnactOutcome.FAILED])
@@ -108,7 +110,7 @@ def test_a_plan_with_more_steps_than_it_may_have_says_that_it_is_cut(monkeypatch
 # -- several services ----------------------------------------------------------------------------------------------------
 
 
-def sharing(names: tuple[str, ...], site_rps: int | None) -> Setup:
+def sharing(names: tuple[str, ...], site_rps: int | None, at_pangyo_rps: int = 100) -> Setup:
     """Services of the same shape; with ``site_rps``, gasan and anyang have one capacity for all of them."""
     services = tuple(
         Service(
@@ -116,7 +118,11 @@ def sharing(names: tuple[str, ...], site_rps: int | None) -> Setup:
             names=(f"{name}.example.test",),
             tier=tier,
             demand_rps=100,
-            pools=(pool(ServiceId(name), P, 5000, 60), pool(ServiceId(name), G, 3000, 80), pool(ServiceId(name), A, 2000, 80)),
+            pools=(
+                pool(ServiceId(name), P, 5000, at_pangyo_rps),
+                pool(ServiceId(name), G, 3000, 80),
+                pool(ServiceId(name), A, 2000, 80),
+            ),
         )
         for tier, name in enumerate(names, start=1)
     )
@@ -137,6 +143,9 @@ def test_a_plan_covers_the_services_it_touches_and_only_those() -> None:
     shares = SharesRequest(service=WEB, shares_bp={P: 0, G: 5000, A: 5000})
     plan = book.ask(shares).plans[0]
     assert set(plan.services) == {"web", "api"}, "the forced shares take room at gasan and anyang from the other service"
+    tight = serving(sharing(("web", "api"), 80, at_pangyo_rps=60)).ask(shares)
+    assert tight.severity is Severity.NEEDS_APPROVAL
+    assert any(entry.text.startswith("api at pangyo would be used") for entry in tight.findings)
     apart = serving(sharing(("web", "api"), None)).ask(shares).plans[0]
     assert apart.services == ("web",)
 

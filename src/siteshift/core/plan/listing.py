@@ -35,6 +35,13 @@ _SHARED = frozenset({FindingCode.SHED_NEEDED, FindingCode.CAPACITY_SHORT})
 """What a service is told of another that has to give up room for it."""
 
 
+def _of_another(found: Finding) -> Finding:
+    """What is refused to a service that only gives up room: whoever asks for the room may answer for it."""
+    if found.severity is not Severity.REFUSED:
+        return found
+    return replace(found, severity=Severity.NEEDS_APPROVAL, numbers={**found.numbers, "approvers_needed": 1})
+
+
 @dataclass(slots=True, kw_only=True)
 class _Rows:
     """The steps of one service, in order, and the wait it is in."""
@@ -178,13 +185,13 @@ class Listing:
             found += wait.findings
         worst: dict[tuple[FindingCode, object], Finding] = {}
         for entry in (*found, *self._findings[service]):
-            key = (entry.code, entry.numbers.get("site"))
+            key = (entry.code, entry.numbers.get("site") or entry.numbers.get("plane"))
             if key not in worst or RANK[entry.severity] > RANK[worst[key].severity]:
                 worst[key] = entry
         if only in (None, service):
             return list(worst.values())
         known = {entry.code for entry in standing[service].findings} if service in standing else set()
-        return [entry for entry in worst.values() if entry.code in _SHARED - known]
+        return [_of_another(entry) for entry in worst.values() if entry.code in _SHARED - known]
 
     def _all_sites(self, service: ServiceId, shares_bp: Shares) -> Shares:
         sites = self._end[service].service.sites
