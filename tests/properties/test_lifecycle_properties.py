@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from siteshift.core.plan.next_step import DEADBAND_BP
 
 from core.playbook import NODE, PLANE, WEB, A, G, P, Playbook, pool, three_sites
 from siteshift.core.explain import status_document, why_unready
@@ -23,6 +22,7 @@ from siteshift.core.model.codes import EnactOutcome, Fault, MemberRole, Mode, Ou
 from siteshift.core.model.setup import PlaneRef, Setup
 from siteshift.core.model.topology import Service, Topology
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId, TargetId
+from siteshift.core.plan.next_step import DEADBAND_BP
 
 BLOG, LB = ServiceId("blog"), EnactorId("lb")
 STEP_MS, SECOND_MS = 250, 1_000
