@@ -9,7 +9,7 @@ FAULT ?= crash
 SEED ?= 1
 RUNS ?= 2000
 
-.PHONY: help setup servers demo lab test lint types layers docs ci clean replays fuzz soak mutate flood
+.PHONY: help setup servers demo lab test test-systemd lint types layers docs ci clean replays fuzz soak mutate flood
 BENCHMARKS := $(patsubst benchmarks/bench_%.py,bench-%,$(wildcard benchmarks/bench_*.py))
 .PHONY: $(BENCHMARKS)
 
@@ -32,7 +32,11 @@ lab: setup ## three sites, load and a node that stay up; prints how to reach the
 	@$(BIN)/siteshift lab up
 
 test: setup servers ## every test, against real servers
-	@$(BIN)/pytest tests
+	@$(BIN)/pytest tests --ignore=tests/systemd
+
+test-systemd: setup servers ## the shipped unit under a real systemd, in a small Debian kept in build/ (root only)
+	@scripts/systemd-root build/systemd-root
+	@$(BIN)/pytest tests/systemd
 
 replays: setup ## the outage library in virtual time; report in build/replays
 	@$(BIN)/siteshift sim run simulations/*.yaml --report build/replays/report.html

@@ -218,6 +218,13 @@ class Ledger(Protocol):
     async def close(self) -> None: ...
 
 
+class SteeringKeeper(Protocol):
+    """Keeps the last steering once more, apart from the store and the data planes."""
+
+    async def keep(self, steering: Steering) -> None:
+        """Replace what is kept, durably. Raises `AdapterError`; then what was kept before stands."""
+
+
 class Notifier(Protocol):
     """Tells people. Must be hosted outside every site it reports about."""
 

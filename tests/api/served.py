@@ -267,7 +267,10 @@ def api_setup(folder: Path, authority: Authority) -> ApiSetup:
     return ApiSetup(
         unix_path=str(folder / "api.sock"),
         unix_mode=0o666,
-        unix_grants=(UnixGrantSetup(user="daemon", group="", role=Role.OPERATOR),),
+        unix_grants=(
+            UnixGrantSetup(user="daemon", group="", role=Role.OPERATOR),
+            UnixGrantSetup(user="", group="games", role=Role.OPERATOR),
+        ),
         tls=TlsListenerSetup(
             listen=(LOOPBACK, 0),
             certificate_file=str(folder / "tls.crt"),

@@ -91,9 +91,21 @@ async def test_a_client_certificate_is_the_token_owner_it_names(node: Served, tm
         await node.over_tls("/v1/status", context=node.certified("ada", Authority(tmp_path, "other")))
 
 
-@pytest.mark.parametrize(("user", "expected"), [("root", "200 200"), ("daemon", "200 200"), ("nobody", "401 401")])
-async def test_the_unix_socket_knows_its_peer(node: Served, user: str, expected: str) -> None:
-    """root is admin, `daemon` was granted the role of an operator, `nobody` is nobody."""
+@pytest.mark.parametrize(
+    ("user", "groups", "expected"),
+    [
+        ("root", [], "200 200"),
+        ("daemon", [], "200 200"),
+        ("nobody", [], "401 401"),
+        ("nobody", ["games"], "200 200"),
+        ("nobody", ["mail"], "401 401"),
+    ],
+)
+async def test_the_unix_socket_knows_its_peer(node: Served, user: str, groups: list[str], expected: str) -> None:
+    """root is admin, `daemon` and the group `games` were granted the role of an operator, `nobody` is nobody.
+
+    A supplementary group counts as the process has it, whatever the group database says.
+    """
     python = shutil.which("python3", path="/usr/bin:/usr/local/bin")
     assert python is not None, "install python3: the test needs an interpreter that every user may run"
     account = pwd.getpwnam(user)
@@ -101,7 +113,13 @@ async def test_the_unix_socket_knows_its_peer(node: Served, user: str, expected:
     def ask() -> str:
         command = [python, "-c", PEER, str(node.socket)]
         done = subprocess.run(
-            command, user=account.pw_uid, group=account.pw_gid, extra_groups=[], cwd="/", capture_output=True, timeout=60
+            command,
+            user=account.pw_uid,
+            group=account.pw_gid,
+            extra_groups=groups,
+            cwd="/",
+            capture_output=True,
+            timeout=60,
         )
         return done.stdout.decode().strip() or done.stderr.decode()
 

@@ -5,21 +5,27 @@ Nothing is looked for in the text of the code: stories and tables are run, and w
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import siteshift.core
+from core import test_reload
 from core.decide.test_gate import CASES, context, proposal
 from core.judge import test_diagnosis as table_of_diagnoses
 from core.playbook import DOWN, PLANE, SICK, UP, WEB, A, G, P, Playbook, three_sites
 from core.test_data_role import WEB_DATA, writable
 from core.test_explain import overfull, with_shed_answers
+from core.test_forgetful_planes import Forgetful
 from siteshift.core.decide.gate import examine
 from siteshift.core.decide.steering import Target
+from siteshift.core.explain import status_document
 from siteshift.core.messages.commands import Tell
 from siteshift.core.messages.events import ReadBackArrived, ReadBackFailed
 from siteshift.core.messages.requests import DrainRequest, ModeRequest, PoolRequest, SharesRequest, UndrainRequest
@@ -35,14 +41,19 @@ from siteshift.core.model.codes import (
 )
 from siteshift.core.model.evidence import Diagnosis, SelfCheck
 from siteshift.core.model.finding import Finding
+from siteshift.core.model.mark import Origin, PlaneMark
 from siteshift.core.model.override import make_override
 from siteshift.core.model.policy import HOUR_MS, MINUTE_MS, Policy
 from siteshift.core.model.steering import Drift
-from siteshift.core.model.units import SiteId
+from siteshift.core.model.units import MemberId, SiteId
 
 Noted = set[tuple[type, str]]
 """Vocabulary and word: words of two vocabularies may be the same."""
-OF_THE_RUNTIME = {NoticeCode.RECORD_GAP: "tests/runtime/test_remembering.py runs it against a store that fails"}
+CORE = Path(siteshift.core.__file__).parent
+OF_THE_RUNTIME = {
+    NoticeCode.RECORD_GAP: "tests/runtime/test_remembering.py runs it against a store that fails",
+    NoticeCode.CLOCK: "tests/runtime/test_clock.py and tests/app/test_past.py, with a clock that is set",
+}
 
 
 @contextmanager
@@ -166,6 +177,12 @@ def planes_that_do_not_do_as_told() -> None:
     book.feed(ReadBackFailed(at_ms=book.now_ms, enactor=PLANE, detail="refused"))
 
 
+def a_plane_that_forgets() -> None:
+    book = Forgetful(setup=three_sites())
+    book.shown = None
+    book.run(MINUTE_MS)
+
+
 def a_write_that_is_not_read_back() -> None:
     book = calm()
     book.ask(DrainRequest(site=P))
@@ -175,11 +192,31 @@ def a_write_that_is_not_read_back() -> None:
     book.run(40_000)
 
 
+def a_plane_that_another_controller_holds() -> None:
+    book = Playbook(setup=replace(three_sites(), cluster="shop"))
+    book.run(10_000)
+    mark = PlaneMark(generation=70, term=1, origin=Origin(cluster="other", node="c9"))
+    reading = replace(book.reading(PLANE), generation=None, mark=mark)
+    book.feed(ReadBackArrived(at_ms=book.now_ms, read_back=reading))
+    status_document(book.state, book.setup, book.now_ms)
+
+
 def standbys_that_do_not_come_up() -> None:
     book = calm()
     book.standby_works = False
     book.believe(P, DOWN)
     book.run(60_000)
+
+
+def a_reload_that_takes_things_away() -> None:
+    for take in (
+        lambda setup: test_reload.without_site(setup, P),
+        lambda setup: test_reload.without_member(setup, MemberId("web/gasan/s1")),
+        lambda setup: test_reload.without_plane(setup, test_reload.LB),
+    ):
+        book = test_reload.playing()
+        test_reload.drained_half_way(book)
+        test_reload.reload(book, take(book.setup))
 
 
 def requests_that_make_no_sense() -> None:
@@ -220,8 +257,11 @@ STORIES: tuple[Callable[[], None], ...] = (
     more_than_all_can_carry,
     data_that_is_promoted_at_one_site_only,
     planes_that_do_not_do_as_told,
+    a_plane_that_forgets,
     a_write_that_is_not_read_back,
+    a_plane_that_another_controller_holds,
     standbys_that_do_not_come_up,
+    a_reload_that_takes_things_away,
     requests_that_make_no_sense,
     the_gate_s_table,
     the_table_of_diagnoses,
@@ -249,6 +289,14 @@ def test_every_notice_that_is_told_has_a_word(produced: Noted) -> None:
     ended = {f"{code.value}_ENDED" for code in DiagnosisCode}
     known = {word.value for vocabulary in (NoticeCode, FindingCode, DiagnosisCode) for word in vocabulary}
     assert {word for kind, word in produced if kind is str} - known - ended == set()
+
+
+def test_nobody_tells_by_a_code_that_is_only_written_down() -> None:
+    """Each code a notice is given comes from a vocabulary, so that the tests above see it."""
+    for path in CORE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "tell":
+                assert not any(isinstance(argument, ast.Constant) for argument in node.args[1:2]), f"{path}:{node.lineno}"
 
 
 def test_a_word_that_nothing_says_would_be_found() -> None:

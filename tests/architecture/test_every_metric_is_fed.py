@@ -15,6 +15,7 @@ from nodes.running_node import NodeShape, RunningNode, _Connection, running_node
 from runtime.test_operations_files import dashboard_expressions, metric_names, rules
 from siteshift.app.daemon import _on_task
 from siteshift.core.controller import step
+from siteshift.core.lifecycle.start import Past, start
 from siteshift.core.messages.events import ReadBackFailed
 from siteshift.core.messages.requests import DrainRequest
 from siteshift.core.model.codes import DiagnosisCode, EnactOutcome, Outcome, StandbyPhase
@@ -87,7 +88,8 @@ def fed_by_trouble() -> set[str]:
     gauges.stepped(Stepped(event=event, before=book.state, decision=decision, violations=()), _Loop(book.setup))  # type: ignore[arg-type]
     book.self_check = SelfCheck(anchors_ok=0, anchors_total=2)
     book.run(5_000)
-    gauges.sweep(book.state, book.setup, book.now_ms)
+    forgotten = start(Past(lost="the store was damaged"), book.setup, now_ms=book.now_ms)
+    gauges.sweep(book.state.changed(adoption=forgotten.adoption), book.setup, book.now_ms)
     return fed(metrics.render().decode())
 
 

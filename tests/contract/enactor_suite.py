@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from siteshift.core.model.codes import EnactOutcome, MemberRole
+from siteshift.core.model.mark import Origin, PlaneMark
 from siteshift.core.model.steering import ServiceSteering, Steering
 from siteshift.core.model.topology import Member, Pool, Service, Site, Topology
 from siteshift.core.model.units import MemberId, ServiceId, SiteId
@@ -36,6 +37,8 @@ class EnactorPlane:
     """
 
     writer: Callable[[], Enactor]
+    signed: Callable[[Origin], Enactor] | None = None
+    """An enactor for the same plane that signs so; for planes that several controllers can reach (`SharedPlaneContract`)."""
     services: tuple[ServiceId, ...] = (WEB, CHAT)
     tolerance_bp: int = 0
     topology: Topology = field(default_factory=lambda: suite_topology())
@@ -224,3 +227,59 @@ class EnactorContract:
         enactor = plane.writer()
         await enactor.close()
         await enactor.close()
+
+
+OURS, OTHERS, NEIGHBOUR = Origin(cluster="shop", node="a"), Origin(cluster="other", node="a"), Origin(cluster="shop", node="b")
+
+
+class SharedPlaneContract(EnactorContract):
+    """Beyond the contract: what two controllers on one plane may do to each other, which is nothing."""
+
+    @staticmethod
+    def signed(plane: EnactorPlane, origin: Origin) -> Enactor:
+        assert plane.signed is not None, "the plane fixture must say how to sign"
+        return plane.signed(origin)
+
+    async def test_what_is_written_is_signed(self, plane: EnactorPlane) -> None:
+        enactor = self.signed(plane, OURS)
+        assert await enact(enactor, steer(3)) is EnactOutcome.APPLIED
+        read = await enactor.read_back(deadline_ms=DEADLINE_MS)
+        assert (read.generation, read.mark) == (3, PlaneMark(generation=3, term=1, origin=OURS))
+
+    @pytest.mark.parametrize("other", [OTHERS, NEIGHBOUR], ids=["another cluster", "another node in the same term"])
+    async def test_another_controllers_plane_is_named_and_left_alone(self, plane: EnactorPlane, other: Origin) -> None:
+        theirs, ours = self.signed(plane, other), self.signed(plane, OURS)
+        drained = steer(5, (0, 6_000, 4_000))
+        assert await enact(theirs, drained) is EnactOutcome.APPLIED
+        mark = PlaneMark(generation=5, term=1, origin=other)
+        for generation in (4, 5, 6, 1_000):
+            result = await ours.enact(steer(generation), deadline_ms=DEADLINE_MS)
+            assert (result.outcome, result.found_mark) == (EnactOutcome.REFUSED, mark), result
+        read = await ours.read_back(deadline_ms=DEADLINE_MS)
+        assert (read.generation, read.mark) == (None, mark)
+        await self.expect(plane, theirs, drained)
+
+    async def test_only_the_mark_that_a_person_was_shown_is_taken_over(self, plane: EnactorPlane) -> None:
+        theirs, ours = self.signed(plane, OTHERS), self.signed(plane, OURS)
+        assert await enact(theirs, steer(5)) is EnactOutcome.APPLIED
+        shown = PlaneMark(generation=5, term=1, origin=OTHERS)
+        assert await enact(theirs, steer(6)) is EnactOutcome.APPLIED
+        assert await enact(ours, replace(steer(7), taken_over=shown)) is EnactOutcome.REFUSED
+        shown = PlaneMark(generation=6, term=1, origin=OTHERS)
+        assert await enact(ours, replace(steer(7), taken_over=shown)) is EnactOutcome.APPLIED
+        await self.expect(plane, ours, steer(7))
+        assert await enact(theirs, steer(8)) is EnactOutcome.REFUSED
+
+    async def test_what_the_version_before_wrote_is_taken_over(self, plane: EnactorPlane) -> None:
+        before, ours = plane.writer(), self.signed(plane, OURS)
+        assert await enact(before, steer(5)) is EnactOutcome.APPLIED
+        assert (await ours.read_back(deadline_ms=DEADLINE_MS)).generation == 5
+        assert await enact(ours, steer(4)) is EnactOutcome.STALE
+        assert await enact(ours, steer(6)) is EnactOutcome.APPLIED
+        assert (await ours.read_back(deadline_ms=DEADLINE_MS)).mark == PlaneMark(generation=6, term=1, origin=OURS)
+
+    async def test_a_leader_of_a_later_term_goes_on_where_the_former_one_was(self, plane: EnactorPlane) -> None:
+        former, later = self.signed(plane, NEIGHBOUR), self.signed(plane, OURS)
+        assert await enact(former, steer(5)) is EnactOutcome.APPLIED
+        assert await enact(later, replace(steer(6), term=2)) is EnactOutcome.APPLIED
+        assert await enact(former, steer(7)) is EnactOutcome.STALE

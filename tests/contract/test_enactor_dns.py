@@ -1,11 +1,12 @@
 """The contract of `ports.Enactor`, for the DNS planes."""
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from contract.enactor_suite import EnactorContract, EnactorPlane, suite_topology
+from contract.enactor_suite import EnactorContract, EnactorPlane, SharedPlaneContract, suite_topology
 from servers import dns_servers
 from servers.dns_servers import DnsServer
 from siteshift.adapters.dns.embedded import EmbeddedDns
@@ -28,7 +29,7 @@ class TestEmbeddedDns(EnactorContract):
 
 
 @pytest.mark.servers
-class TestRfc2136(EnactorContract):
+class TestRfc2136(SharedPlaneContract):
     @pytest.fixture(params=["bind-tcp", "bind-udp", "knot-tcp", "knot-udp", "powerdns-tcp", "powerdns-udp"])
     def server(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[DnsServer, Transport]]:
         kind, transport = request.param.split("-")
@@ -45,4 +46,7 @@ class TestRfc2136(EnactorContract):
             transport=transport,
         )
         topology, clock = suite_topology(), ManualClock()
-        return EnactorPlane(writer=lambda: Rfc2136Enactor(EnactorId("zone"), topology, config, clock))
+        return EnactorPlane(
+            writer=lambda: Rfc2136Enactor(EnactorId("zone"), topology, config, clock),
+            signed=lambda origin: Rfc2136Enactor(EnactorId("zone"), topology, replace(config, signer=origin), clock),
+        )

@@ -8,8 +8,8 @@ from contract.enactor_suite import (
     GASAN,
     PANGYO,
     WEB,
-    EnactorContract,
     EnactorPlane,
+    SharedPlaneContract,
     enact,
     steer,
     suite_topology,
@@ -24,11 +24,14 @@ NOMINAL = {PANGYO: 5_000, GASAN: 3_000, ANYANG: 2_000}
 DRAINED = (0, 6_000, 4_000)
 
 
-class TestMemoryEnactor(EnactorContract):
+class TestMemoryEnactor(SharedPlaneContract):
     @pytest.fixture
     def plane(self) -> EnactorPlane:
         topology, clock, shared = suite_topology(), ManualClock(), MemoryPlane()
-        return EnactorPlane(writer=lambda: MemoryEnactor(EnactorId("memory"), topology, clock, shared))
+        return EnactorPlane(
+            writer=lambda: MemoryEnactor(EnactorId("memory"), topology, clock, shared),
+            signed=lambda origin: MemoryEnactor(EnactorId("memory"), topology, clock, shared, origin=origin),
+        )
 
 
 @pytest.fixture

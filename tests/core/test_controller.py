@@ -70,15 +70,6 @@ class TestStarting:
         book.run(60_000)
         assert book.planes == {}
 
-    def test_a_plane_that_is_ahead_of_us_is_numbered_past(self) -> None:
-        book = Playbook()
-        book.run(1_000)
-        reading = replace(book.reading(PLANE), generation=41)
-        book.feed(ReadBackArrived(at_ms=book.now_ms, read_back=reading))
-        book.run(5_000)
-        assert book.state.steering.generation > 41
-        assert book.violations == []
-
 
 class TestDeadSite:
     def test_it_is_left_in_one_step_to_what_survivors_carry(self, book: Playbook) -> None:

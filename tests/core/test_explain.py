@@ -91,7 +91,9 @@ def test_a_site_that_a_hand_gave_a_share_again_is_not_shown_as_drained() -> None
 
 def test_a_silent_vantage_is_named_with_the_instant_of_its_last_report() -> None:
     """The reason stands still while the time goes on, so that nothing is recorded anew each second."""
-    book = Playbook(setup=three_sites())
+    setup = three_sites()
+    vantages = (*setup.topology.vantages, (VantageId("c9"), A))
+    book = Playbook(setup=replace(setup, topology=replace(setup.topology, vantages=vantages)))
     book.run(5_000)
     check = SelfCheck(anchors_ok=2, anchors_total=2)
     other = VantageReport(

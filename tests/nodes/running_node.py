@@ -83,6 +83,8 @@ class RunningNode:
     members: Members
     dns_port: int
     process: subprocess.Popen[bytes] | None = None
+    program: tuple[str, ...] = (str(Path(sys.executable).parent / "siteshift"),)
+    """What is run instead of the product's own command, as a test may want it."""
 
     @property
     def socket(self) -> Path:
@@ -107,10 +109,9 @@ class RunningNode:
 
     def launch(self) -> None:
         """Start the process and wait for nothing."""
-        script = Path(sys.executable).parent / "siteshift"
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
-                [str(script), "run", "--config", str(self.config)], stdin=subprocess.DEVNULL, stdout=out, stderr=out
+                [*self.program, "run", "--config", str(self.config)], stdin=subprocess.DEVNULL, stdout=out, stderr=out
             )
 
     def stop(self) -> int:
@@ -204,11 +205,12 @@ def is_calm(status: Document) -> bool:
 
 
 @contextmanager
-def running_node(folder: Path, shape: NodeShape | None = None) -> Iterator[RunningNode]:
+def running_node(folder: Path, shape: NodeShape | None = None, program: tuple[str, ...] = ()) -> Iterator[RunningNode]:
     """Members, anchors and a node that is ready; everything ends with the block."""
     shape = NodeShape() if shape is None else shape
     with Members((*shape.member_names, *ANCHORS)) as members:
         node = RunningNode(folder=folder, shape=shape, members=members, dns_port=free_port())
+        node.program = program or node.program
         node.config.write_text(yaml.safe_dump(configuration(node), sort_keys=False), encoding="utf-8")
         try:
             node.start()

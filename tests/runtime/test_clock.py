@@ -7,10 +7,11 @@ import pytest
 
 from siteshift.adapters.memory.clock import ManualClock
 from siteshift.ports import Clock
-from siteshift.runtime.clock import SystemClock
+from siteshift.runtime.clock import SystemClock, watch_wall_clock
 from siteshift.runtime.lag import watch_loop_lag
 
 PATIENCE_S = 30
+DAY_MS = 86_400_000
 
 
 @pytest.mark.parametrize("clock", [SystemClock(), ManualClock(5)])
@@ -23,12 +24,32 @@ def test_siteshift_time_is_unix_time_at_start_and_ignores_a_wall_clock_that_jump
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(time, "time_ns", lambda: 1_700_000_000_000_000_000)
-    monkeypatch.setattr(time, "monotonic_ns", lambda: 50_000_000_000)
+    monkeypatch.setattr(time, "clock_gettime_ns", lambda _: 50_000_000_000)
     clock = SystemClock()
     assert (clock.now_ms(), clock.skew_ms()) == (1_700_000_000_000, 0)
-    monkeypatch.setattr(time, "monotonic_ns", lambda: 52_000_000_000)
+    monkeypatch.setattr(time, "clock_gettime_ns", lambda _: 52_000_000_000)
     monkeypatch.setattr(time, "time_ns", lambda: 1_700_000_000_000_000_000 - 3_600_000_000_000)
     assert (clock.now_ms(), clock.skew_ms()) == (1_700_000_002_000, -3_602_000)
+
+
+async def test_a_wall_clock_that_jumps_while_the_node_runs_is_told_each_time_it_jumps() -> None:
+    skew_ms, told = 0, list[tuple[int, str]]()
+    heard = asyncio.Event()
+
+    def tell(ahead_ms: int, text: str) -> None:
+        told.append((ahead_ms, text))
+        heard.set()
+
+    watching = asyncio.create_task(watch_wall_clock(lambda: skew_ms, tell, every_s=0.001))
+    await asyncio.sleep(0)
+    for jump_ms in (DAY_MS, -DAY_MS):
+        skew_ms += jump_ms
+        heard.clear()
+        await asyncio.wait_for(heard.wait(), PATIENCE_S)
+    watching.cancel()
+    await asyncio.wait({watching})
+    assert [ahead_ms for ahead_ms, _ in told] == [DAY_MS, 0]
+    assert "set ahead by 24 h" in told[0][1] and "set back by 24 h" in told[1][1]
 
 
 def test_virtual_time_moves_only_when_told_and_never_back() -> None:

@@ -137,7 +137,7 @@ def test_the_unit_starts_our_program_and_knows_notify_watchdog_and_reload() -> N
     assert {
         "Type=notify",
         "ExecStart=/opt/siteshift/.venv/bin/siteshift run --config /etc/siteshift/siteshift.yaml",
-        "ExecReload=/bin/kill -HUP $MAINPID",
+        'ExecReload=/bin/sh -c "kill -HUP $MAINPID"',
         "WatchdogSec=10",
         "StateDirectory=siteshift",
         "CapabilityBoundingSet=CAP_NET_BIND_SERVICE",

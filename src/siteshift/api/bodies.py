@@ -22,7 +22,7 @@ from siteshift.core.messages.requests import (
     UndrainRequest,
 )
 from siteshift.core.model.codes import Mode
-from siteshift.core.model.units import MemberId, ServiceId, SiteId
+from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -129,13 +129,17 @@ class ApproveBody(Body):
 
 
 class AckBody(Body):
-    """Acknowledge what happened at a site."""
+    """Acknowledge what happened at a site; without a site, at all that are held as they were found."""
 
-    site: Name
+    site: Name | None = None
     service: Name | None = None
+    plane: Name | None = None
+    """This data plane, which another controller holds, is to be taken over."""
 
     def request(self) -> Request:
-        return AckRequest(site=SiteId(self.site), service=_service(self.service))
+        plane = EnactorId(self.plane) if self.plane is not None else None
+        site = SiteId(self.site) if self.site is not None else None
+        return AckRequest(site=site, service=_service(self.service), plane=plane)
 
 
 class SwitchOffBody(Body):

@@ -5,6 +5,7 @@ A person is a name that goes on record; a role says what he may do. Each role ma
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import hmac
 import os
@@ -30,6 +31,12 @@ class Rank(IntEnum):
 
 
 RANKS = {"viewer": Rank.VIEWER, "operator": Rank.OPERATOR, "approver": Rank.APPROVER, "admin": Rank.ADMIN}
+
+
+SO_PEERGROUPS = 59
+"""asm-generic/socket.h; Python has no name for it."""
+GROUPS_BYTES = 1_024
+"""256 groups, the most Python's getsockopt asks for; who is in more is known by the group database alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,13 +95,14 @@ class Doorkeeper:
         return found
 
     def _by_peer(self, peer: socket.socket) -> Identity | None:
-        """SO_PEERCRED (unix(7)): root and the node's own user are admin, others as granted."""
+        """SO_PEERCRED and SO_PEERGROUPS (unix(7), socket(7)): root and the node's own user are admin, others as granted."""
         size = struct.calcsize("3i")
         _, uid, gid = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
         name = _user_name(uid)
         if uid in (0, _own_uid()):
             return Identity(person=name, rank=Rank.ADMIN, via="unix socket")
-        rank = max((RANKS[g.role.value] for g in self._grants if _is_granted(g, uid, gid, name)), default=None)
+        groups = _groups_of(peer, name, gid) if any(grant.group for grant in self._grants) else frozenset()
+        rank = max((RANKS[g.role.value] for g in self._grants if _is_granted(g, uid, groups, name)), default=None)
         return Identity(person=name, rank=rank, via="unix socket") if rank is not None else None
 
     def _by_certificate(self, certificate: dict[str, object]) -> Identity | None:
@@ -123,16 +131,26 @@ def _user_name(uid: int) -> str:
         return f"uid {uid}"
 
 
-def _is_granted(grant: UnixGrantSetup, uid: int, gid: int, name: str) -> bool:
-    if grant.user:
-        return grant.user in (name, str(uid))
-    return grant.group in _group_names(name, gid) or grant.group == str(gid)
+def _is_granted(grant: UnixGrantSetup, uid: int, groups: frozenset[str], name: str) -> bool:
+    return grant.user in (name, str(uid)) if grant.user else grant.group in groups
 
 
-def _group_names(user: str, gid: int) -> set[str]:
-    names = {entry.gr_name for entry in grp.getgrall() if user in entry.gr_mem}
+def _groups_of(peer: socket.socket, user: str, gid: int) -> frozenset[str]:
+    """The groups of whoever connected, by name and by number: those of the process, and those its user has been given."""
+    gids = {gid, *_process_groups(peer)}
+    with contextlib.suppress(KeyError, OSError):
+        gids.update(os.getgrouplist(user, gid))
+    names: set[str] = set()
+    for number in gids:
+        with contextlib.suppress(KeyError):
+            names.add(grp.getgrgid(number).gr_name)
+    return frozenset(names | {str(number) for number in gids})
+
+
+def _process_groups(peer: socket.socket) -> tuple[int, ...]:
+    """The supplementary groups of the process at the other end. None where the kernel cannot tell (before Linux 4.13)."""
     try:
-        names.add(grp.getgrgid(gid).gr_name)
-    except KeyError:
-        names.add(str(gid))
-    return names
+        found = peer.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, GROUPS_BYTES)
+    except OSError:
+        return ()
+    return struct.unpack(f"{len(found) // 4}I", found)

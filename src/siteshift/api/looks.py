@@ -52,11 +52,17 @@ class Looks:
         return reply({"status": "ok", "version": self.version})
 
     async def ready(self, request: web.Request) -> web.Response:
-        """Ready to do the job: fresh evidence, a usable store."""
+        """Ready to do the job: it sees, it has seen enough to act, and its store is usable. If not, why not."""
         del request
-        state = self.node.loop.state
-        document = {"ready": self.node.is_ready, "fresh": state.is_fresh, "store_usable": state.is_store_usable}
-        return reply(document, status=200 if self.node.is_ready else 503)
+        state, unready = self.node.loop.state, self.node.unready
+        document = {
+            "ready": not unready,
+            "fresh": state.is_fresh,
+            "blind": state.picture.blind,
+            "store_usable": state.is_store_usable,
+            "because": list(unready),
+        }
+        return reply(document, status=503 if unready else 200)
 
     async def metrics(self, request: web.Request) -> web.Response:
         del request

@@ -29,6 +29,7 @@ def core_setup(resolved: Resolved) -> Setup:
         metered=frozenset(service for meter in resolved.meters for service, _ in covered_by(meter)),
         parts=_parts(resolved),
         digest=resolved.digest,
+        cluster=resolved.node.cluster,
     )
 
 

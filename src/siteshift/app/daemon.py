@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import signal
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,26 +12,28 @@ import structlog
 
 from siteshift.adapters.clients import Descriptors
 from siteshift.adapters.probes.prober import SocketProber
-from siteshift.adapters.store.database import SqliteDatabase
+from siteshift.adapters.store.second_copy import SecondCopy
 from siteshift.adapters.store.sqlite import SqliteStore
 from siteshift.adapters.store.sqlite_journal import SqliteJournal
 from siteshift.adapters.store.sqlite_ledger import SqliteLedger
 from siteshift.api.server import ApiServer
+from siteshift.app.core_setup import core_setup
 from siteshift.app.descriptors import need_of, share_out
 from siteshift.app.equip import Workshop
+from siteshift.app.past import FoundPast, find_past, open_store
+from siteshift.app.reload import Reloading, set_up_logs
 from siteshift.app.secrets import secrets_of
-from siteshift.config import ConfigError, LoadedConfig, Resolved, describe_changes, load_config, resolve
-from siteshift.core.lifecycle.durable import restore
-from siteshift.core.state.controller_state import ControllerState, initial_state
-from siteshift.errors import SiteshiftError
-from siteshift.ports import Clock, Prober, ProbeSink, Store
-from siteshift.runtime.clock import SystemClock
+from siteshift.config import LoadedConfig, Resolved, load_config, resolve
+from siteshift.core.lifecycle.start import start
+from siteshift.core.model.steering import Steering
+from siteshift.errors import AdapterError
+from siteshift.ports import Prober, ProbeSink
+from siteshift.runtime.clock import SystemClock, read_clocks, watch_wall_clock
 from siteshift.runtime.lag import watch_loop_lag
-from siteshift.runtime.logs import LogForm, configure_logs
 from siteshift.runtime.measure import Gauges
 from siteshift.runtime.metrics import Done, Metrics
 from siteshift.runtime.node import Node, assemble
-from siteshift.runtime.supervise import ONCE, StopReport, StopStage, Supervisor, TaskChange, TaskEvent
+from siteshift.runtime.supervise import StopReport, StopStage, Supervisor, TaskChange, TaskEvent
 from siteshift.runtime.systemd import SystemdNotifier, feed_watchdog
 
 log = structlog.get_logger("siteshift.daemon")
@@ -46,19 +46,11 @@ async def serve(path: Path, *, version: str) -> StopReport:
     """Run a node until it is told to stop. Raises `ConfigError` or `AdapterError` when it cannot start."""
     loaded = await asyncio.to_thread(load_config, path)
     resolved = await asyncio.to_thread(resolve, loaded.config)
-    _set_up_logs(resolved, await asyncio.to_thread(secrets_of, loaded.config))
+    set_up_logs(resolved, await asyncio.to_thread(secrets_of, loaded.config))
     for warning in loaded.warnings:
         log.warning("configuration", problem=str(warning))
     daemon = Daemon(path=path, version=version, loaded=loaded, resolved=resolved)
     return await daemon.run()
-
-
-def _set_up_logs(resolved: Resolved, secrets: Mapping[str, str]) -> None:
-    configure_logs(
-        level=resolved.log.level.value,
-        form=LogForm(resolved.log.format.value),
-        secrets=tuple(secrets.values()),
-    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,7 +62,6 @@ class Daemon:
     loaded: LoadedConfig
     resolved: Resolved
     clock: SystemClock = field(default_factory=SystemClock)
-    _reloads_asked: int = 0
 
     async def run(self) -> StopReport:
         systemd = SystemdNotifier.from_environment()
@@ -79,14 +70,20 @@ class Daemon:
         supervisor.stop_on_signals()
         file = Path(self.resolved.store.path)
         await asyncio.to_thread(file.parent.mkdir, parents=True, exist_ok=True)
-        database = await SqliteDatabase.open(file)
+        opened = await open_store(file)
+        database = opened.database
         store, journal, ledger = SqliteStore(database), SqliteJournal(database), SqliteLedger(database)
-        state = await load_state(store, self.clock)
+        copy = SecondCopy(file.with_name(file.name + ".steering"), origin=self.resolved.node.origin)
         descriptors = Descriptors()
         share_out(need_of(self.resolved), descriptors)
         metrics.watch_listeners(descriptors.counts)
         workshop = Workshop(clock=self.clock, descriptors=descriptors)
         try:
+            found = await find_past(opened, store, journal, copy, read_clocks())
+            self.clock.start_at(found.time.now_ms)
+            state = start(found.past, core_setup(self.resolved), now_ms=found.time.now_ms)
+            if state.steering.generation > 0 and state.steering != found.past.copy:
+                await _keep_copy(copy, state.steering)
             equipment = await workshop.equip(self.resolved, state.steering)
             node = assemble(
                 clock=self.clock,
@@ -96,6 +93,8 @@ class Daemon:
                 gauges=Gauges(metrics=metrics, skew_ms=self.clock.skew_ms),
                 state=state,
                 make_prober=self._prober,
+                keeper=copy,
+                clock_note=self.clock.note,
             )
             api = ApiServer(
                 node=node, setup=self.resolved.api, version=self.version, journal=journal, descriptors=descriptors
@@ -116,10 +115,17 @@ class Daemon:
         node.start()
         metrics.reloaded(Done.OK, at_ms=self.clock.now_ms())
         self._start_watching(supervisor, systemd, metrics, node)
-        supervisor.on_signal(signal.SIGHUP, lambda: self._ask_reload(supervisor, systemd, metrics, node, workshop))
-        for broken in database.set_aside:
-            log.error("a broken store was set aside; overrides in it do not hold", file=str(broken))
-            node.executor.note("store_set_aside", {"file": str(broken)})
+        reloading = Reloading(
+            path=self.path,
+            clock=self.clock,
+            workshop=workshop,
+            node=node,
+            systemd=systemd,
+            metrics=metrics,
+            resolved=self.resolved,
+        )
+        supervisor.on_signal(signal.SIGHUP, lambda: reloading.ask(supervisor))
+        self._tell_past(node, found, database.set_aside)
         gc.freeze()
         systemd.ready(f"generation {state.steering.generation}")
         log.info("ready", node=self.resolved.node.id, generation=state.steering.generation, api=api.where)
@@ -127,6 +133,18 @@ class Daemon:
         systemd.stopping(report.reason)
         log.info("stopped", reason=report.reason, failed=report.failed)
         return report
+
+    def _tell_past(self, node: Node, found: FoundPast, set_aside: tuple[Path, ...]) -> None:
+        for broken in set_aside:
+            log.error("a broken store was set aside; overrides in it do not hold", file=str(broken))
+            node.executor.note("store_set_aside", {"file": str(broken)})
+        for note in found.notes:
+            log.error("second copy", problem=note)
+            node.executor.note("second_copy", {"problem": note})
+        if found.time.told:
+            node.tell_clock(self.clock.skew_ms(), found.time.told)
+        if (adoption := node.loop.state.adoption) is not None:
+            log.error("held as adopted, cause unknown: siteshift ack", why=adoption.why, found=adoption.found.value)
 
     def _prober(self, sink: ProbeSink) -> Prober:
         return SocketProber(self.clock, sink)
@@ -137,80 +155,15 @@ class Daemon:
         def healthy() -> bool:
             return self.clock.now_ms() - node.loop.last_step_ms < LONGEST_QUIET_MS
 
+        supervisor.start("wall clock", lambda: watch_wall_clock(self.clock.skew_ms, node.tell_clock), stage=StopStage.WATCHING)
         supervisor.start("watchdog", lambda: feed_watchdog(systemd, healthy), stage=StopStage.WATCHING)
 
-    # -- reload -----------------------------------------------------------------------------------------------------
-
-    def _ask_reload(
-        self, supervisor: Supervisor, systemd: SystemdNotifier, metrics: Metrics, node: Node, workshop: Workshop
-    ) -> None:
-        """Reload; asked again meanwhile, reload once more: the file may have changed since it was read."""
-        self._reloads_asked += 1
-        if self._reloads_asked > 1:
-            return
-
-        async def run() -> None:
-            try:
-                while (asked := self._reloads_asked) > 0:
-                    await self._reload(systemd, metrics, node, workshop)
-                    self._reloads_asked = 1 if self._reloads_asked > asked else 0
-            finally:
-                self._reloads_asked = 0
-
-        supervisor.start("reload", run, restart=ONCE, stage=StopStage.INTAKE)
-
-    async def _reload(self, systemd: SystemdNotifier, metrics: Metrics, node: Node, workshop: Workshop) -> None:
-        """All or nothing: a file with an error changes nothing and is told with every problem (law 15)."""
-        systemd.reloading()
-        try:
-            loaded = await asyncio.to_thread(load_config, self.path)
-            resolved = await asyncio.to_thread(resolve, loaded.config)
-            secrets = await asyncio.to_thread(secrets_of, loaded.config)
-            _must_stay(self.resolved, resolved)
-            equipment = await workshop.equip(resolved, node.loop.state.steering)
-        except SiteshiftError as error:
-            problems = [str(entry) for entry in error.problems] if isinstance(error, ConfigError) else [str(error)]
-            log.error("reload refused, the last good configuration stays", problems=problems)
-            metrics.reloaded(Done.FAILED, at_ms=self.clock.now_ms())
-            node.executor.note("reload_refused", {"problems": problems})
-            systemd.ready("reload refused; the last good configuration stays")
-            return
-        share_out(need_of(resolved), workshop.descriptors)
-        changes = describe_changes(self.resolved, resolved)
-        self.loaded, self.resolved = loaded, resolved
-        _set_up_logs(resolved, secrets)
-        for warning in loaded.warnings:
-            log.warning("configuration", problem=str(warning))
-        metrics.topology_changed()
-        node.refit(equipment)
-        await workshop.put_away()
-        node.executor.note("reload", {"digest": resolved.digest, "changes": list(changes)})
-        metrics.reloaded(Done.OK, at_ms=self.clock.now_ms())
-        log.info("reloaded", digest=resolved.digest, changes=len(changes))
-        systemd.ready(f"configuration {resolved.digest}")
-
-
-class CannotReload(SiteshiftError):
-    """A change that needs a restart."""
-
-
-def _must_stay(before: Resolved, after: Resolved) -> None:
-    """What a running node cannot change."""
-    for name in ("node", "store", "api"):
-        if getattr(before, name) != getattr(after, name):
-            raise CannotReload(f"'{name}' changed: that needs a restart; nothing was reloaded")
-
-
-async def load_state(store: Store, clock: Clock) -> ControllerState:
-    """What was remembered, or a fresh state. Raises `SiteshiftError` when it is there and cannot be read."""
-    found = (await store.load()).get("controller")
-    if found is None:
-        return initial_state(now_ms=clock.now_ms())
+async def _keep_copy(copy: SecondCopy, steering: Steering) -> None:
+    """Write the second copy anew: there was none, or one of no use. A full disk must not keep a node from starting."""
     try:
-        return restore(json.loads(found), now_ms=clock.now_ms())
-    except ValueError as error:
-        raise SiteshiftError(f"the remembered state cannot be read: {error}") from error
-
+        await copy.keep(steering)
+    except AdapterError as error:
+        log.error("second copy", problem=str(error))
 
 def _on_task(event: TaskEvent, metrics: Metrics) -> None:
     if event.change is TaskChange.FAILED:

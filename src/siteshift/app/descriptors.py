@@ -13,6 +13,7 @@ import structlog
 
 from siteshift.adapters.clients import Descriptors
 from siteshift.adapters.dns.embedded_tcp import CONNECTIONS as DNS_CONNECTIONS
+from siteshift.adapters.haproxy.agent_listener import ListenerLimits
 from siteshift.api.connections import CONNECTIONS as API_CONNECTIONS
 from siteshift.config import Resolved
 from siteshift.config.setups import AgentCheckSetup, EmbeddedDnsSetup
@@ -28,8 +29,8 @@ PER_COMMAND_PROBE = 8
 """A child's pipes, and those that tell whether it could be started; check and twin."""
 PER_NEIGHBOUR = 8
 """A data plane, driver, meter or notifier: connections that are asked in parallel."""
-AGENT_CLIENTS = 256
-"""HAProxy's agent checks: one connection a server and `agent-inter`, some of them at the same time."""
+AGENT_CLIENTS = ListenerLimits().connections
+"""HAProxy's agent checks steer: theirs are set aside like those of the planes."""
 LEAST_FOR_CLIENTS = 8
 """Even where nothing is left: a person must be able to ask what is wrong."""
 

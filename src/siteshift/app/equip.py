@@ -7,7 +7,8 @@ what runs changed, each change with its way back. What is no longer wanted stays
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -66,63 +67,18 @@ class Shelf(Generic[T]):
         return [thing for _, thing in self.things.values() if id(thing) not in kept]
 
 
-@dataclass(slots=True)
-class Workshop:
-    """The adapters in use."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stock:
+    """The adapters for one configuration."""
 
-    clock: Clock
-    descriptors: Descriptors = field(default_factory=Descriptors)
-    """What the clients of all listeners may have together."""
-    planes: PlanesInUse = field(default_factory=dict)
-    drivers: Shelf[Driver] = field(default_factory=Shelf)
-    meters: Shelf[TrafficMeter] = field(default_factory=Shelf)
-    evidence: Shelf[EvidenceSource] = field(default_factory=Shelf)
-    notifiers: Shelf[ClosableNotifier] = field(default_factory=Shelf)
-    _retired: list[Closable] = field(default_factory=list)
+    planes: PlanesInUse
+    drivers: Shelf[Driver]
+    meters: Shelf[TrafficMeter]
+    evidence: Shelf[EvidenceSource]
+    notifiers: Shelf[ClosableNotifier]
 
-    async def equip(self, resolved: Resolved, steering: Steering | None) -> Equipment:
-        """Everything for this configuration. Raises `SiteshiftError`; then everything is as before.
-
-        Call `put_away` once the equipment is in use.
-        """
-        secrets = await asyncio.to_thread(_secrets_by_setup, resolved)
-        clock, node = self.clock, str(resolved.node.id)
-        drivers = self.drivers.stocked(resolved.drivers, secrets["driver"], make_driver)
-        meters = self.meters.stocked(resolved.meters, secrets["meter"], lambda setup: make_meter(setup, clock))
-        evidence = self.evidence.stocked(resolved.evidence, secrets["evidence"], lambda setup: make_evidence(setup, clock))
-        notifiers = self.notifiers.stocked(
-            resolved.notifiers, secrets["notifier"], lambda setup: make_notifier(setup, clock, node)
-        )
-        wanted = [
-            MadeFrom(setup=setup, topology=resolved.topology, secrets=secrets["plane"][setup.id]) for setup in resolved.planes
-        ]
-        planes = await changed_planes(self.planes, wanted, clock, steering, self.descriptors)
-        kept = {id(entry.plane) for entry in planes.values()}
-        self._retired += [entry.plane for entry in self.planes.values() if id(entry.plane) not in kept]
-        self._retired += self.drivers.not_on(drivers)
-        self._retired += self.meters.not_on(meters)
-        self._retired += self.evidence.not_on(evidence)
-        self._retired += self.notifiers.not_on(notifiers)
-        self.planes, self.drivers, self.meters = planes, drivers, meters
-        self.evidence, self.notifiers = evidence, notifiers
-        return self._equipment(resolved)
-
-    async def put_away(self) -> None:
-        """Close what is no longer used. A data plane that is no longer named keeps its last good state."""
-        retired, self._retired = self._retired, []
-        for thing in retired:
-            await thing.close()
-
-    async def close(self) -> None:
-        """Close everything."""
-        self._retired += [entry.plane for entry in self.planes.values()]
-        for shelf in (self.drivers, self.meters, self.evidence, self.notifiers):
-            self._retired += shelf.not_on(Shelf())
-        self.planes, self.drivers, self.meters = {}, Shelf(), Shelf()
-        self.evidence, self.notifiers = Shelf(), Shelf()
-        await self.put_away()
-
-    def _equipment(self, resolved: Resolved) -> Equipment:
+    def equipment(self, resolved: Resolved) -> Equipment:
+        """What the runtime works with."""
         limits = resolved.limits
         return Equipment(
             setup=core_setup(resolved),
@@ -165,6 +121,85 @@ class Workshop:
         )
 
 
+@dataclass(slots=True)
+class Workshop:
+    """The adapters in use."""
+
+    clock: Clock
+    descriptors: Descriptors = field(default_factory=Descriptors)
+    """What the clients of all listeners may have together."""
+    planes: PlanesInUse = field(default_factory=dict)
+    drivers: Shelf[Driver] = field(default_factory=Shelf)
+    meters: Shelf[TrafficMeter] = field(default_factory=Shelf)
+    evidence: Shelf[EvidenceSource] = field(default_factory=Shelf)
+    notifiers: Shelf[ClosableNotifier] = field(default_factory=Shelf)
+    _retired: list[Closable] = field(default_factory=list)
+
+    async def equip(self, resolved: Resolved, steering: Steering | None) -> Equipment:
+        """Everything for this configuration. Raises what cannot be made or read; then everything is as before.
+
+        Call `put_away` once the equipment is in use.
+        """
+        async with self.equipping(resolved, steering) as equipment:
+            return equipment
+
+    @asynccontextmanager
+    async def equipping(self, resolved: Resolved, steering: Steering | None) -> AsyncIterator[Equipment]:
+        """Everything for this configuration, to be put to use within the block.
+
+        An exception, of ours or of the block, takes all of it back: what ran before runs on, and what was made is closed.
+        """
+        secrets = await asyncio.to_thread(_secrets_by_setup, resolved)
+        clock, node = self.clock, str(resolved.node.id)
+        async with AsyncExitStack() as undo:
+            drivers = self.drivers.stocked(resolved.drivers, secrets["driver"], make_driver)
+            undo.push_async_callback(_close_all, drivers.not_on(self.drivers))
+            meters = self.meters.stocked(resolved.meters, secrets["meter"], lambda setup: make_meter(setup, clock))
+            undo.push_async_callback(_close_all, meters.not_on(self.meters))
+            evidence = self.evidence.stocked(
+                resolved.evidence, secrets["evidence"], lambda setup: make_evidence(setup, clock)
+            )
+            undo.push_async_callback(_close_all, evidence.not_on(self.evidence))
+            notifiers = self.notifiers.stocked(
+                resolved.notifiers, secrets["notifier"], lambda setup: make_notifier(setup, clock, node)
+            )
+            undo.push_async_callback(_close_all, notifiers.not_on(self.notifiers))
+            wanted = [
+                MadeFrom(setup=setup, topology=resolved.topology, secrets=secrets["plane"][setup.id])
+                for setup in resolved.planes
+            ]
+            planes = await changed_planes(self.planes, wanted, clock, steering, self.descriptors, undo)
+            stock = Stock(planes=planes, drivers=drivers, meters=meters, evidence=evidence, notifiers=notifiers)
+            yield stock.equipment(resolved)
+            undo.pop_all()
+        self._take(stock)
+
+    def _take(self, stock: Stock) -> None:
+        """Keep this stock; what is not in it waits to be put away."""
+        kept = {id(entry.plane) for entry in stock.planes.values()}
+        self._retired += [entry.plane for entry in self.planes.values() if id(entry.plane) not in kept]
+        self._retired += self.drivers.not_on(stock.drivers)
+        self._retired += self.meters.not_on(stock.meters)
+        self._retired += self.evidence.not_on(stock.evidence)
+        self._retired += self.notifiers.not_on(stock.notifiers)
+        self.planes, self.drivers, self.meters = stock.planes, stock.drivers, stock.meters
+        self.evidence, self.notifiers = stock.evidence, stock.notifiers
+
+    async def put_away(self) -> None:
+        """Close what is no longer used. A data plane that is no longer named keeps its last good state."""
+        retired, self._retired = self._retired, []
+        await _close_all(retired)
+
+    async def close(self) -> None:
+        """Close everything."""
+        self._retired += [entry.plane for entry in self.planes.values()]
+        for shelf in (self.drivers, self.meters, self.evidence, self.notifiers):
+            self._retired += shelf.not_on(Shelf())
+        self.planes, self.drivers, self.meters = {}, Shelf(), Shelf()
+        self.evidence, self.notifiers = Shelf(), Shelf()
+        await self.put_away()
+
+
 def _secrets_by_setup(resolved: Resolved) -> dict[str, dict[str, Mapping[str, str]]]:
     """Kind → id → secrets. Raises `SecretUnavailable`."""
     kinds: dict[str, Iterable[HasId]] = {
@@ -175,3 +210,15 @@ def _secrets_by_setup(resolved: Resolved) -> dict[str, dict[str, Mapping[str, st
         "notifier": resolved.notifiers,
     }
     return {kind: {setup.id: secrets_of(setup) for setup in setups} for kind, setups in kinds.items()}
+
+
+async def _close_all(things: Iterable[Closable]) -> None:
+    """Close each, whatever becomes of the others. Raises `ExceptionGroup`."""
+    failed: list[Exception] = []
+    for thing in things:
+        try:
+            await thing.close()
+        except Exception as error:
+            failed.append(error)
+    if failed:
+        raise ExceptionGroup("could not be closed", failed)

@@ -14,7 +14,6 @@ from siteshift.config.setups import EmbeddedDnsSetup, PlaneSetup
 from siteshift.core.model.steering import Steering
 from siteshift.core.model.topology import Topology
 from siteshift.core.model.units import EnactorId
-from siteshift.errors import SiteshiftError
 from siteshift.ports import Clock, Enactor
 
 WayBack = Callable[[], Awaitable[None]]
@@ -46,22 +45,21 @@ async def changed_planes(
     clock: Clock,
     steering: Steering | None,
     descriptors: Descriptors,
+    undo: AsyncExitStack,
 ) -> PlanesInUse:
-    """The data planes for another configuration. Raises `SiteshiftError` after going back over what was done.
+    """The data planes for another configuration; ``undo`` gets the way back for each that was changed.
 
     Those no longer wanted are left running: the caller closes them when nobody uses them any more.
     """
     found: PlanesInUse = {}
-    async with AsyncExitStack() as undo:
-        for made_from in wanted:
-            before = present.get(made_from.setup.id)
-            if before is not None and before.made_from == made_from:
-                found[made_from.setup.id] = before
-                continue
-            plane, way_back = await _changed(before, made_from, clock, steering, descriptors)
-            undo.push_async_callback(way_back)
-            found[made_from.setup.id] = PlaneInUse(made_from=made_from, plane=plane)
-        undo.pop_all()
+    for made_from in wanted:
+        before = present.get(made_from.setup.id)
+        if before is not None and before.made_from == made_from:
+            found[made_from.setup.id] = before
+            continue
+        plane, way_back = await _changed(before, made_from, clock, steering, descriptors)
+        undo.push_async_callback(way_back)
+        found[made_from.setup.id] = PlaneInUse(made_from=made_from, plane=plane)
     return found
 
 
@@ -77,19 +75,23 @@ async def _changed(
     old = before.plane if before is not None else None
     if before is not None and isinstance(old, EmbeddedDns) and isinstance(setup, EmbeddedDnsSetup):
         dns, was = old, before.made_from
-        await change_zone(dns, setup, topology)
 
         async def serve_as_before() -> None:
             assert isinstance(was.setup, EmbeddedDnsSetup)
             await change_zone(dns, was.setup, was.topology)
 
+        try:
+            await change_zone(dns, setup, topology)
+        except BaseException:
+            await serve_as_before()
+            raise
         return dns, serve_as_before
     agent = old if isinstance(old, AgentCheckEnactor) else None
     if agent is not None:
         await agent.close()
     try:
         plane = await make_plane(setup, topology, clock, steering, descriptors)
-    except SiteshiftError:
+    except BaseException:
         if agent is not None:
             await agent.start()
         raise

@@ -35,7 +35,15 @@ async def make_plane(
     try:
         match setup:
             case EmbeddedDnsSetup():
-                dns = EmbeddedDns(setup.id, topology, zone_of(setup), clock, initial=initial, descriptors=descriptors)
+                dns = EmbeddedDns(
+                    setup.id,
+                    topology,
+                    zone_of(setup),
+                    clock,
+                    initial=initial,
+                    descriptors=descriptors,
+                    signer=setup.signer,
+                )
                 await dns.start()
                 return dns
             case Rfc2136Setup():
@@ -85,6 +93,7 @@ def _rfc2136(setup: Rfc2136Setup) -> Rfc2136Config:
         key=key,
         transport=Transport(setup.transport),
         addresses_max=setup.addresses_max,
+        signer=setup.signer,
     )
 
 

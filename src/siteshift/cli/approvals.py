@@ -9,10 +9,14 @@ from rich.text import Text
 
 from siteshift.cli.act import Act, Manner, carry_out, plan_and_findings, send
 from siteshift.cli.exits import Document, usage
-from siteshift.cli.moves import DryRun, OneService, Reason, Site, Ticket, record_of, record_words
+from siteshift.cli.moves import DryRun, OneService, Reason, Ticket, record_of, record_words
 from siteshift.cli.session import Session, node_command
 
 DIGEST_DIGITS = 16
+OnePlane = Annotated[
+    str | None, typer.Option("--plane", help="Take over this data plane, which another controller holds; nothing else.")
+]
+MaybeSite = Annotated[str | None, typer.Argument(help="The site; else all that are held as they were found.")]
 
 switch = typer.Typer(no_args_is_help=True, help="The off switch of all automatic action.")
 
@@ -47,15 +51,24 @@ def approve(
 @node_command
 def ack(
     session: Session,
-    site: Site,
+    site: MaybeSite = None,
     service: OneService = None,
+    plane: OnePlane = None,
     reason: Reason = "",
     ticket: Ticket = "",
     dry_run: DryRun = False,
 ) -> None:
-    """Acknowledge what happened at a site: ends its hold-down, and lets a failback that waits for a person begin."""
-    body: Document = {"site": site, **({"service": service} if service else {}), **record_of(reason, ticket)}
-    act = Act(path="ack", body=body, words=("ack", site), done=f"granted: {site} is acknowledged")
+    """Acknowledge what happened at a site: ends its hold-down, and lets a failback that waits for a person begin.
+
+    Without a site: all sites that are held as they were found after the store was lost.
+    """
+    named = {key: value for key, value in (("site", site), ("service", service), ("plane", plane)) if value}
+    body: Document = {**named, **record_of(reason, ticket)}
+    done = f"granted: {site or 'what is held as found'} is acknowledged"
+    if plane:
+        done = f"granted: {plane} is taken over"
+    words = ("ack", *([site] if site else []), *(["--plane", plane] if plane else []))
+    act = Act(path="ack", body=body, words=words, done=done)
     carry_out(session, act, Manner(dry_run=dry_run))
 
 

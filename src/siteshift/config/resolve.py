@@ -68,7 +68,12 @@ def resolve(config: ConfigFile) -> Resolved:
     topology = topology_of(config)
     planes = planes_of(config, topology)
     return Resolved(
-        node=NodeSetup(id=VantageId(config.node.id), site=SiteId(config.node.site), state_dir=config.node.state_dir),
+        node=NodeSetup(
+            id=VantageId(config.node.id),
+            site=SiteId(config.node.site),
+            state_dir=config.node.state_dir,
+            cluster=config.node.cluster,
+        ),
         topology=topology,
         policy=policy_of(config),
         probes=probes_of(config),

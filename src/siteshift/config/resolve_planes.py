@@ -90,6 +90,7 @@ def _plane(
                 addresses_max=enactor.addresses_max,
                 transport=enactor.transport,
                 services=_services_in(enactor.zone, config),
+                signer=_signer(config),
             )
         case HaproxyEnactor():
             return replace(
@@ -129,17 +130,23 @@ def _embedded_dns(enactor: EmbeddedDnsEnactor, config: ConfigFile) -> EmbeddedDn
         ns_ttl_s=enactor.nameserver_ttl_s,
         negative_ttl_s=enactor.soa.negative_ttl_s,
         services=_services_in(enactor.zone, config),
+        signer=_signer(config),
     )
 
 
 # HAProxy -----------------------------------------------------------------------------------------------------------
 
 
+def _signer(config: ConfigFile) -> Origin:
+    """Who signs what this node writes to a data plane."""
+    return Origin(cluster=config.node.cluster, node=config.node.id)
+
+
 def _mapped(enactor: HaproxyMapped, config: ConfigFile, topology: Topology) -> HaproxySetup:
     """One HAProxy with its mapping made out, as it is when it asks us."""
     return HaproxySetup(
         id=EnactorId(enactor.id),
-        origin=Origin(cluster=config.node.cluster, node=config.node.id),
+        origin=_signer(config),
         address="",
         backends=tuple(
             BackendSetup(

@@ -33,7 +33,7 @@ class StaticRecordSetup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedDnsSetup:
-    """The embedded DNS server. ``services`` are those with a name in the zone."""
+    """The embedded DNS server. ``services`` are those with a name in the zone; ``signer`` signs the steering."""
 
     id: EnactorId
     origin: str
@@ -45,11 +45,13 @@ class EmbeddedDnsSetup:
     ns_ttl_s: int
     negative_ttl_s: int
     services: tuple[ServiceId, ...]
+    signer: Origin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rfc2136Setup:
-    """A zone on a server that takes updates. ``tsig_secret`` is base64 text; ``verify_servers`` is never empty."""
+    """A zone on a server that takes updates. ``tsig_secret`` is base64 text; ``verify_servers`` is never empty; ``signer`` signs
+    the steering."""
 
     id: EnactorId
     zone: str
@@ -61,6 +63,7 @@ class Rfc2136Setup:
     transport: str
     addresses_max: int
     services: tuple[ServiceId, ...]
+    signer: Origin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,6 +285,12 @@ class NodeSetup:
     id: VantageId
     site: SiteId
     state_dir: str
+    cluster: str
+
+    @property
+    def origin(self) -> Origin:
+        """Who signs what this node writes."""
+        return Origin(cluster=self.cluster, node=self.id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from siteshift.core.beliefs.life import AWAY, is_left_unexplained
 from siteshift.core.beliefs.picture import describe
 from siteshift.core.beliefs.traffic import seen_bp
 from siteshift.core.decide.gate_input import utilisation_of
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.situations import situation_of
+from siteshift.core.enact.planes import foreign_text
 from siteshift.core.member_list import member_lines
-from siteshift.core.model.codes import Hardness, LeftBecause, MemberRole, Severity, SiteLife, Standing
-from siteshift.core.model.finding import Finding
+from siteshift.core.model.codes import FindingCode, Hardness, LeftBecause, MemberRole, Severity, SiteLife, Standing
+from siteshift.core.model.finding import Finding, finding
 from siteshift.core.model.override import Override, warn_at_ms
+from siteshift.core.model.remedy import REMEDIES
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import SiteId
@@ -40,6 +43,7 @@ def status_document(state: ControllerState, setup: Setup, now_ms: int) -> Docume
         "switched_off": state.is_switched_off,
         "store_usable": state.is_store_usable,
         "setup": setup.digest,
+        "adoption": adoption_document(state),
         "sites": {site: _site(state, setup, site) for site in setup.topology.site_ids},
         "services": [service_document(state, setup, service, now_ms) for service in setup.topology.services],
         "diagnoses": [describe(entry) for entry in state.picture.diagnoses],
@@ -94,6 +98,8 @@ def shown_life(state: ControllerState, setup: Setup, service: Service, site: Sit
     if state.picture.blind:
         return SiteLife.BLIND
     track = state.track(service.id, site)
+    if track.life in AWAY and is_left_unexplained(track):
+        return SiteLife.HELD
     if track.life is SiteLife.DRAINED and delivered_by(state, setup, service, site):
         return SiteLife.DRAINING
     stopped = [e for e in state.transition(service.id).findings if e.severity is not Severity.ALLOWED]
@@ -154,8 +160,38 @@ def service_document(state: ControllerState, setup: Setup, service: Service, now
             for pool in service.pools
             for site in (pool.site,)
         },
-        "findings": [finding_document(entry) for entry in transition.findings],
+        "findings": [finding_document(entry) for entry in standing_findings(state, setup, service)],
     }
+
+
+def adoption_document(state: ControllerState) -> Document | None:
+    """What is held as it was found because nobody remembers why it is so; None: nothing is."""
+    adoption = state.adoption
+    if adoption is None:
+        return None
+    return {
+        "found": adoption.found.value,
+        "why": adoption.why,
+        "since_ms": adoption.since_ms,
+        "sites": [{"service": service, "site": site} for service, site in sorted(adoption.sites)],
+        "members_out": sorted(adoption.members_out),
+        "remedy": REMEDIES[FindingCode.HELD_AS_ADOPTED],
+    }
+
+
+def standing_findings(state: ControllerState, setup: Setup, service: Service) -> tuple[Finding, ...]:
+    """What stands in a service's way: what the last move met, sites held as found, planes that another controller holds."""
+    found = state.transition(service.id).findings
+    for plane in setup.planes_of(service.id):
+        mark = state.plane(plane.id).foreign
+        if mark is not None:
+            text = foreign_text(plane.id, mark)
+            found = (*found, finding(FindingCode.PLANE_FOREIGN, Severity.REFUSED, text, plane=plane.id, mark=mark.text()))
+    held = [site for site in service.sites if state.is_held(service.id, site)]
+    if not held or state.adoption is None or any(entry.code is FindingCode.HELD_AS_ADOPTED for entry in found):
+        return found
+    text = f"{service.id}: {', '.join(held)} held as found, cause unknown: {state.adoption.why}"
+    return (*found, finding(FindingCode.HELD_AS_ADOPTED, Severity.REFUSED, text, sites=",".join(held)))
 
 
 def _shed_stays(setup: Setup, situation: Situation) -> Document | None:
@@ -212,6 +248,7 @@ def plane_document(track: PlaneTrack) -> Document:
         "standing": track.standing.value,
         "confirmed_generation": track.confirmed_generation,
         "outcome": track.outcome.value if track.outcome else None,
+        "foreign": track.foreign.text() if track.foreign is not None else None,
         "unreadable_since_ms": track.unread_since_ms,
         "detail": track.detail,
         "drifts": [
@@ -288,7 +325,7 @@ def why_lines(state: ControllerState, setup: Setup, service: Service, site: Site
     if site in situation.forced.drained_sites:
         owner = situation.forced.by[site]
         lines.append(f"override {owner.id}: drained by {owner.owner}: {owner.reason} ({owner.ticket or 'no ticket'})")
-    lines += [f"stopped: {entry.code.value}: {entry.text}. {entry.remedy}" for entry in situation.transition.findings]
+    lines += [f"stopped: {entry.code.value}: {entry.text}. {entry.remedy}" for entry in standing_findings(state, setup, service)]
     if track.left_because is not None and track.hold_until_ms > now_ms:
         lines.append(f"held down for another {(track.hold_until_ms - now_ms) / 1000:.0f} s after {track.flaps} flaps")
     lines.append(f"share: {share / 100:.2f} % desired, {_percent(actual_bp(state, setup, service, site))} actual, ")
@@ -337,3 +374,21 @@ def _life_line(situation: Situation, site: SiteId, now_ms: int) -> str:
     because = f" because {track.left_because.value}" if isinstance(track.left_because, LeftBecause) else ""
     since = f" for {(now_ms - track.since_ms) / 1000:.0f} s" if track.since_ms else ""
     return f"{track.life.value}{since}{because}; signal now: {situation.signals[site].value}"
+
+
+def why_unready(state: ControllerState, setup: Setup, now_ms: int) -> tuple[str, ...]:
+    """Why a node with this state cannot do its job now; empty when it can. Ready is: sees, has seen enough, remembers."""
+    own = state.reports.get(setup.node)
+    found: list[str] = []
+    if own is None:
+        found.append("no picture yet: its own checks have not reported")
+    elif now_ms - own.at_ms > setup.policy.judge.report_stale_ms:
+        found.append(f"blind: its own checks have not reported for {(now_ms - own.at_ms) // 1_000} s")
+    elif state.picture.blind:
+        isolated = setup.node in state.picture.isolated
+        found.append("blind: it reaches no anchor, so its own line may be cut" if isolated else "blind: no credible vantage")
+    elif not state.is_fresh:
+        found.append("no picture yet: it has not watched long enough to act")
+    if not state.is_store_usable:
+        found.append("the store cannot be written: nothing is changed until it can")
+    return tuple(found)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from siteshift.core.beliefs.picture import refresh_picture
 from siteshift.core.decide.allocate_all import run_to_end
 from siteshift.core.enact.planes import reconcile_planes
+from siteshift.core.lifecycle.adopt import adopt_planes, tell_adoption
 from siteshift.core.model.codes import SiteLife, StandbyPhase, Standing
 from siteshift.core.model.override import forced_view
 from siteshift.core.operate.expiry import expire_overrides
@@ -27,10 +28,14 @@ finds what waits for measurements, which arrive too often to be news each."""
 
 def reconcile(draft: Draft) -> None:
     """Derive everything that follows from the state but what the planes need, and write it into the draft."""
+    if has_adopted := adopt_planes(draft):
+        draft.due(draft.now_ms + 1)  # what is decided upon it is a step of its own
+    tell_adoption(draft)
     expire_overrides(draft)
     refresh_picture(draft)
     services = draft.setup.topology.services
-    run_to_end(deriving(draft, services) if draft.state.is_fresh else updating_lives(draft, services))
+    is_deciding = draft.state.is_fresh and not has_adopted
+    run_to_end(deriving(draft, services) if is_deciding else updating_lives(draft, services))
     for step in draft.steps:
         follow(draft, step)
     draft.due(draft.now_ms + _sweep_ms(draft.state))

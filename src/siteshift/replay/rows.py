@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from siteshift.core.lifecycle.durable import recorded
 from siteshift.core.messages.events import Event, ReportArrived
 from siteshift.core.model.evidence import VantageReport
 from siteshift.core.model.setup import Setup
@@ -114,7 +115,7 @@ def _row(entry: Entry) -> Row:
         case "setup":
             return SetupRow(sequence=entry.sequence, setup=from_document(Setup, data["setup"]))
         case "state":
-            return StateRow(sequence=entry.sequence, state=from_document(ControllerState, data["state"]))
+            return StateRow(sequence=entry.sequence, state=recorded(data["state"]))
         case "decision":
             return DecisionRow(sequence=entry.sequence, generation=data["generation"], digest=data["digest"])
         case "gap":

@@ -18,7 +18,20 @@ from siteshift.ports import JournalRow
 GAP = "gap"
 STATE = "state"
 ACTS = frozenset(
-    {"decision", "override_expired", "reload", "setup", "standby", "started", STATE, "store", "store_set_aside", "term"}
+    {
+        "adopted",
+        "clock",
+        "decision",
+        "override_expired",
+        "reload",
+        "setup",
+        "standby",
+        "started",
+        STATE,
+        "store",
+        "store_set_aside",
+        "term",
+    }
 )
 """What siteshift did or became. Also kept: an answer that granted something."""
 

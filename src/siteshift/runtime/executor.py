@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from siteshift.core.lifecycle.instants import ClockNote
 from siteshift.core.messages.commands import (
     ActivateStandby,
     Answer,
@@ -26,7 +27,7 @@ from siteshift.core.messages.commands import (
 from siteshift.core.messages.events import Event
 from siteshift.core.model.units import EnactorId
 from siteshift.core.state.controller_state import ControllerState
-from siteshift.ports import Clock, Ledger
+from siteshift.ports import Clock, Ledger, SteeringKeeper
 from siteshift.runtime.backlog import Backlog
 from siteshift.runtime.equipment import Equipment
 from siteshift.runtime.metrics import Done
@@ -52,6 +53,8 @@ class Executor:
     on_told: Callable[[str, Done], None]
     on_written: Callable[[int, int, int], None]
     """Journal rows written, the sequence reached, milliseconds it took."""
+    keeper: SteeringKeeper | None = None
+    clock_note: Callable[[], ClockNote] | None = None
     remembering: Remembering = field(init=False)
     planes: PlaneWorkers = field(init=False)
     standbys: StandbyWorkers = field(init=False)
@@ -73,6 +76,8 @@ class Executor:
             state_now=self.state_now,
             on_error=on_error,
             on_written=self.on_written,
+            keeper=self.keeper,
+            clock_note=self.clock_note,
         )
 
     def refit(self, equipment: Equipment) -> None:

@@ -28,6 +28,16 @@ _REPLACEABLE = (ReportArrived, TrafficMeasured, Ticked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A step that was decided and not yet taken."""
+
+    event: Event
+    before: ControllerState
+    decision: Decision
+    setup: Setup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stepped:
     """One step, for whoever watches: recorder, metrics, subscribers."""
 
@@ -54,7 +64,7 @@ class ControlLoop:
     dropped: int = 0
     steps: int = 0
     last_step_ms: int = 0
-    _queue: deque[tuple[Event, Setup | None]] = field(default_factory=deque)
+    _queue: deque[Event] = field(default_factory=deque)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def offer(self, event: Event) -> None:
@@ -62,12 +72,29 @@ class ControlLoop:
         if len(self._queue) >= self.queue_limit and isinstance(event, _REPLACEABLE):
             self.dropped += 1
             return
-        self._queue.append((event, None))
+        self._queue.append(event)
         self._news.set()
 
-    def reload(self, setup: Setup) -> None:
-        """Replace the setup: one event, in its order among the others (law 15)."""
-        self._queue.append((Reloaded(at_ms=self.clock.now_ms(), digest=setup.digest), setup))
+    def prepare_reload(self, setup: Setup) -> Prepared:
+        """What taking another setup now would do; nothing is changed. Raises what the core raises at it (law 15).
+
+        Valid until the next step: `commit` it before anything is awaited.
+        """
+        return self._prepared(Reloaded(at_ms=self.clock.now_ms(), digest=setup.digest), setup)
+
+    def commit(self, prepared: Prepared) -> None:
+        """Take a step that was prepared: its setup, its state, its commands. What waits in the queue is decided under them."""
+        assert prepared.before is self.state, "something was decided since this was prepared"
+        event, before, decision, setup = prepared.event, prepared.before, prepared.decision, prepared.setup
+        self.setup, self.state = setup, decision.state
+        self.last_step_ms = event.at_ms
+        self.steps += 1
+        violations = () if decision.is_idle else check(before, event, decision.state, decision.commands, setup)
+        if decision.commands:
+            self.carry_out(decision.commands, decision.state)
+        stepped = Stepped(event=event, before=before, decision=decision, violations=violations)
+        for watcher in self.watchers:
+            watcher(stepped)
         self._news.set()
 
     async def run(self) -> None:
@@ -75,10 +102,7 @@ class ControlLoop:
         while True:
             handled = 0
             while self._queue and handled < BATCH:
-                event, setup = self._queue.popleft()
-                if setup is not None:
-                    self.setup = setup
-                self._step(event)
+                self._step(self._queue.popleft())
                 handled += 1
             if self._queue:
                 await asyncio.sleep(0)
@@ -96,21 +120,13 @@ class ControlLoop:
                 return
             except TimeoutError:
                 pass
-        self._queue.append((Ticked(at_ms=self.clock.now_ms()), None))
+        self._queue.append(Ticked(at_ms=self.clock.now_ms()))
         await asyncio.sleep(0)
 
     def _step(self, event: Event) -> None:
         """Stamp the event with now, step, hand out the commands."""
-        now_ms = max(self.clock.now_ms(), self.last_step_ms)
-        stamped = replace(event, at_ms=now_ms)
-        before = self.state
-        decision = step(before, stamped, self.setup)
-        self.state = decision.state
-        self.last_step_ms = now_ms
-        self.steps += 1
-        violations = () if decision.is_idle else check(before, stamped, decision.state, decision.commands, self.setup)
-        if decision.commands:
-            self.carry_out(decision.commands, decision.state)
-        stepped = Stepped(event=stamped, before=before, decision=decision, violations=violations)
-        for watcher in self.watchers:
-            watcher(stepped)
+        self.commit(self._prepared(event, self.setup))
+
+    def _prepared(self, event: Event, setup: Setup) -> Prepared:
+        stamped = replace(event, at_ms=max(self.clock.now_ms(), self.last_step_ms))
+        return Prepared(event=stamped, before=self.state, decision=step(self.state, stamped, setup), setup=setup)

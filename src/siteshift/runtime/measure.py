@@ -104,6 +104,7 @@ class Gauges:
             metrics.standings({target: (view.standing, view.score_pm) for target, view in own.views.items()})
         metrics.diagnoses(state.picture.diagnoses)
         metrics.overrides(Counter(entry.kind for entry in state.overrides))
+        metrics.held_as_adopted(len(state.adoption.sites) if state.adoption is not None else 0)
         metrics.leading(int(state.term is not None))
         for service in setup.topology.services:
             situation = situation_of(state, setup, service, now_ms)

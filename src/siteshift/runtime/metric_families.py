@@ -73,6 +73,11 @@ class Deciding:
         self.decisions = Counter("siteshift_decisions", "Steerings decided (each has a generation).", registry=registry)
         self.commands = Counter("siteshift_commands", "Commands of the core.", ["kind"], registry=registry)
         self.findings = Counter("siteshift_findings", "What the gate found.", ["code", "severity"], registry=registry)
+        self.held = Gauge(
+            "siteshift_held_as_adopted",
+            "Services at sites that are held as they were found, for nobody remembers why they are so.",
+            registry=registry,
+        )
         self.generation = Gauge("siteshift_steering_generation", "Generation of the desired steering.", registry=registry)
         self.shares = {
             kind: Gauge(

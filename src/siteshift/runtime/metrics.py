@@ -237,6 +237,10 @@ class Metrics:
     def store_failed(self, operation: str) -> None:
         self._remembering.store_errors.labels(operation).inc()
 
+    def held_as_adopted(self, sites: int) -> None:
+        """Services at sites that wait for a person to acknowledge what was found there."""
+        self._deciding.held.set(sites)
+
     # ---- running ----------------------------------------------------------------------------------------------------
 
     def leading(self, leader: int) -> None:

@@ -10,16 +10,19 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 import structlog
 
-from siteshift.core.explain import status_document, why_document
+from siteshift.core.explain import status_document, why_document, why_unready
 from siteshift.core.judge.vantage import Observer
 from siteshift.core.lifecycle.durable import remember
+from siteshift.core.lifecycle.instants import ClockNote
 from siteshift.core.member_list import members_document
-from siteshift.core.messages.commands import Answer, Command
+from siteshift.core.messages.commands import Answer, Command, Tell
 from siteshift.core.messages.events import Asked, PlanFolded, StoreChanged
 from siteshift.core.messages.requests import OperatorRequest
+from siteshift.core.model.codes import NoticeCode, Severity
 from siteshift.core.model.plan import TRIFLES, Plan
 from siteshift.core.model.units import EnactorId, SiteId
 from siteshift.core.operate.answer import look_at
@@ -27,7 +30,7 @@ from siteshift.core.plan.foreseen import basis_of
 from siteshift.core.state.codec import to_document
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.draft import Licence, PlanQuestion
-from siteshift.ports import Clock, Ledger, Prober, ProbeResult, ProbeSink
+from siteshift.ports import Clock, Ledger, Prober, ProbeResult, ProbeSink, SteeringKeeper
 from siteshift.runtime.broadcast import Broadcast, Subscriber
 from siteshift.runtime.equipment import Equipment
 from siteshift.runtime.evidence import Evidence
@@ -60,6 +63,9 @@ class Node:
     evidence: Evidence
     broadcast: Broadcast
     recorder: Recorder
+    clock_ahead_ms: int = 0
+    """Wall clock minus siteshift time, when people were last told."""
+    clock_told: str = ""
     _answers: dict[str, asyncio.Future[Answer]] = field(default_factory=dict)
     _unplanned: asyncio.Event = field(default_factory=asyncio.Event)
     _planes_started: set[EnactorId] = field(default_factory=set)
@@ -91,20 +97,34 @@ class Node:
         self.supervisor.start(f"plane {enactor}", lambda: self.executor.run_plane(enactor), stage=StopStage.ACTING)
 
     def refit(self, equipment: Equipment) -> None:
-        """Take new equipment after a reload: one event for the core, and the same moment for everything else (law 15)."""
+        """Take new equipment after a reload: one event for the core, and the same moment for everything else (law 15).
+
+        Raises when any part cannot take it; then all of them go on with what they had.
+        """
+        before = self.equipment
+        prepared = self.loop.prepare_reload(equipment.setup)
+        try:
+            self._give(equipment)
+            self.sensing.refit(equipment.setup)
+        except BaseException:
+            self._give(before)
+            raise
+        self.gauges.metrics.topology_changed()
+        self.gauges.metrics.probes_scheduled(len(equipment.probes) + len(equipment.anchors))
+        self.recorder.note_setup(equipment.setup)
+        self.loop.commit(prepared)
+
+    def _give(self, equipment: Equipment) -> None:
+        """Hand the parts their equipment. What is the same goes on; giving back what they had undoes it."""
         self.equipment = equipment
         self.executor.refit(equipment)
         self.loop.queue_limit = equipment.limits.event_queue
         self.broadcast.limit = equipment.limits.api_subscribers
         self.metering.configure(equipment.meters)
         self.evidence.configure(equipment.evidence)
+        self.sensing.configure(equipment.probes, equipment.anchors)
         for enactor in equipment.enactors:
             self._start_plane(enactor)
-        self.sensing.judge = equipment.setup.policy.judge
-        self.sensing.configure(observer_for(equipment), equipment.probes, equipment.anchors)
-        self.gauges.metrics.probes_scheduled(len(equipment.probes) + len(equipment.anchors))
-        self.recorder.note_setup(equipment.setup)
-        self.loop.reload(equipment.setup)
 
     # -- what the API asks ------------------------------------------------------------------------------------------
 
@@ -112,7 +132,15 @@ class Node:
         """The whole state as a document, with what waits for the journal."""
         backlog = self.executor.remembering.backlog
         record = {"waiting_rows": len(backlog), "summarised_rows": backlog.summarised, "has_gap": backlog.has_gap}
-        return {**status_document(self.loop.state, self.loop.setup, self.clock.now_ms()), "record": record}
+        document = status_document(self.loop.state, self.loop.setup, self.clock.now_ms())
+        return {**document, "record": record, "clock": {"ahead_ms": self.clock_ahead_ms, "told": self.clock_told}}
+
+    def tell_clock(self, ahead_ms: int, text: str) -> None:
+        """The wall clock left siteshift time: on record, to people, and on the status until a restart."""
+        self.clock_ahead_ms, self.clock_told = ahead_ms, text
+        log.warning("clock", ahead_ms=ahead_ms, text=text)
+        self.executor.note("clock", {"ahead_ms": ahead_ms, "text": text})
+        self.executor.notices.take(Tell(severity=Severity.NEEDS_APPROVAL, code=NoticeCode.CLOCK, text=text))
 
     def members(self) -> dict[str, Any]:
         """Every member: state, weight, evidence, and who took it out."""
@@ -163,10 +191,9 @@ class Node:
         return self.broadcast.subscribe()
 
     @property
-    def is_ready(self) -> bool:
-        """Whether this node can do its job: it has seen enough, sees something, and can remember."""
-        state = self.loop.state
-        return state.is_fresh and state.is_store_usable
+    def unready(self) -> tuple[str, ...]:
+        """Why this node cannot do its job now, in words for people; empty when it can."""
+        return why_unready(self.loop.state, self.loop.setup, self.clock.now_ms())
 
     # -- what the parts call ----------------------------------------------------------------------------------------
 
@@ -205,7 +232,7 @@ class Node:
 
 
 def observer_for(equipment: Equipment) -> Observer:
-    """The observer of this node, for its topology and probes."""
+    """The observer of this life of the node, for its topology and probes."""
     setup = equipment.setup
     return Observer(
         setup.topology,
@@ -213,6 +240,7 @@ def observer_for(equipment: Equipment) -> Observer:
         setup.node,
         setup.topology.site_of_vantage.get(setup.node),
         anchors=tuple(spec.id for spec in equipment.anchors),
+        boot_id=uuid4().hex,
     )
 
 
@@ -225,8 +253,10 @@ def assemble(
     gauges: Gauges,
     state: ControllerState,
     make_prober: Callable[[ProbeSink], Prober],
+    keeper: SteeringKeeper | None = None,
+    clock_note: Callable[[], ClockNote] | None = None,
 ) -> Node:
-    """Wire the parts. ``make_prober(sink)`` makes the prober around our sink."""
+    """Wire the parts. ``make_prober(sink)`` makes the prober around our sink; ``clock_note`` tells the boot clock too."""
     node: Node
     broadcast = Broadcast(clock=clock, limit=equipment.limits.api_subscribers)
     loop = ControlLoop(
@@ -247,6 +277,8 @@ def assemble(
         on_error=lambda what, error: node.on_error(what, error),
         on_told=lambda notifier, result: gauges.metrics.notified(notifier, result),
         on_written=lambda rows, sequence, took_ms: node.journalled(rows, sequence, took_ms),
+        keeper=keeper,
+        clock_note=clock_note,
     )
     observer = observer_for(equipment)
     sensing = Sensing(
@@ -255,9 +287,10 @@ def assemble(
         observer=observer,
         offer=loop.offer,
         on_result=lambda result: node.result(result),
+        judged=equipment.probes,
     )
     sensing.prober = make_prober(sensing.sink)
-    sensing.configure(observer, equipment.probes, equipment.anchors)
+    sensing.configure(equipment.probes, equipment.anchors)
     gauges.late_starts = sensing.prober.late_starts
     gauges.metrics.probes_scheduled(len(equipment.probes) + len(equipment.anchors))
     metering = Metering(

@@ -71,13 +71,19 @@ def _is_news(event: Event, before: ControllerState, after: ControllerState) -> b
 def _row(event: Event, before: ControllerState) -> dict[str, object]:
     quiet = {name: report.at_ms for name, report in before.reports.items() if event.at_ms - report.at_ms > QUIET_MS}
     row: dict[str, object] = {}
-    if isinstance(event, ReportArrived) and (known := before.reports.get(event.report.vantage)) is not None:
+    if isinstance(event, ReportArrived) and (known := _known_as_sent(event.report, before)) is not None:
         row["gone"] = sorted(known.views.keys() - event.report.views.keys())
         event = replace(event, report=_news_of(event.report, known))
     row["event"] = to_document(event)
     if quiet:
         row["quiet"] = quiet
     return row
+
+
+def _known_as_sent(report: VantageReport, before: ControllerState) -> VantageReport | None:
+    """The report before, where it is kept with the instants it was sent with; else the new one is written whole."""
+    track = before.vantages.get(report.vantage)
+    return before.reports.get(report.vantage) if track is None or not track.clock_ahead_ms else None
 
 
 def _news_of(report: VantageReport, known: VantageReport) -> VantageReport:

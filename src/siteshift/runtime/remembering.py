@@ -15,18 +15,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from siteshift.core.lifecycle.durable import remember
+from siteshift.core.lifecycle.instants import ClockNote
 from siteshift.core.messages.commands import Answer, Command, Record, Remember, Tell
 from siteshift.core.messages.events import Event, StoreChanged
 from siteshift.core.model.codes import NoticeCode, Severity
+from siteshift.core.model.steering import Steering
+from siteshift.core.state.codec import to_document
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.errors import AdapterError, Ambiguous, SiteshiftError
-from siteshift.ports import Clock, JournalRow, Ledger
+from siteshift.ports import Clock, JournalRow, Ledger, SteeringKeeper
 from siteshift.runtime.backlog import Backlog
 
 SAVE_DEADLINE_S = 2.0
 """A healthy commit takes 1-30 ms; a disk that needs longer than this holds up what must be done now."""
 STORE_RETRY_S = 1.0
 STATE_KEY = "controller"
+CLOCK_KEY = "clock"
+"""Siteshift time and boot time of the last state (`core.lifecycle.instants`)."""
+LOOK_EVERY_S = 5.0
+"""How soon a store that was taken away is noticed when there is nothing to write."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,7 +42,9 @@ class Batch:
 
     commands: tuple[Command, ...]
     durable: bytes | None
-    rows: tuple[JournalRow, ...]
+    steering: Steering | None = None
+    """What to keep a second copy of."""
+    rows: tuple[JournalRow, ...] = ()
     answers: tuple[Answer, ...] = ()
 
 
@@ -54,6 +63,9 @@ class Remembering:
     on_error: Callable[[str, BaseException], None]
     on_written: Callable[[int, int, int], None]
     """Rows written, the sequence reached, milliseconds it took."""
+    keeper: SteeringKeeper | None = None
+    """None: no second copy is kept (tests, and what runs without a folder)."""
+    clock_note: Callable[[], ClockNote] | None = None
     is_store_usable: bool = True
     _batches: deque[Batch] = field(default_factory=deque)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -63,6 +75,7 @@ class Remembering:
     _reached: int | None = None
     """The sequence of the record's last entry as far as we know; None before it was read."""
     _has_told_gap: bool = False
+    _copied: Steering | None = None
     _state_after: Mapping[str, object] = field(default_factory=dict)
     """The whole state after the rows that were taken last; only kept up to date while there is a gap."""
 
@@ -72,7 +85,8 @@ class Remembering:
         durable = json.dumps(remember(state), separators=(",", ":")).encode() if must_save else None
         at_ms = self.clock.now_ms()
         rows = tuple((at_ms, entry.kind, entry.data) for entry in commands if isinstance(entry, Record))
-        self._put(Batch(commands=commands, durable=durable, rows=rows, answers=answers))
+        steering = state.steering if must_save and state.steering.generation > 0 else None
+        self._put(Batch(commands=commands, durable=durable, steering=steering, rows=rows, answers=answers))
 
     def note(self, kind: str, data: Mapping[str, object]) -> None:
         """Add a row to the journal; written with the next commit, in order."""
@@ -87,13 +101,44 @@ class Remembering:
         while True:
             if not self._batches:
                 self._news.clear()
-                await self._news.wait()
+                await self._wait()
             taken = self._absorb()
             is_durable = await self._commit()
+            if is_durable:
+                await self._keep_copy(taken)
             for batch in taken:
                 self.act(batch.commands, is_durable or batch.durable is None)
             if not is_durable:
                 await self._until_store_is_back()
+
+    async def _wait(self) -> None:
+        """For something to write; meanwhile look whether the store is still there."""
+        while self.is_store_usable:
+            try:
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self._news.wait()
+                return
+            except TimeoutError:
+                try:
+                    async with asyncio.timeout(SAVE_DEADLINE_S):
+                        await self.ledger.reached()
+                except (SiteshiftError, TimeoutError) as error:
+                    self._store_failed(error)
+                    return
+        await self._news.wait()
+
+    async def _keep_copy(self, taken: list[Batch]) -> None:
+        """The second copy, before anything is written to a plane. Failing, it is told; the store has the state all the same."""
+        steering = next((batch.steering for batch in reversed(taken) if batch.steering is not None), None)
+        if self.keeper is None or steering is None or steering == self._copied:
+            return
+        try:
+            async with asyncio.timeout(SAVE_DEADLINE_S):
+                await self.keeper.keep(steering)
+        except (SiteshiftError, TimeoutError) as error:
+            self.on_error("second copy", error)
+            return
+        self._copied = steering
 
     async def flush(self) -> None:
         """At a stop: write what is still owed. What cannot be written was never acted upon."""
@@ -153,7 +198,7 @@ class Remembering:
             return
         began_ms = self.clock.now_ms()
         try:
-            reached = await self.ledger.commit({STATE_KEY: durable} if durable is not None else {}, rows)
+            reached = await self.ledger.commit(self._changes(durable), rows)
         except AdapterError as error:
             if not isinstance(error, Ambiguous):
                 self.backlog.not_written()
@@ -161,6 +206,13 @@ class Remembering:
         self._has_written(len(rows), reached, self.clock.now_ms() - began_ms)
         if self._durable is durable:
             self._durable = None
+
+    def _changes(self, durable: bytes | None) -> dict[str, bytes | None]:
+        if durable is None:
+            return {}
+        if self.clock_note is None:
+            return {STATE_KEY: durable}
+        return {STATE_KEY: durable, CLOCK_KEY: json.dumps(to_document(self.clock_note())).encode()}
 
     def _has_written(self, rows: int, reached: int, took_ms: int) -> None:
         self.backlog.written()

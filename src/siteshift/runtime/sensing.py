@@ -11,12 +11,14 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from siteshift.core.judge.refit import changed_targets
 from siteshift.core.judge.vantage import Observer
 from siteshift.core.messages.commands import ReprobeStandby
 from siteshift.core.messages.events import Event, ReportArrived
 from siteshift.core.model.codes import Stage
 from siteshift.core.model.policy import JudgePolicy
 from siteshift.core.model.probe import ProbeSpec
+from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import ProbeId, TargetId
 from siteshift.ports import Clock, PassiveSample, Prober, ProbeResult
 
@@ -35,7 +37,11 @@ class Sensing:
     observer: Observer
     offer: Callable[[Event], None]
     on_result: Callable[[ProbeResult], None]
+    judged: tuple[ProbeSpec, ...] = ()
+    """The checks whose results the observer knows of."""
     prober: Prober | None = None
+    _probes: tuple[ProbeSpec, ...] = ()
+    _anchor_names: tuple[ProbeId, ...] = ()
     _target_of: dict[ProbeId, TargetId] = field(default_factory=dict)
     _probes_of: dict[TargetId, list[ProbeId]] = field(default_factory=lambda: defaultdict(list))
     _many: set[TargetId] = field(default_factory=set)
@@ -46,18 +52,30 @@ class Sensing:
     _hot_seen: int = -1
     _hastened_ms: int = 0
 
-    def configure(self, observer: Observer, probes: Sequence[ProbeSpec], anchors: Sequence[ProbeSpec]) -> None:
-        """Take a new set of probes with the observer made for it."""
+    def configure(self, probes: Sequence[ProbeSpec], anchors: Sequence[ProbeSpec]) -> None:
+        """Make these checks from now on. Raises ValueError for two with one id, before anything is changed."""
         assert self.prober is not None
-        self.observer = observer
+        self.prober.configure([with_stopwatch(spec) for spec in (*probes, *anchors)])
+        self._probes, self._anchor_names = tuple(probes), tuple(spec.id for spec in anchors)
         self._target_of = {spec.id: spec.target for spec in probes}
         self._probes_of = defaultdict(list)
         for spec in probes:
             self._probes_of[spec.target].append(spec.id)
         self._many = {target for target, ids in self._probes_of.items() if len(ids) > 1}
-        self._anchors = {spec.id for spec in anchors}
+        self._anchors = set(self._anchor_names)
         self._hot_seen = -1
-        self.prober.configure([with_stopwatch(spec) for spec in (*probes, *anchors)])
+
+    def refit(self, setup: Setup) -> None:
+        """Judge by the setup of a reload, once its checks are configured. Targets that are asked the same go on.
+
+        Raises before anything is changed, or not at all.
+        """
+        site = setup.topology.site_of_vantage.get(setup.node)
+        changed = changed_targets(self.judged, self._probes)
+        self.observer.refit(setup.topology, setup.policy.judge, site, anchors=self._anchor_names, changed=changed)
+        self.judged = self._probes
+        self.judge = setup.policy.judge
+        self._changed.set()
 
     def sink(self, result: ProbeResult) -> None:
         """Take one finished check (on the loop; quick; never raises)."""

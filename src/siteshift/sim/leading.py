@@ -6,10 +6,9 @@ planes it has to read anew before it writes.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from siteshift.core.lifecycle.durable import restore
+from siteshift.core.lifecycle.start import taken_over
 
 if TYPE_CHECKING:
     from siteshift.sim.node import Node
@@ -84,19 +83,5 @@ class Candidate:
 
     def _adopt(self) -> None:
         """Take over what is durable; beliefs are this node's own."""
-        node, document = self._node, self._store.document
-        if document is None:
-            return
-        mine = node.state
-        theirs = restore(document, now_ms=node.now_ms)
-        node.state = replace(
-            theirs,
-            term=None,
-            started_ms=mine.started_ms,
-            reports=mine.reports,
-            picture=mine.picture,
-            is_fresh=mine.is_fresh,
-            traffic=mine.traffic,
-            demand=mine.demand,
-            is_store_usable=mine.is_store_usable,
-        )
+        node = self._node
+        node.state = taken_over(node.state, self._store.document, now_ms=node.now_ms)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from siteshift.core.controller import step
 from siteshift.core.invariants import check
-from siteshift.core.lifecycle.durable import restore
+from siteshift.core.lifecycle.start import Past, start
 from siteshift.core.messages.commands import Command, ReprobeStandby
 from siteshift.core.messages.events import (
     Asked,
@@ -58,6 +58,7 @@ class Node:
     def __init__(self, spec: NodeSpec, world: World, policy: Policy, witness: Witness, *, may_rest: bool) -> None:
         self.spec = spec
         self.setup = setup_of(world.spec, policy, spec.id)
+        self._life = 0
         self.is_dead = True
         self.write_delay_ms = 0
         self.asked = 0
@@ -71,7 +72,6 @@ class Node:
         self.workers = Workers(self, world)
         self.candidate = Candidate(self, world) if world.shared_store is not None else None
         self.state: ControllerState = initial_state(now_ms=self.time_ms(world.clock.now_ms))
-        self._life = 0
         self._is_paused = False
         self._deferred: list[Callable[[], None]] = []
         self._queue: deque[tuple[Event, Policy | None]] = deque()
@@ -89,7 +89,9 @@ class Node:
         self._meter_turn = 0
 
     def _new_observer(self) -> RestingObserver:
-        return RestingObserver(self.setup.topology, self.setup.policy.judge, self.spec.id, self.spec.site, anchors=self._anchors)
+        spec, boot_id = self.spec, f"{self.spec.id}#{self._life}"
+        topology, judge = self.setup.topology, self.setup.policy.judge
+        return RestingObserver(topology, judge, spec.id, spec.site, anchors=self._anchors, boot_id=boot_id)
 
     def time_ms(self, world_ms: int) -> int:
         """This node's siteshift time at an instant of the world."""
@@ -113,7 +115,7 @@ class Node:
         self._watched, self._hot_seen = {}, -1
         self.observer = self._new_observer()
         document = self.workers.durable()
-        self.state = restore(document, now_ms=self.now_ms) if document is not None else initial_state(now_ms=self.now_ms)
+        self.state = start(Past(document=document), self.setup, now_ms=self.now_ms)
         if self.candidate is not None:
             self.state = replace(self.state, term=None)
             self.candidate.start()
@@ -195,8 +197,8 @@ class Node:
         self._is_stepping = True
         while self._queue:
             taken, new_policy = self._queue.popleft()
-            if new_policy is not None:
-                self._take_policy(new_policy)
+            if new_policy is not None and isinstance(taken, Reloaded):
+                self._take_policy(new_policy, taken.digest)
             self._step(taken)
         self._is_stepping = False
         self._plan_wake()
@@ -244,12 +246,18 @@ class Node:
         self.offer(Asked(at_ms=0, asking=asking))
 
     def reload(self, digest: str, policy: Policy | None = None) -> None:
-        """Take a configuration: one event (law 15)."""
-        self.setup = replace(self.setup, digest=digest)
-        self.offer(Reloaded(at_ms=0, digest=digest), policy)
+        """Take a configuration, the same or another: one event (law 15). What is known goes on."""
+        self.offer(Reloaded(at_ms=0, digest=digest), policy or self.setup.policy)
 
-    def _take_policy(self, policy: Policy) -> None:
-        self.setup = replace(setup_of(self._world.spec, policy, self.spec.id), digest=self.setup.digest)
+    def _take_policy(self, policy: Policy, digest: str) -> None:
+        self.setup = replace(setup_of(self._world.spec, policy, self.spec.id), digest=digest)
+        self.prober.take_policy(policy.judge)
+        self.observer.refit(
+            self.setup.topology, policy.judge, self.spec.site, anchors=self._anchors, changed=frozenset()
+        )
+        self._hot_seen = -1
+        self._is_changed = True
+        self._plan_sense(self._world.clock.now_ms)
 
     def term_is(self, term: int | None) -> None:
         """Leadership changed."""

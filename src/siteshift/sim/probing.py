@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from siteshift.core.model.codes import Fault, MemberRole, Outcome
@@ -312,6 +312,11 @@ class Prober:
         self._leave_rest()
         if not self._rest(self._world.clock.now_ms):
             self._plan()
+
+    def take_policy(self, judge: JudgePolicy) -> None:
+        """A reload. The checks keep their phases and their interval; everything else is the new policy's."""
+        self.wake()
+        self._judge = replace(judge, interval_ms=self._judge.interval_ms)
 
     def wake(self) -> None:
         """Something changed: no rest any more. The checks since the last whole interval are made up for."""

@@ -68,6 +68,7 @@ class RestingObserver(Observer):
             vantage=self._vantage,
             site=self._site,
             at_ms=at_ms,
+            boot_id=self._boot_id,
             sequence=self._sequence,
             self_check=self._own.check(at_ms),
             views=self._views_told,

@@ -92,7 +92,7 @@ def draw_case(seed: int, *, minutes: int = 60) -> Case:
         "lasts_s": lasts_s,
         "warm_up_s": 20,
         "seed": seed,
-        "events": [*events, *_healing(shape, heal_s, lasts_s)],
+        "events": [*sorted((*events, *_reloads(seed, heal_s)), key=_at_s), *_healing(shape, heal_s, lasts_s)],
         "pass": [*_home(shape, lasts_s)],
     }
     return Case(seed=seed, values=values, heal_s=heal_s)
@@ -102,6 +102,17 @@ def _at_s(entry: Mapping[str, Value]) -> float:
     at_s = entry["at_s"]
     assert isinstance(at_s, int | float)
     return at_s
+
+
+def _reloads(seed: int, heal_s: int) -> list[Entry]:
+    """In a third of the worlds every node reads its unchanged file again, once or a few times.
+
+    Lots of their own: what else a seed draws does not change with it.
+    """
+    lots = random.Random(f"reload/{seed}/{heal_s}")
+    if lots.random() >= 1 / 3:
+        return []
+    return [{"at_s": lots.randrange(FIRST_S, heal_s), "reload": {}} for _ in range(lots.randint(1, 3))]
 
 
 # -- the world and its policy -----------------------------------------------------------------------------------------

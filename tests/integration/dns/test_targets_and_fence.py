@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from contract.enactor_suite import ANYANG, GASAN, PANGYO, SITES
 from siteshift.adapters.dns.fence import Fence, parse_fence
 from siteshift.adapters.dns.targets import AnswerShare, Family, answer_shares
+from siteshift.core.model.mark import Origin
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.topology import Pool, Service
 from siteshift.core.model.units import ServiceId, SiteId
@@ -73,21 +74,33 @@ def test_a_family_nobody_serves_is_empty() -> None:
 @given(
     st.builds(
         Fence,
-        generation=st.integers(0, 2**62),
-        term=st.integers(0, 2**62),
+        generation=st.integers(0, 10**18 - 1),
+        term=st.integers(0, 10**18 - 1),
         digest=st.text("0123456789abcdef", min_size=1, max_size=16),
         part=st.integers(1, 9),
         parts=st.integers(1, 9),
+        origin=st.sampled_from([None, Origin(cluster="shop", node="node-a"), Origin(cluster="c" * 63, node="n" * 63)]),
     )
 )
 def test_a_fence_reads_back_as_written(fence: Fence) -> None:
     again = parse_fence(fence.text())
     assert again is not None
     assert again.text() == fence.text() and again.complete == fence.complete
+    assert len(fence.text()) <= 255, "one string of a TXT record"
 
 
 @pytest.mark.parametrize(
-    "text", ["", "hello", "gen=1", "gen=-1 term=1 digest=ab", "gen=1 term=1 digest=ab ", "gen=1 term=1 digest=xyz"]
+    "text",
+    [
+        "",
+        "hello",
+        "gen=1",
+        "gen=-1 term=1 digest=ab",
+        "gen=1 term=1 digest=ab ",
+        "gen=1 term=1 digest=xyz",
+        "gen=01 term=1 digest=ab",
+        "v1:7 digest=ab",
+    ],
 )
 def test_other_texts_are_not_ours(text: str) -> None:
     assert parse_fence(text) is None

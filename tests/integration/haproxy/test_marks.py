@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from servers.haproxy_server import HaproxyServer
@@ -103,3 +105,15 @@ async def test_a_mark_that_is_none_is_named_with_the_remedy(lb: HaproxyServer, c
     result = await enactor(lb, clock).enact(steering(7, NOMINAL), deadline_ms=DEADLINE_MS)
     assert result.outcome is EnactOutcome.FAILED
     assert "reload HAProxy" in result.detail
+
+
+async def test_only_the_mark_that_a_person_was_shown_is_taken_over(lb: HaproxyServer, clock: WallClock) -> None:
+    theirs, own = enactor(lb, clock, OTHERS[0]), enactor(lb, clock)
+    await apply(theirs, steering(7, DRAINED))
+    shown = PlaneMark(generation=7, term=1, origin=OTHERS[0])
+    other = await own.enact(replace(steering(9, NOMINAL), taken_over=replace(shown, generation=6)), deadline_ms=DEADLINE_MS)
+    assert other.outcome is EnactOutcome.REFUSED
+    await apply(own, replace(steering(9, NOMINAL), taken_over=shown))
+    back = await own.read_back(deadline_ms=DEADLINE_MS)
+    assert (back.generation, back.mark) == (9, PlaneMark(generation=9, term=1, origin=OURS))
+    assert (await theirs.enact(steering(10, DRAINED), deadline_ms=DEADLINE_MS)).outcome is EnactOutcome.REFUSED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from copy import deepcopy
 
@@ -14,7 +15,8 @@ import yaml
 
 from integration.node.behind_haproxy import UNMETERED, BehindHaproxy, node_behind_haproxy
 from integration.node.records import assert_record_holds, entries, override_ids
-from nodes.running_node import DEADLINE_S, Document, RunningNode, running_node
+from nodes import long_up as long_up_program
+from nodes.running_node import ANCHORS, DEADLINE_S, Document, RunningNode, running_node
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +150,52 @@ def test_a_service_is_added_probed_and_answered_for_without_a_gap(node: RunningN
         node.members.stop(name)
     node.until(lambda status: [e["sites"]["pangyo"]["desired_bp"] for e in status["services"]] == [0, 0])
     assert_record_holds(node)
+
+
+@pytest.fixture(scope="module")
+def long_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
+    """A node that has been up for an hour."""
+    with running_node(tmp_path_factory.mktemp("long"), program=(sys.executable, long_up_program.__file__)) as node:
+        yield node
+
+
+@pytest.mark.parametrize("is_changed", [False, True])
+def test_a_site_that_dies_right_after_a_reload_is_left(long_up: RunningNode, is_changed: bool) -> None:
+    """After an hour of uptime, the file changed or not. The node is ready all the while, for it is never blind."""
+    node = long_up
+    node.calm()
+    if is_changed:
+        document = document_of(node)
+        document["policy"]["max_utilisation_percent"] = 85
+        write(node, document)
+    before = len(entries(node, "reload"))
+    hang_up(node)
+    node.until(lambda _: len(entries(node, "reload")) > before)
+    assert node.ask("GET", "/readyz") == (
+        200,
+        {"ready": True, "fresh": True, "blind": False, "store_usable": True, "because": []},
+    )
+    for name in ("pangyo-1", "pangyo-2"):
+        node.members.stop(name)
+    after = node.until(lambda status: status["services"][0]["sites"]["pangyo"]["desired_bp"] == 0)
+    assert after["services"][0]["sites"]["gasan"]["desired_bp"] > 3000
+    assert_record_holds(node)
+
+
+def test_a_node_that_reaches_no_anchor_is_not_ready_and_says_why(long_up: RunningNode) -> None:
+    node = long_up
+    node.calm()
+    for name in ANCHORS:
+        node.members.stop(name)
+    node.until(lambda _: node.ask("GET", "/readyz")[0] == 503)
+    document = node.ask("GET", "/readyz")[1]
+    assert document["blind"] and not document["ready"]
+    assert document["because"] == ["blind: it reaches no anchor, so its own line may be cut"]
+    hang_up(node)
+    assert node.ask("GET", "/readyz")[0] == 503
+    for name in ANCHORS:
+        node.members.start(name)
+    node.until(lambda _: node.ask("GET", "/readyz")[0] == 200)
 
 
 @pytest.mark.servers

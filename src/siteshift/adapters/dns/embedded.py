@@ -22,6 +22,7 @@ from siteshift.adapters.dns.fence import FENCE_TTL_S, Fence, fence_of
 from siteshift.adapters.dns.targets import Family, answer_shares, nominal
 from siteshift.adapters.dns.zone import ZoneConfig
 from siteshift.core.model.codes import EnactOutcome
+from siteshift.core.model.mark import Origin
 from siteshift.core.model.steering import Drift, EnactResult, ReadBack, ServiceSteering, Steering
 from siteshift.core.model.topology import Service, Topology
 from siteshift.core.model.units import EnactorId, ServiceId, SiteId
@@ -52,10 +53,12 @@ class EmbeddedDns:
         *,
         initial: Steering | None = None,
         descriptors: Descriptors | None = None,
+        signer: Origin | None = None,
     ) -> None:
         """Raises ValueError when the zone cannot be served. ``initial`` is what a former process enacted, ``descriptors``
-        what the clients of all listeners may have together."""
+        what the clients of all listeners may have together; ``signer`` signs the steering."""
         self._id = id
+        self._signer = signer
         self._clock = clock
         self._layout = layout_of(topology, zone)
         self._steering: Steering | None = None
@@ -72,7 +75,7 @@ class EmbeddedDns:
         if initial is not None:
             entries = {entry.service: entry for entry in initial.services}
             plan = {s.id: self._renew(s, entries.get(s.id)) for s in self._layout.services.values()}
-            self._swap(initial, fence_of(initial), plan)
+            self._swap(initial, fence_of(initial, signer), plan)
 
     @property
     def id(self) -> EnactorId:
@@ -132,6 +135,7 @@ class EmbeddedDns:
             generation=self._steering.generation if self._steering else None,
             shares_bp=shares,
             drifts=drifts,
+            mark=self._fence.mark if self._fence else None,
         )
 
     async def reconfigure(self, topology: Topology, zone: ZoneConfig) -> None:
@@ -181,7 +185,7 @@ class EmbeddedDns:
             raise Permanent(str(error), system=f"dns {self._id}", operation="listen") from error
 
     async def _enact(self, steering: Steering) -> EnactResult:
-        fence = fence_of(steering)
+        fence = fence_of(steering, self._signer)
         if self._fence is not None and fence.generation <= self._fence.generation:
             if fence.generation < self._fence.generation:
                 return self._result(steering, EnactOutcome.STALE, "an older generation")

@@ -12,7 +12,7 @@ stands until a new generation is enacted. Nothing else in the zone is ever menti
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import dns.name
 
@@ -38,6 +38,7 @@ from siteshift.adapters.dns.rfc2136_records import (
 from siteshift.adapters.dns.rfc2136_send import Fate, Sent, send_update
 from siteshift.adapters.dns.targets import canonical
 from siteshift.core.model.codes import EnactOutcome
+from siteshift.core.model.mark import MarkClaim, PlaneMark, claim_of, is_of
 from siteshift.core.model.steering import EnactResult, ReadBack, Steering
 from siteshift.core.model.topology import Topology
 from siteshift.core.model.units import EnactorId
@@ -55,6 +56,7 @@ class _Verdict:
     outcome: EnactOutcome
     detail: str = ""
     found_generation: int | None = None
+    found_mark: PlaneMark | None = None
 
 
 class _Deadline:
@@ -102,7 +104,7 @@ class Rfc2136Enactor:
         self._written: Fence | None = None
         self._writing = asyncio.Lock()
         if initial is not None:
-            self._written = fence_of(initial)
+            self._written = fence_of(initial, config.signer)
             self._remember(self._written, self._wanted(initial))
 
     @property
@@ -153,17 +155,25 @@ class Rfc2136Enactor:
         if not views:
             detail = "; ".join(f"{server}: {text}" for server, text in silent.items())
             raise Retryable(detail, system=f"dns {self._id}", operation="read back", target=self._config.zone)
-        whole = [view.fences.fence.generation for view in views if view.fences.fence and view.fences.fence.complete]
+        fences = [view.fences.fence for view in views if view.fences.fence is not None]
+        strangers = [fence for fence in fences if not self._is_ours(fence)]
+        whole = [fence for fence in fences if fence.complete]
+        is_whole = len(whole) == len(views) and not strangers
+        shown = min(strangers or fences, key=lambda fence: fence.generation, default=None)
         return ReadBack(
             enactor=self._id,
             at_ms=self._clock.now_ms(),
-            generation=min(whole) if len(whole) == len(views) else None,
+            generation=min(fence.generation for fence in whole) if is_whole else None,
+            mark=shown.mark if shown is not None else None,
             shares_bp=delivered(views, self._names, self._sites),
             drifts=drifts_of(views, silent, self._reference()),
         )
 
+    def _is_ours(self, fence: Fence) -> bool:
+        return self._config.signer is None or is_of(fence.mark, self._config.signer)
+
     async def _enact(self, steering: Steering, deadline: _Deadline) -> _Verdict:
-        whole = await asyncio.to_thread(fence_of, steering)
+        whole = await asyncio.to_thread(fence_of, steering, self._config.signer)
         if self._written is not None and whole.generation < self._written.generation:
             detail = f"this node has written {self._written.text()}, whatever the zone reads now"
             return _Verdict(EnactOutcome.STALE, detail, self._written.generation)
@@ -194,10 +204,18 @@ class Rfc2136Enactor:
             self._fences = None
             return _Verdict(EnactOutcome.REFUSED, detail)
         fence = found.fence
-        if fence is None or fence.generation < steering.generation:
+        if fence is None:
             return None
-        if fence.generation > steering.generation:
-            return _Verdict(EnactOutcome.STALE, f"the zone reads {fence.text()}", fence.generation)
+        match claim_of(fence.mark, whole.mark, taken_over=steering.taken_over):
+            case MarkClaim.FOREIGN:
+                detail = f"the zone carries {fence.mark}: two controllers write to it; nothing was written"
+                return _Verdict(EnactOutcome.REFUSED, detail, found_mark=fence.mark)
+            case MarkClaim.NEWER:
+                return _Verdict(EnactOutcome.STALE, f"the zone reads {fence.text()}", fence.generation)
+            case MarkClaim.FREE:
+                pass
+        if (fence.generation, fence.term) != (steering.generation, steering.term):
+            return None
         if fence.digest != whole.digest:
             detail = f"the zone reads {fence.text()}: the same generation with other steering"
             return _Verdict(EnactOutcome.STALE, detail, fence.generation)
@@ -215,9 +233,7 @@ class Rfc2136Enactor:
         self._remember(whole, wanted)
         self._fences = None
         for number, batch in enumerate(parts, start=1):
-            fence = Fence(
-                generation=whole.generation, term=whole.term, digest=whole.digest, part=number, parts=len(parts)
-            ).text()
+            fence = replace(whole, part=number, parts=len(parts)).text()
             message, wire = await asyncio.to_thread(update_message, self._config, batch, expect=expect, fence=fence)
             if deadline.left_ms() == 0:
                 return Sent(Fate.FAILED, f"no time left before part {number} of {len(parts)} was sent")
@@ -260,4 +276,5 @@ class Rfc2136Enactor:
             at_ms=self._clock.now_ms(),
             detail=verdict.detail,
             found_generation=verdict.found_generation,
+            found_mark=verdict.found_mark,
         )

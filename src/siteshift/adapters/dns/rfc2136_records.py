@@ -17,6 +17,7 @@ from siteshift.adapters.dns.exchange import Server, Transport
 from siteshift.adapters.dns.fence import FENCE_LABEL, FENCE_TTL_S
 from siteshift.adapters.dns.multiplicity import ADDRESSES_MAX, publish
 from siteshift.adapters.dns.targets import Family, answer_shares
+from siteshift.core.model.mark import Origin
 from siteshift.core.model.steering import Steering
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import ServiceId
@@ -50,7 +51,8 @@ class Rfc2136Config:
     """A zone, who takes its updates, and who answers for it.
 
     ``servers`` are all authoritative servers users may meet; empty means the primary alone. ``transport`` UDP turns to
-    TCP by itself for messages that would fragment.
+    TCP by itself for messages that would fragment. ``signer`` signs the fence; None: nobody does,
+    and anybody may take the zone over.
     """
 
     zone: str
@@ -60,6 +62,7 @@ class Rfc2136Config:
     transport: Transport = Transport.TCP
     addresses_max: int = ADDRESSES_MAX
     rrsets_per_message: int = RRSETS_PER_MESSAGE
+    signer: Origin | None = None
 
     @property
     def asked(self) -> tuple[Server, ...]:

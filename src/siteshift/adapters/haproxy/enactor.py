@@ -236,7 +236,7 @@ class HaproxyEnactor:
 
     def _refusal(self, steering: Steering, carried: Carried, own: PlaneMark) -> EnactResult | None:
         """Why nothing may be written over what is there; None when it may."""
-        match claim_of(carried.mark, own):
+        match claim_of(carried.mark, own, taken_over=steering.taken_over):
             case MarkClaim.FREE:
                 return None
             case MarkClaim.NEWER:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from siteshift.core.model.codes import EnactOutcome
+from siteshift.core.model.mark import MarkClaim, Origin, PlaneMark, claim_of, is_of
 from siteshift.core.model.steering import Drift, EnactResult, ReadBack, ServiceSteering, Steering
 from siteshift.core.model.topology import Topology
 from siteshift.core.model.units import EnactorId, ServiceId, SiteId
@@ -38,6 +39,8 @@ class MemoryPlane:
     """The plane itself; several enactors may write to it, as several nodes do. Mutable: it is the outside world."""
 
     steering: Steering | None = None
+    mark: PlaneMark | None = None
+    """Who wrote the steering."""
     shares_bp: dict[ServiceId, dict[SiteId, int]] = field(default_factory=dict)
     edited: dict[ServiceId, dict[SiteId, int]] = field(default_factory=dict)
     misbehaviour: Misbehaviour = Misbehaviour.NONE
@@ -57,7 +60,7 @@ class MemoryPlane:
 
     def forget(self) -> None:
         """The plane restarts without memory of any steering; what it serves stays, its generation is gone."""
-        self.steering = None
+        self.steering = self.mark = None
 
     def _take_misbehaviour(self) -> Misbehaviour:
         how = self.misbehaviour
@@ -71,8 +74,17 @@ class MemoryPlane:
 class MemoryEnactor:
     """Enacts on a `MemoryPlane` by the rules of the port."""
 
-    def __init__(self, id: EnactorId, topology: Topology, clock: Clock, plane: MemoryPlane | None = None) -> None:
+    def __init__(
+        self,
+        id: EnactorId,
+        topology: Topology,
+        clock: Clock,
+        plane: MemoryPlane | None = None,
+        *,
+        origin: Origin | None = None,
+    ) -> None:
         self._id = id
+        self._origin = origin
         self._clock = clock
         self._services = tuple(service.id for service in topology.services)
         self.plane = plane if plane is not None else MemoryPlane()
@@ -109,6 +121,9 @@ class MemoryEnactor:
                 found = self.plane.steering
             case _:
                 pass
+        if claim_of(self.plane.mark, self._own(steering), taken_over=steering.taken_over) is MarkClaim.FOREIGN:
+            detail = f"it carries {self.plane.mark}: two controllers write to it"
+            return replace(self._result(steering, EnactOutcome.REFUSED, detail), found_mark=self.plane.mark)
         if found is not None and steering.generation == found.generation and steering.digest() == found.digest():
             return self._result(steering, EnactOutcome.APPLIED, "already there", found.generation)
         if not self._write_if_newer(steering):
@@ -138,7 +153,8 @@ class MemoryEnactor:
         return ReadBack(
             enactor=self._id,
             at_ms=self._clock.now_ms(),
-            generation=plane.steering.generation if plane.steering else None,
+            generation=plane.steering.generation if plane.steering and self._is_ours(plane.mark) else None,
+            mark=plane.mark,
             shares_bp=actual,
             drifts=drifts,
         )
@@ -146,16 +162,25 @@ class MemoryEnactor:
     async def close(self) -> None:
         """Nothing is held."""
 
+    def _own(self, steering: Steering) -> PlaneMark:
+        term = steering.term if self._origin is not None else None
+        return PlaneMark(generation=steering.generation, term=term, origin=self._origin)
+
+    def _is_ours(self, mark: PlaneMark | None) -> bool:
+        return self._origin is None or is_of(mark, self._origin)
+
     def _write_if_newer(self, steering: Steering) -> bool:
         """Take a newer steering; a service it leads nowhere keeps what it has. False: not newer, nothing changed."""
         plane = self.plane
         if plane.steering is not None and steering.generation <= plane.steering.generation:
             return False
+        if claim_of(plane.mark, self._own(steering), taken_over=steering.taken_over) is not MarkClaim.FREE:
+            return False
         for entry in steering.services:
             if entry.service in plane.shares_bp and (delivered := _delivered(entry)):
                 plane.shares_bp[entry.service] = delivered
         plane.edited.clear()
-        plane.steering = steering
+        plane.steering, plane.mark = steering, self._own(steering)
         plane.writes += 1
         return True
 

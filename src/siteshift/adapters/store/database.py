@@ -22,7 +22,7 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from siteshift.adapters.store.file import Access, FileLock, connect, set_aside_files
+from siteshift.adapters.store.file import Access, FileLock, InPlace, connect, set_aside_files
 from siteshift.adapters.store.schema import MIGRATIONS
 from siteshift.adapters.store.sqlite_errors import adapter_error
 from siteshift.errors import Ambiguous, Permanent, Retryable, SiteshiftError
@@ -88,6 +88,7 @@ class SqliteDatabase:
         """Broken files renamed aside earlier that still lie there: to be reported until a person took them away."""
         self._connection = connection
         self._lock = lock
+        self._in_place = InPlace(path)
         self._queue: queue.Queue[_Work[Any] | None] = queue.Queue(maxsize=queue_limit)
         self._leases = 0
         self._closed: asyncio.Future[None] | None = None
@@ -211,6 +212,7 @@ class SqliteDatabase:
 
     def _query(self, work: _Work[Any]) -> None:
         try:
+            self._in_place.check(work.operation)
             work.answer(work.call(self._connection), None)
         except sqlite3.Error as error:
             work.answer(None, adapter_error(error, operation=work.operation, target=self.path.name))
@@ -221,6 +223,12 @@ class SqliteDatabase:
         if not group:
             return
         answers: list[tuple[_Work[Any], Any, BaseException | None]] = []
+        try:
+            self._in_place.check(group[0].operation)
+        except Permanent as error:
+            for work in group:
+                work.answer(None, error)
+            return
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             for work in group:

@@ -57,6 +57,45 @@ class FileLock:
         os.close(self._descriptor)
 
 
+class InPlace:
+    """Notices that the file, or its write-ahead log, was deleted or replaced while it is open.
+
+    SQLite goes on writing to what has no name any more, and all of it is gone with the process.
+    """
+
+    __slots__ = ("_known", "_path")
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[str, tuple[int, int]] = {}
+        for suffix in ("", "-wal"):
+            if (found := self._identity(suffix)) is not None:
+                self._known[suffix] = found
+
+    def check(self, operation: str) -> None:
+        """Raises `Permanent`: certainly not written, and nothing will be before the file is back or the node starts again."""
+        for suffix in ("", "-wal"):
+            found, known = self._identity(suffix), self._known.get(suffix)
+            if known is None and found is not None:
+                self._known[suffix] = found
+            elif known is not None and found != known:
+                what = "was deleted" if found is None else "was replaced by another file"
+                raise Permanent(
+                    f"{self._path.name}{suffix} {what} while it is open: put it back, or restart the node, which then holds "
+                    "what the second copy and the data planes carry",
+                    system="sqlite",
+                    operation=operation,
+                    target=str(self._path),
+                )
+
+    def _identity(self, suffix: str) -> tuple[int, int] | None:
+        try:
+            found = Path(f"{self._path}{suffix}").stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+
 def set_aside_files(path: Path) -> tuple[Path, ...]:
     """Broken predecessors of ``path`` that still lie beside it."""
     found = path.parent.glob(f"{path.name}.broken-*")

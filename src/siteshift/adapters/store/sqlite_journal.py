@@ -116,6 +116,10 @@ class SqliteJournal:
         """Where the chain begins and ends, and how far it was exported."""
         return await self._lease.read("extent", extent_in)
 
+    async def latest_ms(self) -> int:
+        """The instant of the last entry; 0 when there is none."""
+        return await self._lease.read("latest", _latest_ms)
+
     async def head(self) -> Head:
         """The last entry's sequence and digest."""
         return (await self.extent()).head
@@ -210,6 +214,10 @@ def _chunk(connection: sqlite3.Connection, *, first: int, last: int) -> list[Wri
         (first, last, CHUNK),
     )
     return [_entry(row) for row in rows]
+
+
+def _latest_ms(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT coalesce(max(at_ms), 0) FROM journal").fetchone()[0])
 
 
 def _newest(connection: sqlite3.Connection, *, kind: str, before: tuple[int, int]) -> list[WrittenEntry]:

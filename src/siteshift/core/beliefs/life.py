@@ -120,10 +120,20 @@ _WHY = {
 
 
 def may_return(track: SiteTrack, policy: ServicePolicy, now_ms: int) -> bool:
-    """Whether a well site may come back: a person asked, a person's drain ended, or the policy and hold-down allow."""
+    """Whether a well site may come back: a person asked, a person's drain ended, or the policy and hold-down allow.
+
+    One that was found left, nobody remembers why, waits for a person.
+    """
     if track.is_return_asked or track.left_because is LeftBecause.PERSON:
         return True
+    if track.left_because is LeftBecause.UNKNOWN:
+        return False
     return policy.failback is Failback.RAMP and now_ms >= track.hold_until_ms
+
+
+def is_left_unexplained(track: SiteTrack) -> bool:
+    """Whether a site was found left, and no person has asked since that it come back."""
+    return track.left_because is LeftBecause.UNKNOWN and not track.is_return_asked
 
 
 def advance(track: SiteTrack, signal: Signal, condition: Condition, policy: ServicePolicy, now_ms: int) -> SiteTrack:
@@ -167,7 +177,7 @@ def _left(track: SiteTrack, signal: Signal, policy: ServicePolicy, now_ms: int) 
 
 def _worsened(track: SiteTrack, signal: Signal, policy: ServicePolicy, now_ms: int) -> SiteTrack:
     """While away: a person's drain of a site that fails becomes an evidence drain, so lifting it does not return."""
-    if signal not in (Signal.DEAD, Signal.SICK):
+    if signal not in (Signal.DEAD, Signal.SICK) or is_left_unexplained(track):
         return track
     why = _WHY[signal]
     if track.left_because is LeftBecause.PERSON:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from siteshift.core.beliefs.life import AWAY, Condition, Signal, advance, may_return
+from siteshift.core.beliefs.life import AWAY, Condition, Signal, advance, is_left_unexplained, may_return
 from siteshift.core.beliefs.traffic import settled_bp
 from siteshift.core.model.codes import (
     Failback,
@@ -15,11 +15,12 @@ from siteshift.core.model.codes import (
 )
 from siteshift.core.model.override import Forced, forced_view
 from siteshift.core.model.policy import ServicePolicy
+from siteshift.core.model.setup import Setup
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import WHOLE_BP, ServiceId, SiteId
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.draft import Draft
-from siteshift.core.state.plane_queries import in_step, living
+from siteshift.core.state.plane_queries import has_read, in_step, living, read_bp
 from siteshift.core.state.tracks import SiteTrack
 
 UNDO_WATCH_MS = 15_000
@@ -116,9 +117,11 @@ def _condition_of(
         return Condition.GAINED_LATELY if is_own_doing else Condition.NONE
     is_draining = track.life is SiteLife.DRAINING
     if is_well:
-        if is_draining and not draft.state.transition(service.id).moved_at_ms >= track.since_ms > 0:
+        is_found_so = track.left_because is LeftBecause.UNKNOWN
+        if is_draining and not is_found_so and not draft.state.transition(service.id).moved_at_ms >= track.since_ms > 0:
             return Condition.UNMOVED
-        if may_return(track, policy, draft.now_ms) or _is_needed(draft, service, policy):
+        is_held = draft.state.is_held(service.id, site) or is_left_unexplained(track)
+        if not is_held and (may_return(track, policy, draft.now_ms) or _is_needed(draft, service, policy)):
             return Condition.MAY_RETURN
         is_half_left = track.left_because is LeftBecause.SICK and draft.state.steering_share(service.id, site) > 0
         if is_draining and is_half_left and draft.due(track.hold_until_ms):
@@ -143,8 +146,18 @@ def gained_lately(draft: Draft, service: Service, site: SiteId) -> bool:
     return current.shares_bp.get(site, 0) > transition.undo_bp.get(site, 0)
 
 
+def is_delivered_to(state: ControllerState, setup: Setup, service: ServiceId, site: SiteId) -> bool:
+    """Whether a plane was read, since it confirmed the present generation, to deliver a share to a site that has none."""
+    current = state.steering.of(service)
+    if current is None or current.brings_bp(site):
+        return False
+    planes = tuple(plane for plane in setup.planes_of(service) if has_read(state, plane))
+    return read_bp(state, planes, service, site) > 0
+
+
 def is_gone(draft: Draft, service: Service, site: SiteId, policy: ServicePolicy) -> bool:
-    """A drain is complete when *seen* traffic says so (law 8) and the old TTL has run out (law 9).
+    """A drain is complete when the planes were read to deliver nothing there, when *seen* traffic says so (law 8), and the old
+    TTL has run out (law 9). What a person set by hand within our generation counts like everything else that is read.
 
     Without a fresh measurement at this site (what measures it may have died with it) the planes' read-back and the TTL
     must do; `explain` says that seen is unknown.
@@ -153,7 +166,8 @@ def is_gone(draft: Draft, service: Service, site: SiteId, policy: ServicePolicy)
     current = state.steering.of(service.id)
     if current is None or current.shares_bp.get(site, 0) or current.shed_at == site:
         return False
-    if not in_step(state, draft.setup.planes_of(service.id)):
+    planes = draft.setup.planes_of(service.id)
+    if not in_step(state, planes) or is_delivered_to(state, draft.setup, service.id, site):
         return False
     if not draft.due(state.transition(service.id).tail_until_ms):
         return False

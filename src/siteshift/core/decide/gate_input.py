@@ -97,6 +97,7 @@ def context_of(draft: Draft, situation: Situation, mode: Mode, after: ServiceSte
         standby_phase={member: track.phase for member, track in state.standbys.items()},
         nodes_agreeing=0,
         data_role=situation.data_role,
+        held_sites=frozenset(s for s in situation.service.sites if state.is_held(situation.service.id, s)),
     )
 
 

@@ -89,7 +89,8 @@ class GateContext:
     this service's pool. ``standby_phase`` is of the service's standby members; one that is missing counts as cold.
     ``data_role``: True, the configured check says the role is promoted and the lag in bounds; False, it says no;
     None or missing, nothing is known. ``nodes_agreeing`` of ``nodes_total`` (this one included) say directly that the
-    dead sites are dead: only the store-lost exception of law 12 asks for it.
+    dead sites are dead: only the store-lost exception of law 12 asks for it. ``held_sites``: found as they are, and nobody
+    remembers why (`core.state.adoption`).
     """
 
     topology: Topology
@@ -108,6 +109,7 @@ class GateContext:
     blind: bool = False
     global_fault: bool = False
     standby_phase: Mapping[MemberId, StandbyPhase] = field(default_factory=dict)
+    held_sites: frozenset[SiteId] = frozenset()
     data_role: Mapping[SiteId, bool | None] = field(default_factory=dict)
     nodes_agreeing: int = 1
     nodes_total: int = 1

@@ -10,6 +10,8 @@ from siteshift.core.model.cause import Cause
 from siteshift.core.model.codes import FindingCode, Mode, WhenStoreLost
 from siteshift.core.model.finding import Finding
 
+_PROTECTIVE = (Cause.DEAD, Cause.DEGRADED, Cause.RELIEF, Cause.STANDBY)
+
 
 def mode_observe(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
     """Law 6: in ``observe`` nothing is written, on nobody's account."""
@@ -32,13 +34,29 @@ def change_freeze(proposal: Proposal, context: GateContext) -> Iterator[Finding]
     """A freeze stops changes, not protection: leaving a sick site, relieving one and bringing standby up go on."""
     if not context.is_frozen:
         return
-    protective = proposal.cause in (Cause.DEAD, Cause.DEGRADED, Cause.RELIEF, Cause.STANDBY)
+    protective = proposal.cause in _PROTECTIVE
     yield weigh(
         proposal,
         FindingCode.CHANGE_FREEZE,
         f"{proposal.service.id} is frozen" + ("; protection goes on" if protective else ""),
         instead=PASS if protective else None,
     )
+
+
+def held_as_adopted(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
+    """Forgetting is not knowing: what was found so, and not remembered, gets no more before a person has looked.
+
+    Protection goes on: what a failing site loses, the sites that serve may take.
+    """
+    held = [site for site in proposal.gaining if site in context.held_sites]
+    if held:
+        yield weigh(
+            proposal,
+            FindingCode.HELD_AS_ADOPTED,
+            f"{proposal.service.id}: {', '.join(held)} held as found: nobody remembers why it has no more",
+            instead=PASS if proposal.cause in _PROTECTIVE else None,
+            sites=",".join(held),
+        )
 
 
 def stale_digest(proposal: Proposal, _: GateContext) -> Iterator[Finding]:

@@ -57,6 +57,7 @@ WEIGHTS: Mapping[FindingCode, Weight] = MappingProxyType(
         _C.BLIND: Weight(REFUSE, REFUSE, ASK),
         _C.GLOBAL_FAULT: Weight(REFUSE, REFUSE, ASK),
         _C.SWITCHED_OFF: Weight(REFUSE, REFUSE, PASS),
+        _C.HELD_AS_ADOPTED: Weight(PASS, REFUSE, PASS),
         _C.NOTHING_TO_DO: Weight(PASS, PASS, PASS),
     }
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from siteshift.core.beliefs.life import AWAY, Signal
+from siteshift.core.beliefs.life import AWAY, Signal, is_left_unexplained
 from siteshift.core.model.codes import Hardness, LeftBecause, MemberRole, Mode, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.evidence import PoolPicture
 from siteshift.core.model.override import Forced
@@ -72,14 +72,15 @@ class Situation:
     def away(self, site: SiteId) -> bool:
         """Whether traffic should leave this site, or stay away from it.
 
-        When every site should be left, those that still answer and that nobody forced out are the last resort: a sick
-        site, or one still held down, is better than a dead one (law 1).
+        When every site should be left, those that still answer and that nobody forced out (or may have, before all was
+        forgotten) are the last resort: a sick site, or one still held down, is better than a dead one (law 1).
         """
         if self.tracks[site].life not in AWAY:
             return False
         if self._someone_serves:
             return not self.is_half_left(site)
-        return self.signals[site] in (Signal.DEAD, Signal.FORCED_OUT, Signal.NO_EVIDENCE)
+        is_out = is_left_unexplained(self.tracks[site])
+        return is_out or self.signals[site] in (Signal.DEAD, Signal.FORCED_OUT, Signal.NO_EVIDENCE)
 
     @property
     def _someone_serves(self) -> bool:

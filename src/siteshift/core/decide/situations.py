@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 
 from siteshift.core.beliefs.data_role import data_roles
 from siteshift.core.beliefs.lives import signal_of
@@ -42,9 +43,12 @@ def _situation_of(
     state: ControllerState, setup: Setup, service: Service, now_ms: int, *, has_dns: bool
 ) -> Situation:
     forced = forced_view(state.overrides, service.id, now_ms)
+    if state.adoption is not None and state.adoption.members_out:
+        forced = replace(forced, depooled=forced.depooled | state.adoption.members_out)
     policy = setup.policy.of(service.id)
     pools = {site: pool for site in service.sites if (pool := state.picture.pools.get((service.id, site))) is not None}
     demand = demand_rps(state, service, setup.metered)
+    current = state.steering.of(service.id)
     return Situation(
         service=service,
         policy=policy,
@@ -52,7 +56,7 @@ def _situation_of(
         tracks={site: state.track(service.id, site) for site in service.sites},
         pools=pools,
         forced=forced,
-        current=state.steering.of(service.id) or first_steering(service, policy.ttl_normal_s),
+        current=current.within(service) if current is not None else first_steering(service, policy.ttl_normal_s),
         transition=state.transition(service.id),
         standbys=state.standbys,
         demand_rps=demand,

@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from siteshift.core.messages.commands import Enact, ReadPlane
-from siteshift.core.model.codes import EnactOutcome, Mode, NoticeCode, Severity
+from siteshift.core.model.codes import EnactOutcome, FindingCode, Mode, NoticeCode, Severity
+from siteshift.core.model.mark import MarkClaim, PlaneMark, claim_of
 from siteshift.core.model.setup import PlaneRef
 from siteshift.core.model.steering import EnactResult, ReadBack, Steering
 from siteshift.core.model.units import EnactorId, ServiceId
@@ -43,7 +44,12 @@ def absorb_result(draft: Draft, result: EnactResult) -> bool:
     wait_ms = min(RETRY_MS << min(attempts, 8), RETRY_MAX_MS)
     if result.outcome is EnactOutcome.REFUSED:
         wait_ms = REFUSED_RETRY_MS
-    confirmed = result.generation if result.outcome is EnactOutcome.APPLIED else track.confirmed_generation
+    is_applied = result.outcome is EnactOutcome.APPLIED
+    confirmed = result.generation if is_applied else track.confirmed_generation
+    if result.found_mark is not None and _is_foreign(draft, result.found_mark):
+        _find_foreign(draft, result.enactor, result.found_mark)
+        draft.set_plane(result.enactor, outcome=result.outcome, detail=result.detail, ended_ms=draft.now_ms)
+        return True
     read_at_ms = draft.now_ms if result.outcome is not EnactOutcome.FAILED else draft.now_ms + wait_ms
     draft.set_plane(
         result.enactor,
@@ -56,6 +62,8 @@ def absorb_result(draft: Draft, result: EnactResult) -> bool:
         detail=result.detail,
         found_generation=result.found_generation,
         ended_ms=draft.now_ms,
+        foreign=None if is_applied else track.foreign,
+        taken_over=None if is_applied else track.taken_over,
     )
     if result.outcome is not EnactOutcome.APPLIED and (track.outcome is not result.outcome or attempts <= 1):
         draft.tell(Severity.NEEDS_APPROVAL, NoticeCode[f"PLANE_{result.outcome.name}"], f"{result.enactor}: {result.detail}")
@@ -68,16 +76,26 @@ def absorb_reading(draft: Draft, reading: ReadBack) -> bool:
     One made before an ambiguous write ended does not tell whether that write was done: it is read again (law 10).
     """
     track = draft.state.plane(reading.enactor)
-    wanted = draft.state.steering.generation
     before = track.read_back
+    if reading.mark is not None and _is_foreign(draft, reading.mark):
+        _find_foreign(draft, reading.enactor, reading.mark)
+        next_read_ms = draft.now_ms + draft.setup.policy.read_back_every_ms
+        draft.set_plane(
+            reading.enactor, reading_since_ms=None, unread_since_ms=None, next_read_ms=next_read_ms, read_back=reading
+        )
+        draft.due(next_read_ms)
+        return track.foreign != reading.mark or before is None or before.shares_bp != reading.shares_bp
+    wanted = draft.state.steering.generation
     found = reading.generation
+    if found == wanted and reading.mark is not None and reading.mark.term not in (None, draft.state.steering.term):
+        found = None  # another leader's steering has the same number: ours is not there
     is_early = track.outcome is EnactOutcome.AMBIGUOUS and reading.at_ms < track.ended_ms
     standing = PlaneStanding.UNSURE if is_early else _standing_of(track, found, wanted)
     next_read_ms = draft.now_ms + (0 if is_early else draft.setup.policy.read_back_every_ms)
     unconfirmed = _unconfirmed(track, standing)
     if unconfirmed == 2 and track.unconfirmed == 1:
         text = f"{reading.enactor}: it takes generation {wanted} and does not show it; written again, ever less often"
-        draft.tell(Severity.NEEDS_APPROVAL, "PLANE_FORGETS", text)
+        draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.PLANE_FORGETS, text)
     draft.set_plane(
         reading.enactor,
         standing=standing,
@@ -87,6 +105,8 @@ def absorb_reading(draft: Draft, reading: ReadBack) -> bool:
         next_read_ms=next_read_ms,
         next_try_ms=_next_try_ms(draft, track, unconfirmed),
         read_back=reading,
+        foreign=None,
+        taken_over=track.taken_over if track.foreign is not None else None,
         unconfirmed=unconfirmed,
     )
     draft.due(max(next_read_ms, draft.now_ms + 1))
@@ -103,6 +123,48 @@ def absorb_reading(draft: Draft, reading: ReadBack) -> bool:
         or (found, reading.shares_bp, reading.drifts) != (before.generation, before.shares_bp, before.drifts)
         or standing is not track.standing
     )
+
+
+def _is_foreign(draft: Draft, mark: PlaneMark) -> bool:
+    """Whether a mark is of another controller: another cluster, or another node that decides in the same term."""
+    origin, steering = draft.setup.origin, draft.state.steering
+    if origin is None or mark.origin is None:
+        return False
+    own = PlaneMark(generation=steering.generation, term=steering.term, origin=origin)
+    return claim_of(mark, own) is MarkClaim.FOREIGN
+
+
+def _find_foreign(draft: Draft, enactor: EnactorId, mark: PlaneMark) -> None:
+    """Somebody else writes there. It is named once, and nothing is written before a person has decided who may."""
+    track = draft.state.plane(enactor)
+    is_known = track.foreign is not None and track.foreign.origin == mark.origin
+    is_ours_to_take = track.taken_over == mark
+    standing = PlaneStanding.BEHIND if is_ours_to_take else PlaneStanding.FOREIGN
+    if track.standing is not PlaneStanding.WRITING or not is_ours_to_take:
+        draft.set_plane(enactor, standing=standing)
+    draft.set_plane(
+        enactor, foreign=mark, confirmed_generation=None, found_generation=None, taken_over=mark if is_ours_to_take else None
+    )
+    if not is_known:
+        draft.record("plane_foreign", {"enactor": enactor, "mark": mark.text()})
+        draft.tell(Severity.REFUSED, FindingCode.PLANE_FOREIGN, foreign_text(enactor, mark))
+
+
+def foreign_text(enactor: EnactorId, mark: PlaneMark) -> str:
+    """Who holds a plane, and what a person can do about it."""
+    return (
+        f"{enactor} is written by another controller ({mark.origin}, generation {mark.generation} of term {mark.term}); nothing "
+        f"is written there any more. Stop one of the two; to take the plane over on purpose: siteshift ack --plane {enactor}"
+    )
+
+
+def take_over(draft: Draft, enactor: EnactorId) -> bool:
+    """A person says that this plane is ours from now on, whoever's mark stands there now; False: nobody else's does."""
+    mark = draft.state.plane(enactor).foreign
+    if mark is None:
+        return False
+    draft.set_plane(enactor, standing=PlaneStanding.BEHIND, taken_over=mark, next_try_ms=draft.now_ms, attempts=0)
+    return True
 
 
 def _standing_of(track: PlaneTrack, found: int | None, wanted: int) -> PlaneStanding:
@@ -164,7 +226,7 @@ def _reconcile_plane(draft: Draft, plane: PlaneRef, modes: dict[ServiceId, Mode]
             track = draft.state.plane(plane.id)
         else:
             return
-    must_read = track.standing in (PlaneStanding.UNREAD, PlaneStanding.UNSURE)
+    must_read = track.standing in (PlaneStanding.UNREAD, PlaneStanding.UNSURE, PlaneStanding.FOREIGN)
     if track.reading_since_ms is not None and not draft.due(track.reading_since_ms + WRITE_LOST_MS):
         if must_read:
             return
@@ -198,7 +260,7 @@ def _write_if_behind(draft: Draft, plane: PlaneRef, modes: dict[ServiceId, Mode]
         next_try_ms=draft.now_ms,
     )
     draft.due(draft.now_ms + WRITE_LOST_MS)
-    draft.commands.append(Enact(enactor=plane.id, steering=part))
+    draft.commands.append(Enact(enactor=plane.id, steering=replace(part, taken_over=track.taken_over)))
 
 
 def _part_for(steering: Steering, plane: PlaneRef, modes: dict[ServiceId, Mode]) -> Steering:

@@ -23,6 +23,9 @@ LINGER_MS = 60_000
 """A started standby is kept this long after it was last wanted: starting costs more than waiting."""
 WATCHED_MS = 10_000
 """How long a standby that says it is ready is probed fast: long enough for any proof, short against the probe budget."""
+HEARD_MS = 2_000
+"""A driver may say cold this long after it was told to start: it may have answered before it heard. It is then told again,
+and not more often than this."""
 GRACE_MS = 5_000
 """How long its checks may fail after its driver called it ready: a server listens a little later than it says."""
 FAILED_RETRY_MS, MOST_RETRY_MS = 30_000, 600_000
@@ -46,6 +49,14 @@ def absorb_report(draft: Draft, event: StandbyReported) -> bool:
         return True
     if event.phase is _P.COLD and track.phase in (_P.READY, _P.PROVEN):
         _fail(draft, event.member, "its driver says it is cold again")
+        return True
+    may_start = draft.state.is_store_usable and draft.state.term is not None and not draft.state.is_switched_off
+    is_unheard = event.phase is _P.COLD and track.phase is _P.STARTING and draft.now_ms >= track.since_ms + HEARD_MS
+    if is_unheard and may_start:
+        # Its driver never heard of the start, or gave it up: asked for again at once, within the same deadline.
+        draft.set_standby(event.member, since_ms=draft.now_ms, next_ask_ms=draft.now_ms + ASK_EVERY_MS)
+        draft.commands.append(ActivateStandby(member=event.member, deadline_ms=track.deadline_ms))
+        draft.record("standby", {"member": event.member, "phase": _P.STARTING.value, "again": True})
         return True
     return False
 

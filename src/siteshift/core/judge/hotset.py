@@ -39,6 +39,13 @@ class HotSet:
         self.targets: frozenset[TargetId] = frozenset()
         self.version = 0
 
+    def go_on_from(self, former: HotSet) -> None:
+        """Keep the set and what is left of the credit: a reload is no new hour."""
+        self._credit = min(self._cap, former._credit)
+        self._at_ms = former._at_ms
+        self.targets = former.targets
+        self.version = former.version + 1
+
     def due(self, at_ms: int, active_groups: int) -> bool:
         """Whether to choose anew now, with so many active groups."""
         return active_groups <= FEW_POOLS or not 0 <= at_ms - self._at_ms < min(active_groups, LONGEST_GAP_MS)

@@ -31,6 +31,10 @@ class Learner:
         self._groups = tuple(groups)
         self._second = 0
 
+    def go_on_from(self, former: Learner) -> None:
+        """The seconds that are over have taught what they had to teach."""
+        self._second = former._second
+
     def learn_until(self, at_ms: int) -> None:
         """The slices of the seconds that have begun since the last call, two at the most."""
         now = at_ms // SECOND_MS

@@ -56,6 +56,18 @@ class Traffic:
         self.at_ms = 0
         self.standing = Standing.UNKNOWN
 
+    def is_for(self, slo_latency_ms: int) -> bool:
+        """Whether what it calls slow is still what is called so."""
+        return self._slo_ms == slo_latency_ms
+
+    def refit(self, policy: JudgePolicy) -> None:
+        """Go on under this policy."""
+        if policy != self._policy:
+            if self._good_for_ms == self._policy.report_stale_ms:
+                self._good_for_ms = policy.report_stale_ms
+            self._policy = policy
+            self._tuning = self._tune()
+
     def _tune(self) -> Tuning:
         fails, slows = learned_rates((self._baseline,))
         policy = self._policy

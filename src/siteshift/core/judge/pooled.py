@@ -6,6 +6,8 @@ judged alone, and evidence that rests on a few members that fail solidly is left
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from siteshift.core.judge.bank import NO_ALARM, Bank, Part
 from siteshift.core.judge.baseline import learned_rates
 from siteshift.core.judge.cusum import CRASH, ERRORS, GREY, NEVER, SLOW, rest_part, tune
@@ -83,6 +85,34 @@ class Pooled:
         rates = learned_rates(one.baseline for one in included)
         self.bank.tuning = tune(max(1, len(included)), *rates, policy.interval_ms, policy.false_alarms_per_year)
 
+    def recount(self) -> None:
+        """Count the members' standings anew; after members were handed over."""
+        counts = [one.standing_counts for one in self.members]
+        known, down, sick = (sum(part) for part in zip((0, 0, 0), *counts, strict=True))
+        self.standing_counts = (known, down, sick)
+
+    def go_on_from(self, former: Pooled, number_of: Mapping[int, int]) -> None:
+        """Go on where the same group of the former roster stood, without the part of members that are gone.
+
+        With none of its members left the evidence is about nobody: then this group starts anew. ``number_of``: former index to
+        present one, of the groups that are still there.
+        """
+        present = {id(one) for one in self.members}
+        gone = [one for one in former.members if id(one) not in present]
+        if len(gone) == len(former.members):
+            return
+        for one in gone:
+            former.bank.withdraw(former.part(one))
+        self.bank = former.bank
+        self.standing, self.standing_since_ms = former.standing, former.standing_since_ms
+        self.last_pass_ms, self.last_result_failed = former.last_pass_ms, former.last_result_failed
+        self.near_since_ms, self.near_test = former.near_since_ms, former.near_test
+        self.suspicion = former.suspicion
+        if self.suspicion is not None:
+            self.suspicion.renumber(number_of)
+            for sibling in self.siblings:
+                sibling.watchers.append(self.suspicion)
+
     @property
     def answering(self) -> bool:
         """Whether the latest result was a pass and there is no suspicion worth the name."""
@@ -159,12 +189,13 @@ class Pooled:
             return True
         bank = self.bank
         epoch, level = bank.epoch[test], bank.tuning.level[test]
-        parts = {one.target: self._part(one).worth(test, epoch) for one in included}
+        parts = {one.target: self.part(one).worth(test, epoch) for one in included}
         if bank.sums[test] - max(parts.values()) < rest_part(len(included)) * level:
             return False
         return bank.sums[test] - sum(parts[one.target] for one in solid) >= level if solid else True
 
-    def _part(self, member: Stream) -> Part:
+    def part(self, member: Stream) -> Part:
+        """What a member has brought into this group."""
         return member.site_part if self.part_of == "site_part" else member.pool_part
 
     def _silence_complete(self, at_ms: int) -> bool:
@@ -183,7 +214,7 @@ class Pooled:
         for one in self.included:
             if one.last_pass_ms >= t0:
                 return False
-            if one.failing and self._part(one).worth(CRASH, epoch) > 0.0:
+            if one.failing and self.part(one).worth(CRASH, epoch) > 0.0:
                 failed += 1
             elif one.last_start_ms <= overdue_before:
                 total += min(bank.tuning.up[CRASH], bank.tuning.cap[CRASH])

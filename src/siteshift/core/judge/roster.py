@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from siteshift.core.judge.learning import Entry
 from siteshift.core.judge.membership import make_siblings
 from siteshift.core.judge.pooled import Pooled
@@ -13,12 +15,16 @@ from siteshift.core.model.units import SiteId, TargetId, data_target, site_targe
 
 
 class Roster:
-    """Made once from a topology; standbys and data checks stand in no pooled stream."""
+    """Made from a topology at the start and at each reload; standbys and data checks stand in no pooled stream.
 
-    __slots__ = ("_policy", "entries", "group_of", "pools", "sites", "slo_us")
+    ``known`` streams go on: those of targets that are still there, in the same part, with the same SLO.
+    """
 
-    def __init__(self, topology: Topology, policy: JudgePolicy) -> None:
+    __slots__ = ("_known", "_policy", "entries", "group_of", "pools", "sites", "slo_us")
+
+    def __init__(self, topology: Topology, policy: JudgePolicy, known: Mapping[TargetId, Stream] | None = None) -> None:
         self._policy = policy
+        self._known = known or {}
         self.entries: dict[TargetId, Entry] = {}
         self.pools: list[Pooled] = []
         self.sites: list[Pooled] = []
@@ -43,7 +49,7 @@ class Roster:
         slo_us = service.slo_latency_ms * 1_000
         family: list[Pooled] = []
         for pool in service.pools:
-            streams = [Stream(m.target, self._policy, slo_us) for m in pool.members]
+            streams = [self._stream(m.target, slo_us, is_pooled=m.role is MemberRole.ACTIVE) for m in pool.members]
             active = [s for s, m in zip(streams, pool.members, strict=True) if m.role is MemberRole.ACTIVE]
             group = Pooled(len(self.group_of), pool.target, pool.site, active, self._policy)
             self.group_of[pool.target] = group
@@ -57,4 +63,10 @@ class Roster:
         if service.data is DataKind.WRITABLE:
             for pool in service.pools:
                 target = data_target(service.id, pool.site)
-                self.entries[target] = (Stream(target, self._policy, slo_us), None, None)
+                self.entries[target] = (self._stream(target, slo_us, is_pooled=False), None, None)
+
+    def _stream(self, target: TargetId, slo_us: int, *, is_pooled: bool) -> Stream:
+        known = self._known.get(target)
+        if known is not None and known.slo_us == slo_us and known.is_pooled is is_pooled:
+            return known
+        return Stream(target, self._policy, slo_us, is_pooled=is_pooled)

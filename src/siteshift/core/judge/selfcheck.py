@@ -6,7 +6,7 @@ passes, its original cannot fail.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from siteshift.core.model.codes import Outcome
 from siteshift.core.model.evidence import SelfCheck
@@ -25,6 +25,17 @@ class OwnState:
         self.last_anchor_pass_ms = 0
         self.broken: set[TargetId] = set()
         self.own_site_ok = True
+
+    def refit(self, anchors: Iterable[str], targets: Container[TargetId], stale_ms: int, at_ms: int) -> None:
+        """Other anchors and targets from now on.
+
+        Whether our own line works is a fact about us and not about an address: an anchor that is new begins with the best that
+        was known, and that grows stale like any answer. Without anchors so far nothing spoke against the line.
+        """
+        best = max(self._anchors.values(), key=lambda seen: (seen[0] is Outcome.PASS, seen[1]), default=(Outcome.PASS, at_ms))
+        self._anchors = {name: self._anchors.get(name, best) for name in anchors}
+        self._stale_ms = stale_ms
+        self.broken = {target for target in self.broken if target in targets}
 
     @property
     def has_anchors(self) -> bool:

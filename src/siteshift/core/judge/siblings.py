@@ -8,7 +8,7 @@ vantage's own line never gives that reassurance, so nothing is drained however u
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import log, sqrt
 from typing import Protocol
 
@@ -78,6 +78,12 @@ class Suspicion:
                 for one in siblings:
                     if one.last_pass_ms >= window.from_ms:
                         window.good[one.index] = one.passed_since(window.from_ms)
+
+    def renumber(self, number_of: Mapping[int, int]) -> None:
+        """Siblings have other indices from now on; those without one are gone."""
+        for window in self.windows.values():
+            window.good = {number_of[index]: count for index, count in window.good.items() if index in number_of}
+            window.bad = {number_of[index]: count for index, count in window.bad.items() if index in number_of}
 
     def passed(self, sibling: int, started_ms: int, *, slow: int) -> None:
         """A sibling answered; ``slow`` 1 when over the SLO, which reassures nobody about slowness."""

@@ -68,6 +68,7 @@ class Stream(Pulse):
         "excluded",
         "failing",
         "failing_checks",
+        "is_pooled",
         "last_fault",
         "policy",
         "pool_part",
@@ -83,9 +84,10 @@ class Stream(Pulse):
         "warning",
     )
 
-    def __init__(self, target: TargetId, policy: JudgePolicy, slo_us: int) -> None:
+    def __init__(self, target: TargetId, policy: JudgePolicy, slo_us: int, *, is_pooled: bool = False) -> None:
         super().__init__(slo_us)
         self.target = target
+        self.is_pooled = is_pooled
         self.policy = policy
         self.baseline = Baseline()
         self.bank = Bank(tune(1, *learned_rates(()), policy.interval_ms, policy.false_alarms_per_year))
@@ -185,6 +187,16 @@ class Stream(Pulse):
         if untroubled:
             self.recent = None
 
+    def refit(self, policy: JudgePolicy) -> None:
+        """Go on under this policy: what was seen and learned stays, the thresholds are the new policy's."""
+        if policy != self.policy:
+            self.policy = policy
+            self._tune()
+
+    def _tune(self) -> None:
+        policy = self.policy
+        self.bank.tuning = tune(1, *learned_rates((self.baseline,)), policy.interval_ms, policy.false_alarms_per_year)
+
     # -- learning -------------------------------------------------------------------------------------------------
 
     def learn(self) -> None:
@@ -194,8 +206,7 @@ class Stream(Pulse):
             self.baseline.commit(self.quiet + bank.seen - bank.echoes, bank.bad - bank.echoes_bad, bank.slow - bank.echoes_slow)
             self.quiet = 0
             bank.settle()
-            policy = self.policy
-            bank.tuning = tune(1, *learned_rates((self.baseline,)), policy.interval_ms, policy.false_alarms_per_year)
+            self._tune()
 
     def unlearn(self) -> None:
         """Throw away what was counted since the last commit: it came from a fault."""

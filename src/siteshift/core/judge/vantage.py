@@ -6,13 +6,14 @@ calls `tick` when `next_timer_ms` has come, probes `hot_targets` fast and publis
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 from siteshift.core.judge.cusum import CRASH, NEVER
 from siteshift.core.judge.hotset import HotSet
 from siteshift.core.judge.learning import SECOND_MS, Entry, Learner
 from siteshift.core.judge.membership import feed
 from siteshift.core.judge.passive import Traffic
+from siteshift.core.judge.refit import carry_over, known_streams
 from siteshift.core.judge.roster import Roster
 from siteshift.core.judge.score import worst
 from siteshift.core.judge.selfcheck import OwnState
@@ -32,7 +33,10 @@ NEAR_MS, UNEASY_MS = 50, 100
 
 
 class Observer:
-    """All streams of one vantage. ``anchors`` names its anchor checks; without any it cannot know when it is blind."""
+    """All streams of one vantage. ``anchors`` names its anchor checks; without any it cannot know when it is blind.
+
+    ``boot_id`` names this life of the vantage: its reports are numbered anew in the next one.
+    """
 
     def __init__(
         self,
@@ -42,28 +46,77 @@ class Observer:
         site: SiteId | None,
         *,
         anchors: tuple[str, ...] = (),
+        boot_id: str = "",
     ) -> None:
-        self._policy = policy
         self._vantage = vantage
-        self._site = site
+        self._boot_id = boot_id
         self._own = OwnState(anchors, policy.report_stale_ms)
-        roster = Roster(topology, policy)
+        self._direct: dict[TargetId, Stream] = {}
+        self._traffic: dict[TargetId, Traffic] = {}
+        self._figures: dict[TargetId, Traffic] = {}
+        self._views: dict[TargetId, TargetView] = {}
+        self._sequence = 0
+        self._at_ms = 0
+        self._second_ms = 0
+        self._take(topology, Roster(topology, policy), policy, site)
+
+    def _take(self, topology: Topology, roster: Roster, policy: JudgePolicy, site: SiteId | None) -> None:
+        """Watch these."""
+        self._policy = policy
+        self._site = site
         self._entries = roster.entries
         self._group_of = roster.group_of
         self._slo_us = roster.slo_us
         self._learner = Learner(self._entries, tuple(self._group_of.values()))
-        self._direct: dict[TargetId, Stream] = {}
-        self._traffic: dict[TargetId, Traffic] = {}
-        self._figures: dict[TargetId, Traffic] = {}
         self._hot = HotSet(len(self._entries), policy)
         self._verdicts = Verdicts(roster, policy, site, self._own)
         self._not_up, self._active_groups = self._verdicts.not_up, self._verdicts.active_groups
         self._dirty = self._verdicts.dirty
         self._dirty.update(topology.targets)
-        self._views: dict[TargetId, TargetView] = {}
-        self._sequence = 0
-        self._at_ms = 0
-        self._second_ms = 0
+
+    def refit(
+        self,
+        topology: Topology,
+        policy: JudgePolicy,
+        site: SiteId | None,
+        *,
+        anchors: tuple[str, ...],
+        changed: Set[TargetId],
+    ) -> None:
+        """A reload: watch another deployment from now on. Evidence, suspicion, verdicts and what was learned go on.
+
+        Only the ``changed`` targets start anew. Raises before anything is changed, or not at all.
+        """
+        at_ms = self._at_ms
+        former, hot, learner = self._group_of, self._hot, self._learner
+        not_up, active = dict(self._not_up), dict(self._active_groups)
+        roster = Roster(topology, policy, known_streams(self._entries, changed))
+        self._own.refit(anchors, roster.entries, policy.report_stale_ms, at_ms)
+        carry_over(roster, former, policy, at_ms)
+        self._take(topology, roster, policy, site)
+        self._hot.go_on_from(hot)
+        self._learner.go_on_from(learner)
+        self._direct = {t: s for t, s in self._direct.items() if t not in changed and self._slo_us.get(t) == s.slo_us}
+        for direct in self._direct.values():
+            direct.refit(policy)
+        for known in (self._traffic, self._figures):
+            for target in [t for t, traffic in known.items() if not traffic.is_for(self._slo_of(t) // 1_000)]:
+                del known[target]
+            for traffic in known.values():
+                traffic.refit(policy)
+        streams = {**self._direct, **{target: entry[0] for target, entry in self._entries.items()}}
+        self._not_up.update((t, stream) for t, stream in not_up.items() if streams.get(t) is stream)
+        for target, group in self._group_of.items():
+            if target in active or not group.bank.calm or group.bank.alarm >= 0:
+                self._active_groups[target] = group
+        self._views = {target: view for target, view in self._views.items() if target in topology.targets}
+
+    def _slo_of(self, target: TargetId) -> int:
+        """The SLO of a target's answers in microseconds; -1: there is no such target."""
+        slo_us = self._slo_us.get(target)
+        if slo_us is None and (entry := self._entries.get(target)) is not None:
+            slo_us = entry[0].slo_us
+        return -1 if slo_us is None else slo_us
 
     # -- results --------------------------------------------------------------------------------------------------
 
@@ -275,12 +328,9 @@ class Observer:
 
         ``good_for_ms`` marks figures that lag (Prometheus): they count for so long, and never contradict a check.
         """
-        slo_us = self._slo_us.get(target)
-        if slo_us is None:
-            entry = self._entries.get(target)
-            if entry is None:
-                return False
-            slo_us = entry[0].slo_us
+        slo_us = self._slo_of(target)
+        if slo_us < 0:
+            return False
         known = self._traffic if good_for_ms is None else self._figures
         traffic = known.get(target)
         if traffic is None:
@@ -315,6 +365,7 @@ class Observer:
             vantage=self._vantage,
             site=self._site,
             at_ms=at_ms,
+            boot_id=self._boot_id,
             sequence=self._sequence,
             self_check=self._own.check(at_ms),
             views=dict(self._views),

@@ -44,7 +44,7 @@ def _left_by_few(p: Passage) -> Iterator[Violation]:
         for site in service.sites:
             now, was = p.after.track(service.id, site), p.before.track(service.id, site)
             is_left = now.life is SiteLife.DRAINING and was.life not in (SiteLife.DRAINING, SiteLife.DRAINED)
-            if not is_left or now.left_because in (None, LeftBecause.PERSON):
+            if not is_left or now.left_because in (None, LeftBecause.PERSON, LeftBecause.UNKNOWN):
                 continue
             accusing, speaking = _votes(p, service, site)
             if speaking and 2 * accusing <= speaking:

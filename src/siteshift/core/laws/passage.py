@@ -13,6 +13,7 @@ from siteshift.core.model.setup import Setup
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import SiteId
+from siteshift.core.state.adoption import AdoptedFrom
 from siteshift.core.state.controller_state import ControllerState
 
 
@@ -38,14 +39,23 @@ class Passage:
     def now_ms(self) -> int:
         return max(self.event.at_ms, self.before.started_ms)
 
+    @property
+    def adopts(self) -> bool:
+        """Whether this step takes over what the planes carry (`core.lifecycle.adopt`); it decides nothing."""
+        was, now = self.before.adoption, self.after.adoption
+        return now is not None and now.found is AdoptedFrom.PLANES and (was is None or was.since_ms != now.since_ms)
+
     def changes(self) -> Iterator[tuple[Service, ServiceSteering, ServiceSteering]]:
-        """Services whose steering changed, with what it was and what it is."""
-        if self.before.steering.generation == self.after.steering.generation:
+        """Services whose steering changed, with what it was and what it is. Taking over what is found is no change.
+
+        What a new configuration names no more was taken out by its file, not by a decision: it does not count as a change.
+        """
+        if self.before.steering.generation == self.after.steering.generation or self.adopts:
             return
         for service in self.setup.topology.services:
             old, new = self.before.steering.of(service.id), self.after.steering.of(service.id)
-            if old is not None and new is not None and old != new:
-                yield service, old, new
+            if old is not None and new is not None and old.within(service) != new:
+                yield service, old.within(service), new
 
     def standing(self, service: Service, site: SiteId) -> Standing:
         pool = self.after.picture.pools.get((service.id, site))

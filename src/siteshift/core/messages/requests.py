@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from siteshift.core.model.codes import Mode
-from siteshift.core.model.units import MemberId, ServiceId, SiteId
+from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +78,15 @@ class ApproveRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AckRequest:
-    """Acknowledge what happened at a site: clears its hold-down and lets a manual failback begin."""
+    """Acknowledge what happened: clears a site's hold-down, lets a manual failback begin, and what was held as found return.
 
-    site: SiteId
+    ``site`` None: every site that is held because nobody remembers why it was left. ``plane``: nothing but this data plane,
+    which another controller holds, is to be taken over.
+    """
+
+    site: SiteId | None = None
     service: ServiceId | None = None
+    plane: EnactorId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -207,6 +207,8 @@ class FindingCode(StrEnum):
     DATA_PLANE_UNKNOWN = "DATA_PLANE_UNKNOWN"
     SWITCHED_OFF = "SWITCHED_OFF"
     INCOMPLETE = "INCOMPLETE"
+    HELD_AS_ADOPTED = "HELD_AS_ADOPTED"
+    PLANE_FOREIGN = "PLANE_FOREIGN"
 
 
 class NoticeCode(StrEnum):
@@ -214,16 +216,21 @@ class NoticeCode(StrEnum):
 
     BLIND = "BLIND"
     BLIND_ENDED = "BLIND_ENDED"
+    CLOCK = "CLOCK"
     DRIFT = "DRIFT"
     OVERRIDE_ENDS_SOON = "OVERRIDE_ENDS_SOON"
     OVERRIDE_EXPIRED = "OVERRIDE_EXPIRED"
+    OVERRIDE_LIFTED = "OVERRIDE_LIFTED"
     PLANE_STALE = "PLANE_STALE"
     PLANE_REFUSED = "PLANE_REFUSED"
     PLANE_FAILED = "PLANE_FAILED"
     PLANE_AMBIGUOUS = "PLANE_AMBIGUOUS"
+    PLANE_FORGETS = "PLANE_FORGETS"
+    PLANE_LEFT = "PLANE_LEFT"
     PLANE_UNREADABLE = "PLANE_UNREADABLE"
     RECORD_GAP = "RECORD_GAP"
     STANDBY_FAILED = "STANDBY_FAILED"
+    STANDBY_LEFT = "STANDBY_LEFT"
 
 
 class StepKind(StrEnum):
@@ -267,3 +274,5 @@ class LeftBecause(StrEnum):
     DEAD = "dead"
     SICK = "sick"
     PERSON = "person"
+    UNKNOWN = "unknown"
+    """Found so, and not remembered: a person may have had a reason."""

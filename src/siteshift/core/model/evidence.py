@@ -66,7 +66,11 @@ class SelfCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VantageReport:
-    """Everything one vantage believes at one moment; a later ``sequence`` replaces an earlier one whole."""
+    """Everything one vantage believes at one moment; a later ``sequence`` of the same boot replaces an earlier one whole.
+
+    As it is sent, its instants are of the vantage's own clock. As the state keeps it they are of ours, and ``at_ms`` is when it
+    was received (`core.beliefs.hearing`). ``boot_id`` names the life of the vantage in which it was numbered.
+    """
 
     vantage: VantageId
     site: SiteId | None
@@ -74,6 +78,7 @@ class VantageReport:
     sequence: int
     self_check: SelfCheck
     views: Mapping[TargetId, TargetView]
+    boot_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

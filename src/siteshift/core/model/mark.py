@@ -92,8 +92,13 @@ class MarkClaim(StrEnum):
     """Another cluster, or another node that decides in the very same term: two controllers on one plane. Never overwrite."""
 
 
-def claim_of(found: PlaneMark | None, own: PlaneMark) -> MarkClaim:
-    """What the mark found means to the writer of ``own``. The same rule for every kind of plane."""
+def claim_of(found: PlaneMark | None, own: PlaneMark, *, taken_over: PlaneMark | None = None) -> MarkClaim:
+    """What the mark found means to the writer of ``own``. The same rule for every kind of plane.
+
+    ``taken_over`` is the one mark of somebody else that a person has said may be replaced; no other one, however like it.
+    """
+    if found is not None and found == taken_over and found.generation < own.generation:
+        return MarkClaim.FREE
     if found is not None and found.origin is not None and own.origin is not None:
         if found.origin.cluster != own.origin.cluster:
             return MarkClaim.FOREIGN

@@ -42,6 +42,10 @@ REMEDIES: Mapping[FindingCode, str] = MappingProxyType(
         FindingCode.NOTHING_TO_DO: "Nothing; the steering already is as asked.",
         FindingCode.DATA_PLANE_UNKNOWN: "Bring the data plane back in reach; it is read before anything is written.",
         FindingCode.SWITCHED_OFF: "Switch automatic acting on again, or act by hand.",
+        FindingCode.HELD_AS_ADOPTED: "Find out why the site was left as it is, then acknowledge it: `siteshift ack SITE`, or "
+        "`siteshift ack` for all.",
+        FindingCode.PLANE_FOREIGN: "Stop one of the two controllers, or take the plane out of one's configuration. To take it "
+        "over on purpose: `siteshift ack --plane PLANE`.",
         FindingCode.INCOMPLETE: "Give what is missing and ask again.",
     }
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from siteshift.core.model.mark import Origin
 from siteshift.core.model.policy import Policy
 from siteshift.core.model.topology import Service, Topology
 from siteshift.core.model.units import EnactorId, ServiceId, SiteId, VantageId
@@ -54,7 +55,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """Everything `step` needs to know that is not state. ``digest`` names the configuration it came from."""
+    """Everything `step` needs to know that is not state. ``digest`` names the configuration it came from.
+
+    ``cluster`` tells installations apart on a data plane that two of them write to (empty: nothing is signed).
+    """
 
     topology: Topology
     policy: Policy
@@ -63,6 +67,12 @@ class Setup:
     metered: frozenset[ServiceId] = frozenset()
     parts: tuple[Part, ...] = ()
     digest: str = ""
+    cluster: str = ""
+
+    @property
+    def origin(self) -> Origin | None:
+        """Who signs what this node decides."""
+        return Origin(cluster=self.cluster, node=self.node) if self.cluster else None
 
     def planes_of(self, service: ServiceId) -> tuple[PlaneRef, ...]:
         return tuple(plane for plane in self.planes if service in plane.services)

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from siteshift.core.model.codes import EnactOutcome
 from siteshift.core.model.mark import PlaneMark
-from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
+from siteshift.core.model.topology import Service
+from siteshift.core.model.units import WHOLE_BP, EnactorId, MemberId, ServiceId, SiteId
+
+
+def scaled(weights: Mapping[SiteId, int], total_bp: int) -> dict[SiteId, int]:
+    """Shares by weight that make exactly so much; the heaviest takes what does not divide."""
+    whole = sum(weights.values()) or 1
+    shares = {site: weight * total_bp // whole for site, weight in weights.items()}
+    if shares:
+        shares[max(shares, key=lambda site: shares[site])] += total_bp - sum(shares.values())
+    return shares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +52,29 @@ class ServiceSteering:
         dead = f" dead={','.join(sorted(self.dead_sites))}" if self.dead_sites else ""
         return f"{text}{f' onward={onward}' if onward else ''}{dead}"
 
+    def within(self, service: Service) -> ServiceSteering:
+        """The same steering for the service as a configuration has it now: what it names no more is gone from it.
+
+        The share of a site that is gone comes to those that are left, by their shares; with none left, by their nominal ones.
+        """
+        sites, members = frozenset(service.sites), service.member_ids
+        keeps_shed = self.shed_at is None or self.shed_at in sites
+        named = {*self.shares_bp, *self.onward_bp, *self.dead_sites}
+        if keeps_shed and sites >= named and members >= self.members_pm.keys():
+            return self
+        kept = {site: bp for site, bp in self.shares_bp.items() if site in sites}
+        shed_bp, shed_at = (self.shed_bp, self.shed_at) if keeps_shed else (0, None)
+        weights = kept if any(kept.values()) else {pool.site: pool.nominal_bp for pool in service.pools}
+        return replace(
+            self,
+            shares_bp=kept if kept == self.shares_bp and keeps_shed else scaled(weights, WHOLE_BP - shed_bp),
+            members_pm={member: pm for member, pm in self.members_pm.items() if member in members},
+            shed_bp=shed_bp,
+            shed_at=shed_at,
+            onward_bp={site: bp for site, bp in self.onward_bp.items() if site in sites},
+            dead_sites=self.dead_sites & sites,
+        )
+
     def brings_bp(self, site: SiteId) -> int:
         """What comes to a site where nothing answers the shed part: its share, and what is shed there."""
         return self.shares_bp.get(site, 0) + (self.shed_bp if self.shed_at == site else 0)
@@ -60,12 +93,16 @@ class ServiceSteering:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steering:
-    """All services under one generation. ``term`` is the leader's term that decided it."""
+    """All services under one generation. ``term`` is the leader's term that decided it.
+
+    ``taken_over`` goes with one write to one plane: the mark of somebody else that a person lets it replace.
+    """
 
     generation: int
     term: int
     decided_at_ms: int
     services: tuple[ServiceSteering, ...]
+    taken_over: PlaneMark | None = None
 
     def of(self, service: ServiceId) -> ServiceSteering | None:
         for entry in self.services:

@@ -100,6 +100,10 @@ class Service:
     def sites(self) -> tuple[SiteId, ...]:
         return tuple(pool.site for pool in self.pools)
 
+    @cached_property
+    def member_ids(self) -> frozenset[MemberId]:
+        return frozenset(member.id for pool in self.pools for member in pool.members)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedFateGroup:

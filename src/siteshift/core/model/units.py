@@ -6,8 +6,8 @@ Quantities are plain integers whose name carries the unit:
 ``_bp``   basis points, 10,000 is the whole (shares of a service)
 ``_pm``   per mille, 1,000 is the whole (scores, utilisation, error rates)
 ``_rps``  requests per second (demand, capacity)
-``at_ms`` an instant of *siteshift time*: Unix time when the process started plus the monotonic time since, in ms.
-          It never goes back within one process and can be compared with what an earlier process stored.
+``at_ms`` an instant of *siteshift time*: Unix time when the process started plus the boot clock's time since, in ms.
+          It never goes back, not over a restart either, and can be compared with what an earlier process stored.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
+from siteshift.core.enact.planes import take_over
 from siteshift.core.messages.commands import Answer
 from siteshift.core.messages.requests import (
     AckRequest,
@@ -26,15 +27,16 @@ from siteshift.core.messages.requests import (
     SwitchOnRequest,
     UndrainRequest,
 )
-from siteshift.core.model.codes import FindingCode, Mode, OverrideKind, Severity
+from siteshift.core.model.codes import FindingCode, LeftBecause, Mode, OverrideKind, Severity
 from siteshift.core.model.finding import Finding, finding, verdict
 from siteshift.core.model.override import Override, make_override
 from siteshift.core.model.plan import Plan
 from siteshift.core.model.setup import Setup
-from siteshift.core.model.units import MemberId, ServiceId, SiteId
+from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
 from siteshift.core.operate.approval import approvers, bound, refusal
 from siteshift.core.operate.release import lift, pool, undrain
 from siteshift.core.plan.foreseen import planned
+from siteshift.core.state.adoption import acknowledged
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.draft import Draft, Planner
 
@@ -95,6 +97,8 @@ def _answer(draft: Draft, asking: OperatorRequest) -> Answer:
             return lift(draft, asking, override)
         case ApproveRequest(digest=digest):
             return _approve(draft, asking, digest)
+        case AckRequest(plane=plane) if plane is not None:
+            return _take_over(draft, asking, plane)
         case AckRequest(site=site, service=service):
             return _acknowledge(draft, asking, site, service)
         case SwitchOffRequest():
@@ -113,6 +117,7 @@ def unknown_names(asking: OperatorRequest, setup: Setup) -> tuple[Finding, ...]:
         ("site", topology.site_ids),
         ("service", tuple(topology.service_by_id)),
         ("member", tuple(topology.members)),
+        ("plane", tuple(plane.id for plane in setup.planes)),
     ):
         name = getattr(request, kind, None)
         if name is not None and name not in known:
@@ -199,16 +204,31 @@ def _approve(draft: Draft, asking: OperatorRequest, digest: str) -> Answer:
     return Answer(asking=asking.id, severity=severity, findings=findings, plans=(plan,))
 
 
-def _acknowledge(draft: Draft, asking: OperatorRequest, site: SiteId, service: ServiceId | None) -> Answer:
-    """A person has looked: the hold-down ends, and a failback that waits for a person may begin."""
-    tracks = dict(draft.state.tracks)
-    keys = [k for k, t in tracks.items() if k[1] == site and service in (None, k[0]) and t.left_because]
-    if not keys:
-        text = f"nothing at {site} waits for an acknowledgement"
-        return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text, site=site),))
-    for key in keys:
+def _acknowledge(draft: Draft, asking: OperatorRequest, site: SiteId | None, service: ServiceId | None) -> Answer:
+    """A person has looked: the hold-down ends, and a failback that waits for a person may begin.
+
+    Without a site only what is held as found is meant: a site left on evidence is acknowledged by its name.
+    """
+    state = draft.state
+    held = state.adoption.sites if state.adoption is not None else frozenset()
+    asked = {key for key in held if site in (None, key[1]) and service in (None, key[0])}
+    left = [k for k, t in state.tracks.items() if k[1] == site and service in (None, k[0]) and t.left_because]
+    left += [k for k in asked if site is None and state.track(*k).left_because is LeftBecause.UNKNOWN]
+    if not left and not asked:
+        text = f"nothing at {site or 'any site'} waits for an acknowledgement"
+        return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text, site=site or ""),))
+    tracks = dict(state.tracks)
+    for key in left:
         tracks[key] = replace(tracks[key], hold_until_ms=draft.now_ms, flaps=0, is_return_asked=True)
-    draft.set(tracks=tracks)
+    draft.set(tracks=tracks, adoption=acknowledged(state.adoption, frozenset(asked), draft.setup.topology))
+    return Answer(asking=asking.id, severity=Severity.ALLOWED)
+
+
+def _take_over(draft: Draft, asking: OperatorRequest, plane: EnactorId) -> Answer:
+    """A person has decided that a data plane is ours, whoever else has written to it."""
+    if not take_over(draft, plane):
+        text = f"{plane} is held by nobody else"
+        return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text, plane=plane),))
     return Answer(asking=asking.id, severity=Severity.ALLOWED)
 
 

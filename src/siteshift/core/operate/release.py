@@ -24,6 +24,7 @@ from siteshift.core.model.units import MemberId, ServiceId, SiteId
 from siteshift.core.operate.approval import bound, refusal
 from siteshift.core.plan.fold import empty_plan
 from siteshift.core.plan.foreseen import planned
+from siteshift.core.state.adoption import acknowledged
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.draft import Draft
 
@@ -45,17 +46,24 @@ def undrain(draft: Draft, asking: OperatorRequest, site: SiteId, service: Servic
         text = f"{site} is not drained"
         return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text, site=site),))
     tracks = {**state.tracks, **{key: replace(state.tracks[key], is_return_asked=True) for key in left}}
-    after = replace(_without(state, gone), tracks=tracks)
+    looked_at = frozenset((entry.id, site) for entry in draft.setup.topology.services if service in (None, entry.id))
+    adoption = acknowledged(state.adoption, looked_at, draft.setup.topology)
+    after = replace(_without(state, gone), tracks=tracks, adoption=adoption)
     return _release(draft, asking, after, _unwell(after, draft.setup, draft.now_ms, site, service))
 
 
 def pool(draft: Draft, asking: OperatorRequest, member: MemberId) -> Answer:
     """Lift the depool of one member."""
-    gone = [e for e in draft.state.overrides if e.kind is OverrideKind.DEPOOL and e.member == member]
-    if not gone:
+    state = draft.state
+    gone = [e for e in state.overrides if e.kind is OverrideKind.DEPOOL and e.member == member]
+    adoption = state.adoption
+    is_held = adoption is not None and member in adoption.members_out
+    if not gone and not is_held:
         text = f"{member} is not depooled"
         return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text),))
-    return _release(draft, asking, _without(draft.state, gone), ())
+    if adoption is not None:
+        adoption = replace(adoption, members_out=adoption.members_out - {member})
+    return _release(draft, asking, replace(_without(state, gone), adoption=adoption), ())
 
 
 def lift(draft: Draft, asking: OperatorRequest, override: str) -> Answer:
@@ -106,7 +114,7 @@ def _release(draft: Draft, asking: OperatorRequest, after: ControllerState, foun
     findings = bound(asking, replace(plan, findings=found)) if plan is not None else ()
     severity = verdict(findings)
     if severity is Severity.ALLOWED:
-        draft.set(overrides=after.overrides, tracks=after.tracks)
+        draft.set(overrides=after.overrides, tracks=after.tracks, adoption=after.adoption)
     return Answer(asking=asking.id, severity=severity, findings=findings, plans=(plan,) if plan else ())
 
 

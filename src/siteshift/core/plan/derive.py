@@ -28,13 +28,16 @@ from siteshift.core.model.units import ServiceId
 from siteshift.core.plan.apply import apply_step
 from siteshift.core.plan.next_step import SharesGoal, StandbyGoal, may_open_standby, may_write_at_all, next_step
 from siteshift.core.state.draft import Draft
-from siteshift.core.state.plane_queries import highest_found
+from siteshift.core.state.plane_queries import highest_found, to_pass
 
 Slices = Generator[None, None, None]
 """Work in slices: nothing is returned, every yield is a chance to do something else."""
 
 WARM_AFTER_MS = 300
 """Suspicion younger than this starts nothing: most single failures are gone by then (DESIGN §4, `confirm_for`)."""
+FIRST_READINGS_MS = 30_000
+"""How long a node that remembers nothing waits for every data plane to be read before it steers the first time. A plane
+answers within its deadline (5 s) and is asked again every few seconds; one that is dead must not keep the others waiting."""
 RESTLESS_MS = 30_000
 """The short TTL stays this long after the last unrest."""
 RESTLESS_AFTER_MS = 300
@@ -114,7 +117,7 @@ def _steering(draft: Draft, situations: Mapping[ServiceId, Situation], now: Allo
         if isinstance(found, Step) and after != situation.current:
             documents.append(_document(situation, target, after, found))
         yield
-    if may_write_at_all(draft):
+    if may_write_at_all(draft) and not awaits_readings(draft):
         new_generation(draft, entries, documents)
 
 
@@ -130,17 +133,27 @@ def _taken(draft: Draft, situation: Situation, found: Step | Wait) -> ServiceSte
     return apply_step(draft, situation, found)
 
 
+def awaits_readings(draft: Draft) -> bool:
+    """Whether the first steering must wait: nothing is remembered, and a plane that could tell was not read yet."""
+    state = draft.state
+    if state.steering.generation > 0:
+        return False
+    unread = [ref for ref in draft.setup.planes if state.plane(ref.id).read_back is None]
+    return bool(unread) and not draft.due(state.started_ms + FIRST_READINGS_MS)
+
+
 def new_generation(draft: Draft, entries: dict[ServiceId, ServiceSteering], documents: list[Mapping[str, object]]) -> None:
-    """Number what changed past everything any data plane was seen to hold."""
+    """Number what changed past ours, and past what a person said to take over."""
     steering = draft.state.steering
     known = {entry.service: entry for entry in steering.services} | entries
     ordered = sorted(draft.setup.topology.services, key=lambda service: service.tier)
     services = tuple(known[service.id] for service in ordered if service.id in known)
-    found = highest_found(draft.state)
-    is_overtaken = found > steering.generation
-    if services == steering.services and not is_overtaken:
+    if highest_found(draft.state) > steering.generation:
+        return  # a plane that is ahead tells of what we forgot: it is read, and taken over, first
+    foreign_generation = to_pass(draft.state)
+    if services == steering.services and foreign_generation < steering.generation:
         return
-    generation = max(steering.generation, found) + 1
+    generation = max(steering.generation, foreign_generation) + 1
     new = replace(
         steering,
         generation=generation,
@@ -152,11 +165,7 @@ def new_generation(draft: Draft, entries: dict[ServiceId, ServiceSteering], docu
     draft.remembers = True
     if draft.is_forecast:
         return
-    overtook = found if is_overtaken else None
-    draft.record(
-        "decision",
-        {"generation": generation, "digest": new.digest(), "services": documents, "overtook": overtook},
-    )
+    draft.record("decision", {"generation": generation, "digest": new.digest(), "services": documents})
 
 
 def _with_notes(draft: Draft, situation: Situation, target: Target) -> Situation:

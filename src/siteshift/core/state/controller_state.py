@@ -14,8 +14,17 @@ from siteshift.core.model.evidence import Picture, VantageReport
 from siteshift.core.model.override import Override
 from siteshift.core.model.steering import Steering
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId, VantageId
+from siteshift.core.state.adoption import Adoption
 from siteshift.core.state.expected import Expected
-from siteshift.core.state.tracks import DemandTrack, PlaneTrack, ServiceTransition, SiteTrack, StandbyTrack, TrafficTrack
+from siteshift.core.state.tracks import (
+    DemandTrack,
+    PlaneTrack,
+    ServiceTransition,
+    SiteTrack,
+    StandbyTrack,
+    TrafficTrack,
+    VantageTrack,
+)
 
 NEVER_MS = 1 << 62
 """An instant that does not come."""
@@ -38,6 +47,8 @@ class ControllerState:
     started_ms: int
     steering: Steering
     reports: Mapping[VantageId, VantageReport] = field(default_factory=dict)
+    """The last of each vantage, in our time (`core.beliefs.hearing`)."""
+    vantages: Mapping[VantageId, VantageTrack] = field(default_factory=dict)
     picture: Picture = field(default_factory=lambda: Picture(pools={}, sites={}, blind=True))
     is_fresh: bool = False
     unsettled_until_ms: Mapping[ServiceId, int] = field(default_factory=dict)
@@ -62,6 +73,8 @@ class ControllerState:
     chores_at_ms: int = 0
     thought_at_ms: int = 0
     overrides_made: int = 0
+    adoption: Adoption | None = None
+    """Set while what is steered was found and not remembered (`core.lifecycle`)."""
     expected: Mapping[ServiceId, Expected] = field(default_factory=dict)
     """The steps still to come by the plan in force, of services that are followed (`core.plan.following`)."""
 
@@ -86,6 +99,10 @@ class ControllerState:
     def transition(self, service: ServiceId) -> ServiceTransition:
         return self.transitions.get(service, _NEW_TRANSITION)
 
+    def is_held(self, service: ServiceId, site: SiteId) -> bool:
+        """Whether a site is held as it was found, for nobody knows why it is so."""
+        return self.adoption is not None and self.adoption.holds(service, site)
+
     def plane(self, enactor: EnactorId) -> PlaneTrack:
         return self.planes.get(enactor, _NEW_PLANE)
 
@@ -103,6 +120,7 @@ DURABLE = (
     "term",
     "setup_digest",
     "overrides_made",
+    "adoption",
 )
 """The fields that must survive: overrides, hold-downs, steering (DESIGN §6). Beliefs are never restored."""
 

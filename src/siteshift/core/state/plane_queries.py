@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from siteshift.core.model.codes import Standing
 from siteshift.core.model.setup import PlaneRef
+from siteshift.core.model.units import ServiceId, SiteId
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.tracks import PlaneStanding, PlaneTrack
 
@@ -36,8 +37,35 @@ def _confirms(track: PlaneTrack, wanted: int) -> bool:
     )
 
 
+def has_read(state: ControllerState, plane: PlaneRef) -> bool:
+    """Whether what was last read of a plane is of the present generation."""
+    read_back = state.plane(plane.id).read_back
+    return read_back is not None and read_back.generation == state.steering.generation
+
+
+def read_bp(state: ControllerState, planes: tuple[PlaneRef, ...], service: ServiceId, site: SiteId) -> int:
+    """The largest share of a service that any of these planes was last read to deliver to a site."""
+    found = [
+        track.read_back.shares_bp.get(service, {}).get(site, 0)
+        for plane in planes
+        if (track := state.plane(plane.id)).read_back is not None and track.unread_since_ms is None
+    ]
+    return max(found, default=0)
+
+
+def has_foreign(state: ControllerState, planes: tuple[PlaneRef, ...]) -> bool:
+    """Whether another controller holds one of these planes: what is decided for them cannot be carried out."""
+    return any(state.plane(plane.id).foreign is not None for plane in planes)
+
+
+def to_pass(state: ControllerState) -> int:
+    """The generation that must be passed to take over planes that a person said are ours; 0 when there are none."""
+    marks = (track.taken_over for track in state.planes.values())
+    return max((mark.generation for mark in marks if mark is not None), default=0)
+
+
 def highest_found(state: ControllerState) -> int:
-    """The highest generation any plane was seen to hold, or named when it refused an older write."""
+    """The highest generation of ours that any plane was seen to hold, or named when it refused an older write."""
     read = [track.read_back.generation for track in state.planes.values() if track.read_back is not None]
     told = [track.found_generation for track in state.planes.values()]
     return max((generation for generation in (*read, *told) if generation is not None), default=0)

@@ -9,6 +9,7 @@ from enum import StrEnum
 from siteshift.core.model.cause import Move
 from siteshift.core.model.codes import EnactOutcome, LeftBecause, SiteLife, StandbyPhase
 from siteshift.core.model.finding import Finding
+from siteshift.core.model.mark import PlaneMark
 from siteshift.core.model.plan import Plan
 from siteshift.core.model.steering import ReadBack
 from siteshift.core.model.units import MemberId, SiteId
@@ -51,6 +52,18 @@ class StandbyTrack:
     failures: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VantageTrack:
+    """What is known of a vantage as a sender of reports.
+
+    ``clock_ahead_ms``: how far its clock is ahead of ours (0: about the same). ``former_boots``: the last lives it has left;
+    what still comes from them is late.
+    """
+
+    clock_ahead_ms: int = 0
+    former_boots: tuple[str, ...] = ()
+
+
 class PlaneStanding(StrEnum):
     """How a data plane stands to the desired steering."""
 
@@ -59,6 +72,8 @@ class PlaneStanding(StrEnum):
     WRITING = "writing"
     BEHIND = "behind"
     UNSURE = "unsure"
+    FOREIGN = "foreign"
+    """Somebody else's mark stands there: nothing is written."""
     REFUSING = "refusing"
 
 
@@ -68,7 +83,8 @@ class PlaneTrack:
 
     ``ended_ms``: when the last write ended, however it did.
     ``read_back`` is the last reading; ``unread_since_ms`` is set while it cannot be read. ``found_generation`` is what
-    the plane told when it refused an older write. ``unconfirmed``: writes in a row that ended well and were not read back.
+    the plane told when it refused an older write. ``foreign`` is the mark of another cluster or node that stands there;
+    ``taken_over`` the one that a person lets us replace. ``unconfirmed``: writes in a row that ended well and were not read back.
     """
 
     standing: PlaneStanding = PlaneStanding.UNREAD
@@ -84,6 +100,8 @@ class PlaneTrack:
     read_back: ReadBack | None = None
     found_generation: int | None = None
     ended_ms: int = 0
+    foreign: PlaneMark | None = None
+    taken_over: PlaneMark | None = None
     unconfirmed: int = 0
 
 
