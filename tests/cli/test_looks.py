@@ -113,7 +113,7 @@ def test_a_plan_fits_into_100_columns_and_says_everything(cli: Cli) -> None:
     document = cli("drain", "pangyo", "-r", "x", "--dry-run", "--json").document
     text = rendered(*plan_renderables(document["plans"][0])).replace("\N{NO-BREAK SPACE}", " ")
     assert max(len(line) for line in text.splitlines()) <= WIDTH
-    for part in (document["plans"][0]["digest"], "pangyo 50 % → 0 %", "watch residual", "Old answers live on", "capacity"):
+    for part in (document["plans"][0]["digest"], "pangyo 50 % → 0 %", "await ttl", "TTL", "Old answers live on", "capacity"):
         assert part in text
 
 

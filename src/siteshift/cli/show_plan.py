@@ -30,6 +30,8 @@ def plan_renderables(plan: Document) -> Iterator[RenderableType]:
     yield _steps(plan)
     tail, whole = span_text(plan["ttl_tail_ms"]), span_text(plan["expected_ms"])
     yield Text(f"Old answers live on for up to {tail}. The whole is expected to take {whole}.")
+    if plan["is_cut"]:
+        yield Text("There are more steps than a plan may have; the rest is planned when these are done.", style=WATCH)
     if plan["findings"]:
         yield Text("Rules touched:")
     yield from finding_lines(plan["findings"])
@@ -93,7 +95,11 @@ def _what(step: Document) -> str:
         for site, after_bp in step["after_bp"].items()
         if after_bp != step["before_bp"].get(site, 0)
     ]
-    return ", ".join(changes or (_short(member) for member in step["members"])).replace(" %", NARROW_PERCENT)
+    weights = step["weights_pm"]
+    changes += [_short(member) + (" out" if weights.get(member) == 0 else "") for member in step["members"]]
+    if step["ttl_s"] is not None:
+        changes.append(f"TTL {step['ttl_s']} s")
+    return ", ".join(changes).replace(" %", NARROW_PERCENT)
 
 
 def _short(member: str) -> str:
