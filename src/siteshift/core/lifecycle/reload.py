@@ -165,6 +165,7 @@ def pruned(state: ControllerState, setup: Setup, now_ms: int) -> dict[str, objec
         "demand": _among(state.demand, services),
         "full_at_ms": _among(state.full_at_ms, pools),
         "adoption": _pruned_adoption(state.adoption, setup),
+        "expected": _among(state.expected, services),
     }
 
 
