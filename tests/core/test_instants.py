@@ -138,7 +138,8 @@ def test_every_durable_instant_is_moved() -> None:
         "Adoption.since_ms",
         "Steering.decided_at_ms",
     }
-    assert _instants(ControllerState) == moved
+    told_only = {"Step.at_ms", "Wait.until_ms"}  # of a plan that is kept with its approval: shown, never acted upon
+    assert _instants(ControllerState) == moved | told_only
 
 
 def test_moving_there_and_back_is_no_move() -> None:
