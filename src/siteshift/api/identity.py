@@ -1,6 +1,6 @@
 """Who asks: by peer credentials on the Unix socket, by bearer token or client certificate over TLS.
 
-A person is a name that goes on record; a role says what he may do. Each role may do what the one before it may.
+A person is a name that goes on record; a role says what they may do. Each role may do what the one before it may.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ GROUPS_BYTES = 1_024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """A person and his rank. ``via`` tells how he was recognised."""
+    """A person and their rank. ``via`` tells how they were recognised."""
 
     person: str
     rank: Rank

@@ -105,7 +105,7 @@ class ApiServer:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Who asks, may he, and no exception leaves as anything but a problem document."""
+        """Who asks, may they, and no exception leaves as anything but a problem document."""
         try:
             if request.path not in openapi.OPEN:
                 refusal = self._admit(request)

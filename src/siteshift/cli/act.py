@@ -101,7 +101,7 @@ def plan_and_findings(answer: Document) -> Iterator[RenderableType]:
 
 
 def _preview(act: Act, looked: Document) -> Iterator[RenderableType]:
-    """What a person sees before he decides; that nothing would move is worth saying too."""
+    """What a person sees before deciding; that nothing would move is worth saying too."""
     yield from plan_and_findings(looked)
     if act.moves and not looked["plans"] and not looked["findings"]:
         yield Text("nothing would move now; what stands in the way: `siteshift status`, `siteshift why SITE`")
@@ -120,7 +120,7 @@ def _stop_unless_granted(session: Session, act: Act, looked: Document, manner: M
 
 
 def _decide(session: Session, act: Act, looked: Document, manner: Manner) -> str | None:
-    """Ask the person; the digest when he approves by his yes. Raises `Failure` when there is nobody to ask."""
+    """Ask the person; the digest when they approve by their yes. Raises `Failure` when there is nobody to ask."""
     if _code_of(looked) is ExitCode.NEEDS_APPROVAL:
         digest: str = looked["plans"][0]["digest"]
         if typer.confirm(f"This needs approval. Approve plan {digest} and go on?", err=True):

@@ -215,7 +215,7 @@ class Population:
 
         A connection ends when its user asks anew instead of using it (`connection_ms`). So it is used, on the mean, reuse /
         (1 - reuse) times as often as it ends, and one that stays mute is given up after its next use. Who has none looks up,
-        and so goes where his cache leads: as many begin at a site as caches lead there beyond those who are connected. Who is
+        and so goes where their cache leads: as many begin at a site as caches lead there beyond those who are connected. Who is
         led to a dead or mute site stays without, the others connect.
         """
         connections = self.connections

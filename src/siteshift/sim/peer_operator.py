@@ -2,7 +2,7 @@
 
 Kinder than what happened: users of the outage of 2024-07-18 were told after 32 minutes. He names the fault rightly, starts
 every standby with the drain, sets the weights on every data plane at once, and never touches a site that is well. What
-people ask siteshift for in a scenario, he does at once.
+people ask siteshift for in a scenario, this operator does at once.
 """
 
 from __future__ import annotations

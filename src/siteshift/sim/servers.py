@@ -1,7 +1,7 @@
 """Members and pools as fluid: work arrives, waits, is served, fails or comes too late.
 
 A member serves ``capacity`` requests a second from a FIFO queue of chunks (one a tick). Past its knee it serves less, not
-more. A user who gave up leaves his work in the queue: it is served for nobody. So retries without a budget can keep a
+more. A user who gave up leaves their work in the queue: it is served for nobody. So retries without a budget can keep a
 pool overloaded after the load that overloaded it is gone.
 """
 

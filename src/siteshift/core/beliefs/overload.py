@@ -43,7 +43,7 @@ DICE_PM = 1_500
 STEADY_MS = 2 * SMOOTHING_MS
 """A smoothed rate wavers as much as one counted over this time."""
 ANSWERING_PM = 300
-"""Who answers three in ten of what he is asked, or can carry, is there. Far past its knee a server does not manage more."""
+"""Who answers three in ten of what it is asked, or can carry, is there. Far past its knee a server does not manage more."""
 THERE_PM = 500
 """A site that lost more than half of its capacity with its members is not overloaded but in ruins: it is left as far as others
 can carry."""

@@ -119,7 +119,7 @@ Request = (
 class OperatorRequest:
     """A request with who asks, why and under which ticket; ``digest`` is the plan the person looked at.
 
-    ``approved_by`` names the persons who approve (the requester is one of them when policy lets him).
+    ``approved_by`` names the persons who approve (the requester is one of them when policy lets them).
     ``expires_ms`` is the instant at which the override ends; None: the default of the policy.
     """
 
