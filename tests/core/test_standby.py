@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
+import pytest
+
 from core.playbook import DOWN, SUSPECT, UNKNOWN, UP, WEB, A, G, P, Playbook, three_sites
 from siteshift.core.enact.standby import GRACE_MS, LINGER_MS, MOST_RETRY_MS, WATCHED_MS
 from siteshift.core.messages.commands import ActivateStandby, ReprobeStandby
@@ -171,3 +173,17 @@ def test_a_standby_whose_driver_reports_a_failure_is_taken_out_without_evidence_
     book.run(2_000)
     assert name not in book.state.steering.services[0].members_pm
     assert book.violations == []
+
+
+@pytest.mark.parametrize(("proof_bp", "weight_pm"), [(100, 10), (200, 20), (1_000, 100), (1, 1)])
+def test_the_first_traffic_of_a_standby_is_what_the_policy_says(proof_bp: int, weight_pm: int) -> None:
+    book = Playbook(setup=three_sites(proof_bp=proof_bp))
+    book.run(5_000)
+    book.believe(P, DOWN)
+    seen: set[int] = set()
+    for _ in range(100):
+        book.run(100)
+        entry = book.state.steering.of(WEB)
+        assert entry is not None
+        seen |= {pm for member, pm in entry.members_pm.items() if "/s" in member}
+    assert seen == {weight_pm, 1_000}

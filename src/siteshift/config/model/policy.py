@@ -75,7 +75,7 @@ class ServicePolicySection(Strict):
     settle_s: SecondsMs | None = None
     """How long the survivors' answer to a step is watched before the next."""
     proof_percent: PercentBp | None = None
-    """The first real traffic a standby gets."""
+    """The first real traffic a standby gets, in parts of what a server of its weight gets. Default: 2."""
     proof_s: SecondsMs | None = None
     """How long that is watched."""
     standby_deadline_s: SecondsMs | None = None

@@ -13,9 +13,6 @@ from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.topology import Member, Pool
 from siteshift.core.model.units import WHOLE_BP, MemberId, SiteId
 
-PROOF_WEIGHT_PM = 20
-"""A standby under proof gets a fiftieth of a member's traffic: real requests, bounded harm (outage `bad-refuge`)."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
@@ -213,7 +210,7 @@ def _pool_members(situation: Situation, pool: Pool) -> dict[MemberId, int]:
         if phase is StandbyPhase.PROVEN and situation.is_usable(member):
             found[member.id] = situation.weight_pm(member)
         elif phase is StandbyPhase.READY and _may_be_tried(situation, member):
-            found[member.id] = PROOF_WEIGHT_PM
+            found[member.id] = max(1, situation.policy.proof_bp // 10)  # real requests, bounded harm (outage `bad-refuge`)
     active = [m.id for m in pool.members if m.role is MemberRole.ACTIVE]
     return found or dict.fromkeys([m for m in active if m not in situation.forced.depooled] or active, 1000)
 

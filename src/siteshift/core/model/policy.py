@@ -56,7 +56,7 @@ class ServicePolicy:
     ramp_bp: tuple[int, ...] = (100, 500, 2_500, 5_000, 10_000)
     soak_ms: int = 30_000
     settle_ms: int = 2_000
-    proof_bp: int = 100
+    proof_bp: int = 200
     proof_ms: int = 2_000
     standby_deadline_ms: int = 90_000
     warm_on_suspicion: bool = True
