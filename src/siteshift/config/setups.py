@@ -314,12 +314,11 @@ class TlsListenerSetup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenSetup:
-    """One bearer token and whose it is. ``unix_user``: the same person's Unix user; empty: the one of the owner's name."""
+    """One bearer token and whose it is."""
 
     owner: str
     role: Role
     secret: SecretRef
-    unix_user: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,8 +19,18 @@ GAP = "gap"
 STATE = "state"
 ACTS = frozenset(
     {
-        *("adopted", "clock", "decision", "override_expired", "reload", "setup", "standby", "started", STATE, "store"),
-        *("store_set_aside", "term", "goal", "approval", "envelope_left"),
+        "adopted",
+        "clock",
+        "decision",
+        "override_expired",
+        "reload",
+        "setup",
+        "standby",
+        "started",
+        STATE,
+        "store",
+        "store_set_aside",
+        "term",
     }
 )
 """What siteshift did or became. Also kept: an answer that granted something."""

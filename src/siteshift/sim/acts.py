@@ -29,6 +29,7 @@ class Ask:
     ticket: str = "T-1"
     node: str = "leader"
     expires_after_ms: int | None = None
+    approved_by: tuple[str, ...] = ()
     digest: str | None = None
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from siteshift.core.model.approval import Offer
 from siteshift.core.model.codes import Mode
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
 
@@ -72,17 +71,9 @@ class LiftRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApproveRequest:
-    """Approve the offer with this digest: a colleague's goal that waits, or what siteshift proposes."""
+    """Approve the waiting plan with this digest."""
 
     digest: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RevokeRequest:
-    """Take an approval back. ``person`` None: one's own; another's takes an admin. Who asked for a goal withdraws it so."""
-
-    digest: str
-    person: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +109,6 @@ Request = (
     | ModeRequest
     | LiftRequest
     | ApproveRequest
-    | RevokeRequest
     | AckRequest
     | SwitchOffRequest
     | SwitchOnRequest
@@ -127,11 +117,10 @@ Request = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorRequest:
-    """A request with who asks, why and under which ticket.
+    """A request with who asks, why and under which ticket; ``digest`` is the plan the person looked at.
 
-    ``person`` is the canonical name, ``rank`` what they may, ``via`` how they were recognised. ``digest`` is of the offer they
-    looked at, and giving it confirms the offer; ``shown`` is that offer, where whoever showed it still has it.
-    ``expires_ms`` is the instant at which the override ends, ``life_ms`` how long it was asked for; None: the policy's default.
+    ``approved_by`` names the persons who approve (the requester is one of them when policy lets them).
+    ``expires_ms`` is the instant at which the override ends; None: the default of the policy.
     """
 
     id: str
@@ -140,8 +129,5 @@ class OperatorRequest:
     reason: str = ""
     ticket: str = ""
     expires_ms: int | None = None
-    life_ms: int | None = None
     digest: str | None = None
-    shown: Offer | None = None
-    rank: str = ""
-    via: str = ""
+    approved_by: tuple[str, ...] = ()
