@@ -97,7 +97,7 @@ def test_members_of_a_real_node_with_one_taken_out_and_one_that_answers_500(cli:
     cli("depool", "shop/gasan/gasan-1", "-r", "swap disk", "-t", "OPS-7", "--yes")
     node.members.sicken("pangyo-1")
     try:
-        node.until(lambda _: "in " in _reason(cli, "shop/pangyo/pangyo-1"))
+        node.until(lambda _: "status 500" in _reason(cli, "shop/pangyo/pangyo-1"))
         ended = cli("members")
         assert ended.code == ExitCode.DONE
         assert "depool by root: swap disk" in ended.out and "OPS-7" in ended.out
