@@ -78,7 +78,7 @@ class MemberTable:
         for heading, _ in cells:
             is_name = heading in ("site", "member")
             justify = "right" if heading in ("weight", "desired", "actual", "for") else "left"
-            table.add_column(heading, justify=justify, no_wrap=not is_name, overflow="fold")  # type: ignore[arg-type]
+            table.add_column(heading, justify=justify, no_wrap=not is_name, overflow="fold")  # type: ignore[arg-type]  # rich wants literals
         for entry in self._rows:
             table.add_row(*(cell(entry, self._at_ms) for _, cell in cells))
         return table
