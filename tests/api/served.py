@@ -46,8 +46,17 @@ Document = dict[str, Any]
 DEADLINE_S = 60.0
 INTERVAL_MS = 100
 LOOPBACK = "127.0.0.1"
-PEOPLE = {"vera": Role.VIEWER, "olaf": Role.OPERATOR, "ada": Role.APPROVER, "abe": Role.APPROVER, "root2": Role.ADMIN}
+PEOPLE = {
+    "vera": Role.VIEWER,
+    "olaf": Role.OPERATOR,
+    "ada": Role.APPROVER,
+    "abe": Role.APPROVER,
+    "root2": Role.ADMIN,
+    "boss": Role.ADMIN,
+}
 """Owner of a token → role. The token reads ``token-of-OWNER-0123``."""
+UNIX_USERS = {"boss": "root"}
+"""Whose Unix user has another name."""
 
 
 def token(owner: str) -> str:
@@ -122,13 +131,21 @@ class Served:
         return await self.ask("POST", f"/v1/{act}", body or {}, owner=owner, key=str(uuid.uuid4()) if key is None else key)
 
     async def over_tls(
-        self, path: str, *, context: ssl.SSLContext, headers: dict[str, str] | None = None, method: str = "GET"
+        self,
+        path: str,
+        *,
+        context: ssl.SSLContext,
+        headers: dict[str, str] | None = None,
+        method: str = "GET",
+        body: Document | None = None,
     ) -> Reply:
         """One request over TLS."""
         url = f"https://{LOOPBACK}:{self.tls_port}{path}"
         async with (
             aiohttp.ClientSession() as session,
-            session.request(method, url, ssl=context, headers=headers or {}, json={} if method == "POST" else None) as answer,
+            session.request(
+                method, url, ssl=context, headers=headers or {}, json=(body or {}) if method == "POST" else None
+            ) as answer,
         ):
             return await _reply(answer)
 
@@ -263,7 +280,8 @@ def api_setup(folder: Path, authority: Authority) -> ApiSetup:
     tokens = []
     for owner, role in PEOPLE.items():
         (folder / f"token-{owner}").write_text(token(owner) + "\n", encoding="utf-8")
-        tokens.append(TokenSetup(owner=owner, role=role, secret=_file(folder / f"token-{owner}")))
+        user = UNIX_USERS.get(owner, "")
+        tokens.append(TokenSetup(owner=owner, role=role, secret=_file(folder / f"token-{owner}"), unix_user=user))
     return ApiSetup(
         unix_path=str(folder / "api.sock"),
         unix_mode=0o666,

@@ -40,7 +40,7 @@ async def test_every_page_answers(node: Served) -> None:
 async def test_the_pages_say_what_is(node: Served) -> None:
     status = (await node.get("/v1/status")).document
     assert status["services"][0]["sites"]["pangyo"]["desired_bp"] == 5_000
-    assert (await node.get("/v1/plan")).document == {"plan": None}
+    assert (await node.get("/v1/plan")).document == {"plan": None, "offer": None}
     assert (await node.get("/v1/overrides")).document == {"overrides": []}
     assert (await node.get("/readyz")).document["ready"] is True
     assert (await node.get("/v1/journal/verify")).document["holds"] is True

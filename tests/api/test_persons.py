@@ -37,7 +37,7 @@ print(first.status, node.getresponse().status)
 
 @pytest.mark.parametrize(
     ("owner", "looks", "drains", "approves"),
-    [("vera", 200, 403, 403), ("olaf", 200, 200, 403), ("ada", 200, 200, 202), ("root2", 200, 200, 202), ("eve", 401, 401, 401)],
+    [("vera", 200, 403, 403), ("olaf", 200, 200, 403), ("ada", 200, 200, 422), ("root2", 200, 200, 422), ("eve", 401, 401, 401)],
 )
 async def test_each_role_may_what_the_one_before_may_and_more(
     node: Served, owner: str, looks: int, drains: int, approves: int
@@ -129,13 +129,13 @@ async def test_the_unix_socket_knows_its_peer(node: Served, user: str, groups: l
 # -- two persons ------------------------------------------------------------------------------------------------------
 
 
-async def plan_of(node: Served) -> str:
+async def plan_of(node: Served, owner: str = "olaf") -> str:
     """The digest of the overload, as anybody may look at it."""
-    reply = await node.act("shares", {**OVERLOAD, "dry_run": True}, owner="olaf", key="")
+    reply = await node.act("shares", {**OVERLOAD, "dry_run": True}, owner=owner, key="")
     found: Document = reply.document
     assert found["severity"] == "needs_approval", reply.text
     assert any(entry["code"] == "CAPACITY_SHORT" for entry in found["findings"]), json.dumps(found["findings"])
-    return str(found["plans"][0]["digest"])
+    return str(found["offer"]["digest"])
 
 
 async def force(node: Served, owner: str, digest: str) -> Reply:
@@ -146,38 +146,49 @@ async def approve(node: Served, owner: str, digest: str) -> Reply:
     return await node.act("approve", {"digest": digest, "reason": "agreed"}, owner=owner)
 
 
-async def test_a_forced_overload_needs_two_different_persons(node: Served) -> None:
+async def test_a_forced_overload_needs_who_asks_and_another_person(node: Served) -> None:
     digest = await plan_of(node)
-    alone = await force(node, "olaf", digest)
-    assert (alone.status, alone.code) == (409, "CAPACITY_SHORT")
-    assert "approvers_needed" in alone.text
-    noted = await approve(node, "ada", digest)
-    assert noted.status == 202 and noted.document["approved_by"] == ["ada"]
-    granted = await force(node, "olaf", digest)
+    kept = await force(node, "olaf", digest)
+    assert (kept.status, kept.code) == (409, "CAPACITY_SHORT")
+    assert kept.document["waits_until_ms"] > node.node.clock.now_ms()
+    granted = await approve(node, "ada", digest)
     assert granted.status == 200, granted.text
     assert granted.document["override"]["owner"] == "olaf"
-    approvers = node.node.loop.state.overrides[-1].approved_by
-    assert set(approvers) == {"olaf", "ada"}
+    assert node.node.loop.state.overrides[-1].approved_by == ("ada",)
+    (goal,) = (await node.get("/v1/approvals")).document["goals"]
+    assert (goal["digest"], goal["goal"]["owner"], goal["approvals_missing"]) == (digest, "olaf", 0)
+    assert [(a["person"], a["rank"], a["via"]) for a in goal["approvals"]] == [("ada", "approver", "token")]
 
 
 async def test_nobody_is_two_persons(node: Served) -> None:
-    digest = await plan_of(node)
-    assert (await approve(node, "ada", digest)).status == 202
-    assert (await approve(node, "ada", digest)).status == 202
+    digest = await plan_of(node, owner="ada")
+    assert (await force(node, "ada", digest)).status == 409
+    own = await approve(node, "ada", digest)
+    assert (own.status, own.code) == (422, "OWN_REQUEST")
+    by_certificate = await node.over_tls(
+        "/v1/approve", context=node.certified("ada"), method="POST", headers={"Idempotency-Key": "c"}, body={"digest": digest}
+    )
+    assert by_certificate.code == "OWN_REQUEST", by_certificate.text
     again = await force(node, "ada", digest)
     assert (again.status, again.code) == (409, "CAPACITY_SHORT")
-    by_certificate = await node.over_tls(
-        "/v1/approve", context=node.certified("ada"), method="POST", headers={"Idempotency-Key": "c"}
-    )
-    assert by_certificate.code == "DIGEST_MISSING"
-    assert (await force(node, "ada", digest)).status == 409
+    assert node.node.loop.state.overrides == ()
+
+
+async def test_a_token_and_a_unix_user_of_one_human_are_one_person(node: Served) -> None:
+    """root over the Unix socket is `boss`, whose token may approve: asked for by one way, approved by the other."""
+    digest = await plan_of(node, owner="")
+    assert (await force(node, "", digest)).status == 409
+    (goal,) = (await node.get("/v1/approvals")).document["goals"]
+    assert goal["goal"]["owner"] == "boss"
+    assert (await approve(node, "boss", digest)).code == "OWN_REQUEST"
 
 
 async def test_who_may_not_approve_does_not_count(node: Served) -> None:
-    digest = await plan_of(node)
+    digest = await plan_of(node, owner="ada")
+    assert (await force(node, "ada", digest)).status == 409
     for owner in ("vera", "olaf"):
         assert (await approve(node, owner, digest)).status == 403
-    assert (await force(node, "ada", digest)).status == 409
+    assert node.node.loop.state.overrides == ()
 
 
 async def test_who_is_only_named_does_not_count(node: Served) -> None:
@@ -187,8 +198,20 @@ async def test_who_is_only_named_does_not_count(node: Served) -> None:
     assert named.document["errors"][0]["field"] == "approved_by"
 
 
-async def test_an_approval_is_of_one_plan_and_of_no_other(node: Served) -> None:
+async def test_an_approval_is_of_one_offer_and_of_no_other(node: Served) -> None:
     digest = await plan_of(node)
-    assert (await approve(node, "ada", "0" * 16)).status == 202
     assert (await force(node, "olaf", digest)).status == 409
+    assert (await approve(node, "ada", "0" * 16)).status == 422
     assert (await force(node, "olaf", "0" * 16)).status == 422
+    assert node.node.loop.state.overrides == ()
+
+
+async def test_an_approval_is_taken_back_by_who_gave_it(node: Served) -> None:
+    digest = await plan_of(node)
+    assert (await force(node, "olaf", digest)).status == 409
+    assert (await node.act("revoke", {"digest": digest}, owner="vera")).status == 403
+    assert (await node.act("revoke", {"digest": digest, "person": "olaf"}, owner="abe")).code == "NOT_ALLOWED"
+    assert (await approve(node, "ada", digest)).status == 200
+    assert (await node.act("revoke", {"digest": digest}, owner="ada")).status == 200
+    (goal,) = (await node.get("/v1/approvals")).document["goals"]
+    assert goal["approvals"][0]["state"] in ("revoked", "used")

@@ -19,7 +19,7 @@ import siteshift.core
 from core import test_reload
 from core.decide.test_gate import CASES, context, proposal
 from core.judge import test_diagnosis as table_of_diagnoses
-from core.playbook import DOWN, PLANE, SICK, UP, WEB, A, G, P, Playbook, three_sites
+from core.playbook import DOWN, PLANE, SICK, UP, WEB, A, G, P, Playbook, digest_of, three_sites
 from core.test_data_role import WEB_DATA, writable
 from core.test_explain import overfull, with_shed_answers
 from core.test_forgetful_planes import Forgetful
@@ -28,7 +28,7 @@ from siteshift.core.decide.steering import Target
 from siteshift.core.explain import status_document
 from siteshift.core.messages.commands import Tell
 from siteshift.core.messages.events import ReadBackArrived, ReadBackFailed
-from siteshift.core.messages.requests import DrainRequest, ModeRequest, PoolRequest, SharesRequest, UndrainRequest
+from siteshift.core.messages.requests import DrainRequest, ModeRequest, PoolRequest, RevokeRequest, SharesRequest, UndrainRequest
 from siteshift.core.model.codes import (
     Because,
     DiagnosisCode,
@@ -122,7 +122,7 @@ def one_dead_one_drained_and_the_last_one_sick() -> None:
     book.run(30_000)
     asked = book.ask(DrainRequest(site=G))
     if asked.override is None:
-        book.ask(DrainRequest(site=G), digest=asked.plans[0].digest, approved_by=("lee", "min"))
+        book.confirm(DrainRequest(site=G))
     book.run(120_000)
     book.believe(A, replace(SICK, score_pm=200))
     book.run(20_000)
@@ -219,6 +219,31 @@ def a_reload_that_takes_things_away() -> None:
         test_reload.reload(book, take(book.setup))
 
 
+def an_approval_that_is_taken_back_and_others_that_come_to_nothing() -> None:
+    book = calm()
+    crowded = SharesRequest(service=WEB, shares_bp={P: 0, G: 0, A: 10_000})
+    book.ask(crowded, digest="0" * 16)
+    waiting = digest_of(book.confirm(crowded))
+    book.approve(waiting, "kim")
+    book.approve("0" * 16, "lee")
+    book.approve(waiting, "lee")
+    book.run(1_500)
+    book.ask(RevokeRequest(digest=waiting, person="lee"), person="min", rank="approver")
+    book.ask(RevokeRequest(digest=waiting), person="lee", rank="approver")
+    book.run(10_000)
+    book.confirm(crowded, ticket="OPS-2")
+    book.run(20 * MINUTE_MS, tick_ms=1_000)
+
+
+def a_site_where_the_service_is_not() -> None:
+    setup = three_sites()
+    (service,) = setup.topology.services
+    topology = replace(setup.topology, services=(replace(service, pools=service.pools[:2]),))
+    book = Playbook(setup=replace(setup, topology=topology))
+    book.run(5_000)
+    book.ask(DrainRequest(site=A, service=WEB))
+
+
 def requests_that_make_no_sense() -> None:
     book = calm()
     book.ask(DrainRequest(site=SiteId("atlantis")))
@@ -262,6 +287,8 @@ STORIES: tuple[Callable[[], None], ...] = (
     a_plane_that_another_controller_holds,
     standbys_that_do_not_come_up,
     a_reload_that_takes_things_away,
+    an_approval_that_is_taken_back_and_others_that_come_to_nothing,
+    a_site_where_the_service_is_not,
     requests_that_make_no_sense,
     the_gate_s_table,
     the_table_of_diagnoses,

@@ -90,10 +90,19 @@ def test_a_plan_that_waits_is_approved_by_its_digest(cli: Cli, node: RunningNode
     assert acknowledged.code == ExitCode.DONE, acknowledged.err
 
 
-def test_an_approval_ahead_of_the_request_is_noted(cli: Cli) -> None:
+def test_what_nobody_asked_for_cannot_be_approved(cli: Cli) -> None:
     ended = cli("approve", "0123456789abcdef")
-    assert ended.code == ExitCode.DONE
-    assert "holds 15 minutes" in ended.out
+    assert ended.code == ExitCode.REFUSED
+    assert "who wants it asks for it first" in ended.out
+    assert "nothing waits" in cli("approvals").out or "over:" in cli("approvals").out
+
+
+def test_the_same_drain_twice_is_one_override(cli: Cli, node: RunningNode) -> None:
+    assert cli("drain", "pangyo", "-r", "test", "--yes").code == ExitCode.DONE
+    again = cli("drain", "pangyo", "-r", "test", "--yes")
+    assert again.code == ExitCode.DONE
+    assert "in force as override" in again.out
+    assert len(node.status()["overrides"]) == 1
 
 
 def test_what_would_be_lost_with_a_site(cli: Cli) -> None:

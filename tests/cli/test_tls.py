@@ -100,19 +100,32 @@ def test_an_operator_drains_in_his_own_name(cli_of: dict[str, Cli], tls_node: tu
 
 
 def test_two_persons_carry_an_overload(cli_of: dict[str, Cli], tls_node: tuple[RunningNode, int]) -> None:
-    """The operator is told what a colleague must do; then exactly that plan goes through, with both names on record."""
+    """The operator is told what a colleague must do; then it goes through within those bounds, with both names on record."""
     words = ("override", "shares", "shop", "pangyo=96", "gasan=2", "anyang=2", "--reason", "test")
     first = cli_of["oskar"](*words, "--yes")
     assert first.code == ExitCode.NEEDS_APPROVAL
     assert "CAPACITY_SHORT" in first.out
     digest = cli_of["oskar"](*words, "--dry-run", "--json").document["plans"][0]["digest"]
     assert f"siteshift approve {digest}" in first.err
-    assert cli_of["oskar"](*words, "--digest", digest).code == ExitCode.NEEDS_APPROVAL
+    kept = cli_of["oskar"](*words, "--digest", digest)
+    assert kept.code == ExitCode.NEEDS_APPROVAL
+    assert "it is kept and nothing has moved yet" in kept.err
+    assert "another person with the role approver must run" in kept.err
+    listed = cli_of["vera"]("approvals").out
+    for part in (digest, "waiting", "asked for by oskar", f"siteshift approve {digest}", "shop at pangyo: share 49 to 97 %"):
+        assert part in listed
+    assert max(map(len, listed.splitlines())) <= 80
     assert cli_of["oskar"]("approve", digest).code == ExitCode.FAILED
-    assert cli_of["anna"]("approve", digest).code == ExitCode.DONE
-    granted = cli_of["oskar"](*words, "--digest", digest)
+    granted = cli_of["anna"]("approve", digest)
     assert granted.code == ExitCode.DONE, granted.err
-    assert tls_node[0].status()["overrides"][0]["approved_by"] == ["oskar", "anna"]
+    assert tls_node[0].status()["overrides"][0]["approved_by"] == ["anna"]
+    again = cli_of["oskar"](*words, "--digest", digest)
+    assert again.code == ExitCode.DONE, "a second identical request joins the first"
+    assert "in force as override" in again.out
+    assert len(tls_node[0].status()["overrides"]) == 1
+    taken = cli_of["anna"]("revoke", digest)
+    assert taken.code == ExitCode.DONE, taken.err
+    assert "anna (approver by token)" in cli_of["vera"]("approvals").out
 
 
 def test_without_a_token_or_the_right_authority(tls_node: tuple[RunningNode, int], folder: Path) -> None:

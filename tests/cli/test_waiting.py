@@ -114,13 +114,14 @@ def test_a_person_says_yes_watches_and_leaves(node: RunningNode, surroundings: d
     node.until(lambda status: status["sites"]["pangyo"]["life"] == "drained")
 
 
-def test_a_person_approves_by_a_yes_what_needs_one_approval(node: RunningNode, surroundings: dict[str, str]) -> None:
+def test_a_person_confirms_by_a_yes_what_takes_nobody_else(node: RunningNode, surroundings: dict[str, str]) -> None:
     node.act("freeze", reason="test")
     with on_terminal("drain", "pangyo", "-r", "test", environment=surroundings) as drain:
-        drain.until("This needs approval. Approve plan")
+        drain.until("and go on? [y/N]")
         drain.type("y\n")
         assert drain.end() == ExitCode.DONE
-    assert node.status()["overrides"][-1]["approved_by"] == ["root"]
+    made = node.status()["overrides"][-1]
+    assert (made["approved_by"], len(made["digest"])) == ([], 16), "confirmed by who asked, approved by nobody"
 
 
 def test_the_live_view_runs_until_ctrl_c(node: RunningNode, surroundings: dict[str, str]) -> None:

@@ -33,7 +33,7 @@ from siteshift.core.messages.events import (
     Ticked,
     TrafficMeasured,
 )
-from siteshift.core.messages.requests import OperatorRequest, Request
+from siteshift.core.messages.requests import ApproveRequest, OperatorRequest, Request
 from siteshift.core.model.codes import EnactOutcome, Failback, Hardness, MemberRole, Mode, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.evidence import SelfCheck, TargetView, VantageReport
 from siteshift.core.model.plan import Step
@@ -42,6 +42,7 @@ from siteshift.core.model.setup import PlaneRef, Setup
 from siteshift.core.model.steering import EnactResult, ReadBack, Steering
 from siteshift.core.model.topology import Member, Pool, Service, Site, Topology
 from siteshift.core.model.units import DriverId, EnactorId, MemberId, ServiceId, SiteId, TargetId, VantageId, site_target
+from siteshift.core.operate.answer import look_at
 from siteshift.core.state.controller_state import ControllerState, initial_state
 
 P, G, A = SiteId("pangyo"), SiteId("gasan"), SiteId("anyang")
@@ -99,6 +100,12 @@ def three_sites(**policy: object) -> Setup:
     )
 
 
+def digest_of(answer: Answer) -> str:
+    """What a person confirms or approves of an answer."""
+    assert answer.offer is not None
+    return answer.offer.digest
+
+
 @dataclass
 class Playbook:
     """Runs the core against a small obedient world. ``violations`` must stay empty."""
@@ -142,9 +149,26 @@ class Playbook:
 
     def ask(self, request: Request, **more: object) -> Answer:
         """Put a request and return its answer."""
-        asking = OperatorRequest(id=f"a{self.now_ms}", person="kim", request=request, **{"reason": "test", **more})  # type: ignore[arg-type]
-        self.feed(Asked(at_ms=self.now_ms, asking=asking))
+        self.feed(Asked(at_ms=self.now_ms, asking=self._asking(request, more)))
         return next(c for c in reversed(self.commands) if isinstance(c, Answer))
+
+    def look(self, request: Request, **more: object) -> Answer:
+        """What the answer would be; nothing happens."""
+        return look_at(self.state, self.setup, self._asking(request, more), self.now_ms)
+
+    def _asking(self, request: Request, more: dict[str, object]) -> OperatorRequest:
+        said = {"id": f"a{self.now_ms}", "person": "kim", "reason": "test", "request": request, **more}
+        return OperatorRequest(**said)  # type: ignore[arg-type]
+
+    def confirm(self, request: Request, **more: object) -> Answer:
+        """Look at what a request means, then put it with the digest of what was shown."""
+        shown = self.look(request, **more).offer
+        assert shown is not None
+        return self.ask(request, digest=shown.digest, shown=shown, **more)
+
+    def approve(self, digest: str, person: str) -> Answer:
+        """One person's approval."""
+        return self.ask(ApproveRequest(digest=digest), person=person, rank="approver", via="token")
 
     def feed(self, event: Event) -> None:
         """One event through `step`, with the laws checked and the commands carried out by the small world."""

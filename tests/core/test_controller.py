@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from core.playbook import DOWN, PLANE, SICK, SUSPECT, UNKNOWN, UP, WEB, A, G, P, Playbook, three_sites
+from core.playbook import DOWN, PLANE, SICK, SUSPECT, UNKNOWN, UP, WEB, A, G, P, Playbook, digest_of, three_sites
 from siteshift.core.messages.commands import ActivateStandby, Enact, ReadPlane, RetireStandby
 from siteshift.core.messages.events import EnactFinished, ReadBackArrived, ReadBackFailed, StoreChanged, TermChanged
 from siteshift.core.messages.requests import (
@@ -266,7 +266,7 @@ class TestPeople:
         book.ask(DrainRequest(site=P))
         book.run(60_000)
         partial = book.ask(DrainRequest(site=G))
-        book.ask(DrainRequest(site=G), digest=partial.plans[0].digest)
+        book.ask(DrainRequest(site=G), digest=digest_of(partial))
         answer = book.ask(DrainRequest(site=A))
         assert answer.severity is Severity.REFUSED
         assert "LAST_SERVING_SITE" in {entry.code.value for entry in answer.findings}
@@ -280,7 +280,7 @@ class TestPeople:
         stale = book.ask(DrainRequest(site=G), digest="0123456789abcdef")
         assert stale.severity is Severity.REFUSED
         assert "STALE_DIGEST" in {entry.code.value for entry in stale.findings}
-        granted = book.ask(DrainRequest(site=G), digest=answer.plans[0].digest)
+        granted = book.ask(DrainRequest(site=G), digest=digest_of(answer))
         assert granted.severity is Severity.ALLOWED
         book.run(30_000)
         assert 0 < book.shares()[G] <= 4_900
@@ -300,7 +300,7 @@ class TestPeople:
         book.believe(P, DOWN)
         book.run(5_000)
         asked = book.ask(LiftRequest(override=made.id))
-        book.ask(LiftRequest(override=made.id), digest=asked.plans[0].digest)
+        book.ask(LiftRequest(override=made.id), digest=digest_of(asked))
         assert book.state.overrides == ()
         book.run(30_000)
         assert book.shares()[P] == 0
@@ -310,7 +310,7 @@ class TestPeople:
         """Outage `sink-site`: an operator sends everything to one site; forcing it takes two persons."""
         answer = book.ask(SharesRequest(service=WEB, shares_bp={P: 0, G: 0, A: 10_000}))
         assert answer.severity is not Severity.ALLOWED
-        alone = book.ask(SharesRequest(service=WEB, shares_bp={P: 0, G: 0, A: 10_000}), digest=answer.plans[0].digest)
+        alone = book.ask(SharesRequest(service=WEB, shares_bp={P: 0, G: 0, A: 10_000}), digest=digest_of(answer))
         assert alone.severity is Severity.NEEDS_APPROVAL
 
     def test_a_depooled_member_gets_nothing_until_pooled(self, book: Playbook) -> None:
@@ -349,11 +349,9 @@ class TestPeople:
         book.run(10_000)
         assert book.shares() == NOMINAL
         assert "MODE_RECOMMEND" in codes(book)
-        from siteshift.core.plan.fold import fold
-
-        plan = fold(book.state, book.setup, book.now_ms)
-        assert plan is not None
-        answer = book.ask(ApproveRequest(digest=plan.digest))
+        waiting = book.ask(ApproveRequest(digest="0" * 16))
+        assert {entry.code.value for entry in waiting.findings} == {"STALE_DIGEST"}
+        answer = book.ask(ApproveRequest(digest=digest_of(waiting)))
         assert answer.severity is Severity.ALLOWED
         book.run(40_000)
         assert book.shares()[P] < 5000

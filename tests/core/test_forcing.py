@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.playbook import DOWN, WEB, A, G, P, Playbook, three_sites
+from core.playbook import DOWN, WEB, A, G, P, Playbook, digest_of, three_sites
 from siteshift.core.messages.commands import Answer
 from siteshift.core.messages.events import StoreChanged, TermChanged
 from siteshift.core.messages.requests import DrainRequest, SwitchOffRequest
@@ -80,8 +80,8 @@ def test_a_drain_while_blind_that_an_approver_forces_is_carried_out_as_far_as_it
     book = calm()
     blinded(book)
     plan = book.ask(DrainRequest(site=P)).plans[0]
-    granted = book.ask(DrainRequest(site=P), digest=plan.digest, approved_by=("lee",))
-    assert granted.severity is Severity.ALLOWED
+    waiting = digest_of(book.confirm(DrainRequest(site=P)))
+    assert book.approve(waiting, "lee").severity is Severity.ALLOWED
     book.run(60_000)
     now = book.state.steering.of(WEB)
     assert now is not None and now.shares_bp == plan.after[WEB]

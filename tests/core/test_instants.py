@@ -90,7 +90,7 @@ def test_a_drain_asked_for_after_a_jump_moves_now(jump_ms: int) -> None:
     assert book.shares()[P] == 0
 
 
-LENGTHS = frozenset({"hold_ms", "wait_ms", "expected_ms", "ttl_tail_ms"})
+LENGTHS = frozenset({"hold_ms", "wait_ms", "expected_ms", "ttl_tail_ms", "life_ms"})
 """Fields in milliseconds that are spans, not instants."""
 
 
@@ -138,8 +138,16 @@ def test_every_durable_instant_is_moved() -> None:
         "Adoption.since_ms",
         "Steering.decided_at_ms",
     }
-    told_only = {"Step.at_ms", "Wait.until_ms"}  # of a plan that is kept with its approval: shown, never acted upon
-    assert _instants(ControllerState) == moved | told_only
+    moved |= {
+        "GoalTrack.since_ms",
+        "Envelope.not_before_ms",
+        "Envelope.start_by_ms",
+        "Envelope.ends_at_ms",
+        "Approval.at_ms",
+        "Approval.expires_ms",
+    }
+    named_by_people = {"Goal.expires_ms", "OperatorRequest.expires_ms"}
+    assert _instants(ControllerState) == moved | named_by_people
 
 
 def test_moving_there_and_back_is_no_move() -> None:

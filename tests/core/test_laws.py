@@ -12,13 +12,15 @@ from siteshift.core.invariants import CHECKERS, check
 from siteshift.core.messages.commands import ActivateStandby, Command, Enact, Record, Remember, RetireStandby
 from siteshift.core.messages.events import Asked, EnactFinished, Event, ReadBackArrived, Reloaded, Ticked
 from siteshift.core.messages.requests import DrainRequest, OperatorRequest
-from siteshift.core.model.codes import EnactOutcome, LeftBecause, Mode, OverrideKind, SiteLife, Standing
+from siteshift.core.model.approval import Accepted, Approval, ApprovalState, Bounds, Envelope, Goal, Verb
+from siteshift.core.model.codes import EnactOutcome, FindingCode, LeftBecause, Mode, OverrideKind, SiteLife, Standing
 from siteshift.core.model.evidence import TargetView
 from siteshift.core.model.override import Override
 from siteshift.core.model.setup import Part, PartKind, PlaneRef, Setup
 from siteshift.core.model.steering import Drift, EnactResult
 from siteshift.core.model.units import MemberId, ServiceId, SiteId, VantageId, pool_target
 from siteshift.core.state.controller_state import ControllerState
+from siteshift.core.state.goals import GoalState, GoalTrack
 from siteshift.core.state.tracks import SiteTrack
 
 Shares = Mapping[SiteId, int]
@@ -255,10 +257,89 @@ def test_law_12_deciding_without_store_or_term(book: Playbook, lost: dict[str, o
     assert 12 in laws(book, state, before=state, commands=(start,))
 
 
-def test_law_13_granted_for_another_plan(book: Playbook) -> None:
-    asking = OperatorRequest(id="a", person="kim", request=DrainRequest(site=P), digest="a" * 16)
-    after = replace(book.state, overrides=(an_override(book, plan_digest="b" * 16),))
-    assert 13 in laws(book, after, event=Asked(at_ms=book.now_ms, asking=asking))
+def a_goal(book: Playbook, **more: object) -> GoalTrack:
+    """Pangyo drained by kim within 4,000 to 5,000 bp, confirmed."""
+    goal = Goal(verb=Verb.DRAIN, services=(WEB,), sites=(P,), owner="kim", topology="t", policy="p")
+    bounds = (
+        Bounds(service=WEB, site=P, share_min_bp=4_000, share_max_bp=5_000, utilisation_max_pm=900),
+        Bounds(service=WEB, site=G, share_min_bp=3_000, share_max_bp=5_000, utilisation_max_pm=1_600),
+        Bounds(service=WEB, site=A, share_min_bp=2_000, share_max_bp=4_000, utilisation_max_pm=900),
+    )
+    envelope = Envelope(bounds=bounds, shed_max_bp={WEB: 0})
+    asking = OperatorRequest(id="a", person="kim", request=DrainRequest(site=P))
+    track = GoalTrack(goal=goal, asking=asking, state=GoalState.RUNNING, since_ms=book.now_ms, envelope=envelope, override="o1")
+    return replace(track, **more)  # type: ignore[arg-type]
+
+
+def wanting(state: ControllerState, track: GoalTrack) -> ControllerState:
+    return replace(state, goals={track.goal.digest: track})
+
+
+def test_law_13_granted_for_another_offer(book: Playbook) -> None:
+    track = a_goal(book)
+    asking = OperatorRequest(id="a", person="kim", request=DrainRequest(site=P), digest=track.digest)
+    event = Asked(at_ms=book.now_ms, asking=asking)
+    made = an_override(book, plan_digest=track.digest, goal=track.goal.digest)
+    assert 13 not in laws(book, replace(wanting(book.state, track), overrides=(made,)), event=event)
+    other = replace(made, plan_digest="b" * 16)
+    assert 13 in laws(book, replace(wanting(book.state, track), overrides=(other,)), event=event)
+    assert 13 in laws(book, replace(wanting(book.state, track), overrides=(made,))), "nobody gave a digest"
+    assert 13 in laws(book, replace(book.state, overrides=(made,)), event=event), "no such goal"
+
+
+def test_law_13_a_step_outside_of_what_was_approved(book: Playbook) -> None:
+    state = wanting(book.state, a_goal(book))
+    assert 13 not in laws(book, steered(state, {P: 4_000, G: 3_500, A: 2_500}), before=state)
+    assert 13 in laws(book, steered(state, {P: 3_999, G: 3_501, A: 2_500}), before=state)
+    is_dead = wanting(seeing(book, pangyo=Standing.DOWN), a_goal(book))
+    assert 13 not in laws(book, steered(is_dead, {P: 0, G: 3_600, A: 3_600}, shed_bp=2_800), before=is_dead)
+
+
+def test_law_13_a_step_of_a_goal_that_is_suspended(book: Playbook) -> None:
+    state = wanting(book.state, a_goal(book, state=GoalState.SUSPENDED))
+    assert 13 in laws(book, steered(state, {P: 4_500, G: 3_250, A: 2_250}), before=state)
+    assert 13 not in laws(book, steered(state, {P: 5_000, G: 2_900, A: 2_100}), before=state), "pangyo is all it is about"
+
+
+def test_law_13_what_let_a_site_back_gives_it_no_more_than_was_approved(book: Playbook) -> None:
+    released = a_goal(book)
+    released = replace(released, goal=replace(released.goal, verb=Verb.UNDRAIN), override=None)
+    state = steered(wanting(book.state, released), {P: 4_500, G: 3_250, A: 2_250})
+    assert 13 not in laws(book, steered(state, {P: 4_800, G: 3_100, A: 2_100}), before=state)
+    assert 13 in laws(book, steered(state, {P: 5_100, G: 2_900, A: 2_000}), before=state)
+    assert 13 not in laws(book, steered(state, {P: 3_000, G: 4_000, A: 3_000}), before=state), "it loses: not by this goal"
+
+
+def test_law_13_running_without_the_approvals_it_takes(book: Playbook) -> None:
+    taken = Accepted(code=FindingCode.CAPACITY_SHORT, numbers={"site": G}, approvals_needed=1)
+    track = a_goal(book)
+    track = replace(track, envelope=replace(track.envelope, accepted=(taken,)))
+    assert 13 in laws(book, wanting(book.state, track))
+    own = Approval(digest=track.digest, person="Kim", rank="approver", via="token", at_ms=0, expires_ms=0)
+    assert 13 in laws(book, wanting(book.state, replace(track, approvals=(own,)))), "one's own counts for nothing"
+    other = replace(own, person="lee")
+    assert 13 not in laws(book, wanting(book.state, replace(track, approvals=(other,))))
+    for state in (ApprovalState.REVOKED, ApprovalState.LAPSED, ApprovalState.USED):
+        assert 13 in laws(book, wanting(book.state, replace(track, approvals=(replace(other, state=state),))))
+    elsewhere = replace(other, digest="0" * 16)
+    assert 13 in laws(book, wanting(book.state, replace(track, approvals=(elsewhere,))))
+
+
+def test_law_7_judges_the_move_by_what_others_approved_for_it(book: Playbook) -> None:
+    """Not by whether two people ever approved something: 6,000 bp at gasan are 150 % of what it carries."""
+    after = {P: 2_000, G: 6_000, A: 2_000}
+    other = Approval(digest="", person="lee", rank="approver", via="token", at_ms=0, expires_ms=0)
+    track = a_goal(book)
+    approved = replace(track, approvals=(replace(other, digest=track.digest),))
+    for goal, is_broken in ((approved, False), (track, True), (replace(approved, state=GoalState.SUSPENDED), True)):
+        state = wanting(book.state, goal)
+        assert (7 in laws(book, steered(state, after), before=state)) is is_broken
+    tighter = replace(track.envelope.bounds[1], utilisation_max_pm=1_450)
+    low = replace(track, envelope=replace(track.envelope, bounds=(track.envelope.bounds[0], tighter)))
+    state = wanting(book.state, replace(low, approvals=(replace(other, digest=low.digest),)))
+    assert 7 in laws(book, steered(state, after), before=state), "above the number that was approved"
+    state = replace(book.state, overrides=(an_override(book, approved_by=("kim", "lee")),))
+    assert 7 in laws(book, steered(state, after), before=state), "names on an override are no envelope"
 
 
 def test_law_14_a_change_by_hand_crushed(book: Playbook) -> None:

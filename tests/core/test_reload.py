@@ -27,7 +27,6 @@ from siteshift.core.messages.events import (
 )
 from siteshift.core.messages.requests import DepoolRequest, DrainRequest, SharesRequest
 from siteshift.core.model.codes import EnactOutcome, Mode, SiteLife, StandbyPhase
-from siteshift.core.model.plan import Plan
 from siteshift.core.model.setup import PlaneRef, Setup
 from siteshift.core.model.steering import EnactResult, ReadBack, ServiceSteering
 from siteshift.core.model.topology import Service
@@ -129,7 +128,7 @@ def returning(book: Playbook) -> None:
 
 
 def forced_shares(book: Playbook) -> None:
-    book.ask(SharesRequest(service=WEB, shares_bp={P: 4000, G: 3500, A: 2500}))
+    book.confirm(SharesRequest(service=WEB, shares_bp={P: 4000, G: 3500, A: 2500}))
     book.run(1_000)
 
 
@@ -139,11 +138,11 @@ def waiting_for_approval(book: Playbook) -> None:
 
 
 def plane_writing(book: Playbook) -> None:
-    book.ask(DrainRequest(site=P))
+    book.confirm(DrainRequest(site=P))
 
 
 def member_out(book: Playbook) -> None:
-    book.ask(DepoolRequest(member=MemberId("web/gasan/m1")))
+    book.confirm(DepoolRequest(member=MemberId("web/gasan/m1")))
     book.run(1_000)
 
 
@@ -260,21 +259,16 @@ def test_a_plane_that_is_gone_from_the_file_keeps_what_it_has_and_that_is_told()
     assert LB not in book.state.planes
 
 
-@pytest.mark.parametrize(("gone", "is_kept"), [(P, False), (A, False), (None, True)])
-def test_an_approval_that_names_a_site_that_is_gone_binds_nothing(gone: SiteId | None, is_kept: bool) -> None:
-    book = playing(mode=Mode.RECOMMEND)
-    left_as_dead(book)
-    plan = fold(book.state, book.setup, book.now_ms)
-    assert plan is not None
-    book.state = approved(book.state, plan)
+@pytest.mark.parametrize(("gone", "is_kept"), [(A, False), (None, True)])
+def test_a_goal_that_names_a_site_that_is_gone_is_over_on_record(gone: SiteId | None, is_kept: bool) -> None:
+    book = playing()
+    forced_shares(book)
+    (goal,) = book.state.goals
+    book.commands.clear()
     reload(book, book.setup if gone is None else without_site(book.setup, gone))
-    assert (book.state.transition(WEB).approved_by == ("ann",)) is is_kept
+    assert (goal in book.state.goals) is is_kept
+    assert [row.data["goal"] for row in book.recorded("goal") if row.data["state"] == "ended"] == ([] if is_kept else [goal])
     assert book.violations == []
-
-
-def approved(state: ControllerState, plan: Plan) -> ControllerState:
-    transition = replace(state.transition(WEB), approved=plan, approved_by=("ann",))
-    return replace(state, transitions={**state.transitions, WEB: transition})
 
 
 LATE: Mapping[str, Event] = {

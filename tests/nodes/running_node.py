@@ -138,7 +138,7 @@ class RunningNode:
 
     def ask(self, method: str, path: str, body: Document | None = None) -> tuple[int, Document]:
         """One request over the Unix socket: status and document. Raises OSError when nobody answers."""
-        connection = _Connection(self.socket)
+        connection = self.connection()
         try:
             headers = {"Idempotency-Key": str(uuid.uuid4())} if method == "POST" else {}
             connection.request(method, path, json.dumps(body).encode() if body is not None else None, headers)
@@ -146,6 +146,10 @@ class RunningNode:
             return answer.status, json.loads(answer.read())
         finally:
             connection.close()
+
+    def connection(self) -> http.client.HTTPConnection:
+        """A connection of its own, for who asks in another name than root."""
+        return _Connection(self.socket)
 
     def status(self) -> Document:
         return self.ask("GET", "/v1/status")[1]

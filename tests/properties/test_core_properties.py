@@ -11,7 +11,7 @@ from dataclasses import replace
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.playbook import DOWN, NODE, PLANE, SICK, SUSPECT, UNKNOWN, UP, WEB, A, G, P, Playbook, three_sites
+from core.playbook import DOWN, NODE, PLANE, SICK, SUSPECT, UNKNOWN, UP, WEB, A, G, P, Playbook, digest_of, three_sites
 from siteshift.core.lifecycle.durable import remember, restore
 from siteshift.core.messages.events import (
     EnactFinished,
@@ -117,7 +117,7 @@ def play(book: Playbook, kind: str, detail: object) -> None:
             request, binds = detail  # type: ignore[misc]
             answer = book.ask(request)
             if binds and answer.plans:
-                book.ask(request, digest=answer.plans[0].digest)
+                book.ask(request, digest=digest_of(answer))
         case "outcome":
             book.plane_outcome = EnactOutcome(str(detail))
         case "result":

@@ -5,20 +5,19 @@ from __future__ import annotations
 import itertools
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from aiohttp import web
 from pydantic import ValidationError
 
 from siteshift.api.answers import respond
-from siteshift.api.approvals import Approvals
-from siteshift.api.bodies import ACTS, ApproveBody, Body
+from siteshift.api.bodies import ACTS, ApproveBody, Body, RevokeBody
 from siteshift.api.connections import body_of
 from siteshift.api.idempotency import Keys, fingerprint_of
 from siteshift.api.identity import ASKER, Identity, Rank
-from siteshift.api.problems import problem, reply
+from siteshift.api.problems import problem
+from siteshift.api.shown import Shown
 from siteshift.core.messages.requests import OperatorRequest
-from siteshift.core.model.codes import FindingCode, Severity
 from siteshift.runtime.node import Node
 
 NEEDED = {"approve": Rank.APPROVER}
@@ -34,7 +33,7 @@ class Acts:
     """Handlers of everything that acts."""
 
     node: Node
-    approvals: Approvals = field(default_factory=Approvals)
+    shown: Shown = field(default_factory=Shown)
     keys: Keys = field(default_factory=Keys)
     _counter: itertools.count[int] = field(default_factory=itertools.count)
 
@@ -70,6 +69,8 @@ class Acts:
             body = body_type.model_validate_json(raw or b"{}")
         except ValidationError as error:
             return _invalid(error, body_type)
+        if isinstance(body, ApproveBody | RevokeBody) and body.digest is None:
+            return problem(400, "DIGEST_MISSING", "which goal? its digest is missing", "`GET /v1/approvals` lists them")
         if not key and not body.dry_run:
             detail = "send an Idempotency-Key header (a UUID): a repeated request is then carried out once"
             return problem(400, "KEY_MISSING", "idempotency key missing", detail)
@@ -87,36 +88,23 @@ class Acts:
             reason=body.reason,
             ticket=body.ticket,
             expires_ms=now_ms + body.expires_in_s * 1000 if body.expires_in_s else None,
+            life_ms=body.expires_in_s * 1000 if body.expires_in_s else None,
             digest=body.digest,
-            approved_by=self.approvals.of(body.digest, now_ms),
+            shown=self.shown.of(body.digest, now_ms),
+            rank=identity.rank.name.lower(),
+            via=identity.via,
         )
         if body.dry_run:
-            return respond(await node.look(asking), now_ms, is_dry_run=True)
+            looked = await node.look(asking)
+            self.shown.note(looked.offer, now_ms)
+            return respond(looked, now_ms, is_dry_run=True)
         try:
-            if isinstance(body, ApproveBody):
-                return await self._approve(identity, body, asking, now_ms)
             answer = await node.ask(asking)
         except TimeoutError:
             detail = "whether the request counts is not known; ask for the status, or repeat it with the same key"
             return problem(504, "NO_ANSWER", "the controller did not answer in time", detail)
+        self.shown.note(answer.offer, now_ms)
         return respond(answer, now_ms, is_dry_run=False)
-
-    async def _approve(self, identity: Identity, body: Body, asking: OperatorRequest, now_ms: int) -> web.Response:
-        """Approve the plan that waits; if none has this digest, the approval waits for a request that has it."""
-        if body.digest is None:
-            return problem(400, "DIGEST_MISSING", "an approval names the digest of a plan")
-        self.approvals.give(body.digest, identity.person, now_ms)
-        asking = _with_colleagues(asking, self.approvals.of(body.digest, now_ms))
-        answer = await self.node.ask(asking)
-        waits = {FindingCode.NOTHING_TO_DO, FindingCode.STALE_DIGEST}
-        if answer.severity is Severity.REFUSED and {entry.code for entry in answer.findings} <= waits:
-            people = list(self.approvals.of(body.digest, now_ms))
-            return reply({"noted": True, "digest": body.digest, "approved_by": people, "holds_s": 900}, status=202)
-        return respond(answer, now_ms, is_dry_run=False)
-
-
-def _with_colleagues(asking: OperatorRequest, people: tuple[str, ...]) -> OperatorRequest:
-    return replace(asking, approved_by=people)
 
 
 def _invalid(error: ValidationError, body_type: type[Body]) -> web.Response:

@@ -8,7 +8,9 @@ from aiohttp import web
 
 from siteshift.api.problems import problem, reply
 from siteshift.core.explain import finding_document, override_document
+from siteshift.core.explain_goals import offer_document
 from siteshift.core.messages.commands import Answer
+from siteshift.core.model.approval import Offer
 from siteshift.core.model.codes import Severity
 from siteshift.core.model.plan import Plan
 from siteshift.core.plan.render import render, to_document
@@ -17,9 +19,10 @@ NEEDS_APPROVAL_STATUS = 409
 REFUSED_STATUS = 422
 
 
-def plan_document(plan: Plan) -> dict[str, Any]:
-    """A plan with its digest and the lines a person reads."""
-    return {**to_document(plan), "digest": plan.digest, "lines": list(render(plan))}
+def plan_document(plan: Plan, offer: Offer | None) -> dict[str, Any]:
+    """A plan with the digest by which it is confirmed, and the lines a person reads."""
+    digest = offer.digest if offer is not None else plan.digest
+    return {**to_document(plan), "digest": digest, "lines": list(render(plan))}
 
 
 def answer_document(answer: Answer, now_ms: int) -> dict[str, Any]:
@@ -27,8 +30,12 @@ def answer_document(answer: Answer, now_ms: int) -> dict[str, Any]:
     return {
         "severity": answer.severity.value,
         "findings": [finding_document(entry) for entry in answer.findings],
-        "plans": [plan_document(plan) for plan in answer.plans],
+        "plans": [plan_document(plan, answer.offer) for plan in answer.plans],
         "override": override_document(answer.override, now_ms) if answer.override else None,
+        "offer": offer_document(answer.offer) if answer.offer else None,
+        "approved_by": list(answer.approved_by),
+        "waits_until_ms": answer.waits_until_ms,
+        "note": answer.note,
     }
 
 

@@ -16,6 +16,7 @@ from siteshift.core.messages.requests import (
     ModeRequest,
     PoolRequest,
     Request,
+    RevokeRequest,
     SharesRequest,
     SwitchOffRequest,
     SwitchOnRequest,
@@ -28,7 +29,7 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Body(BaseModel):
-    """What every act carries. ``dry_run`` shows the answer and changes nothing; ``digest`` is the plan looked at."""
+    """What every act carries. ``dry_run`` shows the answer and changes nothing; ``digest`` confirms what was looked at."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -37,7 +38,7 @@ class Body(BaseModel):
     expires_in_s: Annotated[
         int | None, Field(ge=1, le=366 * 86_400, description="Life of the override; none: the policy's default.")
     ] = None
-    digest: Annotated[str | None, Field(pattern="^[0-9a-f]{16}$", description="The plan you looked at.")] = None
+    digest: Annotated[str | None, Field(pattern="^[0-9a-f]{16}$", description="Of the offer you looked at; confirms it.")] = None
     dry_run: Annotated[bool, Field(description="Show the answer, change nothing.")] = False
 
     def request(self) -> Request:
@@ -122,10 +123,19 @@ class LiftBody(Body):
 
 
 class ApproveBody(Body):
-    """Approve the plan with this ``digest``: the one that waits, or the one a colleague is about to ask for."""
+    """Approve the offer with this ``digest``: what a colleague asked for and confirmed, or what siteshift proposes."""
 
     def request(self) -> Request:
         return ApproveRequest(digest=self.digest or "")
+
+
+class RevokeBody(Body):
+    """Take back one's approval of this ``digest``, or, as who asked, the request. Another ``person``'s takes an admin."""
+
+    person: Name | None = None
+
+    def request(self) -> Request:
+        return RevokeRequest(digest=self.digest or "", person=self.person)
 
 
 class AckBody(Body):
@@ -166,6 +176,7 @@ ACTS: dict[str, type[Body]] = {
     "mode": ModeBody,
     "lift": LiftBody,
     "approve": ApproveBody,
+    "revoke": RevokeBody,
     "ack": AckBody,
     "switch-off": SwitchOffBody,
     "switch-on": SwitchOnBody,

@@ -1,6 +1,7 @@
 """Who asks: by peer credentials on the Unix socket, by bearer token or client certificate over TLS.
 
-A person is a name that goes on record; a role says what they may do. Each role may do what the one before it may.
+A person is a name that goes on record; a role says what they may do. Each role may do what the one before it may. One human is
+one name, however they sign in: a Unix user that belongs to the owner of a token has that owner's name.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from enum import IntEnum
 from aiohttp import web
 
 from siteshift.config.setups import ApiSetup, UnixGrantSetup
+from siteshift.core.model.approval import canonical
 
 
 class Rank(IntEnum):
@@ -41,7 +43,7 @@ GROUPS_BYTES = 1_024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """A person and their rank. ``via`` tells how they were recognised."""
+    """A person by their canonical name, and their rank. ``via`` tells how they were recognised."""
 
     person: str
     rank: Rank
@@ -71,6 +73,7 @@ class Doorkeeper:
             for entry in setup.tokens
         ]
         self._by_owner = {token.owner: token.rank for token in self._tokens}
+        self._people = people_of(setup)
 
     def recognise(self, request: web.Request) -> Identity | None:
         """The person behind a request, or None. A token, where one is given, decides alone."""
@@ -100,10 +103,12 @@ class Doorkeeper:
         _, uid, gid = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
         name = _user_name(uid)
         if uid in (0, _own_uid()):
-            return Identity(person=name, rank=Rank.ADMIN, via="unix socket")
+            return Identity(person=self._people.get(canonical(name), name), rank=Rank.ADMIN, via="unix socket")
         groups = _groups_of(peer, name, gid) if any(grant.group for grant in self._grants) else frozenset()
         rank = max((RANKS[g.role.value] for g in self._grants if _is_granted(g, uid, groups, name)), default=None)
-        return Identity(person=name, rank=rank, via="unix socket") if rank is not None else None
+        if rank is None:
+            return None
+        return Identity(person=self._people.get(canonical(name), name), rank=rank, via="unix socket")
 
     def _by_certificate(self, certificate: dict[str, object]) -> Identity | None:
         """The common name of a client certificate that our CA signed; its rank is that of the token owner so named."""
@@ -111,6 +116,36 @@ class Doorkeeper:
             if name in self._by_owner:
                 return Identity(person=name, rank=self._by_owner[name], via="certificate")
         return None
+
+
+def people_of(setup: ApiSetup) -> dict[str, str]:
+    """Canonical spelling of a Unix user → the name of the person: of the token's owner, where the user is theirs."""
+    owners = {canonical(token.owner): token.owner for token in setup.tokens}
+    return owners | {canonical(token.unix_user): token.owner for token in setup.tokens if token.unix_user}
+
+
+def approvers_of(setup: ApiSetup) -> frozenset[str]:
+    """Canonical names of everybody who may approve: an approval of anybody else does not count any more (law 13)."""
+    people = people_of(setup)
+    users = {"root", _user_name(_own_uid())}
+    for grant in setup.unix_grants:
+        if RANKS[grant.role.value] >= Rank.APPROVER:
+            users |= {_user_of(grant.user)} if grant.user else _members_of(grant.group)
+    owners = {token.owner for token in setup.tokens if RANKS[token.role.value] >= Rank.APPROVER}
+    return frozenset(canonical(people.get(canonical(name), name)) for name in owners | users)
+
+
+def _user_of(name_or_number: str) -> str:
+    return _user_name(int(name_or_number)) if name_or_number.isascii() and name_or_number.isdigit() else name_or_number
+
+
+def _members_of(group: str) -> set[str]:
+    """Everybody in a Unix group, by its list or as their own group."""
+    try:
+        entry = grp.getgrgid(int(group)) if group.isascii() and group.isdigit() else grp.getgrnam(group)
+    except KeyError:
+        return set()
+    return {*entry.gr_mem, *(user.pw_name for user in pwd.getpwall() if user.pw_gid == entry.gr_gid)}
 
 
 def _common_names(subject: object) -> Iterable[str]:

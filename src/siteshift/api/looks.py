@@ -15,7 +15,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from siteshift.api.answers import plan_document
 from siteshift.api.identity import ASKER
 from siteshift.api.problems import problem, reply
+from siteshift.api.shown import Shown
 from siteshift.core.explain import override_document
+from siteshift.core.explain_goals import goals_document, offer_document
 from siteshift.core.invariants import single_site_dependencies
 from siteshift.core.model.units import SiteId
 from siteshift.errors import JournalBroken
@@ -43,6 +45,7 @@ class Looks:
     node: Node
     journal: Journal
     version: str
+    shown: Shown
     _streams: Counter[str] = field(default_factory=Counter)
     """Person → event streams they have open."""
 
@@ -81,8 +84,16 @@ class Looks:
     async def plan(self, request: web.Request) -> web.Response:
         """What is under way or waits for a person; null when nothing would change."""
         del request
-        plan = await self.node.plan()
-        return reply({"plan": plan_document(plan) if plan is not None else None})
+        folded = await self.node.proposal()
+        if folded is None or folded.plan is None:
+            return reply({"plan": None, "offer": None})
+        self.shown.note(folded.offer, self.node.clock.now_ms())
+        return reply({"plan": plan_document(folded.plan, folded.offer), "offer": offer_document(folded.offer)})
+
+    async def approvals(self, request: web.Request) -> web.Response:
+        """Goals that wait for approvals or are carried out, and those of the last day that are over."""
+        del request
+        return reply({"goals": goals_document(self.node.loop.state, self.node.clock.now_ms())})
 
     async def overrides(self, request: web.Request) -> web.Response:
         del request

@@ -106,7 +106,7 @@ def _act(name: str, body: type[Body]) -> dict[str, Any]:
             "400": _PROBLEM,
             "401": _PROBLEM,
             "403": _PROBLEM,
-            "409": {**_PROBLEM, "description": "Needs approval: repeat with the plan's `digest`"},
+            "409": {**_PROBLEM, "description": "Confirm it by its `digest`, or wait for others to approve it"},
             "422": {**_PROBLEM, "description": "Refused by a rule"},
         },
     }
@@ -136,6 +136,10 @@ def _answer_schema() -> dict[str, Any]:
             "findings": {"type": "array", "items": {"type": "object"}},
             "plans": {"type": "array", "items": {"type": "object"}},
             "override": {"type": ["object", "null"]},
+            "offer": {"type": ["object", "null"]},
+            "approved_by": _WORDS,
+            "waits_until_ms": {"type": ["integer", "null"]},
+            "note": {"type": "string"},
             "dry_run": {"type": "boolean"},
         },
     }

@@ -23,6 +23,7 @@ from siteshift.api.connections import BACKLOG, CONNECTIONS, Listener, connection
 from siteshift.api.identity import ASKER, Doorkeeper, Identity, Rank
 from siteshift.api.looks import BadNumber, Looks
 from siteshift.api.problems import problem, reply
+from siteshift.api.shown import Shown
 from siteshift.config.setups import ApiSetup, TlsListenerSetup
 from siteshift.errors import Permanent
 from siteshift.ports import Journal
@@ -57,8 +58,9 @@ class ApiServer:
         self._limits = limits
         self._listeners: list[Listener] = []
         self._doorkeeper = Doorkeeper(setup)
-        self._looks = Looks(node=node, journal=journal, version=version)
-        self._acts = Acts(node=node)
+        shown = Shown()
+        self._looks = Looks(node=node, journal=journal, version=version, shown=shown)
+        self._acts = Acts(node=node, shown=shown)
         self._runner: web.AppRunner | None = None
         self._listens = False
         self._version = version
@@ -90,6 +92,7 @@ class ApiServer:
             "/v1/members": (looks.members, "Every member: state, weight, evidence, and who took it out"),
             "/v1/plan": (looks.plan, "What is under way or waits for a person"),
             "/v1/overrides": (looks.overrides, "What people forced"),
+            "/v1/approvals": (looks.approvals, "Goals with their envelopes, and who approved them"),
             "/v1/fate": (looks.fate, "What would be lost together with a site"),
             "/v1/why/{site}": (looks.why, "Why a site gets what it gets, now or at a past instant"),
             "/v1/journal": (looks.read_journal, "The record"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from siteshift.api.identity import approvers_of
 from siteshift.app.sensors import covered_by
 from siteshift.config import Resolved
 from siteshift.config.setups import (
@@ -30,6 +31,7 @@ def core_setup(resolved: Resolved) -> Setup:
         parts=_parts(resolved),
         digest=resolved.digest,
         cluster=resolved.node.cluster,
+        approvers=approvers_of(resolved.api),
     )
 
 

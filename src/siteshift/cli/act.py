@@ -1,7 +1,8 @@
 """OperatorRequest for something to be done: look first, show what it means, let the person decide, then ask.
 
-A digest binds an approval to the plan that was on the screen (law 13). So it is sent only by somebody who approves:
-given with ``--digest``, or after a yes to a plan that needs approval. ``--yes`` spares the question, never the approval.
+Giving the digest of what was on the screen confirms it, and binds what follows to those bounds (law 13). It is sent by a yes
+to the question, or with ``--digest``. ``--yes`` spares the question: then nothing is confirmed, and only what needs nobody goes
+through. What takes other persons is kept for them by the node; a yes of one's own is no approval.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from siteshift.cli.exits import Document, ExitCode, Failure, exit_code_of, usage
 from siteshift.cli.figures import GOOD
 from siteshift.cli.session import Session
 from siteshift.cli.show_findings import finding_lines, override_line
+from siteshift.cli.show_goals import offer_lines
 from siteshift.cli.show_plan import plan_renderables
+from siteshift.cli.times import instant_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,38 +104,43 @@ def plan_and_findings(answer: Document) -> Iterator[RenderableType]:
 
 
 def _preview(act: Act, looked: Document) -> Iterator[RenderableType]:
-    """What a person sees before deciding; that nothing would move is worth saying too."""
+    """What a person sees before they decide; that nothing would move is worth saying too."""
     yield from plan_and_findings(looked)
+    if act.moves and looked["severity"] != "refused" and looked.get("offer"):
+        yield from offer_lines(looked["offer"])
     if act.moves and not looked["plans"] and not looked["findings"]:
         yield Text("nothing would move now; what stands in the way: `siteshift status`, `siteshift why SITE`")
 
 
 def _stop_unless_granted(session: Session, act: Act, looked: Document, manner: Manner) -> None:
-    """Show the plan. Raises `Failure` when it is refused, or needs an approval that cannot be given here."""
+    """Show the plan. Raises `Failure` when it is refused, or takes a confirmation that cannot be given here."""
     if not session.is_json:
         for entry in _preview(act, looked):
             session.print(entry)
     code = _code_of(looked)
-    if code is ExitCode.NEEDS_APPROVAL and not (session.can_ask and not manner.digest and _approvers(looked) == 1):
-        raise _needs_approval(act, looked, manner.digest)
+    if code is ExitCode.NEEDS_APPROVAL and not manner.digest and (not session.can_ask or _others(looked) is None):
+        raise _needs_approval(act, looked)
     if code not in (ExitCode.DONE, ExitCode.NEEDS_APPROVAL):
         raise _refused(looked)
 
 
 def _decide(session: Session, act: Act, looked: Document, manner: Manner) -> str | None:
-    """Ask the person; the digest when they approve by their yes. Raises `Failure` when there is nobody to ask."""
-    if _code_of(looked) is ExitCode.NEEDS_APPROVAL:
-        digest: str = looked["plans"][0]["digest"]
-        if typer.confirm(f"This needs approval. Approve plan {digest} and go on?", err=True):
-            return digest
-        raise Failure(ExitCode.FAILED, "nothing was changed")
-    if manner.yes or manner.digest:
+    """Ask the person; the digest of what they saw when they say yes. Raises `Failure` when there is nobody to ask."""
+    if manner.digest:
         return None
-    if not session.can_ask:
+    question, digest = "Go on?", looked["offer"]["digest"] if looked.get("offer") else None
+    if _code_of(looked) is ExitCode.NEEDS_APPROVAL:
+        others = _others(looked) or 0
+        question = f"Confirm {digest} and go on?"
+        if others:
+            question = f"This takes {_persons(others)} besides you. Confirm {digest} and ask for it?"
+    elif manner.yes:
+        return None
+    elif not session.can_ask:
         raise usage("there is no terminal to ask on", f"Look at the plan with --dry-run, then: {_again(act, '--yes')}")
-    if not typer.confirm("Go on?", err=True):
+    if not typer.confirm(question, err=True):
         raise Failure(ExitCode.FAILED, "nothing was changed")
-    return None
+    return digest
 
 
 def _explained(session: Session, act: Act, failure: Failure) -> Failure:
@@ -144,7 +152,7 @@ def _explained(session: Session, act: Act, failure: Failure) -> Failure:
         for entry in plan_and_findings(document):
             session.print(entry)
     if failure.exit_code is ExitCode.NEEDS_APPROVAL:
-        return _needs_approval(act, document, act.body.get("digest"))
+        return _needs_approval(act, document)
     return _refused(document)
 
 
@@ -154,40 +162,45 @@ def _refused(answer: Document) -> Failure:
     code = exit_code_of(422, grave[0]["code"] if grave else "")
     document = {**answer, "title": "refused by a rule", "code": codes}
     remedy = ""
-    if "STALE_DIGEST" in codes and answer["plans"]:
-        remedy = f"The plan of now is {answer['plans'][0]['digest']}; give that digest once it is as you want it."
+    if "STALE_DIGEST" in codes and answer.get("offer"):
+        remedy = f"What would happen now is {answer['offer']['digest']}; give that digest once it is as you want it."
     return Failure(code, f"refused by a rule: {codes}; nothing was changed", remedy=remedy, document=document)
 
 
-def _approvers(answer: Document) -> int:
-    """How many persons lift everything that needs approval; 0: nobody can."""
+def _others(answer: Document) -> int | None:
+    """How many persons other than who asked lift everything that needs approval; None: nobody can."""
     open_ones = [entry for entry in answer["findings"] if entry["severity"] == "needs_approval"]
-    needed = [int(entry["numbers"].get("approvers_needed", 0)) for entry in open_ones]
-    return 0 if not needed or 0 in needed else max(needed)
+    if any(entry["code"] == "ENVELOPE_LEFT" for entry in open_ones) and answer.get("offer"):
+        return int(answer["offer"]["approvals_needed"])
+    needed = [entry["numbers"].get("approvals_needed") for entry in open_ones]
+    return None if None in needed or not answer.get("offer") else max(map(int, needed), default=0)
 
 
-def _needs_approval(act: Act, answer: Document, given: str | None) -> Failure:
-    """Who must do what, in commands."""
+def _persons(others: int) -> str:
+    return "another person" if others == 1 else f"{others} other persons"
+
+
+def _needs_approval(act: Act, answer: Document) -> Failure:
+    """Who must do what, in commands, and how long it is kept for them."""
     codes = ", ".join(dict.fromkeys(e["code"] for e in answer["findings"] if e["severity"] == "needs_approval"))
     document = {**answer, "title": "needs approval", "code": codes}
     text = f"needs approval: {codes}; nothing was changed"
-    needed = _approvers(answer)
-    if not answer["plans"] or needed == 0:
+    others = _others(answer)
+    if others is None:
         return Failure(ExitCode.NEEDS_APPROVAL, text, remedy="See above what lifts it.", document=document)
-    digest = answer["plans"][0]["digest"]
-    if act.path == "approve":
-        remedy = f"Your approval is noted for 15 minutes. {needed} different persons are needed; each runs:\n    {_again(act)}"
+    digest, until_ms = answer["offer"]["digest"], answer.get("waits_until_ms")
+    missing = max(0, others - len(answer.get("approved_by", ())))
+    approve = f"{_persons(missing)} with the role approver must run, signed in as themselves:\n    siteshift approve {digest}"
+    if until_ms is not None:
+        text = f"needs approval: {codes}; it is kept and nothing has moved yet"
+        remedy = f"Until {instant_text(until_ms)}, {approve}\n"
+        remedy += "Then it begins by itself. `siteshift approvals` shows how far it is."
+        if answer.get("note"):
+            remedy = f"{answer['note']}. {remedy}" if missing else f"{answer['note']}, with --digest {digest}."
         return Failure(ExitCode.NEEDS_APPROVAL, text, remedy=remedy, document=document)
-    again = _again(act, "--digest", digest)
-    others = needed - 1
-    if others == 0:
-        remedy = f"To approve it yourself, as one who looked at the plan:\n    {again}"
-    else:
-        who = "another person" if others == 1 else f"{others} other persons"
-        still = "still " if given else ""
-        remedy = f"{still}{who} with the role approver must run, each signed in as himself:\n    siteshift approve {digest}\n"
-        remedy += f"and you, within 15 minutes:\n    {again}"
-        remedy = remedy[0].upper() + remedy[1:]
+    remedy = f"To confirm it, as one who looked at it:\n    {_again(act, '--digest', digest)}"
+    if others:
+        remedy += f"\nThen, within 15 minutes, {approve}"
     return Failure(ExitCode.NEEDS_APPROVAL, text, remedy=remedy, document=document)
 
 
@@ -199,6 +212,8 @@ def _again(act: Act, *more: str) -> str:
 def _granted(act: Act, answer: Document) -> Iterator[RenderableType]:
     if not act.moves:
         yield from plan_and_findings(answer) if answer.get("plans") else ()
+    if answer.get("note"):
+        yield Text(answer["note"])
     yield Text(act.done, style=GOOD)
     if answer.get("override"):
         yield override_line(answer["override"])

@@ -1,4 +1,4 @@
-"""``approve``, ``ack``, ``switch``: what persons say to what siteshift wants or did."""
+"""``approvals``, ``approve``, ``revoke``, ``ack``, ``switch``: what persons say to what siteshift wants or did."""
 
 from __future__ import annotations
 
@@ -8,44 +8,74 @@ import typer
 from rich.text import Text
 
 from siteshift.cli.act import Act, Manner, carry_out, plan_and_findings, send
-from siteshift.cli.exits import Document, usage
-from siteshift.cli.moves import DryRun, OneService, Reason, Ticket, record_of, record_words
+from siteshift.cli.exits import Document, ExitCode, Failure, usage
+from siteshift.cli.moves import DryRun, OneService, Reason, Ticket, Yes, record_of, record_words
 from siteshift.cli.session import Session, node_command
+from siteshift.cli.show_goals import digests_of, goals_renderables
 
 DIGEST_DIGITS = 16
 OnePlane = Annotated[
     str | None, typer.Option("--plane", help="Take over this data plane, which another controller holds; nothing else.")
 ]
 MaybeSite = Annotated[str | None, typer.Argument(help="The site; else all that are held as they were found.")]
+Digest = Annotated[str, typer.Argument(help="The digest of what you looked at; `siteshift approvals` lists them.")]
 
 switch = typer.Typer(no_args_is_help=True, help="The off switch of all automatic action.")
 
 
 @node_command
+def list_approvals(session: Session) -> None:
+    """Goals that wait for approvals, run or are suspended, with their bounds, who approved, and for how long."""
+    document = session.client.get("/v1/approvals")
+    found = document["goals"]
+    session.show(document, list(goals_renderables(found)) if found else [Text("nothing waits, runs or was approved lately")])
+
+
+@node_command
 def approve(
     session: Session,
-    digest: Annotated[str, typer.Argument(help="The digest of the plan you looked at.")],
+    digest: Digest,
+    reason: Reason = "",
+    ticket: Ticket = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Approve what a colleague asked for and confirmed, or what siteshift proposes, within the bounds shown."""
+    body: Document = {"digest": checked(digest), **record_of(reason, ticket)}
+    act = Act(path="approve", body=body, words=("approve", digest), done=f"granted: {digest} is approved")
+    if dry_run:
+        carry_out(session, act, Manner(dry_run=True))
+        return
+    if session.can_ask and not yes:
+        for entry in goals_renderables([g for g in session.client.get("/v1/approvals")["goals"] if digest in digests_of(g)]):
+            session.print(entry)
+        if not typer.confirm(f"Approve {digest}?", err=True):
+            raise Failure(ExitCode.FAILED, "nothing was approved")
+    answer = send(session, act, body)
+    session.show(answer, [*plan_and_findings({"plans": [], "findings": [], **answer}), Text(act.done)])
+
+
+@node_command
+def revoke(
+    session: Session,
+    digest: Digest,
+    person: Annotated[str | None, typer.Option("--person", help="Whose approval; another's takes the role admin.")] = None,
     reason: Reason = "",
     ticket: Ticket = "",
     dry_run: DryRun = False,
 ) -> None:
-    """Approve a plan: the one that waits, or the one a colleague is about to ask for (for 15 minutes)."""
+    """Take back your approval, or your request: what runs by it is suspended at once, and nothing is undone."""
+    body: Document = {"digest": checked(digest), **({"person": person} if person else {}), **record_of(reason, ticket)}
+    whose = f"the approval of {person}" if person else "your word"
+    act = Act(path="revoke", body=body, words=("revoke", digest), done=f"granted: {whose} for {digest} is taken back")
+    carry_out(session, act, Manner(dry_run=dry_run))
+
+
+def checked(digest: str) -> str:
+    """The digest. Raises `Failure` when it is none."""
     if len(digest) != DIGEST_DIGITS or not set(digest) <= set("0123456789abcdef"):
-        raise usage(f"{digest!r} is no digest", "It has 16 hexadecimal digits; `siteshift plan` shows that of the waiting plan.")
-    body: Document = {"digest": digest, **record_of(reason, ticket)}
-    act = Act(path="approve", body=body, words=("approve", digest), done=f"granted: plan {digest} is approved")
-    if dry_run:
-        carry_out(session, act, Manner(dry_run=True))
-        return
-    answer = send(session, act, body)
-    people = ", ".join(answer.get("approved_by", ()))
-    if answer.get("noted"):
-        minutes = answer["holds_s"] // 60
-        text = f"noted: {people} approve{'s' if len(answer['approved_by']) == 1 else ''} plan {digest}. No such plan waits now; "
-        text += f"the approval holds {minutes} minutes for whoever asks for exactly this plan with --digest {digest}."
-    else:
-        text = act.done
-    session.show(answer, [*plan_and_findings({"plans": [], "findings": [], **answer}), Text(text)])
+        raise usage(f"{digest!r} is no digest", "It has 16 hexadecimal digits; `siteshift approvals` lists them.")
+    return digest
 
 
 @node_command

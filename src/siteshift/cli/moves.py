@@ -18,9 +18,9 @@ OneService = Annotated[str | None, typer.Option("--service", "-s", help="Only th
 Reason = Annotated[str, typer.Option("--reason", "-r", help="Why; goes on record.")]
 Ticket = Annotated[str, typer.Option("--ticket", "-t", help="The ticket this belongs to.")]
 For = Annotated[str | None, typer.Option("--for", help="How long, as 2h or 90m; else the default of the policy.", metavar="TIME")]
-Digest = Annotated[str | None, typer.Option("--digest", help="The plan you looked at; gives your approval to it.")]
+Digest = Annotated[str | None, typer.Option("--digest", help="Of what you looked at; confirms it and binds every step.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what it would mean; change nothing.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask. Approves nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask. Confirms and approves nothing.")]
 Wait = Annotated[bool, typer.Option("--wait", "-w", help="Follow until seen traffic says it is done.")]
 Timeout = Annotated[str | None, typer.Option("--timeout", help="With --wait: give up watching after this time.", metavar="TIME")]
 
@@ -91,7 +91,7 @@ def undrain(
     wait: Wait = False,
     timeout: Timeout = None,
 ) -> None:
-    """Let a site's traffic come back, by the ramp of the policy. One that the evidence says is down needs your approval."""
+    """Let a site's traffic come back, by the ramp of the policy. One that the evidence says is down takes your digest."""
     act = Act(
         path="undrain",
         body={"site": site, **_service(service), **record_of(reason, ticket)},

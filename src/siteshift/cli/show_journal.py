@@ -97,11 +97,25 @@ def _enacted(data: Document) -> str:
     return f"{data['enactor']}: generation {data['generation']} {data['outcome']}{detail}"
 
 
+def _goal(data: Document) -> str:
+    override = f" as override {data['override']}" if data.get("override") else ""
+    because = f": {data['because']}" if data.get("because") else ""
+    return f"goal {data['digest']} is {data['state']}{override}{because}"
+
+
+def _approval(data: Document) -> str:
+    return f"{data['person']} ({data['rank'] or 'person'}): approval of {data['digest']} {data['state'].replace('_', ' ')}"
+
+
 _SENTENCES: Mapping[str, Callable[[Document], str]] = {
     "life": _life,
     "decision": _decision,
     "belief": _belief,
     "answer": _answer,
+    "goal": _goal,
+    "approval": _approval,
+    "envelope_left": lambda data: f"goal {data['digest']} left its envelope: {data['field']}, now {data['now']}",
+    "offer": lambda data: f"goal {data['goal']} is offered afresh as {data['digest']}",
     "findings": _findings,
     "why": _why,
     "standby": _standby,

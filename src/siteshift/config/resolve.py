@@ -165,7 +165,10 @@ def _api(config: ConfigFile) -> ApiSetup:
             UnixGrantSetup(user=grant.user or "", group=grant.group or "", role=grant.role) for grant in api.unix.grants
         ),
         tls=_tls_listener(api.tls) if api.tls else None,
-        tokens=tuple(TokenSetup(owner=token.owner, role=token.role, secret=token.secret) for token in api.tokens),
+        tokens=tuple(
+            TokenSetup(owner=token.owner, role=token.role, secret=token.secret, unix_user=token.unix_user or "")
+            for token in api.tokens
+        ),
     )
 
 

@@ -314,11 +314,12 @@ class TlsListenerSetup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenSetup:
-    """One bearer token and whose it is."""
+    """One bearer token and whose it is. ``unix_user``: the same person's Unix user; empty: the one of the owner's name."""
 
     owner: str
     role: Role
     secret: SecretRef
+    unix_user: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,9 @@ from typing import Any
 from siteshift.core.beliefs.life import AWAY, is_left_unexplained
 from siteshift.core.beliefs.picture import describe
 from siteshift.core.beliefs.traffic import seen_bp
-from siteshift.core.decide.gate_input import utilisation_of
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.situations import situation_of
+from siteshift.core.decide.used import utilisation_of
 from siteshift.core.enact.planes import foreign_text
 from siteshift.core.member_list import member_lines
 from siteshift.core.model.codes import FindingCode, Hardness, LeftBecause, MemberRole, Severity, SiteLife, Standing
@@ -284,7 +284,7 @@ def override_document(override: Override, now_ms: int) -> Document:
         "expires_ms": override.expires_ms,
         "left_ms": max(0, override.expires_ms - now_ms),
         "approved_by": list(override.approved_by),
-        "plan_digest": override.plan_digest,
+        "digest": override.plan_digest,
     }
 
 

@@ -14,6 +14,7 @@ from siteshift.core.lifecycle.adopt import adopt_planes, tell_adoption
 from siteshift.core.model.codes import SiteLife, StandbyPhase, Standing
 from siteshift.core.model.override import forced_view
 from siteshift.core.operate.expiry import expire_overrides
+from siteshift.core.operate.goals import offer_fresh, tend_goals
 from siteshift.core.plan.derive import deriving, updating_lives
 from siteshift.core.plan.following import follow
 from siteshift.core.plan.next_step import may_write_at_all
@@ -33,9 +34,12 @@ def reconcile(draft: Draft) -> None:
     tell_adoption(draft)
     expire_overrides(draft)
     refresh_picture(draft)
+    tend_goals(draft)
     services = draft.setup.topology.services
     is_deciding = draft.state.is_fresh and not has_adopted
     run_to_end(deriving(draft, services) if is_deciding else updating_lives(draft, services))
+    if is_deciding:
+        offer_fresh(draft)
     for step in draft.steps:
         follow(draft, step)
     draft.due(draft.now_ms + _sweep_ms(draft.state))

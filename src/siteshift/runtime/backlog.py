@@ -19,18 +19,8 @@ GAP = "gap"
 STATE = "state"
 ACTS = frozenset(
     {
-        "adopted",
-        "clock",
-        "decision",
-        "override_expired",
-        "reload",
-        "setup",
-        "standby",
-        "started",
-        STATE,
-        "store",
-        "store_set_aside",
-        "term",
+        *("adopted", "clock", "decision", "override_expired", "reload", "setup", "standby", "started", STATE, "store"),
+        *("store_set_aside", "term", "goal", "approval", "envelope_left"),
     }
 )
 """What siteshift did or became. Also kept: an answer that granted something."""

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from siteshift.core.beliefs.traffic import seen_bp
-from siteshift.core.decide.gate_input import utilisation_of
 from siteshift.core.decide.situations import situation_of
+from siteshift.core.decide.used import utilisation_of
 from siteshift.core.explain import actual_bp
 from siteshift.core.messages.commands import Answer, Enact
 from siteshift.core.messages.events import EnactFinished, ReadBackArrived, ReadBackFailed

@@ -23,9 +23,11 @@ from siteshift.core.messages.commands import Answer, Command, Tell
 from siteshift.core.messages.events import Asked, PlanFolded, StoreChanged
 from siteshift.core.messages.requests import OperatorRequest
 from siteshift.core.model.codes import NoticeCode, Severity
-from siteshift.core.model.plan import TRIFLES, Plan
+from siteshift.core.model.plan import TRIFLES
 from siteshift.core.model.units import EnactorId, SiteId
 from siteshift.core.operate.answer import look_at
+from siteshift.core.operate.deciding import proposal_from
+from siteshift.core.operate.envelope import Folded
 from siteshift.core.plan.foreseen import basis_of
 from siteshift.core.state.codec import to_document
 from siteshift.core.state.controller_state import ControllerState
@@ -150,10 +152,12 @@ class Node:
         """Why a site gets what it gets now."""
         return why_document(self.loop.state, self.loop.setup, site, self.clock.now_ms())
 
-    async def plan(self) -> Plan | None:
-        """What is under way or waits, as a plan."""
+    async def proposal(self) -> Folded | None:
+        """What is under way or waits, as a plan with the envelope a person would approve."""
         at = self._snapshot()
-        return await folded(at, PlanQuestion(state=at.state, only=None))
+        plan = await folded(at, PlanQuestion(state=at.state, only=None))
+        return proposal_from(plan, at.state, at.setup, at.now_ms)
+
 
     async def look(self, asking: OperatorRequest) -> Answer:
         """What the answer would be; nothing is changed."""

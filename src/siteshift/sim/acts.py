@@ -29,7 +29,6 @@ class Ask:
     ticket: str = "T-1"
     node: str = "leader"
     expires_after_ms: int | None = None
-    approved_by: tuple[str, ...] = ()
     digest: str | None = None
 
 

@@ -154,7 +154,6 @@ class _Player:
                 ticket=ask.ticket,
                 expires_ms=expires_ms,
                 digest=ask.digest,
-                approved_by=ask.approved_by,
             )
             self._world.line(node.spec.id, "note", f"{ask.person} asks {asking.id}: {ask.request}")
             node.ask(asking)

@@ -26,12 +26,14 @@ from core.decide.build import (
     steering,
 )
 from siteshift.core.decide.gate import RULES, Cause, Move, examine, verdict
+from siteshift.core.decide.proposal import Permit
 from siteshift.core.decide.severities import WEIGHTS
+from siteshift.core.model.approval import Accepted, Envelope
 from siteshift.core.model.codes import DataKind, FindingCode, Mode, Severity, StandbyPhase, Standing, WhenStoreLost
 from siteshift.core.model.policy import HOUR_MS, MINUTE_MS, ServicePolicy
 from siteshift.core.model.remedy import REMEDIES
 from siteshift.core.model.steering import ServiceSteering
-from siteshift.core.model.units import MemberId
+from siteshift.core.model.units import MemberId, SiteId
 
 GO, ASK, NO = Severity.ALLOWED, Severity.NEEDS_APPROVAL, Severity.REFUSED
 C = FindingCode
@@ -187,9 +189,6 @@ CASES = [
     Case("recommended, and dead", C.MODE_RECOMMEND, ASK, DEAD, {**PANGYO_DOWN, "mode": Mode.RECOMMEND}),
     Case("a person has decided", C.MODE_RECOMMEND, None, PERSON, {"mode": Mode.RECOMMEND}),
     Case("an override ends", C.MODE_RECOMMEND, GO, {**BACK, "cause": Cause.RELEASE}, {"mode": Mode.RECOMMEND}),
-    Case("approved as it is", C.STALE_DIGEST, None, {"plan_digest": "a", "approved_digest": "a", **PERSON}),
-    Case("approved otherwise", C.STALE_DIGEST, NO, {"plan_digest": "b", "approved_digest": "a", **PERSON}),
-    Case("approved, and the plan is gone", C.STALE_DIGEST, NO, {"approved_digest": "a", **PERSON}),
     Case("leading", C.NOT_LEADER, None),
     Case("not leading", C.NOT_LEADER, NO, PERSON, {"is_leader": False}),
     Case("not leading, and dead", C.NOT_LEADER, NO, DEAD, {**PANGYO_DOWN, "is_leader": False}),
@@ -292,33 +291,41 @@ def test_standby_that_comes_up_relieves_what_is_shed() -> None:
     assert not proposal(**DEAD, before=shed, after=steering(shares(0, 8_500, 1_500))).evacuates
 
 
-def test_the_approval_of_this_very_plan_lifts_what_a_person_may_lift() -> None:
-    approved = {"plan_digest": "a", "approved_digest": "a", "approved_by": ("kim",)}
+def permit(code: FindingCode, approved_by: tuple[str, ...] = (), **numbers: int | str) -> Permit:
+    """An envelope in force that takes one finding upon itself."""
+    accepted = Accepted(code=code, numbers=numbers)
+    envelope = Envelope(bounds=(), shed_max_bp={}, accepted=(accepted,))
+    return Permit(envelope=envelope, confirmed_by="kim", approved_by=approved_by)
+
+
+def test_an_approval_lifts_exactly_what_was_accepted_with_it() -> None:
     recommended = context(mode=Mode.RECOMMEND)
     assert verdict(examine(proposal(), recommended)) is ASK
-    assert verdict(examine(proposal(**approved), recommended)) is GO
-    assert verdict(examine(proposal(**{**approved, "plan_digest": "b"}), recommended)) is NO
+    approved = proposal(permits=(permit(C.MODE_RECOMMEND, ("lee",)),))
+    (found,) = (entry for entry in examine(approved, recommended) if entry.code is C.MODE_RECOMMEND)
+    assert (found.severity, "approved by lee" in found.text) == (GO, True)
+    assert verdict(examine(proposal(permits=(permit(C.VELOCITY, ("lee",)),)), recommended)) is ASK
 
 
-def test_overload_needs_two_different_persons() -> None:
-    approved: dict[str, Any] = {**PERSON, "plan_digest": "a", "approved_digest": "a"}
+@pytest.mark.parametrize(("site", "accepted_pm", "expected"), [(GASAN, 1_200, GO), (GASAN, 700, ASK), (ANYANG, 1_200, ASK)])
+def test_an_overload_is_accepted_at_one_site_and_up_to_a_number(site: SiteId, accepted_pm: int, expected: Severity) -> None:
     tight = context(**BUSY)
-    assert verdict(examine(proposal(**approved, approved_by=("kim",)), tight)) is ASK
-    assert verdict(examine(proposal(**approved, approved_by=("kim", "kim")), tight)) is ASK
-    found = examine(proposal(**approved, approved_by=("kim", "lee")), tight)
-    assert verdict(found) is GO
-    assert [entry.approvers_needed for entry in found if entry.code is C.CAPACITY_SHORT] == [2]
+    taken = permit(C.CAPACITY_SHORT, ("lee",), site=site, utilisation_pm=accepted_pm)
+    assert verdict(examine(proposal(**PERSON, permits=(taken,)), tight)) is expected
+
+
+def test_an_overload_asked_for_takes_one_other_person_and_what_is_proposed_one_at_all() -> None:
+    found = examine(proposal(**PERSON), context(**BUSY))
+    assert [entry.approvals_needed for entry in found if entry.code is C.CAPACITY_SHORT] == [1]
+    found = examine(proposal(), context(mode=Mode.RECOMMEND))
+    assert [entry.approvals_needed for entry in found if entry.code is C.MODE_RECOMMEND] == [1]
+    found = examine(proposal(**PERSON, after=SHEDS), context())
+    assert [entry.approvals_needed for entry in found if entry.code is C.SHED_NEEDED] == [0]
 
 
 def test_approval_does_not_lift_the_last_serving_site() -> None:
-    forced = proposal(
-        **PERSON,
-        before=ONLY_PANGYO,
-        after=NOBODY,
-        plan_digest="a",
-        approved_digest="a",
-        approved_by=("kim", "lee", "park"),
-    )
+    taken = permit(C.LAST_SERVING_SITE, ("lee", "park"))
+    forced = proposal(**PERSON, before=ONLY_PANGYO, after=NOBODY, permits=(taken,))
     assert verdict(examine(forced, context())) is NO
 
 

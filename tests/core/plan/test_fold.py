@@ -119,10 +119,8 @@ def sharing(names: tuple[str, ...], site_rps: int | None, at_pangyo_rps: int = 1
             names=(f"{name}.example.test",),
             tier=tier,
             demand_rps=100,
-            pools=(
-                pool(ServiceId(name), P, 5000, at_pangyo_rps),
-                pool(ServiceId(name), G, 3000, 80),
-                pool(ServiceId(name), A, 2000, 80),
+            pools=tuple(
+                pool(ServiceId(name), *place) for place in ((P, 5000, at_pangyo_rps), (G, 3000, 80), (A, 2000, 80))
             ),
         )
         for tier, name in enumerate(names, start=1)

@@ -27,6 +27,8 @@ def check_identities(config: ConfigFile, findings: Findings) -> None:
     _ids(findings, "meter", ("traffic",), (meter.id for meter in config.traffic))
     _ids(findings, "evidence", ("evidence",), (entry.id for entry in config.evidence))
     _ids(findings, "notifier", ("notifiers",), (notifier.id for notifier in config.notifiers))
+    users = [(("api", "tokens", index, "unix_user"), token.unix_user) for index, token in enumerate(config.api.tokens)]
+    _unique(findings, ProblemCode.DUPLICATE_ID, ((path, user) for path, user in users if user is not None), "Unix user")
     anchors = ("anchors", "outside")
     _ids(findings, "anchor", anchors, (anchor.id for anchor in config.anchors.outside))
     _ids(findings, "anchor", ("anchors", "own_site"), (anchor.id for anchor in config.anchors.own_site))

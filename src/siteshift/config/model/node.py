@@ -87,6 +87,9 @@ class Token(Strict):
     """What it permits."""
     secret: Secret = Field(examples=["file:/etc/siteshift/tokens/alice"])
     """Where the token is; at least 16 characters."""
+    unix_user: ShortText | None = None
+    """The Unix user of the same person, where it has another name: whoever signs in both ways is one person, so nobody approves
+    by one what they asked for by the other."""
 
 
 class ApiSection(Strict):

@@ -26,7 +26,6 @@ RULES: tuple[Rule, ...] = (
     rules_permission.mode_recommend,
     rules_permission.change_freeze,
     rules_permission.held_as_adopted,
-    rules_permission.stale_digest,
     rules_sites.last_serving_site,
     rules_sites.min_serving_sites,
     rules_sites.target_unhealthy,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from siteshift.core.beliefs.life import AWAY
+from siteshift.core.decide.envelope import permits_of
 from siteshift.core.decide.proposal import GateContext, Proposal
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.steering import Target
+from siteshift.core.decide.used import utilisation_of
 from siteshift.core.model.cause import Cause
 from siteshift.core.model.codes import LeftBecause, Mode, SiteLife
-from siteshift.core.model.plan import Plan
 from siteshift.core.model.steering import ServiceSteering
-from siteshift.core.model.units import SiteId
 from siteshift.core.state.draft import Draft
 
 
@@ -36,43 +36,17 @@ def cause_of(situation: Situation, target: Target) -> Cause:
     return Cause.FAILBACK if returning else Cause.REBALANCE
 
 
-def proposal_for(situation: Situation, after: ServiceSteering, cause: Cause, end: ServiceSteering) -> Proposal:
-    """What the gate is asked. An approval covers what lies between here and the end that was approved (law 13)."""
-    transition = situation.transition
-    approved_digest: str | None = None
-    approved_by: tuple[str, ...] = ()
-    if transition.approved is not None:
-        is_covered = covers(transition.approved, situation, end)
-        approved_digest = transition.approved.digest if is_covered else None
-        approved_by = transition.approved_by if is_covered else ()
-    for override in (*situation.forced.by.values(), situation.forced.shares_by):
-        if override is not None and cause is Cause.PERSON:
-            approved_by = tuple(dict.fromkeys((*approved_by, *override.approved_by)))
-            approved_digest = approved_digest or override.plan_digest
+def proposal_for(situation: Situation, after: ServiceSteering, cause: Cause) -> Proposal:
+    """What the gate is asked, with the envelopes that cover this very step (law 13)."""
     return Proposal(
         service=situation.service,
         before=situation.current,
         after=after,
         cause=cause,
         dead_sites=frozenset(s for s in situation.service.sites if situation.is_dead(s)),
-        plan_digest=approved_digest,
-        approved_digest=approved_digest,
-        approved_by=approved_by,
+        permits=permits_of(situation, after, cause),
         keeps_shed=not situation.has_shed_answer,
     )
-
-
-def covers(plan: Plan, situation: Situation, end: ServiceSteering) -> bool:
-    """Whether an end lies on the way to the approved one: no site beyond it, none in the other direction."""
-    approved = plan.after.get(situation.service.id)
-    if approved is None:
-        return False
-    now = situation.current.shares_bp
-    for site, wanted in end.shares_bp.items():
-        here, there = now.get(site, 0), approved.get(site, 0)
-        if not min(here, there) <= wanted <= max(here, there):
-            return False
-    return True
 
 
 def context_of(draft: Draft, situation: Situation, mode: Mode, after: ServiceSteering) -> GateContext:
@@ -99,17 +73,3 @@ def context_of(draft: Draft, situation: Situation, mode: Mode, after: ServiceSte
         data_role=situation.data_role,
         held_sites=frozenset(s for s in situation.service.sites if state.is_held(situation.service.id, s)),
     )
-
-
-def utilisation_of(situation: Situation, steering: ServiceSteering) -> dict[SiteId, int]:
-    """Load against open capacity at each site, per mille, rounded up; a site without capacity counts as 100,000."""
-    found: dict[SiteId, int] = {}
-    for site, bp in steering.shares_bp.items():
-        limit_bp = situation.limit_bp(site)
-        if bp == 0:
-            found[site] = 0
-        elif limit_bp <= 0:
-            found[site] = 100_000
-        else:
-            found[site] = -(-bp * situation.policy.max_utilisation_pm // limit_bp)
-    return found

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from siteshift.core.model.approval import Envelope
 from siteshift.core.model.cause import Cause, Move
-from siteshift.core.model.codes import Mode, StandbyPhase, Standing
+from siteshift.core.model.codes import FindingCode, Mode, StandbyPhase, Standing
 from siteshift.core.model.evidence import PoolPicture
 from siteshift.core.model.policy import ServicePolicy
 from siteshift.core.model.steering import ServiceSteering
@@ -15,12 +16,27 @@ from siteshift.core.model.units import MemberId, SiteId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Permit:
+    """An envelope that is in force, and who stands behind it."""
+
+    envelope: Envelope
+    confirmed_by: str = ""
+    approved_by: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        if self.approved_by:
+            return f"approved by {', '.join(self.approved_by)}"
+        return f"confirmed by {self.confirmed_by}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
     """One service's steering before and after, and on whose account.
 
     ``dead_sites`` answer nothing: their standing is ``down`` with hard or confirmed silent evidence.
-    ``plan_digest`` is of the plan this belongs to now, ``approved_digest`` of the one that ``approved_by`` (different
-    persons) approved; law 13 binds the two. ``keeps_shed``: nothing answers what is shed, so it stays where the steering says.
+    ``permits`` are the envelopes in force that this step stays in (law 13): what was accepted with one of them is lifted.
+    ``keeps_shed``: nothing answers what is shed, so it stays where the steering says.
     """
 
     service: Service
@@ -28,10 +44,15 @@ class Proposal:
     after: ServiceSteering
     cause: Cause
     dead_sites: frozenset[SiteId] = frozenset()
-    plan_digest: str | None = None
-    approved_digest: str | None = None
-    approved_by: tuple[str, ...] = ()
+    permits: tuple[Permit, ...] = ()
     keeps_shed: bool = False
+
+    def lifted_by(self, code: FindingCode, numbers: Mapping[str, int | str]) -> str | None:
+        """By whom a finding is lifted, in words; None when it is not."""
+        for permit in self.permits:
+            if any(entry.takes(code, numbers) for entry in permit.envelope.accepted):
+                return permit.words
+        return None
 
     def brings_more(self, site: SiteId) -> bool:
         """Whether more comes to a site than now, with what is shed and stays there."""

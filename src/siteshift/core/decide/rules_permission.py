@@ -59,18 +59,6 @@ def held_as_adopted(proposal: Proposal, context: GateContext) -> Iterator[Findin
         )
 
 
-def stale_digest(proposal: Proposal, _: GateContext) -> Iterator[Finding]:
-    """Law 13: an approval binds the plan that was looked at."""
-    if proposal.approved_digest is not None and proposal.approved_digest != proposal.plan_digest:
-        yield weigh(
-            proposal,
-            FindingCode.STALE_DIGEST,
-            f"plan {proposal.approved_digest} was approved, the plan now is {proposal.plan_digest or 'none'}",
-            approved=proposal.approved_digest,
-            now=proposal.plan_digest or "",
-        )
-
-
 def not_leader(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
     """Law 11: only the holder of the current term decides."""
     if not context.is_leader:

@@ -23,12 +23,16 @@ PASS, ASK, REFUSE = Severity.ALLOWED, Severity.NEEDS_APPROVAL, Severity.REFUSED
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """Severity by column; ``approvers`` different persons lift it where it may be lifted."""
+    """Severity by column, and whom it takes where a person may lift it.
+
+    ``approvals``: persons other than who asked (`APPROVE n`); 0: it is enough that who asked confirms it (`CONFIRM`). What
+    siteshift proposes by itself nobody asked for, so it takes at least one.
+    """
 
     dead: Severity
     automatic: Severity
     person: Severity
-    approvers: int = 1
+    approvals: int = 0
 
 
 _C = FindingCode
@@ -37,7 +41,7 @@ WEIGHTS: Mapping[FindingCode, Weight] = MappingProxyType(
     {
         _C.LAST_SERVING_SITE: Weight(REFUSE, REFUSE, REFUSE),
         _C.MIN_SERVING_SITES: Weight(PASS, ASK, ASK),
-        _C.CAPACITY_SHORT: Weight(REFUSE, REFUSE, ASK, approvers=2),
+        _C.CAPACITY_SHORT: Weight(REFUSE, REFUSE, ASK, approvals=1),
         _C.SHED_NEEDED: Weight(PASS, REFUSE, ASK),
         _C.STANDBY_NOT_READY: Weight(REFUSE, REFUSE, REFUSE),
         _C.VELOCITY: Weight(PASS, ASK, PASS),
@@ -51,7 +55,6 @@ WEIGHTS: Mapping[FindingCode, Weight] = MappingProxyType(
         _C.NO_FRESH_EVIDENCE: Weight(PASS, REFUSE, ASK),
         _C.MODE_OBSERVE: Weight(REFUSE, REFUSE, REFUSE),
         _C.MODE_RECOMMEND: Weight(ASK, ASK, PASS),
-        _C.STALE_DIGEST: Weight(REFUSE, REFUSE, REFUSE),
         _C.NOT_LEADER: Weight(REFUSE, REFUSE, REFUSE),
         _C.STORE_LOST: Weight(REFUSE, REFUSE, REFUSE),
         _C.BLIND: Weight(REFUSE, REFUSE, ASK),
@@ -64,7 +67,7 @@ WEIGHTS: Mapping[FindingCode, Weight] = MappingProxyType(
 
 
 def weigh(proposal: Proposal, code: FindingCode, text: str, *, instead: Severity | None = None, **numbers: int | str) -> Finding:
-    """The finding with the severity it has for this proposal; approved by enough persons, it is lifted.
+    """The finding with the severity it has for this proposal; accepted in an envelope that is in force, it is lifted.
 
     ``instead`` replaces the table's severity where a rule knows better (and says so in its docstring).
     """
@@ -74,11 +77,11 @@ def weigh(proposal: Proposal, code: FindingCode, text: str, *, instead: Severity
         severity = _column(weight, proposal)
     if severity is not ASK:
         return finding(code, severity, text, **numbers)
-    numbers = {**numbers, "approvers_needed": weight.approvers}
-    persons = sorted(set(proposal.approved_by))
-    bound = proposal.approved_digest is not None and proposal.approved_digest == proposal.plan_digest
-    if bound and len(persons) >= weight.approvers:
-        return finding(code, PASS, f"{text}; approved by {', '.join(persons)}", **numbers)
+    by_person = proposal.cause in (Cause.PERSON, Cause.RELEASE)
+    numbers = {**numbers, "approvals_needed": weight.approvals if by_person else max(1, weight.approvals)}
+    lifted = proposal.lifted_by(code, numbers)
+    if lifted is not None:
+        return finding(code, PASS, f"{text}; {lifted}", **numbers)
     return finding(code, ASK, text, **numbers)
 
 

@@ -14,6 +14,7 @@ from siteshift.core.model.policy import ServicePolicy
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.topology import Member, Pool, Service
 from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, MemberId, SiteId
+from siteshift.core.state.goals import GoalTrack
 from siteshift.core.state.relief import Relief, relieved
 from siteshift.core.state.tracks import ServiceTransition, SiteTrack, StandbyTrack
 
@@ -52,6 +53,10 @@ class Situation:
     """Whether anybody counts the service's requests; else overload is presumed, and put to the proof."""
     answering: frozenset[SiteId] = frozenset()
     """Sites whose real requests are measured to be answered just now (`core.beliefs.overload`)."""
+    goals: tuple[GoalTrack, ...] = ()
+    """What people want of it, and what was approved as proposed: every step is held against them (law 13)."""
+    evidence: Mapping[SiteId, Signal] = field(default_factory=dict)
+    """What the evidence alone says of each site, whoever drained it. Only while there are goals."""
     has_dns: bool = True
     """Whether old answers live on in caches after a move: DNS steers it (law 9)."""
     has_shed_answer: bool = False

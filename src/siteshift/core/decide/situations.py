@@ -12,13 +12,14 @@ from siteshift.core.beliefs.traffic import demand_rps
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.steering import nominal
 from siteshift.core.model.codes import MemberRole
-from siteshift.core.model.override import forced_view
+from siteshift.core.model.override import Forced, forced_view
 from siteshift.core.model.setup import PlaneKind, Setup
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import ServiceId
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.draft import Draft
+from siteshift.core.state.goals import GoalState, GoalTrack
 
 
 def situations_sliced(
@@ -42,7 +43,8 @@ def situation_of(state: ControllerState, setup: Setup, service: Service, now_ms:
 def _situation_of(
     state: ControllerState, setup: Setup, service: Service, now_ms: int, *, has_dns: bool
 ) -> Situation:
-    forced = forced_view(state.overrides, service.id, now_ms)
+    goals = state.goals_of(service.id) if state.goals else ()
+    forced = _unless_suspended(forced_view(state.overrides, service.id, now_ms), state, goals)
     if state.adoption is not None and state.adoption.members_out:
         forced = replace(forced, depooled=forced.depooled | state.adoption.members_out)
     policy = setup.policy.of(service.id)
@@ -66,10 +68,25 @@ def _situation_of(
         is_blind=state.picture.blind,
         is_global_fault=service.id in state.picture.global_fault,
         now_ms=now_ms,
+        goals=goals,
+        evidence={site: signal_of(state, policy, Forced(), service.id, site) for site in service.sites} if goals else {},
         data_role=data_roles(state, service),
         has_dns=has_dns,
         has_shed_answer=setup.answers_shed(service),
     )
+
+
+def _unless_suspended(forced: Forced, state: ControllerState, goals: tuple[GoalTrack, ...]) -> Forced:
+    """What is forced, without shares whose goal is suspended: a site that dies then is left for where there is room. Likewise a
+    member that was not out yet stays in. Drains stay: who should be away does not become a refuge."""
+    suspended = {track.override for track in goals if track.state is GoalState.SUSPENDED}
+    if not suspended:
+        return forced
+    if forced.shares_by is not None and forced.shares_by.id in suspended:
+        forced = replace(forced, shares_bp=None, shares_by=None)
+    kept_in = {o.member for o in state.overrides if o.id in suspended and o.member is not None}
+    kept_in = {m for m in kept_in if any(m in entry.members_pm for entry in state.steering.services)}
+    return replace(forced, depooled=forced.depooled - kept_in) if kept_in else forced
 
 
 def first_steering(service: Service, ttl_s: int) -> ServiceSteering:

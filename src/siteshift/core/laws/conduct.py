@@ -62,7 +62,7 @@ def only_what_was_named(p: Passage) -> Iterator[Violation]:
         return
     kept = {entry.id for entry in p.after.overrides}
     for override in p.before.overrides:
-        is_gone = override.id not in kept and p.now_ms < override.expires_ms
+        is_gone = override.id not in kept and p.now_ms < override.expires_ms and not _was_never_begun(p, override)
         if is_gone and not _names(request, override):
             yield Violation(law=5, text=f"{type(request).__name__} lifted {override.id}, which it does not name")
     for service, site, was, now in _changed_tracks(p):
@@ -71,6 +71,12 @@ def only_what_was_named(p: Passage) -> Iterator[Violation]:
         if not (isinstance(request, UndrainRequest) and request.site == site and request.service in (None, service.id)):
             text = f"{type(request).__name__} asked {service.id} to return to {site}, which it does not name"
             yield Violation(law=5, text=text)
+
+
+def _was_never_begun(p: Passage, override: Override) -> bool:
+    """Whether its goal was not begun in time, and so never happens (law 13)."""
+    track = p.before.goals.get(override.goal or "")
+    return track is not None and not track.is_started and p.now_ms >= track.envelope.start_by_ms
 
 
 def _names(request: UndrainRequest | PoolRequest | LiftRequest, override: Override) -> bool:

@@ -15,6 +15,7 @@ from siteshift.core.model.topology import Service
 from siteshift.core.model.units import SiteId
 from siteshift.core.state.adoption import AdoptedFrom
 from siteshift.core.state.controller_state import ControllerState
+from siteshift.core.state.goals import GoalState, GoalTrack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +58,20 @@ class Passage:
             if old is not None and new is not None and old.within(service) != new:
                 yield service, old.within(service), new
 
+    def goals(self, service: Service) -> Iterator[GoalTrack]:
+        """What was in force of a service's goals when this step was made: as it is after, and what arrived by it, as before."""
+        for digest, after in self.after.goals.items():
+            before = self.before.goals.get(digest)
+            if service.id in after.goal.services:
+                is_over = after.state in (GoalState.REACHED, GoalState.ENDED)
+                yield before if is_over and before is not None and before.digest == after.digest else after
+
     def standing(self, service: Service, site: SiteId) -> Standing:
         pool = self.after.picture.pools.get((service.id, site))
         return pool.standing if pool is not None else Standing.UNKNOWN
+
+    def is_overloaded(self, service: Service, site: SiteId) -> bool:
+        return self.after.picture.overload_of(service.id, site) is not None
 
     def is_forced(self, service: Service) -> bool:
         """Whether a person has a hand in this service's shares: forced now, let go just now, or asked to return."""

@@ -8,7 +8,13 @@ from siteshift.core.laws.conduct import hold_downs_hold, told_once
 from siteshift.core.laws.passage import Passage, Violation
 from siteshift.core.messages.commands import ActivateStandby, Enact, Record, Remember
 from siteshift.core.messages.events import Asked, Reloaded
+from siteshift.core.messages.requests import ApproveRequest
+from siteshift.core.model.approval import RELEASES
+from siteshift.core.model.codes import Standing
 from siteshift.core.model.setup import PartKind, Setup
+from siteshift.core.model.steering import ServiceSteering
+from siteshift.core.model.topology import Service
+from siteshift.core.state.goals import BINDING, GoalState, GoalTrack
 
 
 def law_12_hold_still(p: Passage) -> Iterator[Violation]:
@@ -23,13 +29,70 @@ def law_12_hold_still(p: Passage) -> Iterator[Violation]:
 
 
 def law_13_approval(p: Passage) -> Iterator[Violation]:
-    """An approval counts only for the digest it was given for."""
-    if not isinstance(p.event, Asked) or p.event.asking.digest is None:
-        return
-    made = [o for o in p.after.overrides if o not in p.before.overrides]
-    for override in made:
-        if override.plan_digest not in (None, p.event.asking.digest):
-            yield Violation(law=13, text=f"override {override.id} was granted for another plan than the one approved")
+    """An approval binds the digest of a goal and its envelope: what needed others has them, and every step stays within.
+
+    What is bound is recognised by its sites alone: one that a goal forces out loses, or one it lets back gains. A site that
+    evidence is against is left by right, and so is going back to the shares before the last move.
+    """
+    yield from _laid_without_digest(p)
+    for track in p.after.goals.values():
+        if track.state is not GoalState.RUNNING or p.before.goals.get(track.goal.digest) == track:
+            continue
+        if len(track.approvers()) < track.envelope.approvals_needed:
+            yield Violation(law=13, text=f"goal {track.digest} runs with {len(track.approvers())} approvals")
+    for service, old, new in p.changes():
+        if dict(old.shares_bp) == dict(new.shares_bp) or _is_undo(p, service, new):
+            continue
+        for track in p.goals(service):
+            if track.state in BINDING and not track.is_proposed:
+                yield from _beyond(p, service, track, old, new)
+
+
+def _laid_without_digest(p: Passage) -> Iterator[Violation]:
+    """An override that carries out a digest carries out the one that was given, or one that waited for its approval."""
+    before = {(entry.id, entry.plan_digest) for entry in p.before.overrides}
+    for override in p.after.overrides:
+        if (override.id, override.plan_digest) in before or override.plan_digest is None:
+            continue
+        track = p.after.goals.get(override.goal or "")
+        if track is None or override.plan_digest != track.digest or override.plan_digest not in _given(p):
+            yield Violation(law=13, text=f"override {override.id} was granted for another offer than the one confirmed")
+
+
+def _given(p: Passage) -> set[str | None]:
+    """The digests that a person gives with this event: of what they confirm, or of what they approve."""
+    if not isinstance(p.event, Asked):
+        return set()
+    asking = p.event.asking
+    return {asking.digest, asking.request.digest if isinstance(asking.request, ApproveRequest) else None}
+
+
+def _is_undo(p: Passage, service: Service, new: ServiceSteering) -> bool:
+    before = p.before.transition(service.id).undo_bp
+    return before is not None and dict(before) == dict(new.shares_bp)
+
+
+def _beyond(
+    p: Passage, service: Service, track: GoalTrack, old: ServiceSteering, new: ServiceSteering
+) -> Iterator[Violation]:
+    for site in track.goal.sites:
+        before_bp, after_bp = old.shares_bp.get(site, 0), new.shares_bp.get(site, 0)
+        is_bad = p.standing(service, site) in (Standing.DOWN, Standing.DEGRADED) or p.is_overloaded(service, site)
+        moved = after_bp > before_bp if track.goal.verb in RELEASES else after_bp < before_bp
+        if not moved or is_bad or (track.goal.verb in RELEASES and _is_refuge(p, service, old, new)):
+            continue
+        if track.state is GoalState.SUSPENDED:
+            yield Violation(law=13, text=f"{service.id}: {site} moved for a goal that is suspended ({track.digest})")
+            return
+        bounds = track.envelope.at(service.id, site)
+        if bounds is None or not bounds.share_min_bp <= after_bp <= bounds.share_max_bp:
+            yield Violation(law=13, text=f"{service.id}: {after_bp} bp to {site}, outside of what was approved ({track.digest})")
+
+
+def _is_refuge(p: Passage, service: Service, old: ServiceSteering, new: ServiceSteering) -> bool:
+    """Whether somebody that evidence is against is left in the same step: who gains then is where they went."""
+    losing = [site for site, bp in old.shares_bp.items() if new.shares_bp.get(site, 0) < bp]
+    return any(p.standing(service, s) in (Standing.DOWN, Standing.DEGRADED) or p.is_overloaded(service, s) for s in losing)
 
 
 def law_15_whole_configuration(p: Passage) -> Iterator[Violation]:

@@ -9,8 +9,10 @@ from siteshift.core.laws.conduct import steps_soak
 from siteshift.core.laws.passage import Passage, Violation
 from siteshift.core.messages.commands import RetireStandby
 from siteshift.core.model.codes import MemberRole, Mode, StandbyPhase, Standing
-from siteshift.core.model.override import active, forced_view
-from siteshift.core.model.units import WHOLE_BP
+from siteshift.core.model.override import forced_view
+from siteshift.core.model.topology import Service
+from siteshift.core.model.units import WHOLE_BP, SiteId
+from siteshift.core.state.goals import GoalState
 
 
 def law_1_last_site(p: Passage) -> Iterator[Violation]:
@@ -55,26 +57,25 @@ def law_2_widen_first(p: Passage) -> Iterator[Violation]:
 
 
 def law_6_mode(p: Passage) -> Iterator[Violation]:
-    """Without `auto`, shares change only by a person: forced, or a plan approved."""
+    """Without `auto`, shares change only by a person: forced, or approved as proposed."""
     for service, old, new in p.changes():
         forced = forced_view(p.after.overrides, service.id, p.now_ms)
         mode = forced.mode or p.setup.policy.of(service.id).mode
         if mode is Mode.AUTO or p.is_forced(service) or dict(old.shares_bp) == dict(new.shares_bp):
             continue
-        if p.after.transition(service.id).approved is None and p.before.transition(service.id).approved is None:
+        if not any(track.is_proposed and track.approvers() for track in p.goals(service)):
             yield Violation(law=6, text=f"{service.id}: moved in mode {mode.value} without approval")
 
 
 def law_7_capacity(p: Passage) -> Iterator[Violation]:
-    """No site that gains is left above the utilisation limit, unless two persons approved; what is shed is explicit."""
+    """No site that gains is left above the utilisation limit, or above what another person approved for it; shed is explicit.
+
+    It judges the move, by the members and the demand of now, whatever was asked for.
+    """
     for service, old, new in p.changes():
         total = sum(new.shares_bp.values()) + new.shed_bp
         if total != WHOLE_BP or new.shed_bp < 0 or min(new.shares_bp.values(), default=0) < 0:
             yield Violation(law=7, text=f"{service.id}: shares and shed make {total} bp")
-        approvers = {who for o in active(p.after.overrides, p.now_ms) for who in o.approved_by}
-        approvers |= set(p.after.transition(service.id).approved_by)
-        if len(approvers) >= 2:
-            continue
         demand = demand_rps(p.after, service, p.setup.metered)
         limit_pm = p.setup.policy.of(service.id).max_utilisation_pm
         for pool in service.pools:
@@ -83,6 +84,18 @@ def law_7_capacity(p: Passage) -> Iterator[Violation]:
                 continue
             capacity = sum(m.capacity_rps for m in pool.members if m.id in new.members_pm)
             slack_rps = 1 + demand // 1000
-            if bp * demand > (capacity * limit_pm // 1000 + slack_rps) * WHOLE_BP:
+            most_pm = max(limit_pm, _approved_pm(p, service, pool.site))
+            if bp * demand > (capacity * most_pm // 1000 + slack_rps) * WHOLE_BP:
                 load = bp * demand // WHOLE_BP
                 yield Violation(law=7, text=f"{service.id}: {load} rps to {pool.site}, which carries {capacity}")
+
+
+def _approved_pm(p: Passage, service: Service, site: SiteId) -> int:
+    """How far a site may be used by what persons other than who asked approved."""
+    bounds = [
+        found.utilisation_max_pm
+        for track in p.goals(service)
+        if track.state is GoalState.RUNNING and track.approvers()
+        if (found := track.envelope.at(service.id, site)) is not None
+    ]
+    return max(bounds, default=0)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from siteshift.core.model.approval import Approval, Envelope
 from siteshift.core.model.override import Override
 from siteshift.core.state.adoption import Adoption
 from siteshift.core.state.controller_state import ControllerState
+from siteshift.core.state.goals import GoalTrack
 from siteshift.core.state.relief import Relief
 from siteshift.core.state.tracks import ServiceTransition, SiteTrack, StandbyTrack
 
@@ -128,6 +130,27 @@ def shifted(state: ControllerState, by_ms: int) -> ControllerState:
             end_told_ms=moved(made.end_told_ms),
         )
 
+    def envelope(found: Envelope) -> Envelope:
+        return replace(
+            found,
+            not_before_ms=moved(found.not_before_ms),
+            start_by_ms=moved(found.start_by_ms),
+            ends_at_ms=moved(found.ends_at_ms),
+        )
+
+    def approval(given: Approval) -> Approval:
+        return replace(given, at_ms=moved(given.at_ms), expires_ms=moved(given.expires_ms))
+
+    def goal(track: GoalTrack) -> GoalTrack:
+        """An end that a person named themselves stays as they named it: the goal's digest binds it."""
+        return replace(
+            track,
+            since_ms=moved(track.since_ms),
+            envelope=envelope(track.envelope),
+            fresh=envelope(track.fresh) if track.fresh is not None else None,
+            approvals=tuple(approval(given) for given in track.approvals),
+        )
+
     def adoption(found: Adoption) -> Adoption:
         return replace(found, since_ms=moved(found.since_ms))
 
@@ -137,5 +160,6 @@ def shifted(state: ControllerState, by_ms: int) -> ControllerState:
         standbys={key: standby(track) for key, track in state.standbys.items()},
         transitions={key: transition(found) for key, found in state.transitions.items()},
         overrides=tuple(override(made) for made in state.overrides),
+        goals={key: goal(track) for key, track in state.goals.items()},
         adoption=adoption(state.adoption) if state.adoption is not None else None,
     )

@@ -22,16 +22,17 @@ from siteshift.core.messages.events import (
     StandbyReported,
     TrafficMeasured,
 )
+from siteshift.core.model.approval import Goal
 from siteshift.core.model.codes import MemberRole, NoticeCode, Severity, StandbyPhase
 from siteshift.core.model.evidence import Diagnosis, Picture
 from siteshift.core.model.override import Override
-from siteshift.core.model.plan import Plan
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.steering import ReadBack
 from siteshift.core.model.topology import Service
 from siteshift.core.state.adoption import Adoption, acknowledged
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.draft import Draft
+from siteshift.core.state.goals import GoalState
 from siteshift.core.state.tracks import ServiceTransition
 
 Key = TypeVar("Key")
@@ -43,6 +44,7 @@ RUNNING = frozenset({StandbyPhase.STARTING, StandbyPhase.READY, StandbyPhase.PRO
 def absorb_reload(draft: Draft, event: Reloaded) -> bool:
     """Take the setup that the draft has by now. Everything is derived anew under it in the same step."""
     _let_go_of_overrides(draft)
+    _end_goals(draft)
     _name_running_standbys(draft)
     _name_planes_left(draft)
     draft.set(**pruned(draft.state, draft.setup, draft.now_ms), setup_digest=event.digest)
@@ -94,6 +96,27 @@ def _let_go_of_overrides(draft: Draft) -> None:
         draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.OVERRIDE_LIFTED, text)
     if len(kept) != len(draft.state.overrides):
         draft.set(overrides=tuple(kept))
+
+
+def _end_goals(draft: Draft) -> None:
+    """A goal that names what is gone is over: its approvals bind nothing any more (law 13). The journal keeps it."""
+    for track in draft.state.goals.values():
+        if _is_goal_there(track.goal, draft.setup):
+            continue
+        because = "the configuration no longer has what it names"
+        draft.record("goal", {"goal": track.goal.digest, "digest": track.digest, "state": "ended", "because": because})
+        if track.state is not GoalState.ENDED:
+            text = f"{track.goal.verb.value} of {track.goal.owner} ({track.digest}) is over: {because}"
+            draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.GOAL_ENDED, text)
+
+
+def _is_goal_there(goal: Goal, setup: Setup) -> bool:
+    topology = setup.topology
+    return (
+        topology.service_by_id.keys() >= set(goal.services)
+        and set(topology.site_ids) >= {*goal.sites, *goal.shares_bp}
+        and topology.members.keys() >= set(goal.members)
+    )
 
 
 def _missing(override: Override, setup: Setup) -> str:
@@ -151,7 +174,7 @@ def pruned(state: ControllerState, setup: Setup, now_ms: int) -> dict[str, objec
         "alike_until_ms": _among(state.alike_until_ms, services),
         "tracks": _among(state.tracks, pools),
         "transitions": {
-            name: _pruned_transition(transition, services[name], setup)
+            name: _pruned_transition(transition, services[name])
             for name, transition in state.transitions.items()
             if name in services
         },
@@ -166,6 +189,7 @@ def pruned(state: ControllerState, setup: Setup, now_ms: int) -> dict[str, objec
         "full_at_ms": _among(state.full_at_ms, pools),
         "adoption": _pruned_adoption(state.adoption, setup),
         "expected": _among(state.expected, services),
+        "goals": {key: track for key, track in state.goals.items() if _is_goal_there(track.goal, setup)},
     }
 
 
@@ -214,11 +238,9 @@ def _is_about_what_is_there(entry: Diagnosis, setup: Setup) -> bool:
     )
 
 
-def _pruned_transition(transition: ServiceTransition, service: Service, setup: Setup) -> ServiceTransition:
-    """A movement that speaks of a site that is gone is over; a plan or approval for it binds nothing any more (law 13)."""
+def _pruned_transition(transition: ServiceTransition, service: Service) -> ServiceTransition:
+    """A movement that speaks of a site that is gone is over."""
     sites = frozenset(service.sites)
-    keeps_pending = _can_be_done(transition.pending, setup)
-    keeps_approved = _can_be_done(transition.approved, setup)
     undo_bp = transition.undo_bp
     return replace(
         transition,
@@ -226,26 +248,6 @@ def _pruned_transition(transition: ServiceTransition, service: Service, setup: S
         undo_bp=undo_bp if undo_bp is None or undo_bp.keys() <= sites else None,
         relieved=_among(transition.relieved, sites),
         taken_out=transition.taken_out & service.member_ids,
-        pending=transition.pending if keeps_pending else None,
-        approved=transition.approved if keeps_approved else None,
-        approved_by=transition.approved_by if keeps_approved else (),
-    )
-
-
-def _can_be_done(plan: Plan | None, setup: Setup) -> bool:
-    """Whether all that a plan speaks of is still there."""
-    if plan is None:
-        return True
-    topology = setup.topology
-    shares = [*plan.before.items(), *plan.after.items()]
-    shares += [(step.service, part) for step in plan.steps for part in (step.before_bp, step.after_bp)]
-    places = {(service, site) for service, part in shares for site in part}
-    places |= {(load.service, load.site) for load in plan.loads}
-    services = {*plan.services, *plan.shed_bp, *(service for service, _ in shares)}
-    return (
-        places <= topology.pools.keys()
-        and services <= topology.service_by_id.keys()
-        and all(member in topology.members for member in plan.members)
     )
 
 

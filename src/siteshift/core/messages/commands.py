@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from siteshift.core.model.approval import Offer
 from siteshift.core.model.codes import Severity
 from siteshift.core.model.finding import Finding
 from siteshift.core.model.override import Override
@@ -84,13 +85,21 @@ class Tell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """The answer to an operator's request: granted, needs approval or refused, with the plan it would mean."""
+    """The answer to an operator's request: granted, needs approval or refused, with the plan it would mean.
+
+    ``offer`` is what a person confirms or approves by its digest. ``waits_until_ms``: the request is kept and waits for others
+    until then. ``note`` says what else happened, as that an identical request was joined.
+    """
 
     asking: str
     severity: Severity
     findings: tuple[Finding, ...] = ()
     plans: tuple[Plan, ...] = ()
     override: Override | None = None
+    offer: Offer | None = None
+    approved_by: tuple[str, ...] = ()
+    waits_until_ms: int | None = None
+    note: str = ""
 
 
 Command = Remember | Enact | ReadPlane | ActivateStandby | RetireStandby | AskStandby | ReprobeStandby | Record | Tell | Answer

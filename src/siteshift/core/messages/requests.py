@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from siteshift.core.model.approval import Offer
 from siteshift.core.model.codes import Mode
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
 
@@ -71,9 +72,17 @@ class LiftRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApproveRequest:
-    """Approve the waiting plan with this digest."""
+    """Approve the offer with this digest: a colleague's goal that waits, or what siteshift proposes."""
 
     digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokeRequest:
+    """Take an approval back. ``person`` None: one's own; another's takes an admin. Who asked for a goal withdraws it so."""
+
+    digest: str
+    person: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +118,7 @@ Request = (
     | ModeRequest
     | LiftRequest
     | ApproveRequest
+    | RevokeRequest
     | AckRequest
     | SwitchOffRequest
     | SwitchOnRequest
@@ -117,10 +127,11 @@ Request = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorRequest:
-    """A request with who asks, why and under which ticket; ``digest`` is the plan the person looked at.
+    """A request with who asks, why and under which ticket.
 
-    ``approved_by`` names the persons who approve (the requester is one of them when policy lets them).
-    ``expires_ms`` is the instant at which the override ends; None: the default of the policy.
+    ``person`` is the canonical name, ``rank`` what they may, ``via`` how they were recognised. ``digest`` is of the offer they
+    looked at, and giving it confirms the offer; ``shown`` is that offer, where whoever showed it still has it.
+    ``expires_ms`` is the instant at which the override ends, ``life_ms`` how long it was asked for; None: the policy's default.
     """
 
     id: str
@@ -129,5 +140,8 @@ class OperatorRequest:
     reason: str = ""
     ticket: str = ""
     expires_ms: int | None = None
+    life_ms: int | None = None
     digest: str | None = None
-    approved_by: tuple[str, ...] = ()
+    shown: Offer | None = None
+    rank: str = ""
+    via: str = ""

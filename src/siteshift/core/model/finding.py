@@ -17,7 +17,7 @@ class Finding:
     """One thing found. ``numbers`` carries the figures the text speaks of, so that a script need not parse it.
 
     An ``ALLOWED`` finding is worth saying and stops nothing. When a person can lift the finding, ``numbers`` has
-    ``approvers_needed``.
+    ``approvals_needed``: how many persons other than who asked. With 0 it is enough that who asked confirms it.
     """
 
     code: FindingCode
@@ -27,16 +27,18 @@ class Finding:
     numbers: Mapping[str, int | str]
 
     @property
-    def approvers_needed(self) -> int:
-        """How many different persons lift it; 0: nobody has to, or nobody can."""
-        return int(self.numbers.get("approvers_needed", 0))
+    def approvals_needed(self) -> int | None:
+        """How many persons other than who asked lift it; None: nobody has to, or nobody can."""
+        needed = self.numbers.get("approvals_needed")
+        return None if needed is None else int(needed)
 
 
 def finding(code: FindingCode, severity: Severity, text: str, **numbers: int | str) -> Finding:
-    """A finding with the remedy its code stands for, and how many persons an approval takes when it takes several."""
+    """A finding with the remedy its code stands for, and whom it takes where a person can lift it."""
     remedy = REMEDIES[code]
-    if (needed := int(numbers.get("approvers_needed", 0))) > 1:
-        remedy = f"{remedy} An approval takes {_COUNTED.get(needed, needed)} different persons, by the plan's digest."
+    if (needed := int(numbers.get("approvals_needed", 0))) > 0:
+        others = "another person" if needed == 1 else f"{_COUNTED.get(needed, needed)} other persons"
+        remedy = f"{remedy} {others.capitalize()} must approve it, by its digest; who asked does not count."
     return Finding(code=code, severity=severity, text=text, remedy=remedy, numbers=numbers)
 
 

@@ -33,6 +33,9 @@ class Override:
     mode: Mode | None = None
     approved_by: tuple[str, ...] = ()
     plan_digest: str | None = None
+    """Of the offer that was confirmed; in overrides of earlier versions, of the plan. Those lift nothing any more."""
+    goal: str | None = None
+    """Digest of the goal it carries out."""
     end_told_ms: int = 0
     """When its end was announced; 0: not yet."""
 

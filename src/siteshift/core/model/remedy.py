@@ -46,6 +46,11 @@ REMEDIES: Mapping[FindingCode, str] = MappingProxyType(
         "`siteshift ack` for all.",
         FindingCode.PLANE_FOREIGN: "Stop one of the two controllers, or take the plane out of one's configuration. To take it "
         "over on purpose: `siteshift ack --plane PLANE`.",
+        FindingCode.NO_POOL: "Leave the site out, or give the service a pool there in the configuration.",
+        FindingCode.ENVELOPE_LEFT: "Look at `siteshift approvals` and have the fresh envelope confirmed and approved, or lift "
+        "the override. Protective moves go on meanwhile.",
+        FindingCode.OWN_REQUEST: "Another person with the role approver has to approve it.",
+        FindingCode.NOT_ALLOWED: "Ask the person themselves, or somebody with the role admin.",
         FindingCode.INCOMPLETE: "Give what is missing and ask again.",
     }
 )

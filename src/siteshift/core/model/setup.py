@@ -68,6 +68,8 @@ class Setup:
     parts: tuple[Part, ...] = ()
     digest: str = ""
     cluster: str = ""
+    approvers: frozenset[str] | None = None
+    """Canonical names of those who may approve; None: whoever lets people in sees to it (tests, simulation)."""
 
     @property
     def origin(self) -> Origin | None:

@@ -1,8 +1,7 @@
 """What operators ask for: granted, needs approval, or refused with a code. Only a granted request changes the state.
 
-A person's request goes through the same look-ahead and the same gate as an automatic move. What needs approval is
-answered with the plan and its digest; the request comes again with that digest (and, where two persons are needed,
-their names), and holds only for exactly that plan (law 13).
+A person's request goes through the same look-ahead and the same gate as an automatic move. It is answered with the plan, the
+envelope and their digest; the request comes again with that digest, and then its steps are held to the envelope (law 13).
 """
 
 from __future__ import annotations
@@ -22,23 +21,28 @@ from siteshift.core.messages.requests import (
     ModeRequest,
     OperatorRequest,
     PoolRequest,
+    RevokeRequest,
     SharesRequest,
     SwitchOffRequest,
     SwitchOnRequest,
     UndrainRequest,
 )
 from siteshift.core.model.codes import FindingCode, LeftBecause, Mode, OverrideKind, Severity
-from siteshift.core.model.finding import Finding, finding, verdict
+from siteshift.core.model.finding import Finding, finding
 from siteshift.core.model.override import Override, make_override
-from siteshift.core.model.plan import Plan
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
-from siteshift.core.operate.approval import approvers, bound, refusal
+from siteshift.core.operate.approval import refusal, settle
+from siteshift.core.operate.deciding import approve, join, take_back
+from siteshift.core.operate.envelope import fold_goal
+from siteshift.core.operate.goal import goal_of
+from siteshift.core.operate.goals import live
 from siteshift.core.operate.release import lift, pool, undrain
 from siteshift.core.plan.foreseen import planned
 from siteshift.core.state.adoption import acknowledged
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.draft import Draft, Planner
+from siteshift.core.state.goals import GoalTrack
 
 
 def answer(draft: Draft, asking: OperatorRequest) -> bool:
@@ -96,7 +100,9 @@ def _answer(draft: Draft, asking: OperatorRequest) -> Answer:
         case LiftRequest(override=override):
             return lift(draft, asking, override)
         case ApproveRequest(digest=digest):
-            return _approve(draft, asking, digest)
+            return approve(draft, asking, digest, _answer)
+        case RevokeRequest(digest=digest, person=person):
+            return take_back(draft, asking, digest, person)
         case AckRequest(plane=plane) if plane is not None:
             return _take_over(draft, asking, plane)
         case AckRequest(site=site, service=service):
@@ -127,7 +133,22 @@ def unknown_names(asking: OperatorRequest, setup: Setup) -> tuple[Finding, ...]:
         if site not in topology.site_ids:
             text = f"there is no site {site!r}; known: {', '.join(topology.site_ids)}"
             found.append(finding(FindingCode.UNKNOWN_NAME, Severity.REFUSED, text, name=site))
-    return tuple(found)
+    return tuple(found) or _no_pool(asking, setup)
+
+
+def _no_pool(asking: OperatorRequest, setup: Setup) -> tuple[Finding, ...]:
+    """Sites of a request at which its service has no servers: nothing could be moved there, or away."""
+    request, services = asking.request, setup.topology.service_by_id
+    match request:
+        case SharesRequest(service=service, shares_bp=shares):
+            sites = tuple(shares)
+        case DrainRequest(site=site, service=service) | UndrainRequest(site=site, service=service) if service is not None:
+            sites = (site,)
+        case _:
+            return ()
+    without = [site for site in sites if services[service].pool_at(site) is None]
+    text = f"{service} has no pool at {', '.join(without)}; it has one at {', '.join(services[service].sites)}"
+    return (finding(FindingCode.NO_POOL, Severity.REFUSED, text, service=service, sites=",".join(without)),) if without else ()
 
 
 _BRAKES = frozenset({OverrideKind.FREEZE, OverrideKind.MODE})
@@ -147,13 +168,14 @@ def _force(
     mode: Mode | None = None,
 ) -> Answer:
     """Lay an override over the state, if the plan it leads to is allowed or approved."""
+    life_ms = asking.life_ms
     made = make_override(
         id=f"o{draft.state.overrides_made + 1}",
         kind=kind,
         owner=asking.person,
         reason=asking.reason,
         ticket=asking.ticket,
-        expires_ms=asking.expires_ms,
+        expires_ms=draft.now_ms + life_ms if life_ms is not None else asking.expires_ms,
         service=service,
         site=site,
         member=member,
@@ -165,43 +187,26 @@ def _force(
     if isinstance(made, Finding):
         return refusal(asking, (made,))
     if kind in _BRAKES:
-        return _grant(draft, asking, made, None, ())
+        return _lay(draft, asking, made, None)
+    goal = goal_of(asking, draft.setup, draft.state.overrides)
+    first = next((entry for entry in draft.state.overrides if entry.goal == goal.digest), None)
+    if first is not None:
+        return join(draft, asking, live(draft.state, goal.digest), first)
     forced = replace(draft.state, overrides=(*draft.state.overrides, made))
     plan = planned(draft, forced, service)
-    findings = bound(asking, plan)
-    severity = verdict(findings)
-    plans = (plan,) if plan is not None else ()
-    if severity is not Severity.ALLOWED:
-        return Answer(asking=asking.id, severity=severity, findings=findings, plans=plans)
-    return _grant(draft, asking, made, plan, findings)
+    findings = plan.findings if plan is not None else ()
+    folded = fold_goal(goal, plan, findings, state=forced, setup=draft.setup, now_ms=draft.now_ms)
+    made = replace(made, goal=goal.digest)
+    return settle(draft, asking, folded, lambda track: _lay(draft, asking, made, track))
 
 
-def _grant(
-    draft: Draft, asking: OperatorRequest, made: Override, plan: Plan | None, findings: tuple[Finding, ...]
-) -> Answer:
-    made = replace(made, approved_by=approvers(asking), plan_digest=plan.digest if plan else None)
+def _lay(draft: Draft, asking: OperatorRequest, made: Override, track: GoalTrack | None) -> Answer:
+    if track is not None:
+        made = replace(made, approved_by=track.approvers(), plan_digest=track.digest)
+        draft.set_goal(replace(track, override=made.id))
+        draft.record("goal", {"goal": track.goal.digest, "digest": track.digest, "state": "running", "override": made.id})
     draft.set(overrides=(*draft.state.overrides, made), overrides_made=draft.state.overrides_made + 1)
-    plans = (plan,) if plan is not None else ()
-    return Answer(asking=asking.id, severity=Severity.ALLOWED, findings=findings, plans=plans, override=made)
-
-
-def _approve(draft: Draft, asking: OperatorRequest, digest: str) -> Answer:
-    """Approve the plan that waits: for what may not act by itself (law 6), or what a rule wants a person for."""
-    plan = planned(draft, draft.state, None)
-    if plan is None:
-        return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, "no plan is waiting"),))
-    if plan.digest != digest:
-        text = f"the plan you looked at ({digest}) is not the plan of now ({plan.digest})"
-        stale = finding(FindingCode.STALE_DIGEST, Severity.REFUSED, text, given=digest, now=plan.digest)
-        return Answer(asking=asking.id, severity=Severity.REFUSED, findings=(stale,), plans=(plan,))
-    people = tuple(dict.fromkeys((asking.person, *asking.approved_by)))
-    findings = bound(replace(asking, digest=digest), plan)
-    severity = verdict(findings)
-    if severity is not Severity.ALLOWED:
-        return Answer(asking=asking.id, severity=severity, findings=findings, plans=(plan,))
-    for service in plan.services:
-        draft.set_transition(service, approved=plan, approved_by=people)
-    return Answer(asking=asking.id, severity=severity, findings=findings, plans=(plan,))
+    return Answer(asking=asking.id, severity=Severity.ALLOWED, override=made)
 
 
 def _acknowledge(draft: Draft, asking: OperatorRequest, site: SiteId | None, service: ServiceId | None) -> Answer:
@@ -249,6 +254,9 @@ def _document(asking: OperatorRequest, reply: Answer) -> dict[str, object]:
         "ticket": asking.ticket,
         "severity": reply.severity.value,
         "findings": [{"code": entry.code.value, "text": entry.text} for entry in reply.findings],
-        "digest": reply.plans[0].digest if reply.plans else None,
+        "digest": reply.offer.digest if reply.offer else None,
+        "confirmed": asking.digest,
+        "approved_by": list(reply.approved_by),
+        "note": reply.note,
         "override": reply.override.id if reply.override else None,
     }

@@ -1,8 +1,8 @@
 """Letting go of what was forced: undrain, pool, lift. The real state shows again (law 5).
 
 A site that the evidence says is down gets nothing by being undrained: its drain only stops being a person's. Whoever
-asks for that is told, and has to approve the plan that says so, as for any other target that is not up (the gate's
-weight of `TARGET_UNHEALTHY`).
+asks for that is told, and has to confirm the digest of the offer that says so, as for any other target that is not up (the
+gate's weight of `TARGET_UNHEALTHY`).
 """
 
 from __future__ import annotations
@@ -14,19 +14,24 @@ from siteshift.core.decide.severities import WEIGHTS
 from siteshift.core.decide.situations import situation_of
 from siteshift.core.messages.commands import Answer
 from siteshift.core.messages.requests import OperatorRequest
+from siteshift.core.model.approval import canonical
 from siteshift.core.model.cause import Cause
 from siteshift.core.model.codes import FindingCode, OverrideKind, Severity
-from siteshift.core.model.finding import Finding, finding, verdict
+from siteshift.core.model.finding import Finding, finding
 from siteshift.core.model.override import Override
-from siteshift.core.model.plan import Plan
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import MemberId, ServiceId, SiteId
-from siteshift.core.operate.approval import bound, refusal
+from siteshift.core.operate.approval import refusal, settle
+from siteshift.core.operate.deciding import join
+from siteshift.core.operate.envelope import fold_goal
+from siteshift.core.operate.goal import goal_of
+from siteshift.core.operate.goals import live
 from siteshift.core.plan.fold import empty_plan
 from siteshift.core.plan.foreseen import planned
 from siteshift.core.state.adoption import acknowledged
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.draft import Draft
+from siteshift.core.state.goals import BINDING, GoalTrack
 
 _SEVERITY = {Signal.DEAD: WEIGHTS[FindingCode.TARGET_UNHEALTHY].person, Signal.SICK: Severity.ALLOWED}
 _WORDS = {Signal.DEAD: "down", Signal.SICK: "degraded"}
@@ -34,6 +39,8 @@ _WORDS = {Signal.DEAD: "down", Signal.SICK: "degraded"}
 
 def undrain(draft: Draft, asking: OperatorRequest, site: SiteId, service: ServiceId | None) -> Answer:
     """Lift the drains of a site and let it come back, also before its hold-down is over."""
+    if (track := _under_way(draft, asking)) is not None:
+        return join(draft, asking, track, None)
     state = draft.state
     drains = [e for e in state.overrides if e.kind is OverrideKind.DRAIN and e.site == site]
     gone = [entry for entry in drains if service is None or entry.service == service]
@@ -54,20 +61,23 @@ def undrain(draft: Draft, asking: OperatorRequest, site: SiteId, service: Servic
 
 def pool(draft: Draft, asking: OperatorRequest, member: MemberId) -> Answer:
     """Lift the depool of one member."""
-    state = draft.state
-    gone = [e for e in state.overrides if e.kind is OverrideKind.DEPOOL and e.member == member]
-    adoption = state.adoption
+    if (track := _under_way(draft, asking)) is not None:
+        return join(draft, asking, track, None)
+    gone = [e for e in draft.state.overrides if e.kind is OverrideKind.DEPOOL and e.member == member]
+    adoption = draft.state.adoption
     is_held = adoption is not None and member in adoption.members_out
     if not gone and not is_held:
         text = f"{member} is not depooled"
         return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text),))
     if adoption is not None:
         adoption = replace(adoption, members_out=adoption.members_out - {member})
-    return _release(draft, asking, replace(_without(state, gone), adoption=adoption), ())
+    return _release(draft, asking, replace(_without(draft.state, gone), adoption=adoption), ())
 
 
 def lift(draft: Draft, asking: OperatorRequest, override: str) -> Answer:
     """Lift one override, whatever it is."""
+    if (track := _under_way(draft, asking)) is not None:
+        return join(draft, asking, track, None)
     gone = [entry for entry in draft.state.overrides if entry.id == override]
     if not gone:
         known = ", ".join(entry.id for entry in draft.state.overrides) or "none"
@@ -78,6 +88,16 @@ def lift(draft: Draft, asking: OperatorRequest, override: str) -> Answer:
     if made.kind is OverrideKind.DRAIN and made.site is not None:
         found = _unwell(after, draft.setup, draft.now_ms, made.site, made.service)
     return _release(draft, asking, after, found)
+
+
+def _under_way(draft: Draft, asking: OperatorRequest) -> GoalTrack | None:
+    """The same release, asked for before and not over. A lift is known by its override, which is gone by then."""
+    goal = goal_of(asking, draft.setup, draft.state.overrides)
+    if not goal.override:
+        return live(draft.state, goal.digest)
+    owner = canonical(goal.owner)
+    same = (t for t in draft.state.goals.values() if t.goal.override == goal.override and canonical(t.goal.owner) == owner)
+    return next((track for track in same if track.state in BINDING), None)
 
 
 def _without(state: ControllerState, gone: list[Override]) -> ControllerState:
@@ -101,25 +121,24 @@ def _unwell(
         )
         numbers: dict[str, int | str] = {"service": entry.id, "site": site}
         if _SEVERITY[signal] is Severity.NEEDS_APPROVAL:
-            numbers["approvers_needed"] = WEIGHTS[FindingCode.TARGET_UNHEALTHY].approvers
+            numbers["approvals_needed"] = WEIGHTS[FindingCode.TARGET_UNHEALTHY].approvals
         found.append(finding(FindingCode.TARGET_UNHEALTHY, _SEVERITY[signal], text, **numbers))
     return tuple(found)
 
 
 def _release(draft: Draft, asking: OperatorRequest, after: ControllerState, found: tuple[Finding, ...]) -> Answer:
-    """Take the state after, if what the evidence says against it was approved; ``found`` goes into the plan's digest."""
+    """Take the state after, if who asks confirmed what the evidence says against it (``found``)."""
+    goal = goal_of(asking, draft.setup, draft.state.overrides)
     plan = planned(draft, after, None)
     if found:
-        plan = _with_caveats(plan, found)
-    findings = bound(asking, replace(plan, findings=found)) if plan is not None else ()
-    severity = verdict(findings)
-    if severity is Severity.ALLOWED:
-        draft.set(overrides=after.overrides, tracks=after.tracks, adoption=after.adoption)
-    return Answer(asking=asking.id, severity=severity, findings=findings, plans=(plan,) if plan else ())
+        plan = replace(plan or empty_plan(Cause.RELEASE), findings=found)
+    folded = fold_goal(goal, plan, found, state=after, setup=draft.setup, now_ms=draft.now_ms)
+    return settle(draft, asking, folded, lambda track: _let_go(draft, asking, after, track))
 
 
-def _with_caveats(plan: Plan | None, found: tuple[Finding, ...]) -> Plan:
-    """The plan with what has to be known beside it; it is a plan to approve also where nothing would move."""
-    base = plan or empty_plan(Cause.RELEASE)
-    caveats = tuple(f"{e.code.value} {e.numbers['service']} {e.numbers['site']}" for e in found)
-    return replace(base, findings=(*found, *base.findings), caveats=caveats)
+def _let_go(draft: Draft, asking: OperatorRequest, after: ControllerState, track: GoalTrack | None) -> Answer:
+    draft.set(overrides=after.overrides, tracks=after.tracks, adoption=after.adoption)
+    if track is not None:
+        draft.set_goal(track)
+        draft.record("goal", {"goal": track.goal.digest, "digest": track.digest, "state": "running"})
+    return Answer(asking=asking.id, severity=Severity.ALLOWED)

@@ -80,7 +80,6 @@ def note_move(draft: Draft, situation: Situation, after: ServiceSteering, cause:
         relieved=situation.reliefs_after(after.shares_bp),
         moves=(*moves, Move(at_ms=now_ms, moved_bp=sum(lost.values()), cause=cause)) if lost else moves,
         removals_ms=(*removals, now_ms) if removed and is_automatic else removals,
-        pending=None,
     )
 
 

@@ -13,13 +13,14 @@ from siteshift.core.beliefs.life import Signal
 from siteshift.core.beliefs.lives import update_lives_of
 from siteshift.core.decide.allocate_all import allot_sliced
 from siteshift.core.decide.demand import Allocation, StandbyUse
-from siteshift.core.decide.gate_input import utilisation_of
+from siteshift.core.decide.envelope import note_progress, with_suspended, without_goals
 from siteshift.core.decide.member_weights import taken_out_now
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.situations import situations_sliced
 from siteshift.core.decide.steering import Target, target_of
+from siteshift.core.decide.used import utilisation_of
 from siteshift.core.enact.standby import tend_standbys
-from siteshift.core.model.codes import Severity, SiteLife
+from siteshift.core.model.codes import FindingCode, Severity, SiteLife
 from siteshift.core.model.finding import Finding
 from siteshift.core.model.plan import Step, Wait
 from siteshift.core.model.steering import ServiceSteering
@@ -109,11 +110,13 @@ def _steering(draft: Draft, situations: Mapping[ServiceId, Situation], now: Allo
             entries[service] = situation.current
             documents.append({"service": service, "cause": "first", "after_bp": dict(situation.current.shares_bp)})
             continue
-        target = target_of(situation, allocation)
-        situation = _with_notes(draft, situation, target)
+        wanted = target_of(situation, allocation)
+        target = without_goals(situation, wanted)
+        situation = _with_notes(draft, situation)
         found = next_step(draft, situation, SharesGoal(target=target, mode=situation.mode))
-        say_findings(draft, situation, found.findings)
+        say_findings(draft, situation, with_suspended(situation, found.findings))
         entries[service] = after = _taken(draft, situation, found)
+        note_progress(draft, situation, wanted, after, found.findings)
         if isinstance(found, Step) and after != situation.current:
             documents.append(_document(situation, target, after, found))
         yield
@@ -168,9 +171,9 @@ def new_generation(draft: Draft, entries: dict[ServiceId, ServiceSteering], docu
     draft.record("decision", {"generation": generation, "digest": new.digest(), "services": documents})
 
 
-def _with_notes(draft: Draft, situation: Situation, target: Target) -> Situation:
+def _with_notes(draft: Draft, situation: Situation) -> Situation:
     """The situation with what was noted of it: unrest keeps the TTL short, a relief and a probing of load end by the clock."""
-    _note_unrest(draft, situation, target)
+    _note_unrest(draft, situation)
     for relief in situation.transition.relieved.values():
         draft.due(relief.until_ms)
     if any(situation.is_put_to_the_proof(pool) for pool in situation.service.pools):
@@ -179,8 +182,8 @@ def _with_notes(draft: Draft, situation: Situation, target: Target) -> Situation
     return situation if transition is situation.transition else replace(situation, transition=transition)
 
 
-def _note_unrest(draft: Draft, situation: Situation, target: Target) -> None:
-    """Keep the TTL short while something is suspect, in transition or not yet where it should be."""
+def _note_unrest(draft: Draft, situation: Situation) -> None:
+    """Keep the TTL short while something is suspect or in transition."""
     transition = situation.transition
     is_suspect = any(
         track.life is SiteLife.SUSPECT and draft.due(track.since_ms + RESTLESS_AFTER_MS) for track in situation.tracks.values()
@@ -189,9 +192,6 @@ def _note_unrest(draft: Draft, situation: Situation, target: Target) -> None:
     if (is_suspect or is_moving) and draft.due(transition.restless_until_ms - RESTLESS_MS // 2 + 1):
         transition = draft.set_transition(situation.service.id, restless_until_ms=draft.now_ms + RESTLESS_MS)
     draft.due(transition.restless_until_ms)
-    is_at_target = dict(target.shares_bp) == dict(situation.current.shares_bp)
-    if is_at_target and transition.approved is not None and not is_moving:
-        draft.set_transition(situation.service.id, approved=None, approved_by=())
 
 
 def say_findings(draft: Draft, situation: Situation, findings: tuple[Finding, ...]) -> None:
@@ -207,7 +207,7 @@ def say_findings(draft: Draft, situation: Situation, findings: tuple[Finding, ..
     draft.record("findings", {"service": situation.service.id, "findings": documents})
     known = {e.code for e in before}
     for entry in standing:
-        if entry.code not in known:
+        if entry.code not in known and entry.code is not FindingCode.ENVELOPE_LEFT:  # told with its way out (`operate.goals`)
             draft.tell(entry.severity, entry.code.value, entry.text)
 
 

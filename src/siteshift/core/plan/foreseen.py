@@ -36,6 +36,7 @@ def basis_of(state: ControllerState, setup: Setup, only: ServiceId | None) -> st
         (state.steering.generation, state.steering.digest()),
         (state.term, state.is_store_usable, state.is_switched_off, state.picture.blind, sorted(state.picture.global_fault)),
         [(o.id, o.kind.value, o.service, o.site, o.member, o.mode, sorted((o.shares_bp or {}).items())) for o in state.overrides],
+        sorted((t.digest, t.state.value) for t in state.goals.values()),
         sorted((*key, t.life.value, t.left_because, t.ramp_step, t.is_return_asked) for key, t in state.tracks.items()),
         sorted((member, track.phase.value) for member, track in state.standbys.items()),
         sorted((p, t.standing.value, t.confirmed_generation, t.unread_since_ms) for p, t in state.planes.items()),

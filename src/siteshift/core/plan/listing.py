@@ -6,9 +6,9 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 
 from siteshift.core.decide.demand import load_pm
-from siteshift.core.decide.gate_input import utilisation_of
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.situations import situation_of
+from siteshift.core.decide.used import utilisation_of
 from siteshift.core.model.cause import Cause
 from siteshift.core.model.codes import FindingCode, Severity, SiteLife, StepKind
 from siteshift.core.model.finding import RANK, Finding
@@ -39,7 +39,7 @@ def _of_another(found: Finding) -> Finding:
     """What is refused to a service that only gives up room: whoever asks for the room may answer for it."""
     if found.severity is not Severity.REFUSED:
         return found
-    return replace(found, severity=Severity.NEEDS_APPROVAL, numbers={**found.numbers, "approvers_needed": 1})
+    return replace(found, severity=Severity.NEEDS_APPROVAL, numbers={**found.numbers, "approvals_needed": 0})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -95,7 +95,8 @@ class Listing:
 
     @property
     def longest(self) -> int:
-        return max((len(rows.steps) for rows in self._rows.values()), default=0)
+        """The most steps any service takes; a full move in steps of 5 % takes twenty, with waits between them."""
+        return max((sum(not step.is_wait for step in rows.steps) for rows in self._rows.values()), default=0)
 
     def acts(self, service: ServiceId) -> bool:
         """Whether the plan does anything for a service that a person would want to know, or hangs on its data planes."""
@@ -188,7 +189,7 @@ class Listing:
         worst: dict[tuple[FindingCode, object], Finding] = {}
         for entry in (*found, *self._findings[service]):
             key = (entry.code, entry.numbers.get("site") or entry.numbers.get("plane"))
-            if key not in worst or RANK[entry.severity] > RANK[worst[key].severity]:
+            if key not in worst or _gravity(entry) > _gravity(worst[key]):
                 worst[key] = entry
         if only in (None, service):
             return list(worst.values())
@@ -218,3 +219,9 @@ class Listing:
                     )
                 )
         return found
+
+
+def _gravity(entry: Finding) -> tuple[int, int]:
+    """How bad a finding is beside another of its code: by severity, then by how much is crowded, shed or left behind."""
+    numbers = (int(entry.numbers.get(name, 0)) for name in ("utilisation_pm", "shed_bp", "stays_bp"))
+    return RANK[entry.severity], max(numbers)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from siteshift.core.beliefs.life import AWAY, Signal
 from siteshift.core.beliefs.lives import gained_lately
+from siteshift.core.decide.envelope import held_to_envelope, is_as_proposed
 from siteshift.core.decide.gate import examine
 from siteshift.core.decide.gate_input import cause_of, context_of, proposal_for
 from siteshift.core.decide.member_weights import dead_sites_for, dead_sites_kept, members_for, members_kept, standbys_open
@@ -113,8 +114,10 @@ def _share_step(draft: Draft, situation: Situation, goal: SharesGoal) -> Step | 
     if wait_first is not None:
         return wait_first
     after = with_shares(current, target, _how_far(situation, target, cause))
-    end = with_shares(current, target, target.shares_bp)
-    findings = examine(proposal_for(situation, after, cause, end), context_of(draft, situation, goal.mode, after))
+    held = held_to_envelope(situation, after, cause)
+    if held is not None:
+        return Wait(service=service, code=WaitCode.GATE, findings=(held,), cause=cause)
+    findings = examine(proposal_for(situation, after, cause), context_of(draft, situation, goal.mode, after))
     if not is_permitted(findings, draft.licence):
         return _at_the_gate(draft, situation, findings, cause)
     return Step(
@@ -280,7 +283,7 @@ def may_open_standby(draft: Draft, situation: Situation) -> bool:
 
 def _may_act(draft: Draft, situation: Situation, mode: Mode) -> bool:
     """Whether the mode lets siteshift act, or a person who approved."""
-    is_approved = situation.transition.approved is not None or draft.licence is Licence.AS_IF_APPROVED
+    is_approved = is_as_proposed(situation) or draft.licence is Licence.AS_IF_APPROVED
     return mode is Mode.AUTO or (mode is Mode.RECOMMEND and is_approved)
 
 

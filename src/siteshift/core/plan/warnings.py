@@ -29,13 +29,13 @@ def room_findings(situation: Situation, target: Target, start_bp: Shares) -> lis
             f"{service}: the survivors can take {moved_bp / 100:.1f} % of the demand within their limit, "
             f"{stays_bp / 100:.1f} % would stay at {', '.join(away)}"
         )
-        numbers = {"moved_bp": moved_bp, "stays_bp": stays_bp, "approvers_needed": 1}
+        numbers = {"moved_bp": moved_bp, "stays_bp": stays_bp, "approvals_needed": 0}
         return [finding(FindingCode.CAPACITY_SHORT, Severity.NEEDS_APPROVAL, text, **numbers)]
     if target.shed_bp:
         text = f"{service}: {target.shed_bp / 100:.1f} % of the demand finds no room and would be shed"
         if target.shed_at is not None and not situation.has_shed_answer:
             text += f"; nothing answers it (`shed_answers`), so it would go on being sent to {target.shed_at}"
-        numbers = {"shed_bp": target.shed_bp, "approvers_needed": 1}
+        numbers = {"shed_bp": target.shed_bp, "approvals_needed": 0}
         return [finding(FindingCode.SHED_NEEDED, Severity.NEEDS_APPROVAL, text, **numbers)]
     return []
 
@@ -47,7 +47,7 @@ def stuck_findings(draft: Draft, situation: Situation, target: Target) -> list[F
     if not stays or dict(target.shares_bp) != dict(current_bp):
         return []
     end = with_shares(situation.current, target, target.shares_bp)
-    found = examine(proposal_for(situation, end, Cause.PERSON, end), context_of(draft, situation, situation.mode, end))
+    found = examine(proposal_for(situation, end, Cause.PERSON), context_of(draft, situation, situation.mode, end))
     return [entry for entry in found if entry.severity is not Severity.ALLOWED]
 
 
@@ -61,5 +61,6 @@ def silent_planes(forecast: Forecast, service: ServiceId) -> list[Finding]:
         if plane.id in forecast.silent:
             why = forecast.silent[plane.id]
             text = f"{service}: data plane {plane.id} would not follow, {why}; what comes after waits for it"
-            found.append(finding(FindingCode.DATA_PLANE_UNKNOWN, Severity.ALLOWED, text, plane=plane.id))
+            numbers: dict[str, int | str] = {"plane": plane.id, "approvals_needed": 0}
+            found.append(finding(FindingCode.DATA_PLANE_UNKNOWN, Severity.NEEDS_APPROVAL, text, **numbers))
     return found

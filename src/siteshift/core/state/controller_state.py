@@ -16,6 +16,7 @@ from siteshift.core.model.steering import Steering
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId, VantageId
 from siteshift.core.state.adoption import Adoption
 from siteshift.core.state.expected import Expected
+from siteshift.core.state.goals import GoalState, GoalTrack
 from siteshift.core.state.tracks import (
     DemandTrack,
     PlaneTrack,
@@ -75,6 +76,8 @@ class ControllerState:
     overrides_made: int = 0
     adoption: Adoption | None = None
     """Set while what is steered was found and not remembered (`core.lifecycle`)."""
+    goals: Mapping[str, GoalTrack] = field(default_factory=dict)
+    """By the digest of the goal; those that are over are kept for a while, for the list."""
     expected: Mapping[ServiceId, Expected] = field(default_factory=dict)
     """The steps still to come by the plan in force, of services that are followed (`core.plan.following`)."""
 
@@ -103,6 +106,10 @@ class ControllerState:
         """Whether a site is held as it was found, for nobody knows why it is so."""
         return self.adoption is not None and self.adoption.holds(service, site)
 
+    def goals_of(self, service: ServiceId) -> tuple[GoalTrack, ...]:
+        """What people want of a service, or siteshift proposes, and is not over."""
+        return tuple(t for t in self.goals.values() if service in t.goal.services and t.state is not GoalState.ENDED)
+
     def plane(self, enactor: EnactorId) -> PlaneTrack:
         return self.planes.get(enactor, _NEW_PLANE)
 
@@ -121,6 +128,7 @@ DURABLE = (
     "setup_digest",
     "overrides_made",
     "adoption",
+    "goals",
 )
 """The fields that must survive: overrides, hold-downs, steering (DESIGN §6). Beliefs are never restored."""
 

@@ -13,6 +13,7 @@ from siteshift.core.model.plan import Foreseen, Plan, Step, Wait
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
 from siteshift.core.state.controller_state import NEVER_MS, ControllerState
+from siteshift.core.state.goals import GoalTrack
 from siteshift.core.state.tracks import PlaneTrack, ServiceTransition, SiteTrack, StandbyTrack
 
 
@@ -81,6 +82,10 @@ class Draft:
         transition = replace(self.state.transition(service), **changes)
         self.set(transitions={**self.state.transitions, service: transition})
         return transition
+
+    def set_goal(self, track: GoalTrack) -> None:
+        self.set(goals={**self.state.goals, track.goal.digest: track})
+        self.remembers = True
 
     def set_plane(self, enactor: EnactorId, **changes: Any) -> None:
         track = replace(self.state.planes.get(enactor, PlaneTrack()), **changes)

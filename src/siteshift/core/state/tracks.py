@@ -10,7 +10,6 @@ from siteshift.core.model.cause import Move
 from siteshift.core.model.codes import EnactOutcome, LeftBecause, SiteLife, StandbyPhase
 from siteshift.core.model.finding import Finding
 from siteshift.core.model.mark import PlaneMark
-from siteshift.core.model.plan import Plan
 from siteshift.core.model.steering import ReadBack
 from siteshift.core.model.units import MemberId, SiteId
 from siteshift.core.state.relief import Relief
@@ -114,7 +113,6 @@ class ServiceTransition:
     ``cached_bp``: the shares those old answers were given by, before the first move of a row, made at ``cached_ms``.
     ``undo_bp``: shares before the last move, kept while its effect on the survivors is being watched.
     ``relieved``: what overloaded sites were relieved to, and until when they get no more (`decide.relief`).
-    ``approved``: a plan a person approved, and who; it covers moves towards exactly its end (law 13).
     ``taken_out``: members that serve no more because a person took them out; they come back when that is lifted (law 5).
     """
 
@@ -128,9 +126,6 @@ class ServiceTransition:
     held_until_ms: int = 0
     moves: tuple[Move, ...] = ()
     removals_ms: tuple[int, ...] = ()
-    pending: Plan | None = None
-    approved: Plan | None = None
-    approved_by: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     relieved: Mapping[SiteId, Relief] = field(default_factory=dict)
     taken_out: frozenset[MemberId] = frozenset()
