@@ -266,6 +266,39 @@ class TestDemandDoubles:
         assert book.shares() == {P: 0, G: 0, A: 10_000}
 
 
+class TestDemandBreathes:
+    """What sites carry that only take over hangs on demand: with more of it, one that is full gets a smaller share."""
+
+    @pytest.mark.parametrize("breath", [(102, 98, 104, 97), (94, 106, 95, 105)], ids=["by 4 %", "by 6 %"])
+    def test_a_drain_and_a_long_undrain_go_on_while_demand_breathes(self, breath: tuple[int, ...]) -> None:
+        book = serving(ramp_bp=(500, 1500, 2500, 5000, 7500), soak_ms=10_000)
+        for request in (DrainRequest(site=P), UndrainRequest(site=P)):
+            assert book.confirm(request).severity is Severity.ALLOWED
+            for demand in breath * 6:
+                book.demand_rps = demand
+                book.run(4_000)
+                assert all(track.left is None for track in book.state.goals.values()), goal(book).left
+            book.demand_rps = 100
+            book.run(60_000)
+            assert {track.state for track in book.state.goals.values()} <= {GoalState.REACHED, GoalState.ENDED}
+        assert book.shares()[P] == NOMINAL[P]
+
+    def test_a_drain_that_leaves_less_than_was_foreseen_is_within_what_was_asked_for(self) -> None:
+        book = serving()
+        book.demand_rps = 125
+        book.run(20_000)
+        waiting = book.confirm(DrainRequest(site=P))
+        if waiting.severity is Severity.NEEDS_APPROVAL:
+            book.approve(digest_of(waiting), "lee")
+        book.run(60_000)
+        rest = book.shares()[P]
+        assert rest > 500
+        book.demand_rps = 118
+        book.run(600_000)
+        assert goal(book).state is GoalState.REACHED
+        assert book.shares()[P] < rest - 200
+
+
 class TestRevoked:
     def test_an_approval_taken_back_midway_suspends_at_once(self, book: Playbook) -> None:
         track = forced_by_two(book)

@@ -9,6 +9,7 @@ from siteshift.core.decide.situations import situation_of
 from siteshift.core.decide.used import utilisation_of
 from siteshift.core.model.approval import (
     BOUND,
+    RELEASES,
     SHARE_MARGIN_BP,
     UTILISATION_MARGIN_PM,
     Accepted,
@@ -51,7 +52,7 @@ def fold_goal(
 ) -> Folded:
     """What is shown to a person, and what a digest they give is compared with."""
     predicted = envelope_of(goal, plan, findings, state=state, setup=setup, now_ms=now_ms)
-    offer = Offer(goal=goal, envelope=with_margins(predicted, setup))
+    offer = Offer(goal=goal, envelope=with_margins(predicted, goal, setup))
     return Folded(plan=plan, findings=findings, predicted=predicted, offer=offer)
 
 
@@ -115,13 +116,13 @@ def _accepted(entry: Finding) -> Accepted:
     return Accepted(code=entry.code, numbers=numbers, approvals_needed=entry.approvals_needed or 0)
 
 
-def with_margins(predicted: Envelope, setup: Setup) -> Envelope:
+def with_margins(predicted: Envelope, goal: Goal, setup: Setup) -> Envelope:
     """What is approved of a prediction: a little more on every side, and what the policy lets every site carry anyway."""
     bounds = tuple(
         replace(
             b,
-            share_min_bp=max(0, b.share_min_bp - SHARE_MARGIN_BP),
-            share_max_bp=min(WHOLE_BP, b.share_max_bp + SHARE_MARGIN_BP),
+            share_min_bp=max(0, _least_bp(b, goal)),
+            share_max_bp=min(WHOLE_BP, _most_bp(b, goal, setup)),
             utilisation_max_pm=max(
                 setup.policy.of(b.service).max_utilisation_pm, b.utilisation_max_pm + UTILISATION_MARGIN_PM
             ),
@@ -131,6 +132,28 @@ def with_margins(predicted: Envelope, setup: Setup) -> Envelope:
     shed_bp = {service: min(WHOLE_BP, bp + SHARE_MARGIN_BP) if bp else 0 for service, bp in predicted.shed_max_bp.items()}
     accepted = tuple(replace(entry, numbers=_with_margin(entry.numbers)) for entry in predicted.accepted)
     return replace(predicted, bounds=bounds, shed_max_bp=shed_bp, accepted=accepted)
+
+
+def _least_bp(b: Bounds, goal: Goal) -> int:
+    """Down to nothing where the goal is to take a site out: the rest that was foreseen is what the others had no room for."""
+    if b.site in goal.sites and goal.verb is Verb.DRAIN:
+        return 0
+    return b.share_min_bp - _margin_bp(b, b.share_min_bp, goal)
+
+
+def _most_bp(b: Bounds, goal: Goal, setup: Setup) -> int:
+    """Up to its nominal share where the goal is to let a site back."""
+    nominal_bp = 0
+    if b.site in goal.sites and goal.verb in RELEASES:
+        pool = setup.topology.service_by_id[b.service].pool_at(b.site)
+        nominal_bp = pool.nominal_bp if pool is not None else 0
+    return max(b.share_max_bp, nominal_bp) + _margin_bp(b, b.share_max_bp, goal)
+
+
+def _margin_bp(b: Bounds, share_bp: int, goal: Goal) -> int:
+    """What a share may miss its prediction by. A site that only takes over is filled up to its limit, so with a tenth more
+    demand its part is a tenth less: that much demand may breathe. How far it is used is bound apart from that."""
+    return SHARE_MARGIN_BP if b.site in goal.sites else SHARE_MARGIN_BP + share_bp // 10
 
 
 def _with_margin(numbers: Mapping[str, int | str]) -> dict[str, int | str]:
