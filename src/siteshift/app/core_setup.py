@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import assert_never
 
 from siteshift.api.identity import approvers_of
@@ -36,11 +37,12 @@ def core_setup(resolved: Resolved) -> Setup:
 
 
 def _plane_ref(setup: PlaneSetup, resolved: Resolved) -> PlaneRef:
+    mapping = _mapping(setup, resolved)
     match setup:
         case EmbeddedDnsSetup():
-            return PlaneRef(id=setup.id, services=setup.services, site=resolved.node.site, answers_itself=True)
+            return PlaneRef(id=setup.id, services=setup.services, site=resolved.node.site, answers_itself=True, mapping=mapping)
         case Rfc2136Setup():
-            return PlaneRef(id=setup.id, services=setup.services)
+            return PlaneRef(id=setup.id, services=setup.services, mapping=mapping)
         case HaproxySetup():
             return PlaneRef(
                 id=setup.id,
@@ -48,15 +50,31 @@ def _plane_ref(setup: PlaneSetup, resolved: Resolved) -> PlaneRef:
                 site=setup.beside,
                 sheds=_shed(setup),
                 kind=PlaneKind.BALANCER,
+                mapping=mapping,
             )
         case AgentCheckSetup():
             carried = _carried(setup.plane)
             site, sheds = setup.plane.beside, _shed(setup.plane)
             return PlaneRef(
-                id=setup.id, services=carried, site=site, answers_itself=True, sheds=sheds, kind=PlaneKind.BALANCER
+                id=setup.id,
+                services=carried,
+                site=site,
+                answers_itself=True,
+                sheds=sheds,
+                kind=PlaneKind.BALANCER,
+                mapping=mapping,
             )
         case _:
             assert_never(setup)
+
+
+def _mapping(setup: PlaneSetup, resolved: Resolved) -> str:
+    """A digest of the plane's section and, where it answers with names and addresses, of those. Secrets are references here."""
+    matter = [repr(setup)]
+    if isinstance(setup, EmbeddedDnsSetup | Rfc2136Setup):
+        for service in (s for s in resolved.topology.services if s.id in setup.services):
+            matter += [repr(service.names), *(repr((pool.site, pool.answers)) for pool in service.pools)]
+    return hashlib.sha256("\n".join(matter).encode()).hexdigest()[:16]
 
 
 def _carried(setup: HaproxySetup) -> tuple[ServiceId, ...]:

@@ -24,6 +24,8 @@ class PlaneRef:
 
     ``answers_itself``: the plane has no state but ours (the embedded DNS), so it is always told everything.
     ``sheds``: services of which it can answer the shed part by itself (a load balancer's servers that say "come back later").
+    ``mapping``: a digest of what the configuration makes of it: names and addresses of services, servers of members. Empty:
+    not known.
     """
 
     id: EnactorId
@@ -32,6 +34,7 @@ class PlaneRef:
     answers_itself: bool = False
     sheds: frozenset[ServiceId] = frozenset()
     kind: PlaneKind = PlaneKind.DNS
+    mapping: str = ""
 
 
 class PartKind(StrEnum):

@@ -96,6 +96,7 @@ class Steering:
     """All services under one generation. ``term`` is the leader's term that decided it.
 
     ``taken_over`` goes with one write to one plane: the mark of somebody else that a person lets it replace.
+    ``mappings``: what each plane was configured to make of it (`PlaneRef.mapping`).
     """
 
     generation: int
@@ -103,6 +104,7 @@ class Steering:
     decided_at_ms: int
     services: tuple[ServiceSteering, ...]
     taken_over: PlaneMark | None = None
+    mappings: Mapping[EnactorId, str] = field(default_factory=dict)
 
     def of(self, service: ServiceId) -> ServiceSteering | None:
         for entry in self.services:

@@ -146,7 +146,11 @@ def awaits_readings(draft: Draft) -> bool:
 
 
 def new_generation(draft: Draft, entries: dict[ServiceId, ServiceSteering], documents: list[Mapping[str, object]]) -> None:
-    """Number what changed past ours, and past what a person said to take over."""
+    """Number what changed past ours, and past what a person said to take over.
+
+    A plane that is configured to make something else of the steering than before has our number and not our content: it gets
+    a new one too.
+    """
     steering = draft.state.steering
     known = {entry.service: entry for entry in steering.services} | entries
     ordered = sorted(draft.setup.topology.services, key=lambda service: service.tier)
@@ -154,7 +158,9 @@ def new_generation(draft: Draft, entries: dict[ServiceId, ServiceSteering], docu
     if highest_found(draft.state) > steering.generation:
         return  # a plane that is ahead tells of what we forgot: it is read, and taken over, first
     foreign_generation = to_pass(draft.state)
-    if services == steering.services and foreign_generation < steering.generation:
+    mappings = {plane.id: plane.mapping for plane in draft.setup.planes if plane.mapping}
+    mapped_anew = [name for name, mapping in mappings.items() if steering.mappings.get(name, mapping) != mapping]
+    if services == steering.services and foreign_generation < steering.generation and not mapped_anew:
         return
     generation = max(steering.generation, foreign_generation) + 1
     new = replace(
@@ -163,12 +169,14 @@ def new_generation(draft: Draft, entries: dict[ServiceId, ServiceSteering], docu
         term=draft.state.term or steering.term,
         decided_at_ms=draft.now_ms,
         services=services,
+        mappings=mappings,
     )
     draft.set(steering=new)
     draft.remembers = True
     if draft.is_forecast:
         return
-    draft.record("decision", {"generation": generation, "digest": new.digest(), "services": documents})
+    data = {"generation": generation, "digest": new.digest(), "services": documents}
+    draft.record("decision", data | ({"mapped_anew": mapped_anew} if mapped_anew else {}))
 
 
 def _with_notes(draft: Draft, situation: Situation) -> Situation:
