@@ -8,6 +8,7 @@ STAMP := $(VENV)/.installed
 FAULT ?= crash
 SEED ?= 1
 RUNS ?= 2000
+WORKERS ?= 4
 
 .PHONY: help setup servers demo lab test test-systemd lint types layers docs ci clean replays fuzz soak mutate flood
 BENCHMARKS := $(patsubst benchmarks/bench_%.py,bench-%,$(wildcard benchmarks/bench_*.py))
@@ -31,8 +32,8 @@ demo: setup ## kill Pangyo under load and watch; FAULT=crash|hang|errors|latency
 lab: setup ## three sites, load and a node that stay up; prints how to reach them
 	@$(BIN)/siteshift lab up
 
-test: setup servers ## every test, against real servers
-	@$(BIN)/pytest tests --ignore=tests/systemd
+test: setup servers ## every test, against real servers; WORKERS=4 files side by side, for most of them wait
+	@$(BIN)/pytest tests --ignore=tests/systemd -n $(WORKERS) --dist loadfile
 
 test-systemd: setup servers ## the shipped unit under a real systemd, in a small Debian kept in build/ (root only)
 	@scripts/systemd-root build/systemd-root

@@ -79,7 +79,11 @@ class LiveBench:
         self.prober = SocketProber(self._clock, self._sink, limits=ProberLimits(twin_every=TWIN_EVERY), seed=1)
 
     def _sink(self, result: ProbeResult) -> None:
-        self.results.append(result)
+        """A run in which this machine stood still says nothing of the target, and the prober says so: it does not count."""
+        if (result.outcome, result.fault) == (Outcome.LOST, Fault.LOCAL):
+            self.results = [r for r in self.results if (r.probe, r.started_ms) != (result.probe, result.started_ms)]
+        else:
+            self.results.append(result)
         self._news.set()
 
     def configure(self, *specs: ProbeSpec) -> None:
@@ -244,7 +248,7 @@ async def test_silence_becomes_a_timeout(bench: Bench) -> None:
     bench.configure(probe(timeout_ms=80))
     await bench.until(lambda: len(bench.results) >= 2)
     assert {(r.outcome, r.fault, r.stage) for r in bench.results} == {(Outcome.FAIL, Fault.TIMEOUT, Stage.FINAL)}
-    assert all(result.latency_us >= 80_000 for result in bench.results)
+    assert all(result.latency_us >= 60_000 for result in bench.results), "lag, a quarter at most, is taken off"
 
 
 async def test_a_slow_target_has_one_run_at_a_time(bench: Bench) -> None:
@@ -258,23 +262,30 @@ async def test_a_slow_target_has_one_run_at_a_time(bench: Bench) -> None:
 async def test_a_hanging_probe_speaks_before_its_timeout_and_is_counted_once(bench: Bench) -> None:
     bench.mood = Mood.HANGING
     bench.configure(probe(timeout_ms=1_000, stopwatch_ms=150))
-    await bench.until(lambda: len(bench.results) >= 4)
-    early, late = bench.results[0], bench.results[1]
-    assert (early.stage, early.outcome, early.fault) == (Stage.EARLY, Outcome.FAIL, Fault.TIMEOUT)
-    assert early.latency_us >= 150_000
-    assert (late.stage, late.outcome, late.fault) == (Stage.LATE, Outcome.FAIL, Fault.TIMEOUT)
-    assert late.started_ms == early.started_ms
-    assert [result.stage for result in bench.results[:4]] == [Stage.EARLY, Stage.LATE] * 2
+    await bench.until(lambda: len(spoken_twice(bench)) >= 2)
+    for early, late in spoken_twice(bench):
+        assert (early.stage, early.outcome, early.fault) == (Stage.EARLY, Outcome.FAIL, Fault.TIMEOUT)
+        assert early.latency_us >= 110_000, "lag, a quarter at most, is taken off"
+        assert (late.stage, late.outcome, late.fault) == (Stage.LATE, Outcome.FAIL, Fault.TIMEOUT)
 
 
 async def test_a_slow_answer_after_the_stopwatch_comes_late_with_its_true_latency(bench: Bench) -> None:
     bench.mood = Mood.SLOW
     bench.configure(probe(interval_ms=500, stopwatch_ms=50))
-    await bench.until(lambda: len(bench.results) >= 2)
-    early, late = bench.results[:2]
+    await bench.until(lambda: bool(spoken_twice(bench)))
+    early, late = spoken_twice(bench)[0]
     assert (early.stage, early.outcome) == (Stage.EARLY, Outcome.FAIL)
     assert (late.stage, late.outcome) == (Stage.LATE, Outcome.PASS)
-    assert late.latency_us >= SLOW_MS * 1_000
+    assert late.latency_us >= SLOW_MS * 750
+
+
+def spoken_twice(bench: Bench) -> list[tuple[ProbeResult, ...]]:
+    """The runs with more than one result. A stopwatch that ran out while this machine stood still says nothing."""
+    runs: dict[int, tuple[ProbeResult, ...]] = {}
+    for result in bench.results:
+        runs[result.started_ms] = (*runs.get(result.started_ms, ()), result)
+    assert all(len(run) <= 2 for run in runs.values())
+    return [run for run in runs.values() if len(run) == 2]
 
 
 async def test_an_answer_before_the_stopwatch_is_final(bench: Bench) -> None:
