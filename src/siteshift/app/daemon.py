@@ -24,7 +24,7 @@ from siteshift.app.past import FoundPast, find_past, open_store
 from siteshift.app.reload import Reloading, set_up_logs
 from siteshift.app.secrets import secrets_of
 from siteshift.config import LoadedConfig, Resolved, load_config, resolve
-from siteshift.core.lifecycle.start import start
+from siteshift.core.lifecycle.start import is_reload_due, start
 from siteshift.core.model.steering import Steering
 from siteshift.errors import AdapterError
 from siteshift.ports import Prober, ProbeSink
@@ -112,6 +112,8 @@ class Daemon:
         supervisor.at_stop(StopStage.REMEMBERING, "journal", journal.close)
         supervisor.at_stop(StopStage.REMEMBERING, "ledger", ledger.close)
         supervisor.at_stop(StopStage.REMEMBERING, "rows", node.executor.remembering.flush)
+        if is_reload_due(state, node.loop.setup):
+            node.loop.commit(node.loop.prepare_reload(node.loop.setup))
         node.start()
         metrics.reloaded(Done.OK, at_ms=self.clock.now_ms())
         self._start_watching(supervisor, systemd, metrics, node)

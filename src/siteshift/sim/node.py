@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from siteshift.core.controller import step
 from siteshift.core.invariants import check
-from siteshift.core.lifecycle.start import Past, start
+from siteshift.core.lifecycle.start import Past, is_reload_due, start
 from siteshift.core.messages.commands import Command, ReprobeStandby
 from siteshift.core.messages.events import (
     Asked,
@@ -127,7 +127,7 @@ class Node:
         self.prober.start()
         self._plan_sense(now_ms + 1)
         self._plan_meter()
-        self.offer(Ticked(at_ms=0))
+        self.offer(Reloaded(at_ms=0, digest=self.setup.digest) if is_reload_due(self.state, self.setup) else Ticked(at_ms=0))
 
     def start_again(self) -> None:
         """Start after a death, as fast as its process does; dying meanwhile calls it off."""

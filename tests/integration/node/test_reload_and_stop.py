@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from copy import deepcopy
+from pathlib import Path
 
 import dns.message
 import dns.query
@@ -196,6 +197,25 @@ def test_a_node_that_reaches_no_anchor_is_not_ready_and_says_why(long_up: Runnin
     for name in ANCHORS:
         node.members.start(name)
     node.until(lambda _: node.ask("GET", "/readyz")[0] == 200)
+
+
+def test_a_start_under_another_file_is_a_reload_that_tells_what_it_lets_go_of(tmp_path: Path) -> None:
+    with running_node(tmp_path) as node:
+        override = node.act("drain", site="gasan", reason="test")[1]["override"]
+        node.until(lambda status: status["sites"]["gasan"]["life"] == "drained")
+        assert node.stop() == 0
+        document = document_of(node)
+        document["sites"] = [site for site in document["sites"] if site["id"] != "gasan"]
+        pools = document["services"][0]["pools"]
+        document["services"][0]["pools"] = [pool | {"nominal_percent": 50} for pool in pools if pool["site"] != "gasan"]
+        write(node, document)
+        node.launch()
+        status = node.until(lambda status: status["services"][0]["in_step"])
+        assert override_ids(status) == []
+        (lifted,) = entries(node, "override_lifted")
+        assert (lifted["data"]["id"], lifted["data"]["why"]) == (override["id"], "gasan is gone")
+        assert set(status["services"][0]["sites"]) == {"pangyo", "anyang"}
+        assert_record_holds(node)
 
 
 @pytest.mark.servers

@@ -17,6 +17,10 @@ from siteshift.core.state.codec import Document
 from siteshift.core.state.controller_state import ControllerState, initial_state
 
 
+TOLD_OF = ("goals", "standbys")
+"""What people are told of when a configuration lets go of it: it stays for the reload that comes first (`is_reload_due`)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
     """What a node finds of its own past.
@@ -41,7 +45,8 @@ def start(past: Past, setup: Setup, *, now_ms: int, term: int | None = 1) -> Con
     """
     if past.document is not None:
         state = restore(past.document, now_ms=now_ms, shift_ms=past.shift_ms)
-        state = state.changed(**pruned(state, setup, now_ms))  # the file may have changed while the node was away
+        told_of = {name: getattr(state, name) for name in TOLD_OF}
+        state = state.changed(**pruned(state, setup, now_ms) | told_of)  # the file may have changed while the node was away
     else:
         state = initial_state(now_ms=now_ms, term=term)
     copy, known = past.copy, state.steering.generation
@@ -54,6 +59,11 @@ def start(past: Past, setup: Setup, *, now_ms: int, term: int | None = 1) -> Con
     if past.document is None and past.lost:
         return _with_nothing_found(state, setup, past.lost, now_ms)
     return state
+
+
+def is_reload_due(state: ControllerState, setup: Setup) -> bool:
+    """Whether what is remembered was decided under another file: the first event is a reload then, on record and told like any."""
+    return state.setup_digest != setup.digest
 
 
 def _with_nothing_found(state: ControllerState, setup: Setup, why: str, now_ms: int) -> ControllerState:
