@@ -16,7 +16,6 @@ from siteshift.core.state.adoption import AdoptedFrom
 from siteshift.core.state.codec import Document
 from siteshift.core.state.controller_state import ControllerState, initial_state
 
-
 TOLD_OF = ("goals", "standbys")
 """What people are told of when a configuration lets go of it: it stays for the reload that comes first (`is_reload_due`)."""
 
@@ -62,7 +61,7 @@ def start(past: Past, setup: Setup, *, now_ms: int, term: int | None = 1) -> Con
 
 
 def is_reload_due(state: ControllerState, setup: Setup) -> bool:
-    """Whether what is remembered was decided under another file: the first event is a reload then, on record and told like any."""
+    """Whether what is remembered was decided under another file: then the first event is a reload, on record like any."""
     return state.setup_digest != setup.digest
 
 
