@@ -65,6 +65,15 @@ def test_why_tells_of_each_member_what_its_checks_said() -> None:
     assert "\nmember " not in why(book, G)
 
 
+def test_a_member_that_passes_again_and_is_not_trusted_yet_is_not_said_to_be_refused() -> None:
+    book = Playbook()
+    book.run(60_000)
+    failing(book, "m1", evidence(book, Fault.REFUSED, "", 0, 60))
+    book.run(10_000)
+    said = members(book)["web/pangyo/m1"]["reason"]
+    assert said == "c1: none of the last 60 checks failed; before that refused, first 10 s ago"
+
+
 def test_a_member_that_its_evidence_took_out_says_so() -> None:
     book = Playbook()
     book.run(60_000)

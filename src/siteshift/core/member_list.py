@@ -191,6 +191,8 @@ def evidence_text(said: Evidence, now_ms: int) -> str:
     check = f"{said.check}: " if said.check else ""
     others = f", {said.failed - said.alike} failed otherwise" if said.failed > said.alike else ""
     span_s = max(0, now_ms - said.since_ms) // 1_000
+    if not said.failed:
+        return f"{check}none of the last {said.checks} checks failed; before that {words}{detail}, first {span_s} s ago"
     return f"{check}{words}{detail} in {said.alike} of {said.checks} checks{others}, for {span_s} s"
 
 
