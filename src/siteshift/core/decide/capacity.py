@@ -4,7 +4,8 @@ Rules, in the order of their force
 ----------------------------------
 1. Fixed shares stay; a site that is ``away`` gets nothing; one that may not receive gets no more than it has.
 2. No pool and no site is planned above its utilisation limit.
-3. The most demand is served that can be, tier 1 before tier 2 and so on (a linear program agrees, see the tests).
+3. The most demand is served that can be, tier 1 before tier 2 and so on: the optimum of the linear program in the tests,
+   but for two bp of each service at each of its sites (`reroute` says where they go).
 4. Cold standby opens only for demand that would be shed otherwise.
 5. Shares are in proportion to nominal as far as limits admit; sites of nominal share 0 come last, by headroom.
 6. A share that would change by no more than `SETTLED_BP` stays where it is.

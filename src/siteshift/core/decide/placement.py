@@ -259,6 +259,7 @@ class Placement:
                 yield
             if not self.missing[i]:
                 del self.missing[i]
+            yield
         self.changed.extend(repair.touched)
         if standby is StandbyUse.ALLOWED:
             self.cold |= repair.touched

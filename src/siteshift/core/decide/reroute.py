@@ -7,17 +7,39 @@ grouped by site, between the sites: nothing that was served before is served les
 stays optimal for the higher tier.
 
 Units: shares in bp of their service; room at a site in bp x rps, so that all arithmetic is whole.
+
+A flow is exact; ours moves whole bp, and one bp of a large service is more than one of a small one. So a way is judged
+by what it *bears* once every move on it is rounded down, and it is given up only when it does not bear one bp of who
+wants in. What stays unserved of a tier is therefore less than two bp of each service at each of its sites: one lost to
+whole bp of a pool, one to whole bp of a move. The linear program in the tests holds the allocation to that.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from siteshift.core.model.units import SiteId
 
-Hop = tuple[int, SiteId, SiteId]
-"""Service (by index) that moves, from, to."""
+ENDLESS = 10**18
+"""The room at a site without a capacity of its own: more than any load (10,000 bp of 10^9 rps are 10^13)."""
+
+
+class Hop(NamedTuple):
+    """Who may move from one site to another, and how many bp of each."""
+
+    movers: tuple[tuple[int, int], ...]
+    source: SiteId
+    target: SiteId
+
+
+class Way(NamedTuple):
+    """What a site can take in (bp x rps) when these hops, the nearest first, make room for it."""
+
+    bears: int
+    hops: tuple[Hop, ...]
 
 
 class Reroute:
@@ -39,109 +61,118 @@ class Reroute:
         self._limits = limits
         self._rps = rps
         self._room = room
-        self._movers: dict[tuple[SiteId, SiteId], list[int]] = {}
-        self._useless: set[Hop] = set()
+        self._sites = dict.fromkeys(room)
+        self._coarsest = 0
+        self._movers: defaultdict[tuple[SiteId, SiteId], list[tuple[int, int]]] = defaultdict(list)
+        """Who could move from one site to another, as (demand, service), the smallest first."""
+        self._ways: list[tuple[Mapping[SiteId, Way], Mapping[SiteId, Way]]] = []
+        """The best ways by at most 0, 1, ... hops, each with what that hop bettered; nothing is known after a move."""
         self.touched: set[int] = set()
 
     def prepare(self, slice_services: int) -> Iterator[None]:
         """Note who could move where; yields after every ``slice_services``."""
-        for done, i in enumerate(self._limits, 1):
-            for site in self._limits[i]:
-                self._offer(i, site)
+        by_demand = sorted((self._rps[i], i) for i in self._limits)
+        self._coarsest = by_demand[-1][0] if by_demand else 0
+        for done, entry in enumerate(by_demand, 1):
+            self._sites.update(dict.fromkeys(self._limits[entry[1]]))
+            for way in self._exits(entry[1]):
+                self._movers[way].append(entry)
             if not done % slice_services:
                 yield
 
     def place(self, service: int, missing_bp: int) -> Iterator[int]:
         """Place up to ``missing_bp`` more of a service; yields what each path found placed (never 0)."""
         while missing_bp > 0:
-            path = self._shortest_path(service)
-            if path is None:
+            found = self._shortest_way(service)
+            if found is None:
                 return
-            first, hops = path
-            placed_bp = self._push(service, first, hops, missing_bp)
-            if placed_bp:
-                missing_bp -= placed_bp
-                yield placed_bp
+            first, way = found
+            placed_bp = self._push(service, first, way, missing_bp)
+            missing_bp -= placed_bp
+            yield placed_bp
 
-    def _offer(self, i: int, source: SiteId) -> None:
-        """Note that service ``i`` could leave ``source`` for wherever it has room. Checked again when used."""
-        if source not in self._room or self._shares[i].get(source, 0) <= 0:
-            return
-        for target, limit in self._limits[i].items():
-            if target != source and limit > self._shares[i].get(target, 0):
-                self._movers.setdefault((source, target), []).append(i)
+    def _exits(self, i: int) -> list[tuple[SiteId, SiteId]]:
+        """From where to where a service could move and make room."""
+        shares, limits = self._shares[i], self._limits[i]
+        targets = [site for site, limit in limits.items() if limit > shares.get(site, 0)]
+        if not targets:
+            return []
+        sources = [site for site in limits if site in self._room and shares.get(site, 0) > 0]
+        return [(source, target) for source in sources for target in targets if source != target]
 
-    def _mover(self, source: SiteId, target: SiteId) -> int | None:
-        movers = self._movers.get((source, target))
-        while movers:
-            i = movers[-1]
+    def _offer(self, i: int) -> None:
+        """Note what a service could do now that it has moved. Checked again when used."""
+        entry = (self._rps[i], i)
+        for way in self._exits(i):
+            offers = self._movers[way]
+            at = bisect_left(offers, entry)
+            if at == len(offers) or offers[at] != entry:
+                offers.insert(at, entry)
+
+    def _shortest_way(self, service: int) -> tuple[SiteId, Way] | None:
+        """Where the service enters, and by what way: the fewest hops that let one bp of it in, and of those the widest."""
+        shares = self._shares[service]
+        enters = [site for site, limit in self._limits[service].items() if limit > shares.get(site, 0)]
+        for ways in self._by_hops() if enters else ():
+            first = max(enters, key=lambda site: ways[site].bears)
+            if ways[first].bears >= self._rps[service]:
+                return first, ways[first]
+        return None
+
+    def _by_hops(self) -> Iterator[Mapping[SiteId, Way]]:
+        """The best ways by at most 0, 1, ... hops. They are the same for whoever wants in, so they are worked out once."""
+        if not self._ways:
+            direct = {site: Way(self._room.get(site, ENDLESS), ()) for site in self._sites}
+            self._ways.append((direct, direct))
+        for ways, better in self._ways:  # grows while it is walked
+            if not better:
+                return
+            yield ways
+            if ways is self._ways[-1][0]:
+                longer = self._one_hop_longer(ways, better)
+                self._ways.append(({**ways, **longer}, longer))
+
+    def _one_hop_longer(self, ways: Mapping[SiteId, Way], latest: Mapping[SiteId, Way]) -> dict[SiteId, Way]:
+        """The sites that can take more in when they pass it on to one of the latest."""
+        better: dict[SiteId, Way] = {}
+        for target, way in latest.items():
+            passed = {hop.source for hop in way.hops} | {hop.target for hop in way.hops}
+            for source, room in self._room.items():
+                if source in passed or (source, target) not in self._movers:
+                    continue
+                load, movers = self._load_off(source, target, way.bears)
+                if room + load > better.get(source, ways[source]).bears:
+                    better[source] = Way(room + load, (Hop(movers, source, target), *way.hops))
+        return better
+
+    def _load_off(self, source: SiteId, target: SiteId, bears: int) -> tuple[int, tuple[tuple[int, int], ...]]:
+        """How much can move from one site to another, and who: as few services as make up one bp of the largest."""
+        offers = self._movers[source, target]
+        load, movers = 0, []
+        at = len(offers)
+        while load < self._coarsest and (at := bisect_right(offers, (bears - load, len(self._rps)), 0, at)):
+            at -= 1
+            rps, i = offers[at]
             shares = self._shares[i]
-            if (
-                shares.get(source, 0) > 0
-                and self._limits[i].get(target, 0) > shares.get(target, 0)
-                and (i, source, target) not in self._useless
-            ):
-                return i
-            movers.pop()
-        return None
+            most_bp = min(shares.get(source, 0), self._limits[i][target] - shares.get(target, 0))
+            if most_bp <= 0:
+                del offers[at]
+                continue
+            moved_bp = min(most_bp, (bears - load) // rps)
+            movers.append((i, moved_bp))
+            load += moved_bp * rps
+        return load, tuple(movers)
 
-    def _has_room(self, site: SiteId, entering: int) -> bool:
-        """Whether at least one bp of the entering service fits."""
-        room = self._room.get(site)
-        return room is None or room >= self._rps[entering]
-
-    def _shortest_path(self, service: int) -> tuple[SiteId, list[Hop]] | None:
-        """The site the service enters, and who moves where to make room for it."""
-        shares, limits = self._shares[service], self._limits[service]
-        came_by: dict[SiteId, Hop | None] = {
-            site: None for site, limit in limits.items() if limit > shares.get(site, 0)
-        }
-        queue = deque(came_by)
-        targets = {target for _, target in self._movers}
-        while queue:
-            site = queue.popleft()
-            hop = came_by[site]
-            if self._has_room(site, service if hop is None else hop[0]):
-                return self._unwind(site, came_by)
-            for target in sorted(targets - came_by.keys()):
-                mover = self._mover(site, target)
-                if mover is not None:
-                    came_by[target] = (mover, site, target)
-                    queue.append(target)
-        return None
-
-    @staticmethod
-    def _unwind(site: SiteId, came_by: dict[SiteId, Hop | None]) -> tuple[SiteId, list[Hop]]:
-        hops: list[Hop] = []
-        while (hop := came_by[site]) is not None:
-            hops.append(hop)
-            site = hop[1]
-        hops.reverse()
-        return site, hops
-
-    def _push(self, service: int, first: SiteId, hops: list[Hop], missing_bp: int) -> int:
-        """Move along the path as much as it bears, in whole bp of each service on it; 0 forbids the tight hop."""
-        last = hops[-1][2] if hops else first
-        bearing = self._room.get(last)
-        for hop in reversed(hops):
-            i, source, target = hop
-            movable_bp = min(self._shares[i][source], self._limits[i][target] - self._shares[i].get(target, 0))
-            if bearing is not None:
-                movable_bp = min(movable_bp, bearing // self._rps[i])
-            if movable_bp <= 0:
-                self._useless.add(hop)
-                return 0
-            bearing = self._room[source] + movable_bp * self._rps[i]
+    def _push(self, service: int, first: SiteId, way: Way, missing_bp: int) -> int:
+        """Let in as much as the way bears, and move on along it no more than that needs; answers the bp let in."""
         pool_bp = self._limits[service][first] - self._shares[service].get(first, 0)
-        placed_bp = min(missing_bp, pool_bp)
-        if bearing is not None:
-            placed_bp = min(placed_bp, bearing // self._rps[service])
-        if placed_bp <= 0:
-            self._useless.add(hops[0])
-            return 0
+        placed_bp = min(missing_bp, pool_bp, way.bears // self._rps[service])
+        self._ways.clear()
         self._shift(service, None, first, placed_bp)
-        for i, source, target in hops:
-            self._shift(i, source, target, -(self._room[source] // self._rps[i]))
+        for hop in way.hops:
+            for i, most_bp in hop.movers:
+                needed_bp = -(self._room[hop.source] // self._rps[i])
+                self._shift(i, hop.source, hop.target, min(most_bp, needed_bp))
         return placed_bp
 
     def _shift(self, i: int, source: SiteId | None, target: SiteId, moved_bp: int) -> None:
@@ -155,5 +186,4 @@ class Reroute:
         self._shares[i][target] = self._shares[i].get(target, 0) + moved_bp
         if target in self._room:
             self._room[target] -= moved_bp * self._rps[i]
-        for site in self._limits[i]:
-            self._offer(i, site)
+        self._offer(i)
