@@ -9,6 +9,7 @@ import pytest
 from core.playbook import SICK, SUSPECT, UP, WEB, A, G, P, Playbook, three_sites
 from siteshift.core.beliefs.life import Signal
 from siteshift.core.beliefs.overload import RECOVERY_MS, with_overloads
+from siteshift.core.decide.occasion import DEADBAND_BP
 from siteshift.core.decide.situations import situation_of
 from siteshift.core.messages.events import SeenTraffic, TrafficMeasured
 from siteshift.core.messages.requests import DepoolRequest, DrainRequest
@@ -17,7 +18,6 @@ from siteshift.core.model.codes import DiagnosisCode, Hardness, LeftBecause, Sit
 from siteshift.core.model.evidence import TargetView
 from siteshift.core.model.setup import PlaneRef, Setup
 from siteshift.core.model.units import SiteId
-from siteshift.core.plan.next_step import DEADBAND_BP
 
 SILENT = TargetView(standing=Standing.DOWN, score_pm=0, hardness=Hardness.SILENT)
 REFUSED = TargetView(standing=Standing.DOWN, score_pm=0, hardness=Hardness.HARD)

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.playbook import DOWN, NODE, PLANE, SICK, SUSPECT, UNKNOWN, UP, WEB, A, G, P, Playbook, digest_of, three_sites
+from siteshift.core.decide.occasion import DEADBAND_BP
 from siteshift.core.lifecycle.durable import remember, restore
 from siteshift.core.messages.events import (
     EnactFinished,
@@ -42,7 +43,6 @@ from siteshift.core.model.codes import EnactOutcome, Failback, Mode, StandbyPhas
 from siteshift.core.model.evidence import SelfCheck
 from siteshift.core.model.steering import Drift, EnactResult
 from siteshift.core.model.units import MemberId
-from siteshift.core.plan.next_step import DEADBAND_BP
 from siteshift.core.state.codec import from_document, to_document
 
 SITES = st.sampled_from([P, G, A])

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.playbook import NODE, PLANE, WEB, A, G, P, Playbook, pool, three_sites
+from siteshift.core.decide.occasion import DEADBAND_BP
 from siteshift.core.explain import status_document, why_unready
 from siteshift.core.judge.vantage import Observer
 from siteshift.core.lifecycle.durable import remember, restore
@@ -22,7 +23,6 @@ from siteshift.core.model.codes import EnactOutcome, Fault, MemberRole, Mode, Ou
 from siteshift.core.model.setup import PlaneRef, Setup
 from siteshift.core.model.topology import Service, Topology
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId, TargetId
-from siteshift.core.plan.next_step import DEADBAND_BP
 
 BLOG, LB = ServiceId("blog"), EnactorId("lb")
 STEP_MS, SECOND_MS = 250, 1_000

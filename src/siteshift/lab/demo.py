@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from siteshift.core.plan.next_step import DEADBAND_BP
+from siteshift.core.decide.occasion import DEADBAND_BP
 from siteshift.lab.faults import Crash, Errors, Fault, Hang, Latency
 from siteshift.lab.measure import Milestones, NodeEvent
 from siteshift.lab.node_client import NodeClient, NodeSilent

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from siteshift.core.beliefs.life import LEAVING, Signal
+from siteshift.core.decide.occasion import cause_of, is_worth_it
 from siteshift.core.decide.proposal import Permit
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.steering import Target
@@ -180,8 +181,11 @@ def _is_there(track: GoalTrack, situation: Situation, wanted: Target, after: Ser
         return False
     if track.goal.verb is Verb.DEPOOL and any(m in after.members_pm for m in track.goal.members):
         return False
-    is_still = dict(wanted.shares_bp) == dict(after.shares_bp) == dict(situation.current.shares_bp)
-    return is_still and wanted.shed_bp == after.shed_bp
+    if dict(after.shares_bp) != dict(situation.current.shares_bp):
+        return False
+    if situation.is_blind:
+        return dict(wanted.shares_bp) == dict(after.shares_bp) and wanted.shed_bp == after.shed_bp
+    return not is_worth_it(situation, wanted, cause_of(situation, wanted))
 
 
 def _arrived(draft: Draft, track: GoalTrack, situation: Situation) -> None:

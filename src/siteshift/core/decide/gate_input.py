@@ -1,4 +1,4 @@
-"""What the gate is asked about a move: on whose account it is, what it changes, and everything the rules look at."""
+"""What the gate is asked about a move: what it changes, and everything the rules look at."""
 
 from __future__ import annotations
 
@@ -6,34 +6,11 @@ from siteshift.core.beliefs.life import AWAY
 from siteshift.core.decide.envelope import permits_of
 from siteshift.core.decide.proposal import GateContext, Proposal
 from siteshift.core.decide.situation import Situation
-from siteshift.core.decide.steering import Target
 from siteshift.core.decide.used import utilisation_of
 from siteshift.core.model.cause import Cause
-from siteshift.core.model.codes import LeftBecause, Mode, SiteLife
+from siteshift.core.model.codes import Mode
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.state.draft import Draft
-
-
-def cause_of(situation: Situation, target: Target) -> Cause:
-    """On whose account the shares should change."""
-    current = situation.current
-    losing = [s for s, bp in current.shares_bp.items() if target.shares_bp.get(s, 0) < bp]
-    gaining = [s for s, bp in target.shares_bp.items() if current.shares_bp.get(s, 0) < bp]
-    was_shed = current.shed_at is not None and current.shed_bp > target.shed_bp
-    was_shed = was_shed and not any(site in situation.transition.relieved for site in gaining)
-    was_shed = was_shed and not any(situation.tracks[site].life is SiteLife.RETURNING for site in gaining)
-    if any(situation.is_dead(site) and situation.away(site) for site in losing) or was_shed:
-        return Cause.DEAD
-    if situation.forced.shares_bp is not None or any(site in situation.forced.drained_sites for site in losing):
-        return Cause.PERSON
-    if any(situation.away(site) for site in losing):
-        return Cause.DEGRADED
-    if any(situation.is_overloaded(site) for site in losing):
-        return Cause.RELIEF
-    returning = [s for s, track in situation.tracks.items() if track.life is SiteLife.RETURNING]
-    if any(situation.tracks[site].left_because is LeftBecause.PERSON for site in returning):
-        return Cause.RELEASE
-    return Cause.FAILBACK if returning else Cause.REBALANCE
 
 
 def proposal_for(situation: Situation, after: ServiceSteering, cause: Cause) -> Proposal:

@@ -14,8 +14,9 @@ from siteshift.core.beliefs.life import AWAY, Signal
 from siteshift.core.beliefs.lives import gained_lately
 from siteshift.core.decide.envelope import held_to_envelope, is_as_proposed
 from siteshift.core.decide.gate import examine
-from siteshift.core.decide.gate_input import cause_of, context_of, proposal_for
+from siteshift.core.decide.gate_input import context_of, proposal_for
 from siteshift.core.decide.member_weights import dead_sites_for, dead_sites_kept, members_for, members_kept, standbys_open
+from siteshift.core.decide.occasion import cause_of, is_worth_it
 from siteshift.core.decide.ramp import next_shares, within_room
 from siteshift.core.decide.residual import as_caches_run_out
 from siteshift.core.decide.situation import Situation
@@ -31,8 +32,6 @@ from siteshift.core.state.draft import Draft, Licence
 from siteshift.core.state.plane_queries import has_foreign, in_step, living
 from siteshift.core.state.tracks import ServiceTransition
 
-DEADBAND_BP = 200
-"""A rebalance smaller than this is not worth a write; measured demand breathes by a few per cent."""
 SILENT_PLANE_MS = 10_000
 """A data plane that has not confirmed a move for so long is told to people; a write takes milliseconds, a retry 10 s."""
 
@@ -106,7 +105,7 @@ def _share_step(draft: Draft, situation: Situation, goal: SharesGoal) -> Step | 
     if _must_undo(draft, situation):
         return _undo(situation)
     cause = cause_of(situation, target)
-    if not _is_worth_it(situation, target, cause):
+    if not is_worth_it(situation, target, cause):
         code = WaitCode.BLIND if situation.is_blind else None
         wait = Wait(service=service, code=code) if code else what_is_pending(draft, situation)
         return replace(wait, findings=_standing_findings(situation))
@@ -165,7 +164,7 @@ def _how_far(situation: Situation, target: Target, cause: Cause) -> Mapping[Site
         return next_shares(current_bp, target.shares_bp, room)
     well = {site: bp if situation.signals[site] is Signal.WELL else 0 for site, bp in room.items()}
     part = within_room(current_bp, target.shares_bp, well)
-    return part if _is_worth_it(situation, replace(target, shares_bp=part), cause) else target.shares_bp
+    return part if is_worth_it(situation, replace(target, shares_bp=part), cause) else target.shares_bp
 
 
 def _standing_findings(situation: Situation) -> tuple[Finding, ...]:
@@ -175,24 +174,6 @@ def _standing_findings(situation: Situation) -> tuple[Finding, ...]:
         text = f"{situation.service.id}: every site should be left; the last serving site is never removed"
         return (finding(FindingCode.LAST_SERVING_SITE, Severity.REFUSED, text, sites=",".join(away)),)
     return ()
-
-
-def _is_worth_it(situation: Situation, target: Target, cause: Cause) -> bool:
-    current = situation.current
-    if situation.is_blind and cause is not Cause.PERSON:
-        return False
-    sites = set(current.shares_bp) | set(target.shares_bp)
-    change = max(abs(target.shares_bp.get(s, 0) - current.shares_bp.get(s, 0)) for s in sites)
-    change = max(change, abs(target.shed_bp - current.shed_bp))
-    if cause is Cause.REBALANCE:
-        return change >= DEADBAND_BP
-    if cause is Cause.RELIEF:
-        return any(
-            current.shares_bp.get(s, 0) - target.shares_bp.get(s, 0) >= min(DEADBAND_BP, current.shares_bp.get(s, 0) // 10)
-            for s in sites
-            if situation.is_overloaded(s)
-        )
-    return change > 0
 
 
 def _wait_first(draft: Draft, situation: Situation, cause: Cause) -> Wait | None:

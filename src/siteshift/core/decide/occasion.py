@@ -1,0 +1,52 @@
+"""Why shares should change: on whose account, and whether what is left to change is worth a step."""
+
+from __future__ import annotations
+
+from siteshift.core.decide.situation import Situation
+from siteshift.core.decide.steering import Target
+from siteshift.core.model.cause import Cause
+from siteshift.core.model.codes import LeftBecause, SiteLife
+
+DEADBAND_BP = 200
+"""A rebalance smaller than this is not worth a write; measured demand breathes by a few per cent."""
+
+
+def cause_of(situation: Situation, target: Target) -> Cause:
+    """On whose account the shares should change."""
+    current = situation.current
+    losing = [s for s, bp in current.shares_bp.items() if target.shares_bp.get(s, 0) < bp]
+    gaining = [s for s, bp in target.shares_bp.items() if current.shares_bp.get(s, 0) < bp]
+    was_shed = current.shed_at is not None and current.shed_bp > target.shed_bp
+    was_shed = was_shed and not any(site in situation.transition.relieved for site in gaining)
+    was_shed = was_shed and not any(situation.tracks[site].life is SiteLife.RETURNING for site in gaining)
+    if any(situation.is_dead(site) and situation.away(site) for site in losing) or was_shed:
+        return Cause.DEAD
+    if situation.forced.shares_bp is not None or any(site in situation.forced.drained_sites for site in losing):
+        return Cause.PERSON
+    if any(situation.away(site) for site in losing):
+        return Cause.DEGRADED
+    if any(situation.is_overloaded(site) for site in losing):
+        return Cause.RELIEF
+    returning = [s for s, track in situation.tracks.items() if track.life is SiteLife.RETURNING]
+    if any(situation.tracks[site].left_because is LeftBecause.PERSON for site in returning):
+        return Cause.RELEASE
+    return Cause.FAILBACK if returning else Cause.REBALANCE
+
+
+def is_worth_it(situation: Situation, target: Target, cause: Cause) -> bool:
+    """Whether what is left to change is worth a step."""
+    current = situation.current
+    if situation.is_blind and cause is not Cause.PERSON:
+        return False
+    sites = set(current.shares_bp) | set(target.shares_bp)
+    change = max(abs(target.shares_bp.get(s, 0) - current.shares_bp.get(s, 0)) for s in sites)
+    change = max(change, abs(target.shed_bp - current.shed_bp))
+    if cause is Cause.REBALANCE:
+        return change >= DEADBAND_BP
+    if cause is Cause.RELIEF:
+        return any(
+            current.shares_bp.get(s, 0) - target.shares_bp.get(s, 0) >= min(DEADBAND_BP, current.shares_bp.get(s, 0) // 10)
+            for s in sites
+            if situation.is_overloaded(s)
+        )
+    return change > 0
