@@ -380,7 +380,7 @@ def test_law_17_the_only_way_out_stands_in_the_site(book: Playbook) -> None:
 
 
 def test_every_law_has_a_checker() -> None:
-    assert set(CHECKERS) == set(range(1, 18))
+    assert set(CHECKERS) == set(range(1, 19))
 
 
 def test_the_small_world_has_the_beliefs_it_says() -> None:

@@ -6,6 +6,7 @@ with the deciders but not their reasoning. `docs/SAFETY.md` names each law's che
 
 from __future__ import annotations
 
+from siteshift.core.laws.carried_out import law_18_carried_out
 from siteshift.core.laws.evidence import law_3_unknown_is_not_down, law_4_doubt_yourself, law_5_real_and_forced
 from siteshift.core.laws.passage import Checker, Passage, Violation
 from siteshift.core.laws.planes import law_8_seen, law_9_old_ttl, law_10_ambiguous, law_11_generation, law_14_only_ours
@@ -52,4 +53,5 @@ CHECKERS: dict[int, Checker] = {
     15: law_15_whole_configuration,
     16: law_16_on_record,
     17: law_17_no_part_only_there,
+    18: law_18_carried_out,
 }

@@ -22,6 +22,7 @@ from siteshift.core.model.cause import Cause
 from siteshift.core.model.codes import EnactOutcome, FindingCode, MemberRole, StandbyPhase, Standing
 from siteshift.core.model.evidence import VantageReport
 from siteshift.core.model.finding import Finding
+from siteshift.core.model.override import Forced
 from siteshift.core.model.steering import EnactResult, ReadBack, ServiceSteering, Steering
 from siteshift.core.model.topology import Pool
 from siteshift.core.model.units import MemberId, TargetId
@@ -213,6 +214,15 @@ def _no_fence(original: Function) -> Function:
     return write
 
 
+def _nobody_forces(original: Function) -> Function:
+    def signal_of(state: Any, policy: Any, forced: Any, service: Any, site: Any) -> Signal:
+        del forced
+        signal: Signal = original(state, policy, Forced(), service, site)
+        return signal
+
+    return signal_of
+
+
 def _nothing_is_last(original: Function) -> Function:
     del original
     return lambda self, site: self.tracks[site].life in AWAY
@@ -246,6 +256,7 @@ MUTANTS: Mapping[str, Mutant] = {
         _mutant("crush-drift", "a change made by hand is overwritten", planes.absorb_reading, _crush_drift),
         _mutant("off-switch", "the gate does not know the off switch", gate.examine, _without(_C.SWITCHED_OFF)),
         _mutant("no-store", "store and term are not asked for", next_step.may_write_at_all, _always),
+        _mutant("deaf", "what people drain is granted, and forgotten", lives.signal_of, _nobody_forces),
         _mutant("no-fence", "a data plane takes an older generation", Plane.write, _no_fence),
     )
 }
