@@ -38,6 +38,7 @@ class Traffic:
         "_t0",
         "_tuning",
         "alarm",
+        "alarm_since_ms",
         "at_ms",
         "standing",
     )
@@ -53,6 +54,8 @@ class Traffic:
         self._clean_since_ms = NEVER
         self._tuning = self._tune()
         self.alarm = -1
+        self.alarm_since_ms = 0
+        """When the fault of the alarm began: the first batch that spoke for it."""
         self.at_ms = 0
         self.standing = Standing.UNKNOWN
 
@@ -122,6 +125,8 @@ class Traffic:
         for test in (CRASH, ERRORS, GREY, SLOW):
             age = policy.confirm_silent_ms * (SLOW_CONFIRM_FACTOR if test == SLOW else 1)
             if self._sums[test] >= self._tuning.level[test] and at_ms - self._t0[test] >= age:
+                if self.alarm < 0:
+                    self.alarm_since_ms = self._t0[test]
                 if self.alarm < 0 or test < self.alarm:
                     self.alarm = test
                 break

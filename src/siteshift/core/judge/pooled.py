@@ -119,6 +119,11 @@ class Pooled:
         return not self.last_result_failed and not self.bank.suspect
 
     @property
+    def last_answer_ms(self) -> int:
+        """When the latest answer came of members whose last check passed; `last_pass_ms` is when such a check began."""
+        return max((one.last_at_ms for one in self.members if one.last_pass_ms and not one.failing), default=0)
+
+    @property
     def usual_gap_ms(self) -> int:
         """Time between two checks of the group at the normal interval."""
         return self.policy.interval_ms // max(1, len(self.members))
@@ -266,7 +271,9 @@ class Pooled:
             return []
         bank = self.bank
         self.suspicion.follow(bank.sums, bank.epoch, bank.t0, self.siblings)
-        return self.suspicion.reassured_by(test, *bank.tally(test), bank.tuning.base_rate, self.siblings, at_ms)
+        bad, seen = bank.tally(test)
+        base, hardness = bank.tuning.base_rate, bank.hardness(test)
+        return self.suspicion.reassured_by(test, bad, seen, base, self.siblings, at_ms, hardness)
 
     # -- standing -------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from math import log, sqrt
 from typing import Protocol
 
 from siteshift.core.judge.cusum import CRASH, ERRORS, GREY, SLOW
+from siteshift.core.model.codes import Hardness
 
 REASSURED_NATS = 5.0
 """e^-5: a fault that is everywhere is taken for a local one in less than one case of a
@@ -25,7 +26,10 @@ WILSON_Z = 1.28
 LAG_MS = 300
 """Sites hit by one cause may fall a little apart: only answers to checks started this long after the fault count."""
 FRESH_MS = 300
-"""The reassuring sibling's last pass may be no older than this, or than 1.3 times the usual gap between its checks."""
+"""The reassuring sibling's last pass may be no older than this, or than 1.3 times the usual gap between its checks.
+
+It counts from when the answer came: a site that always takes 400 ms is well, and was asked 400 ms ago. Beside silence it
+counts from when the check was started: silence is seen at its time-out, when a cut of the vantage's own line may be over."""
 
 
 class Sibling(Protocol):
@@ -35,6 +39,8 @@ class Sibling(Protocol):
     def index(self) -> int: ...
     @property
     def last_pass_ms(self) -> int: ...
+    @property
+    def last_answer_ms(self) -> int: ...
     @property
     def answering(self) -> bool: ...
     @property
@@ -99,9 +105,12 @@ class Suspicion:
                 window.bad[sibling] = window.bad.get(sibling, 0) + 1
 
     def reassured_by(
-        self, test: int, bad: int, seen: int, base_rate: float, siblings: Sequence[Sibling], at_ms: int
+        self, test: int, bad: int, seen: int, base_rate: float, siblings: Sequence[Sibling], at_ms: int, hardness: Hardness
     ) -> list[Sibling]:
-        """The siblings that are certainly better than ``bad`` failures of ``seen`` results; empty when none is."""
+        """The siblings that are certainly better than ``bad`` failures of ``seen`` results; empty when none is.
+
+        ``hardness`` is that of the evidence.
+        """
         window = self.windows.get(test)
         if window is None:
             return []
@@ -109,7 +118,7 @@ class Suspicion:
         rate = min(0.98, max(cautious_rate(bad, seen), least, 3.0 * base_rate))
         gain = log((1.0 - base_rate) / (1.0 - rate))
         loss = log(rate / base_rate)
-        alive = [one for one in siblings if _fresh(one, at_ms)]
+        alive = [one for one in siblings if _fresh(one, at_ms, hardness)]
         worth = {one.index: gain * window.good.get(one.index, 0) - loss * window.bad.get(one.index, 0) for one in siblings}
         better = [one for one in alive if worth[one.index] >= REASSURED_NATS]
         if better:
@@ -126,6 +135,8 @@ def cautious_rate(bad: int, seen: int) -> float:
     return (rate + z2 / 2.0 - spread) / (1.0 + z2)
 
 
-def _fresh(sibling: Sibling, at_ms: int) -> bool:
+def _fresh(sibling: Sibling, at_ms: int, hardness: Hardness) -> bool:
     oldest = at_ms - max(FRESH_MS, sibling.usual_gap_ms * 13 // 10)
-    return sibling.answering and sibling.last_pass_ms >= oldest
+    if not sibling.answering:
+        return False
+    return sibling.last_pass_ms >= oldest or (hardness is not Hardness.SILENT and sibling.last_answer_ms >= oldest)

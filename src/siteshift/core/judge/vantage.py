@@ -15,11 +15,10 @@ from siteshift.core.judge.membership import feed
 from siteshift.core.judge.passive import Traffic
 from siteshift.core.judge.refit import carry_over, known_streams
 from siteshift.core.judge.roster import Roster
-from siteshift.core.judge.score import worst
 from siteshift.core.judge.selfcheck import OwnState
 from siteshift.core.judge.stream import Stream
 from siteshift.core.judge.verdicts import Verdicts
-from siteshift.core.judge.views import group_view, stream_view, traffic_view
+from siteshift.core.judge.views import group_view, stream_view, with_traffic
 from siteshift.core.model.codes import Fault, Outcome, Standing
 from siteshift.core.model.evidence import TargetView, VantageReport
 from siteshift.core.model.policy import JudgePolicy
@@ -378,4 +377,4 @@ class Observer:
             view = group_view(group, self._direct.get(target), traffic, at_ms)
         else:
             view = stream_view(self._entries[target][0], traffic, at_ms)
-        return worst(view, traffic_view(self._figures.get(target), at_ms))
+        return with_traffic(view, self._figures.get(target), at_ms)

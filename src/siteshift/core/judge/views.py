@@ -12,7 +12,7 @@ from siteshift.core.model.evidence import TargetView
 
 def stream_view(stream: Stream, traffic: Traffic | None, at_ms: int) -> TargetView:
     """The view of a member."""
-    return worst(_own_view(stream), traffic_view(traffic, at_ms))
+    return with_traffic(_own_view(stream), traffic, at_ms)
 
 
 def group_view(group: Pooled, direct: Stream | None, traffic: Traffic | None, at_ms: int) -> TargetView:
@@ -44,7 +44,7 @@ def group_view(group: Pooled, direct: Stream | None, traffic: Traffic | None, at
             is_contradicted=True,
             evidence=view.evidence,
         )
-    return worst(view, traffic_view(traffic, at_ms))
+    return with_traffic(view, traffic, at_ms)
 
 
 def _own_view(stream: Stream) -> TargetView:
@@ -59,17 +59,20 @@ def _own_view(stream: Stream) -> TargetView:
     )
 
 
-def traffic_view(traffic: Traffic | None, at_ms: int) -> TargetView | None:
-    """What real traffic says, while it accuses; None says nothing."""
+def with_traffic(view: TargetView, traffic: Traffic | None, at_ms: int) -> TargetView:
+    """The view, or what real traffic says where that accuses more. What the checks saw stays beside it."""
     if traffic is None or traffic.alarm < 0 or not traffic.fresh(at_ms):
-        return None
-    return TargetView(
+        return view
+    seen = TargetView(
         standing=traffic.standing,
         score_pm=traffic.score_pm,
         hardness=traffic.hardness,
-        since_ms=traffic.at_ms,
+        since_ms=traffic.alarm_since_ms,
         reason="seen in real traffic",
+        last_pass_ms=view.last_pass_ms,
+        evidence=view.evidence,
     )
+    return worst(view, seen)
 
 
 def _stream_reason(stream: Stream) -> str:
