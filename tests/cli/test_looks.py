@@ -22,9 +22,9 @@ Document = dict[str, Any]
 WIDTH = 100
 
 
-def rendered(*entries: Any) -> str:
-    """As on a terminal of 100 columns without colours."""
-    console = Console(file=io.StringIO(), width=WIDTH, height=40, highlight=False, markup=False, emoji=False)
+def rendered(*entries: Any, width: int = WIDTH) -> str:
+    """As on a terminal of so many columns without colours."""
+    console = Console(file=io.StringIO(), width=width, height=40, highlight=False, markup=False, emoji=False)
     for entry in entries:
         console.print(entry)
     assert isinstance(console.file, io.StringIO)
@@ -47,6 +47,22 @@ def test_the_status_fits_into_100_columns(cli: Cli, node: RunningNode) -> None:
         assert part in text
     for site in ("pangyo", "gasan", "anyang"):
         assert site in text
+
+
+@pytest.mark.parametrize("width", [80, 90, 100, 120])
+def test_the_status_names_every_site_and_its_shares_at_every_width(cli: Cli, node: RunningNode, width: int) -> None:
+    status = node.status()
+    for row in status["services"][0]["sites"].values():
+        row.update(standing="degraded", life="held", real_life="draining", desired_bp=3334, actual_bp=3333, seen_bp=3456)
+        row.update(utilisation_pm=1335, capacity_rps=12_345)
+        row["members"]["standby"] = {"role": "standby", "phase": "starting", "standing": "down"}
+    text = rendered(*status_renderables(status), width=width)
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= width
+    assert "…" not in text
+    for site in ("pangyo", "gasan", "anyang"):
+        row = next(line for line in text.splitlines() if line.startswith(site))
+        for part in ("held (draining)", "33.34 %", "33.33 %", "34.56 %", "134 % !"):
+            assert part in row
 
 
 def test_the_status_in_json_is_that_of_the_node(cli: Cli, node: RunningNode) -> None:

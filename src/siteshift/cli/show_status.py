@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from rich.console import RenderableType
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -21,7 +21,7 @@ def status_renderables(status: Document) -> Iterator[RenderableType]:
     yield from warnings(status)
     for service in status["services"]:
         yield Text()
-        yield service_table(service)
+        yield ServiceTable(service)
         yield from service_notes(service, status["at_ms"])
     yield from _diagnoses(status)
     if status["overrides"]:
@@ -56,31 +56,50 @@ def warnings(status: Document) -> Iterator[Text]:
         yield Text(f"RECORD HAS A GAP: {counted} journal rows were counted instead of kept; look at the disk", style=BAD)
 
 
-def service_table(service: Document) -> Table:
-    """One service: a row for each site."""
-    title = f"{service['service']}  tier {service['tier']}, {service['mode']}, {service['demand_rps']} rps, "
-    title += f"TTL {service['ttl_s']} s, {'in step' if service['in_step'] else 'data planes NOT in step'}"
-    table = Table(title=Text(title), title_justify="left", title_style="bold", box=None, pad_edge=False, header_style=QUIET)
-    table.add_column("site")
-    for heading in ("standing", "life"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("desired", "actual", "seen", "used", "limit", "capacity"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("members", no_wrap=True)
-    for site, row in service["sites"].items():
-        table.add_row(
-            site,
-            _standing(row),
-            _life(row),
-            percent(row["desired_bp"]),
-            _unless_same(row["actual_bp"], row["desired_bp"]),
-            percent(row["seen_bp"]),
-            _used(row, service["max_utilisation_pm"]),
-            pm_percent(service["max_utilisation_pm"]),
-            f"{row['capacity_rps']} rps",
-            _members(row["members"]),
-        )
-    return table
+class ServiceTable:
+    """One service: a row for each site. Columns are left out until the rest fits; what stands in the way stands below."""
+
+    def __init__(self, service: Document) -> None:
+        self._service = service
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        dropped: tuple[str, ...] = ()
+        table = self._table(dropped)
+        for heading in ("limit", "capacity", "members", "standing"):
+            if console.measure(table, options=options.update(max_width=10_000)).maximum <= options.max_width:
+                break
+            dropped = (*dropped, heading)
+            table = self._table(dropped)
+        yield table
+
+    def _table(self, dropped: tuple[str, ...]) -> Table:
+        service = self._service
+        title = f"{service['service']}  tier {service['tier']}, {service['mode']}, {service['demand_rps']} rps, "
+        title += f"TTL {service['ttl_s']} s, {'in step' if service['in_step'] else 'data planes NOT in step'}"
+        table = Table(title=Text(title), title_justify="left", title_style="bold", box=None, pad_edge=False, header_style=QUIET)
+        for heading in _COLUMNS:
+            if heading not in dropped:
+                justify: JustifyMethod = "right" if heading in _FIGURES else "left"
+                table.add_column(heading, justify=justify, no_wrap=heading != "site", overflow="fold")
+        for site, row in service["sites"].items():
+            cells: dict[str, str | Text] = {
+                "site": site,
+                "standing": _standing(row),
+                "life": _life(row),
+                "desired": percent(row["desired_bp"]),
+                "actual": _unless_same(row["actual_bp"], row["desired_bp"]),
+                "seen": percent(row["seen_bp"]),
+                "used": _used(row, service["max_utilisation_pm"]),
+                "limit": pm_percent(service["max_utilisation_pm"]),
+                "capacity": f"{row['capacity_rps']} rps",
+                "members": _members(row["members"]),
+            }
+            table.add_row(*(cells[heading] for heading in _COLUMNS if heading not in dropped))
+        return table
+
+
+_COLUMNS = ("site", "standing", "life", "desired", "actual", "seen", "used", "limit", "capacity", "members")
+_FIGURES = frozenset({"desired", "actual", "seen", "used", "limit", "capacity"})
 
 
 def _standing(row: Document) -> Text:
