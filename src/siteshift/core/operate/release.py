@@ -101,7 +101,10 @@ def _under_way(draft: Draft, asking: OperatorRequest) -> GoalTrack | None:
 
 
 def _without(state: ControllerState, gone: list[Override]) -> ControllerState:
-    return replace(state, overrides=tuple(entry for entry in state.overrides if entry not in gone))
+    """The state to plan from: goals end with their overrides, and hold nothing any more."""
+    ids = {entry.id for entry in gone}
+    goals = {key: track for key, track in state.goals.items() if track.override not in ids}
+    return replace(state, overrides=tuple(entry for entry in state.overrides if entry not in gone), goals=goals)
 
 
 def _unwell(
