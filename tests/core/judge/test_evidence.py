@@ -72,6 +72,22 @@ def test_another_fault_is_told_in_its_own_words_and_the_old_ones_are_still_count
     )
 
 
+def test_two_checks_in_turns_that_find_the_same_fault_are_counted_together() -> None:
+    bench = Bench().passes(30)
+    for _ in range(6):
+        bench.fails(1, Fault.REFUSED, "Connection refused").fails(1, Fault.REFUSED, "step 1: Connection refused")
+    found = bench.evidence()
+    assert (found.fault, found.alike, found.failed, found.checks) == (Fault.REFUSED, 12, 12, 12)
+
+
+def test_two_faults_in_turns_are_each_counted_through() -> None:
+    bench = Bench().passes(30)
+    for _ in range(6):
+        bench.fails(1, Fault.BAD_STATUS, "status 500").fails(1, Fault.REFUSED, "Connection refused")
+    found = bench.evidence()
+    assert (found.fault, found.alike, found.failed, found.checks) == (Fault.REFUSED, 6, 12, 12)
+
+
 def test_a_member_that_is_only_slow_is_told_with_what_it_exceeds() -> None:
     bench = Bench().passes(30).passes(20, latency_us=700_000)
     found = bench.evidence()

@@ -16,34 +16,36 @@ DETAIL_CHARACTERS = 120
 
 
 class Recent:
-    """One bit a check, the latest lowest: whether it failed, and whether it failed as the latest failure did."""
+    """One bit a check, the latest lowest: whether it failed, and for each fault seen whether it failed so."""
 
-    __slots__ = ("_alike", "_check", "_checks", "_detail", "_failed", "_fault", "_since_ms")
+    __slots__ = ("_by_fault", "_check", "_checks", "_detail", "_failed", "_fault", "_since_ms")
 
     def __init__(self, since_ms: int) -> None:
         self._since_ms = since_ms
-        self._failed = self._alike = self._checks = 0
+        self._failed = self._checks = 0
+        self._by_fault: dict[Fault, int] = {}
         self._fault, self._detail, self._check = Fault.NONE, "", ""
 
     def failed(self, fault: Fault, detail: str, check: str) -> None:
-        """One more failure; what differs from the last one starts a new count of its kind."""
-        if fault is not self._fault or detail != self._detail or check != self._check:
-            self._fault, self._detail, self._check = fault, detail, check
-            self._alike = 0
-        self._failed = (self._failed << 1 | 1) & _MASK
-        self._alike = (self._alike << 1 | 1) & _MASK
-        self._checks = min(self._checks + 1, WINDOW)
+        """One more failure. Detail and check are the latest one's: a target with several checks takes them in turns."""
+        self._fault, self._detail, self._check = fault, detail, check
+        self._shift()
+        self._failed |= 1
+        self._by_fault[fault] = self._by_fault.get(fault, 0) | 1
 
     def passed(self) -> None:
+        self._shift()
+
+    def _shift(self) -> None:
         self._failed = self._failed << 1 & _MASK
-        self._alike = self._alike << 1 & _MASK
+        self._by_fault = {fault: bits << 1 & _MASK for fault, bits in self._by_fault.items()}
         self._checks = min(self._checks + 1, WINDOW)
 
     def evidence(self) -> Evidence:
         return Evidence(
             fault=self._fault,
             detail=one_line(self._detail),
-            alike=self._alike.bit_count(),
+            alike=self._by_fault.get(self._fault, 0).bit_count(),
             failed=self._failed.bit_count(),
             checks=self._checks,
             since_ms=self._since_ms,

@@ -14,7 +14,7 @@ class Evidence:
     """What the checks of one target said since it stopped being well, from one vantage. For people: nothing decides by it.
 
     ``fault`` and ``detail`` are the latest failure's; of the last ``checks`` so many were ``failed``, and ``alike`` of these
-    said the same as the latest. ``since_ms``: the first failure. ``check`` names the check where the target has several.
+    by the same fault as the latest. ``since_ms``: the first failure. ``check`` names the check where the target has several.
     """
 
     fault: Fault
