@@ -124,6 +124,18 @@ async def test_the_unix_socket_knows_its_peer(node: Served, user: str, groups: l
         return done.stdout.decode().strip() or done.stderr.decode()
 
     assert await asyncio.to_thread(ask) == expected
+    if expected == "401 401":
+        told = await asyncio.to_thread(
+            subprocess.run,
+            ["curl", "-s", "--unix-socket", str(node.socket), "http://node/v1/status"],
+            user=account.pw_uid,
+            group=account.pw_gid,
+            extra_groups=groups,
+            cwd="/",
+            capture_output=True,
+            timeout=60,
+        )
+        assert "the Unix user nobody has no role in `api.unix.grants`" in told.stdout.decode(), "they are on the socket already"
 
 
 # -- two persons ------------------------------------------------------------------------------------------------------

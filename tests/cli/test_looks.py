@@ -84,6 +84,20 @@ def test_what_concerns_everything_is_said_in_words(node: RunningNode, changes: D
     assert said in rendered(*status_renderables(changed(node.status(), **changes)))
 
 
+def test_what_waits_for_an_approval_stands_in_status_and_plan(cli: Cli, node: RunningNode) -> None:
+    asked = ("override", "shares", "shop", "pangyo=100", "gasan=0", "anyang=0", "-r", "load test")
+    digest = cli(*asked, "--dry-run", "--json").document["offer"]["digest"]
+    assert cli(*asked, "--digest", digest).code == ExitCode.NEEDS_APPROVAL
+    for look in ("status", "plan"):
+        said = " ".join(cli(look).out.split())
+        assert "shares of shop: pangyo 100 %, gasan 0 %, anyang 0 %, asked for by root, is waiting" in said, look
+        assert "`siteshift approvals`" in said
+        assert "nothing waits" not in said
+    assert cli("revoke", digest).code == ExitCode.DONE
+    assert "is waiting" not in cli("status").out
+    assert "nothing waits" in cli("plan").out
+
+
 def test_planes_behind_unreadable_and_drifted_are_told_apart(node: RunningNode) -> None:
     status = node.status()
     plane = status["planes"]["dns"]

@@ -361,6 +361,28 @@ class TestRevoked:
         book.run(60_000)
         assert book.shares() == {P: 0, G: 0, A: 10_000}
 
+    def test_what_is_done_is_not_taken_back_and_what_ends_it_is_named(self, book: Playbook) -> None:
+        track = forced_by_two(book)
+        book.run(60_000)
+        assert goal(book).state is GoalState.REACHED
+        late = book.ask(RevokeRequest(digest=track.digest))
+        assert (late.severity, codes(late)) == (Severity.REFUSED, {"NOTHING_TO_DO"})
+        assert f"siteshift override lift {track.override}" in late.findings[0].text
+
+    def test_a_fresh_envelope_that_was_confirmed_can_be_taken_back_before_it_is_approved(self, book: Playbook) -> None:
+        track = forced_by_two(book)
+        book.run(1_500)
+        book.ask(RevokeRequest(digest=track.digest), person="lee", rank="approver")
+        book.run(3_000)
+        fresh = goal(book).fresh_digest
+        assert fresh is not None
+        assert book.ask(RevokeRequest(digest=fresh)).severity is Severity.REFUSED, "it is suspended already"
+        assert book.ask(ALL_TO_ANYANG, digest=fresh).severity is Severity.NEEDS_APPROVAL
+        assert goal(book).is_fresh_confirmed
+        assert book.ask(RevokeRequest(digest=fresh)).severity is Severity.ALLOWED
+        assert not goal(book).is_fresh_confirmed
+        assert book.approve(fresh, "lee").severity is Severity.NEEDS_APPROVAL, "kim has taken it back"
+
     def test_a_request_that_waits_is_over_when_who_asked_takes_it_back(self, book: Playbook) -> None:
         waiting = book.confirm(ALL_TO_ANYANG)
         assert book.ask(RevokeRequest(digest=digest_of(waiting))).severity is Severity.ALLOWED

@@ -40,7 +40,7 @@ def test_a_fault_is_read_from_the_words_of_the_command_line(text: str, fault: Fa
     assert parse_fault(text, site="pangyo", member="p1") == fault
 
 
-@pytest.mark.parametrize("text", ["flood", "errors:many", "", "crash:-1"])
+@pytest.mark.parametrize("text", ["flood", "errors:many", "", "crash:-1", "errors:1001"])
 def test_words_without_sense_are_refused(text: str) -> None:
     with pytest.raises(FaultImpossible):
         parse_fault(text, site="pangyo", member="p1")

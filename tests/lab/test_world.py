@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import signal
 import socket
@@ -11,9 +12,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from lab.scripted_dns import scripted_dns
 from lab.waiting import until, until_answer
+from siteshift.cli.lab_prompt import obey
 from siteshift.lab.control import ControlError
 from siteshift.lab.faults import (
     BlackHole,
@@ -310,3 +313,16 @@ async def test_the_load_can_be_changed_while_it_runs() -> None:
         await lab.set_load(400)
         before = offered(lab)
         await until(lambda: offered(lab) > before + 50, "there is load again")
+
+
+async def test_the_prompt_outlives_what_is_typed_wrong_and_says_so() -> None:
+    async with Lab(quick()) as lab:
+        console = Console(file=io.StringIO(), width=80)
+        for typed in ("crash@pangio", "undo crash@pangio", "nonsense at all", "crash@pangyo", "errors:300@pangyo"):
+            await obey(console, lab, typed.split())
+        assert isinstance(console.file, io.StringIO)
+        said = console.file.getvalue()
+        assert said.count("unknown site 'pangio'; known: pangyo, gasan, anyang") == 2
+        assert said.count("done") == 1, "nothing is called done that was not"
+        assert "the site does not answer" in said
+        assert (await get(lab.spec.sites[1].front, lab.spec.port, "/work"))[0] == 200

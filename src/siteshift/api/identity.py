@@ -69,8 +69,7 @@ class Doorkeeper:
     def __init__(self, setup: ApiSetup) -> None:
         self._grants = setup.unix_grants
         self._tokens = [
-            Token(owner=entry.owner, rank=RANKS[entry.role.value], secret=entry.secret.resolve())
-            for entry in setup.tokens
+            Token(owner=entry.owner, rank=RANKS[entry.role.value], secret=entry.secret.resolve()) for entry in setup.tokens
         ]
         self._by_owner = {token.owner: token.rank for token in self._tokens}
         self._people = people_of(setup)
@@ -86,6 +85,19 @@ class Doorkeeper:
             return self._by_peer(peer)
         certificate = transport.get_extra_info("peercert") if transport is not None else None
         return self._by_certificate(certificate) if certificate else None
+
+    def why_unknown(self, request: web.Request) -> str:
+        """For somebody who was not recognised: what they showed, and what it lacks."""
+        if request.headers.get("Authorization", ""):
+            return "the bearer token is none of `api.tokens`"
+        transport = request.transport
+        peer = transport.get_extra_info("socket") if transport is not None else None
+        if peer is not None and peer.family == socket.AF_UNIX:
+            _, uid, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+            return f"the Unix user {_user_name(uid)} has no role in `api.unix.grants`"
+        if transport is not None and transport.get_extra_info("peercert"):
+            return "the certificate's common name is no owner in `api.tokens`"
+        return "send a bearer token, or use the Unix socket"
 
     def _by_token(self, header: str) -> Identity | None:
         kind, _, given = header.partition(" ")

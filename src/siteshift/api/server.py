@@ -135,7 +135,7 @@ class ApiServer:
     def _admit(self, request: web.Request) -> web.Response | None:
         identity = self._doorkeeper.recognise(request)
         if identity is None:
-            answer = problem(401, "UNKNOWN_PERSON", "who are you?", "send a bearer token, or use the Unix socket")
+            answer = problem(401, "UNKNOWN_PERSON", "who are you?", self._doorkeeper.why_unknown(request))
             answer.headers["WWW-Authenticate"] = "Bearer"
             return answer
         needed = Rank.VIEWER

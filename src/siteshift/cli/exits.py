@@ -24,9 +24,9 @@ class ExitCode(IntEnum):
 
 MEANING = {
     ExitCode.DONE: "done",
-    ExitCode.FAILED: "failed",
+    ExitCode.FAILED: "failed, or your role does not allow it",
     ExitCode.USAGE: "the command line, a request or the configuration is wrong",
-    ExitCode.REFUSED: "refused by a rule; its code is printed",
+    ExitCode.REFUSED: "refused by a rule, or there is no such name or digest; the code is printed",
     ExitCode.NEEDS_APPROVAL: "needs approval; who has to approve what is printed",
     ExitCode.UNREACHABLE: "the node cannot be reached, does not lead, or did not answer in time",
     ExitCode.MISSED: "a replay missed one of its criteria; which one is printed",
@@ -60,10 +60,9 @@ _BY_STATUS = {
 _BY_CODE = {"NOT_LEADER": ExitCode.UNREACHABLE, "UNKNOWN_NAME": ExitCode.REFUSED}
 
 _REMEDIES = {
-    401: "On this machine use the Unix socket (--socket); from elsewhere give a token of the configuration's "
-    "`api.tokens` with --token-file.",
-    403: "Ask somebody whose role allows it, or have the role raised in the configuration (`api.tokens`, "
-    "`api.unix.grants`).",
+    401: "Have the user given a role in the configuration (`api.unix.grants`), or give a token of its `api.tokens` with "
+    "--token-file.",
+    403: "Ask somebody whose role allows it, or have the role raised in the configuration (`api.tokens`, `api.unix.grants`).",
     504: "It is not known whether the request counts. Look before asking again: `siteshift override list`, "
     "`siteshift journal tail --kind answer`.",
 }

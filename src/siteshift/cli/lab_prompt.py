@@ -8,7 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from siteshift.lab.faults import FaultImpossible, apply, parse_fault, undo
+from siteshift.lab.control import ControlError
+from siteshift.lab.faults import Fault, FaultImpossible, apply, parse_fault, undo
 from siteshift.lab.node_client import NodeClient
 from siteshift.lab.spec import SERVICE_NAME, ClientSpec
 from siteshift.lab.world import Lab, LabShape
@@ -35,6 +36,7 @@ def _print_ways_in(console: Console, lab: Lab) -> None:
     console.print(f"  files    {lab.spec.path}", markup=False)
     console.print("Type a fault: crash@pangyo, hang@gasan, errors:300@pangyo, latency:1500@anyang;")
     console.print("the same with 'undo' before it; 'load 400'; or 'quit'.")
+    console.print("Errors are per mille of all requests, latency is in ms.")
 
 
 async def _prompt(console: Console, lab: Lab) -> None:
@@ -44,24 +46,37 @@ async def _prompt(console: Console, lab: Lab) -> None:
     if not sys.stdin.isatty():
         await asyncio.Event().wait()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while line := (await reader.readline()).decode().strip():
-        if line in ("quit", "exit"):
+    while line := await reader.readline():
+        words = line.decode(errors="replace").split()
+        if words in (["quit"], ["exit"]):
             return
-        await _obey(console, lab, line)
+        if words:
+            await obey(console, lab, words)
 
 
-async def _obey(console: Console, lab: Lab, line: str) -> None:
-    words = line.split()
+async def obey(console: Console, lab: Lab, words: list[str]) -> None:
+    """Do what was typed, or say why not; the lab stays up whatever it was."""
     try:
         if words[0] == "load" and len(words) == 2 and words[1].isdigit():
             await lab.set_load(int(words[1]))
         elif words[0] == "undo" and len(words) == 2:
-            await undo(lab, parse_fault(words[1], site="pangyo", member="p1"))
+            await undo(lab, _fault(lab, words[1]))
         elif len(words) == 1:
-            await apply(lab, parse_fault(words[0], site="pangyo", member="p1"))
+            await apply(lab, _fault(lab, words[0]))
         else:
             console.print("not understood; see above", markup=False)
             return
         console.print("done")
     except FaultImpossible as error:
         console.print(str(error), markup=False)
+    except ControlError as error:
+        console.print(f"the site does not answer; if it crashed or hangs, undo that first ({error})", markup=False)
+
+
+def _fault(lab: Lab, text: str) -> Fault:
+    """The fault that was typed. Raises `FaultImpossible` also for a site that the lab does not have."""
+    fault = parse_fault(text, site="pangyo", member="p1")
+    known = [site.id for site in lab.spec.sites]
+    if fault.site and fault.site not in known:
+        raise FaultImpossible(f"unknown site {fault.site!r}; known: {', '.join(known)}")
+    return fault

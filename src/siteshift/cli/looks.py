@@ -13,6 +13,7 @@ from siteshift.cli.exits import Document, usage
 from siteshift.cli.figures import BAD, QUIET
 from siteshift.cli.moves import Site
 from siteshift.cli.session import Session, node_command
+from siteshift.cli.show_goals import waiting_lines
 from siteshift.cli.show_plan import plan_renderables
 from siteshift.cli.show_status import status_renderables
 from siteshift.cli.times import instant_text, local_now, parse_instant_ms, span_text
@@ -61,10 +62,12 @@ def _why_lines(document: Document) -> Iterator[RenderableType]:
 
 @node_command
 def plan(session: Session) -> None:
-    """What is under way or waits for a person, to its end."""
+    """What is under way, or what siteshift proposes and waits for a person, to its end. Requests: `siteshift approvals`."""
     document = session.client.get("/v1/plan")
     found = document["plan"]
-    session.show(document, list(plan_renderables(found)) if found else [Text("nothing is under way and nothing waits")])
+    asked = list(waiting_lines(session.client.get("/v1/status")["goals"])) if not session.is_json else []
+    lines = list(plan_renderables(found)) if found else [] if asked else [Text("nothing is under way and nothing waits")]
+    session.show(document, [*lines, *asked])
 
 
 @node_command

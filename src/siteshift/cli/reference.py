@@ -24,9 +24,15 @@ the command.
 **Times.** `--for 2h`, `90m`, `1h30m`; `--at 2026-05-13T13:44:00+09:00`, `13:44`, `13:44:05`, `-5m`.
 
 **Before traffic moves** the plan is shown: shares before and after, load against capacity, waits, rules touched. Then a
-person says yes; `--yes` says it beforehand and approves nothing. A plan that needs approval is approved by its digest: by
-the one who asks with `--digest`, and where a rule wants two persons, by a colleague first with `siteshift approve`. An
-approval holds for exactly that plan; if it has changed meanwhile, the new one is shown and nothing is done.
+person says yes; `--yes` says it beforehand, confirms nothing and binds nothing. `switch`, `ack` and `approve` with a digest
+do not show a plan first: look with `siteshift plan` and `siteshift approvals`.
+
+**Approvals.** Who asks confirms the bounds that are shown, by repeating the command with `--digest`; that is no approval. Where
+a rule wants another person too, the confirmed request waits for 15 minutes (`siteshift approvals`), until somebody else with the
+role approver runs `siteshift approve DIGEST`; then it begins by itself. A step that would leave the bounds is not made: the goal
+is *suspended*, nothing of it moves, nothing is undone, and `siteshift approvals` shows the fresh bounds and who has to
+confirm and approve them. A revoked approval, an approver without the role, and a reload that changes the goal's sites, members, capacity or
+policy suspend it likewise. What is done is ended by `undrain`, `pool` or `override lift`, not by `revoke`.
 
 **`--dry-run`** shows the answer, changes nothing, and ends with the exit code the real request would have.
 
@@ -46,7 +52,7 @@ def _exit_codes() -> Iterator[str]:
     yield "| exit code | meaning |\n|---|---|"
     for code, meaning in MEANING.items():
         yield f"| {int(code)} | {meaning} |"
-    yield "| 6 | kept for a replay that misses its criteria |\n"
+    yield ""
 
 
 def _group(group: Any, words: str) -> Iterator[str]:

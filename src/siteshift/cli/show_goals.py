@@ -34,6 +34,13 @@ def goals_renderables(goals: Iterable[Document]) -> Iterator[RenderableType]:
         yield from _goal_lines(goal)
 
 
+def waiting_lines(goals: Iterable[Document]) -> Iterator[Text]:
+    """One sentence for each goal that people have to do something for."""
+    for goal in goals:
+        yield Text(f"{goal['words']}, asked for by {goal['goal']['owner']}, is {goal['state']}", style=_STYLE[goal["state"]])
+        yield Text("    What it takes, and its digest: `siteshift approvals`", style=QUIET)
+
+
 def _goal_lines(goal: Document) -> Iterator[Text]:
     state = goal["state"]
     yield Text.assemble((goal["digest"], "bold"), "  ", (state, _STYLE[state]), f"  {goal['words']}")

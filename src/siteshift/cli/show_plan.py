@@ -22,7 +22,8 @@ NARROW_PERCENT = "\N{NO-BREAK SPACE}%"
 def plan_renderables(plan: Document) -> Iterator[RenderableType]:
     """Everything a person should see before saying yes."""
     if not plan["steps"]:
-        yield Text("nothing would move: the steering already is as wanted")
+        held = any(entry["severity"] != "allowed" for entry in plan["findings"])
+        yield Text("nothing moves now" if held else "nothing would move: the steering already is as wanted")
         yield from finding_lines(plan["findings"])
         return
     yield Text(f"plan {plan['digest']}  cause: {plan['cause']}, of {', '.join(plan['services'])}", style="bold")

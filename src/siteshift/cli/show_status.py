@@ -12,6 +12,7 @@ from rich.text import Text
 from siteshift.cli.exits import Document
 from siteshift.cli.figures import BAD, QUIET, WATCH, percent, pm_percent, word
 from siteshift.cli.show_findings import ending_lines, finding_lines, overrides_table
+from siteshift.cli.show_goals import waiting_lines
 from siteshift.cli.times import clock_text, span_text
 
 
@@ -23,6 +24,7 @@ def status_renderables(status: Document) -> Iterator[RenderableType]:
         yield Text()
         yield ServiceTable(service)
         yield from service_notes(service, status["at_ms"])
+    yield from waiting_lines(status["goals"])
     yield from _diagnoses(status)
     if status["overrides"]:
         yield Text()
@@ -151,7 +153,7 @@ def service_notes(service: Document, now_ms: int) -> Iterator[Text]:
     if tail_ms > 0:
         yield Text(f"old answers live on for another {span_text(tail_ms)} at most")
     yield from finding_lines(service["findings"])
-    if any(entry["severity"] == "needs_approval" for entry in service["findings"]):
+    if any(entry["severity"] == "needs_approval" and entry["code"] != "ENVELOPE_LEFT" for entry in service["findings"]):
         yield Text("    The plan that waits and its digest: `siteshift plan`", style=QUIET)
 
 

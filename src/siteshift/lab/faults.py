@@ -134,10 +134,14 @@ class FaultImpossible(Exception):
     """This form of the lab cannot have that fault, or its words make no sense; says why."""
 
 
+MOST_ERRORS_PM = 1_000
+
+
 def parse_fault(text: str, *, site: str, member: str) -> Fault:
     """A fault from ``name``, ``name:number`` or ``name:number@site`` (rate in per mille, latency in ms).
 
-    ``site`` and ``member`` are the defaults. Raises `FaultImpossible` for an unknown name or a bad number.
+    ``site`` and ``member`` are the defaults. Raises `FaultImpossible` for an unknown name, or a number that
+    cannot be.
     """
     words, _, where = text.partition("@")
     name, _, number = words.partition(":")
@@ -147,6 +151,8 @@ def parse_fault(text: str, *, site: str, member: str) -> Fault:
     if number and not number.isdigit():
         raise FaultImpossible(f"{number!r} is not a whole number")
     size = int(number) if number else None
+    if name == "errors" and size is not None and size > MOST_ERRORS_PM:
+        raise FaultImpossible(f"{size} is more than all requests; errors are per mille, 300 is three in ten")
     match name:
         case "errors":
             return Errors(site=where, rate_pm=300 if size is None else size)

@@ -55,12 +55,12 @@ def test_it_lives_four_hours_unless_told() -> None:
         (
             {"kind": OverrideKind.SHARES, "service": WEB, "shares_bp": shares(1, 2, 3)},
             FindingCode.INCOMPLETE,
-            "make 6",
+            "make 0.06 %",
         ),
         (
             {"kind": OverrideKind.SHARES, "service": WEB, "shares_bp": shares(-1, 1, 10_000)},
             FindingCode.INCOMPLETE,
-            "10000 bp",
+            "none below 0",
         ),
         ({"expires_ms": NOW_MS}, FindingCode.OVERRIDE_EXPIRED, "expired"),
         ({"expires_ms": NOW_MS + 72 * HOUR_MS + 1}, FindingCode.OVERRIDE_TOO_LONG, "72 h"),

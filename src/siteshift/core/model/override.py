@@ -127,7 +127,7 @@ def _what_is_wrong_with_shares(made: Override) -> Finding | None:
         return _incomplete("forced shares need the shares", "shares_bp")
     total_bp = sum(made.shares_bp.values())
     if total_bp != WHOLE_BP or any(share_bp < 0 for share_bp in made.shares_bp.values()):
-        return _incomplete(f"forced shares must make {WHOLE_BP} bp, these make {total_bp}", "shares_bp")
+        return _incomplete(f"forced shares must make 100 % together, none below 0; these make {total_bp / 100:g} %", "shares_bp")
     return None
 
 

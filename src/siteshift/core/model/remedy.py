@@ -27,7 +27,8 @@ REMEDIES: Mapping[FindingCode, str] = MappingProxyType(
         FindingCode.HOLD_DOWN: "Wait until the hold-down ends, or undrain by hand.",
         FindingCode.MODE_OBSERVE: "Put the service into `recommend` or `auto` (an override of kind mode will do).",
         FindingCode.MODE_RECOMMEND: "Approve the plan by its digest, or put the service into `auto`.",
-        FindingCode.STALE_DIGEST: "The plan changed since it was approved. Look at the new plan and approve that one.",
+        FindingCode.STALE_DIGEST: "A digit is wrong, or what would happen has changed since. Look at what is shown now, and "
+        "give its digest.",
         FindingCode.OVERRIDE_EXPIRED: "Give an expiry in the future.",
         FindingCode.OVERRIDE_TOO_LONG: "Give an expiry within `policy.overrides.max_expiry_h`; renew it when it is due.",
         FindingCode.NOT_LEADER: "Ask the leading node, or wait until this node holds the term.",
@@ -38,8 +39,10 @@ REMEDIES: Mapping[FindingCode, str] = MappingProxyType(
         "Somebody with the role approver may approve the plan by its digest all the same.",
         FindingCode.NO_FRESH_EVIDENCE: "Wait for fresh reports about the site, or have a person who knows approve.",
         FindingCode.TARGET_UNHEALTHY: "Choose a site that is up, or wait until this one is; else approve the plan.",
-        FindingCode.UNKNOWN_NAME: "Look at `siteshift status` for the names there are.",
-        FindingCode.NOTHING_TO_DO: "Nothing; the steering already is as asked.",
+        FindingCode.UNKNOWN_NAME: "Correct the name: `siteshift status` has the sites and services, `siteshift members` the "
+        "members, `siteshift override list` what is forced.",
+        FindingCode.NOTHING_TO_DO: "If you expected something, look whether name and digest are right: `siteshift status`, "
+        "`siteshift override list`, `siteshift approvals`.",
         FindingCode.DATA_PLANE_UNKNOWN: "Bring the data plane back in reach; it is read before anything is written.",
         FindingCode.SWITCHED_OFF: "Switch automatic acting on again, or act by hand.",
         FindingCode.HELD_AS_ADOPTED: "Find out why the site was left as it is, then acknowledge it: `siteshift ack SITE`, or "

@@ -155,6 +155,8 @@ def revoke(
         return refusal(asking, (finding(FindingCode.NOT_ALLOWED, Severity.REFUSED, text),)), None, None
     granted = Answer(asking=asking.id, severity=Severity.ALLOWED)
     if whose == canonical(track.goal.owner):
+        if (nothing := _not_taken_back(asking, track)) is not None:
+            return nothing, None, None
         return replace(granted, note=f"{track.goal.owner} takes the request back"), _withdrawn(track), track
     mine = [a for a in track.approvals if canonical(a.person) == whose and a.counts]
     if not mine:
@@ -162,6 +164,17 @@ def revoke(
         return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text, digest=digest),)), None, None
     after = without_approvals(draft, track, mine)
     return granted, lacks(after), after
+
+
+def _not_taken_back(asking: OperatorRequest, track: GoalTrack) -> Answer | None:
+    """Why there is nothing to take back of one's own request: what it forced is ended otherwise."""
+    if track.state not in (GoalState.REACHED, GoalState.SUSPENDED) or track.is_fresh_confirmed:
+        return None
+    said = "is done" if track.state is GoalState.REACHED else "is suspended already"
+    text = f"{track.goal.verb.value} of {track.goal.owner} {said}: nothing of it waits or moves by that word"
+    if track.override is not None:
+        text += f"; what it forced holds until `siteshift override lift {track.override}`"
+    return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text, digest=track.digest),))
 
 
 def _withdrawn(track: GoalTrack) -> Left:
@@ -172,9 +185,7 @@ def without_approvals(draft: Draft, track: GoalTrack, gone: list[Approval]) -> G
     """The track with approvals that are void."""
     for approval in gone:
         record_approval(draft, track, replace(approval, state=ApprovalState.REVOKED))
-    after = replace(
-        track, approvals=tuple(replace(a, state=ApprovalState.REVOKED) if a in gone else a for a in track.approvals)
-    )
+    after = replace(track, approvals=tuple(replace(a, state=ApprovalState.REVOKED) if a in gone else a for a in track.approvals))
     draft.set_goal(after)
     return after
 

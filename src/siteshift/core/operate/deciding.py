@@ -230,5 +230,6 @@ def take_back(draft: Draft, asking: OperatorRequest, digest: str, person: str | 
         end(draft, track, reply.note or f"{person or asking.person} took the approval back")
     elif track.state is GoalState.RUNNING:
         suspend(draft, track, left)
+    elif track.is_fresh_confirmed and canonical(person or asking.person) == canonical(track.goal.owner):
+        draft.set_goal(replace(track, is_fresh_confirmed=False))
     return reply
-
