@@ -31,8 +31,8 @@ do not show a plan first: look with `siteshift plan` and `siteshift approvals`.
 a rule wants another person too, the confirmed request waits for 15 minutes (`siteshift approvals`), until somebody else with the
 role approver runs `siteshift approve DIGEST`; then it begins by itself. A step that would leave the bounds is not made: the goal
 is *suspended*, nothing of it moves, nothing is undone, and `siteshift approvals` shows the fresh bounds and who has to
-confirm and approve them. A revoked approval, an approver without the role, and a reload that changes the goal's sites, members, capacity or
-policy suspend it likewise. What is done is ended by `undrain`, `pool` or `override lift`, not by `revoke`.
+confirm and approve them. A revoked approval, an approver without the role, and a reload that changes the goal's sites, members,
+capacity or policy suspend it likewise. What is done is ended by `undrain`, `pool` or `override lift`, not by `revoke`.
 
 **`--dry-run`** shows the answer, changes nothing, and ends with the exit code the real request would have.
 
