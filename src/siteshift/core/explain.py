@@ -15,7 +15,6 @@ from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.situations import situation_of
 from siteshift.core.decide.used import utilisation_of
 from siteshift.core.enact.planes import foreign_text
-from siteshift.core.explain_goals import goals_document
 from siteshift.core.member_list import member_lines
 from siteshift.core.model.codes import FindingCode, Hardness, LeftBecause, MemberRole, Severity, SiteLife, Standing
 from siteshift.core.model.finding import Finding, finding
@@ -48,7 +47,6 @@ def status_document(state: ControllerState, setup: Setup, now_ms: int) -> Docume
         "sites": {site: _site(state, setup, site) for site in setup.topology.site_ids},
         "services": [service_document(state, setup, service, now_ms) for service in setup.topology.services],
         "diagnoses": [describe(entry) for entry in state.picture.diagnoses],
-        "goals": [goal for goal in goals_document(state, now_ms) if goal["state"] in ("waiting", "suspended")],
         "overrides": [override_in_force(state, setup, entry, now_ms) for entry in state.overrides],
         "planes": {plane.id: plane_document(state.plane(plane.id)) for plane in setup.planes},
         "standbys": {

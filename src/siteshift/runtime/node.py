@@ -15,6 +15,7 @@ from uuid import uuid4
 import structlog
 
 from siteshift.core.explain import status_document, why_document, why_unready
+from siteshift.core.explain_goals import goals_document
 from siteshift.core.judge.vantage import Observer
 from siteshift.core.lifecycle.durable import remember
 from siteshift.core.lifecycle.instants import ClockNote
@@ -134,7 +135,9 @@ class Node:
         """The whole state as a document, with what waits for the journal."""
         backlog = self.executor.remembering.backlog
         record = {"waiting_rows": len(backlog), "summarised_rows": backlog.summarised, "has_gap": backlog.has_gap}
-        document = status_document(self.loop.state, self.loop.setup, self.clock.now_ms())
+        state, now_ms = self.loop.state, self.clock.now_ms()
+        document = status_document(state, self.loop.setup, now_ms)
+        document["goals"] = [goal for goal in goals_document(state, now_ms) if goal["state"] in ("waiting", "suspended")]
         return {**document, "record": record, "clock": {"ahead_ms": self.clock_ahead_ms, "told": self.clock_told}}
 
     def tell_clock(self, ahead_ms: int, text: str) -> None:
