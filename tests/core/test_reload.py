@@ -408,3 +408,13 @@ def test_the_share_of_a_site_that_is_gone_comes_to_those_left(
     after = before.within(service)
     assert after.shares_bp == wanted
     assert sum(after.shares_bp.values()) + after.shed_bp == 10_000
+
+
+def test_a_second_drain_while_the_first_is_still_being_written_tells_of_no_unknown_plane() -> None:
+    book = playing()
+    book.run(60_000)
+    for service in (WEB, BLOG):
+        book.ask(DrainRequest(site=P, service=service))
+    book.run(60_000)
+    assert "DATA_PLANE_UNKNOWN" not in book.told()
+    assert (book.shares(WEB)[P], book.shares(BLOG)[P]) == (0, 0)

@@ -188,7 +188,7 @@ def _wait_first(draft: Draft, situation: Situation, cause: Cause) -> Wait | None
         return Wait(service=service, code=WaitCode.HELD_DOWN, until_ms=until_ms, findings=(found,))
     if not in_step(draft.state, living(draft.state, draft.setup.planes_of(service))):
         text = f"{service}: a data plane has not confirmed generation {draft.state.steering.generation}"
-        told_ms = transition.moved_at_ms + SILENT_PLANE_MS
+        told_ms = max(transition.moved_at_ms, draft.state.steering.decided_at_ms) + SILENT_PLANE_MS
         if now_ms < told_ms or draft.state.steering.generation == 0:
             return Wait(service=service, code=WaitCode.PLANES, until_ms=told_ms)
         found = finding(FindingCode.DATA_PLANE_UNKNOWN, Severity.REFUSED, text, now_ms=now_ms)
