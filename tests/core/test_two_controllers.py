@@ -11,7 +11,7 @@ from siteshift.core.explain import status_document, why_document
 from siteshift.core.messages.commands import Enact
 from siteshift.core.messages.events import EnactFinished, ReadBackArrived
 from siteshift.core.messages.requests import AckRequest, DrainRequest
-from siteshift.core.model.codes import EnactOutcome, Severity
+from siteshift.core.model.codes import EnactOutcome, FindingCode, Severity
 from siteshift.core.model.mark import MarkClaim, Origin, PlaneMark, claim_of
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.steering import EnactResult, ReadBack, Steering
@@ -93,6 +93,14 @@ def test_another_clusters_mark_is_named_and_nothing_is_written(book: Shared) -> 
     lines = why_document(book.state, book.setup, G, book.now_ms)["services"][WEB]["lines"]
     assert any("node c9 of cluster other" in line for line in lines)
     assert book.violations == []
+
+
+def test_a_drain_that_a_foreign_plane_would_not_follow_says_so_before_anything_is_granted(book: Shared) -> None:
+    answer = book.ask(DrainRequest(site=G))
+    assert answer.severity is Severity.NEEDS_APPROVAL
+    (found,) = (entry for entry in answer.findings if entry.code is FindingCode.DATA_PLANE_UNKNOWN)
+    assert "dns would not follow, another controller holds it (generation 70 of term 1 by node c9 of cluster other" in found.text
+    assert book.state.overrides == ()
 
 
 def test_a_mark_found_by_the_write_itself_stops_the_writing_too() -> None:
