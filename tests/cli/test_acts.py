@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from nodes.command_line import Cli
 from nodes.running_node import RunningNode
+from siteshift.cli.act import Act, refused
 from siteshift.cli.exits import ExitCode
 
 
@@ -132,3 +135,19 @@ def test_an_override_that_is_not_there_cannot_be_lifted(cli: Cli) -> None:
     ended = cli("override", "lift", "o999", "--yes")
     assert ended.code == ExitCode.REFUSED
     assert "UNKNOWN_NAME" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("path", "verb", "said"),
+    [
+        ("approve", "shares", "kim has to ask again for what would happen now, with --digest 00000000000000ab"),
+        ("approve", "proposed", "give that digest once it is as you want it"),
+        ("drain", "drain", "give that digest once it is as you want it"),
+    ],
+)
+def test_who_has_to_look_again_when_the_plan_has_changed_is_named(path: str, verb: str, said: str) -> None:
+    """An approver cannot approve what nobody has asked for: the new digest is for who asked."""
+    stale = {"code": "STALE_DIGEST", "severity": "refused"}
+    answer = {"findings": [stale], "offer": {"digest": "00000000000000ab", "goal": {"verb": verb, "owner": "kim"}}}
+    failure = refused(Act(path=path, body={}, words=(path,), done=""), answer)
+    assert (failure.exit_code, said in failure.remedy) == (ExitCode.REFUSED, True)

@@ -121,7 +121,7 @@ def _stop_unless_granted(session: Session, act: Act, looked: Document, manner: M
     if code is ExitCode.NEEDS_APPROVAL and not manner.digest and (not session.can_ask or _others(looked) is None):
         raise _needs_approval(act, looked)
     if code not in (ExitCode.DONE, ExitCode.NEEDS_APPROVAL):
-        raise _refused(looked)
+        raise refused(act, looked)
 
 
 def _decide(session: Session, act: Act, looked: Document, manner: Manner) -> str | None:
@@ -153,17 +153,21 @@ def _explained(session: Session, act: Act, failure: Failure) -> Failure:
             session.print(entry)
     if failure.exit_code is ExitCode.NEEDS_APPROVAL:
         return _needs_approval(act, document)
-    return _refused(document)
+    return refused(act, document)
 
 
-def _refused(answer: Document) -> Failure:
+def refused(act: Act, answer: Document) -> Failure:
+    """Which rules say no, and where what was shown is not what would happen any more: who has to look again."""
     grave = [entry for entry in answer["findings"] if entry["severity"] == "refused"]
     codes = ", ".join(dict.fromkeys(entry["code"] for entry in grave))
     code = exit_code_of(422, grave[0]["code"] if grave else "")
     document = {**answer, "title": "refused by a rule", "code": codes}
     remedy = ""
     if "STALE_DIGEST" in codes and answer.get("offer"):
-        remedy = f"What would happen now is {answer['offer']['digest']}; give that digest once it is as you want it."
+        digest, goal = answer["offer"]["digest"], answer["offer"]["goal"]
+        remedy = f"What would happen now is {digest}; give that digest once it is as you want it."
+        if act.path == "approve" and goal["verb"] != "proposed":
+            remedy = f"{goal['owner']} has to ask again for what would happen now, with --digest {digest}; then it is approved."
     return Failure(code, f"refused by a rule: {codes}; nothing was changed", remedy=remedy, document=document)
 
 
