@@ -67,7 +67,7 @@ def why_silent(track: PlaneTrack) -> str | None:
     if track.unread_since_ms is not None:
         return f"it cannot be read: {track.detail}" if track.detail else "it cannot be read"
     if track.foreign is not None:
-        return f"another controller holds it ({track.foreign}; take it over with `siteshift ack --plane`)"
+        return f"another controller holds it ({track.foreign}; take it over with `siteshift ack --plane PLANE`)"
     if track.standing is PlaneStanding.REFUSING:
         return f"it refuses what it is sent: {track.detail}" if track.detail else "it refuses what it is sent"
     if track.outcome is EnactOutcome.FAILED and track.attempts > 0:
