@@ -8,8 +8,8 @@ import pytest
 
 from core.playbook import DOWN, NODE, UP, WEB, A, G, P, Playbook, three_sites
 from siteshift.core.messages.events import ReportArrived
-from siteshift.core.model.codes import Standing
-from siteshift.core.model.evidence import SelfCheck, TargetView, VantageReport
+from siteshift.core.model.codes import Fault, Standing
+from siteshift.core.model.evidence import Evidence, SelfCheck, TargetView, VantageReport
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import VantageId, pool_target
 
@@ -55,6 +55,16 @@ def test_a_vantage_whose_clock_is_off_is_believed_by_receipt(ahead_ms: int) -> N
     assert kept.views[pool_target(WEB, P)].since_ms == book.now_ms, "what it says began when it began on our clock"
     book.feed(ReportArrived(at_ms=book.now_ms + 1, report=report(book, 2, ahead_ms=ahead_ms)))
     assert PEER in book.state.picture.credible
+
+
+def test_how_long_a_check_has_failed_is_told_by_our_clock() -> None:
+    """A vantage whose clock was an hour behind had seen every member fail for an hour."""
+    book = Playbook(setup=two_vantages())
+    book.run(4_000)
+    said = Evidence(fault=Fault.REFUSED, detail="", alike=9, failed=9, checks=9, since_ms=book.now_ms - HOUR_MS)
+    hear(book, report(book, 1, ahead_ms=-HOUR_MS, at_pangyo=replace(DOWN, evidence=said)))
+    kept = book.state.reports[PEER].views[pool_target(WEB, P)].evidence
+    assert kept is not None and kept.since_ms == book.now_ms
 
 
 @pytest.mark.parametrize("ahead_ms", [-HOUR_MS, 0, HOUR_MS])

@@ -75,7 +75,9 @@ def _view_in_our_time(view: TargetView, ahead_ms: int) -> TargetView:
     """0 means never, on every clock."""
     since_ms = view.since_ms - ahead_ms if view.since_ms else 0
     last_pass_ms = view.last_pass_ms - ahead_ms if view.last_pass_ms else 0
-    return replace(view, since_ms=since_ms, last_pass_ms=last_pass_ms)
+    said = view.evidence
+    evidence = replace(said, since_ms=said.since_ms - ahead_ms) if said is not None and said.since_ms else said
+    return replace(view, since_ms=since_ms, last_pass_ms=last_pass_ms, evidence=evidence)
 
 
 def _differ(views: Mapping[TargetId, TargetView], before: Mapping[TargetId, TargetView]) -> bool:
