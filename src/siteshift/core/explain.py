@@ -112,7 +112,7 @@ def shown_life(state: ControllerState, setup: Setup, service: Service, site: Sit
 
 
 def service_document(state: ControllerState, setup: Setup, service: Service, now_ms: int) -> Document:
-    """One service: per site its standing, life and the three shares; its standing findings and waiting plan."""
+    """One service: per site its standing, life and the three shares; and what stands in its way."""
     situation = situation_of(state, setup, service, now_ms)
     mode = situation.forced.mode or situation.policy.mode
     steering = state.steering.of(service.id)

@@ -63,14 +63,8 @@ def _evidence_of(state: ControllerState, policy: ServicePolicy, service: Service
             return Signal.WELL
 
 
-def update_lives(draft: Draft) -> None:
-    """Advance the life of every service at every site, as far as the present beliefs carry it."""
-    for service in draft.setup.topology.services:
-        update_lives_of(draft, service)
-
-
 def update_lives_of(draft: Draft, service: Service) -> None:
-    """The same for one service."""
+    """Advance the life of a service at each of its sites, as far as the present beliefs carry it."""
     policy = draft.setup.policy.of(service.id)
     forced = forced_view(draft.state.overrides, service.id, draft.now_ms)
     for site in service.sites:

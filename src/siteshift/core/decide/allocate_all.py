@@ -24,11 +24,6 @@ COMFORT_PM = 950
 """While a site is away or on its way back, survivors get a little less than their limit where that sheds nothing."""
 
 
-def allot(situations: Mapping[ServiceId, Situation], setup: Setup, *, standby: StandbyUse) -> Allocation:
-    """What every service should get, for these situations."""
-    return run_to_end(allot_sliced(situations, setup, standby=standby))
-
-
 def run_to_end(slices: Generator[None, None, T]) -> T:
     """The result of work in slices, done at once."""
     while True:

@@ -40,12 +40,3 @@ def delivered_pm(parts: Iterable[tuple[int, TargetView]]) -> int:
         whole += capacity
         left += capacity * member_score_pm(view)
     return left // whole if whole else WHOLE_PM
-
-
-def site_score_pm(parts: Iterable[tuple[int, int]]) -> int:
-    """Demand-weighted mean of (demand, pool score) pairs."""
-    whole = total = 0
-    for demand, score in parts:
-        whole += max(1, demand)
-        total += max(1, demand) * score
-    return total // whole if whole else WHOLE_PM
