@@ -8,23 +8,27 @@ from dataclasses import replace
 
 import pytest
 
-from core.playbook import DOWN, SICK, UP, WEB, A, G, P, Playbook, digest_of, three_sites
+from core.playbook import DOWN, SICK, UP, WEB, A, G, P, Playbook, digest_of, pool, three_sites
 from siteshift.core.invariants import Violation
 from siteshift.core.lifecycle.durable import remember, restore
+from siteshift.core.lifecycle.start import Past, start
 from siteshift.core.messages.commands import Answer
 from siteshift.core.messages.events import Reloaded
 from siteshift.core.messages.requests import (
     ApproveRequest,
     DepoolRequest,
     DrainRequest,
+    FreezeRequest,
     RevokeRequest,
     SharesRequest,
     UndrainRequest,
 )
 from siteshift.core.model.approval import ApprovalState
-from siteshift.core.model.codes import MemberRole, Mode, Severity, SiteLife
+from siteshift.core.model.codes import EnactOutcome, MemberRole, Mode, Severity, SiteLife
 from siteshift.core.model.policy import HOUR_MS, MINUTE_MS
-from siteshift.core.model.units import MemberId
+from siteshift.core.model.setup import Setup
+from siteshift.core.model.topology import Service
+from siteshift.core.model.units import MemberId, ServiceId
 from siteshift.core.state.goals import GoalState, GoalTrack
 
 NOMINAL = {P: 5000, G: 3000, A: 2000}
@@ -77,6 +81,15 @@ def ends_at_ms(book: Playbook, at_ms: int) -> None:
     book.state = replace(book.state, goals={track.goal.digest: bound})
 
 
+def with_mail(setup: Setup) -> Setup:
+    """A second service beside the first, at the same sites and on the same data plane."""
+    mail = ServiceId("mail")
+    pools = tuple(pool(mail, site, bp, rps) for site, bp, rps in ((P, 5_000, 60), (G, 3_000, 40), (A, 2_000, 40)))
+    service = Service(id=mail, names=("mail.example.test",), tier=2, demand_rps=50, pools=pools)
+    planes = tuple(replace(plane, services=(WEB, mail)) for plane in setup.planes)
+    return replace(setup, topology=replace(setup.topology, services=(*setup.topology.services, service)), planes=planes)
+
+
 def lose_members(book: Playbook, site: str, names: tuple[str, ...]) -> None:
     """Some members of a pool die; the pool still answers."""
     for member in book.setup.topology.members.values():
@@ -115,6 +128,17 @@ class TestWhoCounts:
         assert (looked.severity, "CAPACITY_SHORT" in codes(looked)) == (Severity.NEEDS_APPROVAL, True)
         assert book.confirm(DrainRequest(site=G)).severity is Severity.ALLOWED
 
+    def test_whom_the_configuration_does_not_know_as_an_approver_is_refused_and_not_granted_and_voided(
+        self, book: Playbook
+    ) -> None:
+        """In a group since the last reload: let in by the API, granted, and void in the same step."""
+        book.setup = replace(book.setup, approvers=frozenset({"park"}))
+        waiting = book.confirm(ALL_TO_ANYANG)
+        refused = book.approve(digest_of(waiting), "lee")
+        assert (refused.severity, codes(refused)) == (Severity.REFUSED, {"NOT_ALLOWED"})
+        assert (goal(book).state, goal(book).approvals) == (GoalState.WAITING, ())
+        assert book.approve(digest_of(waiting), "Park").severity is Severity.ALLOWED
+
     def test_nothing_is_kept_for_approval_before_who_asked_has_confirmed_it(self, book: Playbook) -> None:
         looked = book.ask(ALL_TO_ANYANG)
         assert looked.severity is Severity.NEEDS_APPROVAL
@@ -146,6 +170,38 @@ class TestGoals:
         assert len(book.state.overrides) == 1
         assert second.override == book.state.overrides[0]
         assert "in force as override o1" in second.note
+
+    def test_what_was_forced_unseen_can_be_confirmed_when_the_gate_asks_later(self) -> None:
+        """`--yes`, and then a rule that takes a yes: the answer was that all is in force, and nothing went on."""
+        book = serving(settle_ms=20_000)
+        assert book.ask(DrainRequest(site=P)).severity is Severity.ALLOWED
+        book.run(3_000)
+        assert book.ask(DrainRequest(site=P)).severity is Severity.ALLOWED, "nothing stands in its way: it joins"
+        book.ask(FreezeRequest(service=WEB), life_ms=3 * HOUR_MS, person="lee")
+        book.run(60_000)
+        rest = book.shares()[P]
+        assert rest > 0
+        looked = book.ask(DrainRequest(site=P))
+        assert (looked.severity, codes(looked)) == (Severity.NEEDS_APPROVAL, {"CHANGE_FREEZE"})
+        confirmed = book.confirm(DrainRequest(site=P))
+        assert confirmed.severity is Severity.ALLOWED
+        assert confirmed.override == book.state.overrides[0]
+        book.run(60_000)
+        assert (book.shares()[P], len(book.state.overrides), goal(book).state) == (0, 2, GoalState.REACHED)
+
+    def test_what_was_confirmed_and_meets_the_gate_can_be_confirmed_again(self) -> None:
+        book = serving(settle_ms=20_000)
+        assert book.confirm(DrainRequest(site=P)).severity is Severity.ALLOWED
+        book.run(3_000)
+        book.ask(FreezeRequest(service=WEB), life_ms=3 * HOUR_MS, person="lee")
+        book.run(60_000)
+        assert book.shares()[P] > 0
+        looked = book.ask(DrainRequest(site=P))
+        assert (looked.severity, codes(looked)) == (Severity.NEEDS_APPROVAL, {"CHANGE_FREEZE"})
+        assert book.confirm(DrainRequest(site=P)).severity is Severity.ALLOWED
+        assert "nothing was added" in book.ask(DrainRequest(site=P)).note
+        book.run(60_000)
+        assert (book.shares()[P], goal(book).state) == (0, GoalState.REACHED)
 
     def test_shares_for_a_site_without_a_pool_are_refused_with_the_remedy(self) -> None:
         book = serving()
@@ -244,6 +300,34 @@ class TestMembersDieAfterTheApproval:
         book.run(20_000)
         assert book.shares()[G] == 0, "a dead site is left whatever is suspended"
         assert book.shares()[P] >= held[P], "and nothing of the drain goes with it"
+        assert goal(book).state is GoalState.SUSPENDED
+
+    def test_a_site_that_is_drained_is_relieved_however_full_it_gets(self) -> None:
+        """Three of its four members died, and because of the load on the rest its drain stood still."""
+        book = serving(settle_ms=20_000)
+        assert book.confirm(DrainRequest(site=P)).severity is Severity.ALLOWED
+        book.run(3_000)
+        assert 0 < book.shares()[P] < 5_000
+        lose_members(book, P, ("m1", "m2", "m3"))
+        book.run(90_000)
+        assert book.shares()[P] == 0
+        assert goal(book).state is GoalState.REACHED
+
+    def test_a_site_that_is_well_again_returns_past_a_goal_that_is_suspended(self) -> None:
+        """It stayed away for as long as somebody else's drain was suspended, while a part of the demand was shed."""
+        book = serving(settle_ms=20_000)
+        granted = book.confirm(DrainRequest(site=P))
+        book.run(3_000)
+        book.ask(RevokeRequest(digest=digest_of(granted)))
+        held = book.shares()[P]
+        book.believe(G, DOWN)
+        book.run(30_000)
+        assert book.shares()[G] == 0 and book.state.steering.services[0].shed_bp > 0
+        book.believe(G, UP)
+        book.run(5 * MINUTE_MS)
+        assert book.shares()[G] > 0
+        assert book.state.steering.services[0].shed_bp == 0
+        assert book.shares()[P] == held, "nothing of the drain moves, and nothing is reversed"
         assert goal(book).state is GoalState.SUSPENDED
 
 
@@ -383,6 +467,49 @@ class TestRevoked:
         assert not goal(book).is_fresh_confirmed
         assert book.approve(fresh, "lee").severity is Severity.NEEDS_APPROVAL, "kim has taken it back"
 
+    @pytest.mark.parametrize("way", ["reload", "restart"])
+    @pytest.mark.parametrize("is_taken_back", [False, True], ids=["running", "taken back"])
+    def test_a_goal_that_loses_one_of_its_services_stays_bound(self, way: str, is_taken_back: bool) -> None:
+        """It was forgotten, and its drain went on by the gate alone, also when it had been taken back."""
+        fewer = three_sites(hold_down_ms=5_000, soak_ms=2_000, settle_ms=20_000)
+        book = Playbook(setup=with_mail(fewer))
+        book.run(5_000)
+        granted = book.confirm(DrainRequest(site=P))
+        book.run(3_000)
+        if is_taken_back:
+            book.ask(RevokeRequest(digest=digest_of(granted)))
+        begun = book.shares()
+        assert 0 < begun[P] < 5_000
+        book.setup = replace(fewer, digest="fewer")
+        if way == "reload":
+            book.feed(Reloaded(at_ms=book.now_ms, digest="fewer"))
+        else:
+            document = json.loads(json.dumps(remember(book.state)))
+            book.state = start(Past(document=document), book.setup, now_ms=book.now_ms)
+        book.run(60_000)
+        assert book.shares() == begun, "nothing moves, and nothing is reversed"
+        track = goal(book)
+        assert (track.state, track.left and track.left.field) == (GoalState.SUSPENDED, "topology")
+        assert track.goal.services == (WEB,), "what is offered afresh is of what is there"
+        assert book.ask(DrainRequest(site=P), digest=track.fresh_digest).severity is Severity.ALLOWED
+        book.run(60_000)
+        assert (book.shares()[P], len(book.state.overrides)) == (0, 1)
+
+    def test_a_goal_that_is_suspended_is_offered_by_the_configuration_of_now(self, book: Playbook) -> None:
+        """It kept the offer of a configuration that is gone: the same request again was another goal and another override."""
+        forced_by_two(book)
+        book.run(1_500)
+        for digest, most_pm in (("first", 950), ("second", 940)):
+            policy = replace(book.setup.policy, default=replace(book.setup.policy.default, max_utilisation_pm=most_pm))
+            book.setup = replace(book.setup, digest=digest, policy=policy)
+            book.feed(Reloaded(at_ms=book.now_ms, digest=digest))
+            book.run(5_000)
+        fresh = goal(book).fresh_digest
+        assert book.ask(ALL_TO_ANYANG).severity is Severity.NEEDS_APPROVAL, "it joins"
+        assert book.ask(ALL_TO_ANYANG, digest=fresh).severity is Severity.NEEDS_APPROVAL
+        assert book.approve(fresh or "", "lee").severity is Severity.ALLOWED
+        assert len(book.state.overrides) == 1
+
     def test_a_request_that_waits_is_over_when_who_asked_takes_it_back(self, book: Playbook) -> None:
         waiting = book.confirm(ALL_TO_ANYANG)
         assert book.ask(RevokeRequest(digest=digest_of(waiting))).severity is Severity.ALLOWED
@@ -481,6 +608,89 @@ class TestExpiry:
         assert book.shares() == NOMINAL
         assert book.violations == []
 
+    def test_what_is_given_to_a_fresh_offer_counts_as_long_as_what_is_given_to_any(self, book: Playbook) -> None:
+        """It counted for ever: a day later one confirmation was enough."""
+        forced_by_two(book, life_ms=48 * HOUR_MS)
+        book.run(1_500)
+        lose_members(book, A, ("m1", "m2", "m3"))
+        book.run(HOUR_MS, tick_ms=10_000)
+        held, fresh = book.shares(), goal(book).fresh_digest
+        assert fresh is not None
+        assert book.approve(fresh, "lee").severity is Severity.NEEDS_APPROVAL
+        book.run(5 * MINUTE_MS, tick_ms=5_000)
+        assert goal(book).approvers(fresh) == ("lee",), "an old offer is good for a quarter of an hour from the first yes"
+        book.run(20 * MINUTE_MS, tick_ms=5_000)
+        assert goal(book).approvers(fresh) == ()
+        late = book.ask(ALL_TO_ANYANG, digest=fresh, life_ms=48 * HOUR_MS)
+        assert late.severity is Severity.NEEDS_APPROVAL
+        book.run(60_000)
+        assert book.shares()[A] <= held[A]
+        assert book.approve(goal(book).fresh_digest or "", "lee").severity is Severity.ALLOWED
+
+    def test_a_release_that_is_kept_from_beginning_is_suspended_and_not_forgotten(self, book: Playbook) -> None:
+        """Its drain was lifted when it was granted; forgotten, it came back later, bound by nothing."""
+        assert book.confirm(DrainRequest(site=P)).severity is Severity.ALLOWED
+        book.run(60_000)
+        book.ask(FreezeRequest(service=WEB), life_ms=3 * HOUR_MS)
+        assert book.confirm(UndrainRequest(site=P)).severity is Severity.ALLOWED
+        book.run(4 * HOUR_MS, tick_ms=5_000)
+        assert book.shares()[P] == 0, "the freeze is over, and nobody has looked again"
+        track = goal(book)
+        assert (track.state, track.left and track.left.field) == (GoalState.SUSPENDED, "end")
+        assert book.confirm(UndrainRequest(site=P)).severity is Severity.ALLOWED
+        book.run(5 * MINUTE_MS)
+        assert book.shares() == NOMINAL
+
+    def test_the_drain_of_a_dead_site_stays_though_a_data_plane_confirms_nothing(self, book: Playbook) -> None:
+        """It needs no step: the site has nothing any more. It was dropped after a quarter of an hour, and the site came back."""
+        book.plane_outcome = EnactOutcome.AMBIGUOUS
+        book.believe(P, DOWN)
+        book.run(20_000)
+        assert book.shares()[P] == 0
+        assert book.confirm(DrainRequest(site=P)).severity is Severity.ALLOWED
+        book.run(20 * MINUTE_MS, tick_ms=1_000)
+        book.plane_outcome = EnactOutcome.APPLIED
+        book.believe(P, UP)
+        book.run(20 * MINUTE_MS, tick_ms=1_000)
+        assert book.shares()[P] == 0
+        assert len(book.state.overrides) == 1
+
+    def test_shares_that_are_so_already_stay_though_a_data_plane_confirms_nothing(self, book: Playbook) -> None:
+        book.plane_outcome = EnactOutcome.AMBIGUOUS
+        member = MemberId("web/pangyo/m1")
+        assert book.ask(DepoolRequest(member=member)).severity is Severity.ALLOWED
+        book.run(1_000)
+        assert book.confirm(SharesRequest(service=WEB, shares_bp=book.shares())).severity is Severity.ALLOWED
+        book.run(20 * MINUTE_MS, tick_ms=1_000)
+        assert len(book.state.overrides) == 2
+
+    def test_the_depool_of_a_dead_member_stays_though_a_data_plane_confirms_nothing(self, book: Playbook) -> None:
+        member = MemberId("web/pangyo/m1")
+        lose_members(book, P, ("m1",))
+        book.run(5_000)
+        assert member not in book.state.steering.services[0].members_pm
+        book.plane_outcome = EnactOutcome.AMBIGUOUS
+        book.believe(G, DOWN)
+        book.run(20_000)
+        assert book.confirm(DepoolRequest(member=member)).severity is Severity.ALLOWED
+        book.run(20 * MINUTE_MS, tick_ms=1_000)
+        assert len(book.state.overrides) == 1
+
+    def test_a_drain_that_stands_still_in_a_fault_of_all_sites_is_not_reached(self) -> None:
+        book = serving(settle_ms=20_000)
+        book.confirm(DrainRequest(site=P))
+        book.run(3_000)
+        for site in (P, G, A):
+            book.believe(site, SICK)
+        book.run(60_000)
+        assert WEB in book.state.picture.global_fault
+        assert 0 < book.shares()[P] < 5_000
+        assert goal(book).state is GoalState.RUNNING
+        for site in (P, G, A):
+            book.believe(site, UP)
+        book.run(120_000)
+        assert (book.shares()[P], goal(book).state) == (0, GoalState.REACHED)
+
     def test_what_is_reached_lives_to_the_end_of_its_override_and_warns_when_it_leaves_its_bounds(self, book: Playbook) -> None:
         forced_by_two(book)
         book.run(60_000)
@@ -525,6 +735,53 @@ class TestStale:
         book.run(20 * MINUTE_MS, tick_ms=1_000)
         assert "STALE_DIGEST" in codes(book.ask(ALL_TO_ANYANG, digest=shown.digest))
         assert "STALE_DIGEST" not in codes(book.ask(ALL_TO_ANYANG, digest=shown.digest, shown=shown))
+
+
+class TestAnother:
+    """What one person left suspended, and another who decides about the same."""
+
+    @pytest.fixture
+    def begun(self) -> Playbook:
+        book = serving(settle_ms=20_000)
+        granted = book.confirm(DrainRequest(site=P))
+        book.run(3_000)
+        book.ask(RevokeRequest(digest=digest_of(granted)))
+        assert goal(book).state is GoalState.SUSPENDED and 0 < book.shares()[P] < 5_000
+        return book
+
+    def test_the_same_drain_by_another_takes_its_place_once_they_confirm_that(self, begun: Playbook) -> None:
+        """It was granted, nothing moved, and nothing said why."""
+        book = begun
+        held = book.shares()
+        looked = book.ask(DrainRequest(site=P), **PARK)
+        assert (looked.severity, codes(looked)) == (Severity.NEEDS_APPROVAL, {"ENVELOPE_LEFT"}), "nothing is granted unseen"
+        book.run(30_000)
+        assert book.shares() == held
+        assert book.confirm(DrainRequest(site=P), **PARK).severity is Severity.ALLOWED
+        book.run(90_000)
+        assert (book.shares()[P], goal(book).state, goal(book).goal.owner) == (0, GoalState.REACHED, "park")
+
+    def test_an_undrain_by_another_is_folded_as_it_will_be(self, begun: Playbook) -> None:
+        """It was folded under the drain that it ends, and suspended by its first step."""
+        book = begun
+        assert book.confirm(UndrainRequest(site=P), **PARK).severity is Severity.ALLOWED
+        book.run(120_000)
+        assert book.shares() == NOMINAL
+        assert all(track.state is GoalState.ENDED for track in book.state.goals.values())
+
+    def test_a_release_that_was_left_suspended_holds_nobody_for_good(self) -> None:
+        book = serving(soak_ms=20_000)
+        book.confirm(DrainRequest(site=P))
+        book.run(60_000)
+        granted = book.confirm(UndrainRequest(site=P))
+        book.run(40_000)
+        book.ask(RevokeRequest(digest=digest_of(granted)))
+        midway = book.shares()
+        book.run(60_000)
+        assert book.shares() == midway and 0 < midway[P] < 5_000
+        assert book.confirm(UndrainRequest(site=P), **PARK).severity is Severity.ALLOWED
+        book.run(5 * MINUTE_MS)
+        assert book.shares() == NOMINAL
 
 
 class TestProposed:

@@ -19,6 +19,9 @@ _MOST = {
 }
 """The numbers of findings that are bounds, in words."""
 
+_ORDER = (GoalState.SUSPENDED, GoalState.WAITING, GoalState.RUNNING, GoalState.REACHED, GoalState.ENDED)
+"""What stands still for want of a person comes first."""
+
 
 def offer_document(offer: Offer) -> Document:
     """What a person confirms or approves."""
@@ -34,8 +37,7 @@ def offer_document(offer: Offer) -> Document:
 
 def goals_document(state: ControllerState, now_ms: int) -> list[Document]:
     """Every goal that is known, those that want a person's eye first."""
-    order = list(GoalState)
-    tracks = sorted(state.goals.values(), key=lambda track: (order.index(track.state), -track.since_ms))
+    tracks = sorted(state.goals.values(), key=lambda track: (_ORDER.index(track.state), -track.since_ms))
     return [goal_document(track, now_ms) for track in tracks]
 
 

@@ -49,7 +49,7 @@ class UnixGrant(Strict):
     user: ShortText | None = None
     """A user's name or number."""
     group: ShortText | None = None
-    """A group's name or number."""
+    """A group's name or number. For approvals its members count as the system lists them at start and reload."""
     role: Role = Field(examples=["operator"])
     """What they may do."""
 

@@ -32,8 +32,12 @@ _UNDOING = frozenset({Cause.REBALANCE, Cause.FAILBACK, Cause.RELEASE})
 
 
 def left_by(envelope: Envelope, situation: Situation, after: ServiceSteering) -> Left | None:
-    """The first bound this steering leaves by the capacity and demand of now; None when it is inside."""
+    """The first bound this steering leaves by the capacity and demand of now; None when it is inside.
+
+    A site that loses by it may be as full as it likes: standing still would leave it with more.
+    """
     service, used_pm = situation.service.id, utilisation_of(situation, after)
+    before_bp = situation.current.shares_bp
     for site, share_bp in after.shares_bp.items():
         bounds = envelope.at(service, site)
         if bounds is None:
@@ -41,7 +45,7 @@ def left_by(envelope: Envelope, situation: Situation, after: ServiceSteering) ->
         if not bounds.share_min_bp <= share_bp <= bounds.share_max_bp:
             approved = f"{_percent(bounds.share_min_bp)} to {_percent(bounds.share_max_bp)}"
             return Left(field=f"share of {service} at {site}", approved=approved, now=_percent(share_bp))
-        if used_pm[site] > bounds.utilisation_max_pm:
+        if used_pm[site] > bounds.utilisation_max_pm and share_bp >= before_bp.get(site, 0):
             approved = f"at most {bounds.utilisation_max_pm / 10:g} % of capacity"
             return Left(field=f"load of {service} at {site}", approved=approved, now=_used(used_pm[site]))
     most_bp = envelope.shed_max_bp.get(service, 0)
@@ -114,6 +118,12 @@ def _belongs(track: GoalTrack, situation: Situation, after: ServiceSteering) -> 
             return any(change.get(site, 0) < 0 for site in track.goal.sites)
 
 
+def _touches(track: GoalTrack, situation: Situation, after: ServiceSteering) -> bool:
+    """Whether a step changes the share of a site the goal is about. What the others do among themselves undoes nothing of it."""
+    before_bp = situation.current.shares_bp
+    return any(after.shares_bp.get(site, 0) != before_bp.get(site, 0) for site in track.goal.sites)
+
+
 def held_to_envelope(situation: Situation, after: ServiceSteering, cause: Cause) -> Finding | None:
     """What keeps a step from being made though the gate lets it through: it would leave an envelope, or undo a suspended goal."""
     if cause in PROTECTIVE:
@@ -122,7 +132,7 @@ def held_to_envelope(situation: Situation, after: ServiceSteering, cause: Cause)
         if not track.binds(situation.service.id):
             continue
         if track.state is GoalState.SUSPENDED:
-            if cause in _UNDOING or _belongs(track, situation, after):
+            if _belongs(track, situation, after) or (cause in _UNDOING and _touches(track, situation, after)):
                 return left_finding(track)
         elif _belongs(track, situation, after) and (left := left_by(track.envelope, situation, after)) is not None:
             return left_finding(replace(track, left=left))
@@ -152,10 +162,11 @@ def note_progress(
         if (left := _left_in(track, findings)) is not None:
             suspend(draft, track, left)
             continue
-        if not track.is_started and _is_begun_by(track, situation, after):
+        is_there = _is_there(track, situation, wanted, after)
+        if not track.is_started and (is_there or _is_begun_by(track, situation, after)):
             track = replace(track, is_started=True, approvals=track.in_use())
             draft.set_goal(track)
-        if track.state is GoalState.RUNNING and is_read_back and _is_there(track, situation, wanted, after):
+        if track.state is GoalState.RUNNING and is_read_back and is_there:
             _arrived(draft, track, situation)
 
 
@@ -169,9 +180,11 @@ def _left_in(track: GoalTrack, findings: tuple[Finding, ...]) -> Left | None:
 
 
 def _is_begun_by(track: GoalTrack, situation: Situation, after: ServiceSteering) -> bool:
-    if track.goal.members:
-        before = situation.current.members_pm
-        return any((m in before) != (m in after.members_pm) for m in track.goal.members)
+    """By its first step; and at once where nothing is left to take: there it holds what evidence alone took before."""
+    if track.goal.verb is Verb.DEPOOL:
+        return any(m not in after.members_pm for m in track.goal.members)
+    if track.goal.verb is Verb.DRAIN and any(after.shares_bp.get(site) == 0 for site in track.goal.sites):
+        return True
     return after.shares_bp != situation.current.shares_bp and (track.is_proposed or _belongs(track, situation, after))
 
 
@@ -181,6 +194,9 @@ def _is_there(track: GoalTrack, situation: Situation, wanted: Target, after: Ser
         return False
     if track.goal.verb is Verb.DEPOOL and any(m in after.members_pm for m in track.goal.members):
         return False
+    is_left = any(after.shares_bp.get(site, 0) for site in track.goal.sites)
+    if track.goal.verb is Verb.DRAIN and is_left and situation.is_global_fault:
+        return False  # it stands still, and not for want of room
     if dict(after.shares_bp) != dict(situation.current.shares_bp):
         return False
     if situation.is_blind:

@@ -44,7 +44,7 @@ def law_13_approval(p: Passage) -> Iterator[Violation]:
         if dict(old.shares_bp) == dict(new.shares_bp) or _is_undo(p, service, new):
             continue
         for track in p.goals(service):
-            if track.state in BINDING and not track.is_proposed:
+            if track.state in BINDING and not track.is_proposed and not _is_replaced(p, track):
                 yield from _beyond(p, service, track, old, new)
 
 
@@ -65,6 +65,13 @@ def _given(p: Passage) -> set[str | None]:
         return set()
     asking = p.event.asking
     return {asking.digest, asking.request.digest if isinstance(asking.request, ApproveRequest) else None}
+
+
+def _is_replaced(p: Passage, track: GoalTrack) -> bool:
+    """Whether a person decided anew, with this event, about what was suspended: then the step is judged as their goal's."""
+    after, given = p.after.goals.get(track.goal.digest), _given(p)
+    is_over = track.state is GoalState.SUSPENDED and after is not None and after.state is GoalState.ENDED
+    return is_over and any(t.state is GoalState.RUNNING and t.digest in given for t in p.after.goals.values())
 
 
 def _is_undo(p: Passage, service: Service, new: ServiceSteering) -> bool:

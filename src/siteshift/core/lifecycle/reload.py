@@ -22,7 +22,6 @@ from siteshift.core.messages.events import (
     StandbyReported,
     TrafficMeasured,
 )
-from siteshift.core.model.approval import Goal
 from siteshift.core.model.codes import MemberRole, NoticeCode, Severity, StandbyPhase
 from siteshift.core.model.evidence import Diagnosis, Picture
 from siteshift.core.model.override import Override
@@ -32,7 +31,7 @@ from siteshift.core.model.topology import Service
 from siteshift.core.state.adoption import Adoption, acknowledged
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.draft import Draft
-from siteshift.core.state.goals import GoalState
+from siteshift.core.state.goals import GoalState, narrowed
 from siteshift.core.state.tracks import ServiceTransition
 
 Key = TypeVar("Key")
@@ -99,24 +98,16 @@ def _let_go_of_overrides(draft: Draft) -> None:
 
 
 def _end_goals(draft: Draft) -> None:
-    """A goal that names what is gone is over: its approvals bind nothing any more (law 13). The journal keeps it."""
+    """A goal of which nothing is left is over, and the journal keeps it. One that lost a part of what it names is kept: its
+    configuration is another now, so nothing of it moves before somebody has looked (`operate.goals`, law 13)."""
     for track in draft.state.goals.values():
-        if _is_goal_there(track.goal, draft.setup):
+        if narrowed(track.goal, draft.setup.topology) is not None:
             continue
         because = "the configuration no longer has what it names"
         draft.record("goal", {"goal": track.goal.digest, "digest": track.digest, "state": "ended", "because": because})
         if track.state is not GoalState.ENDED:
             text = f"{track.goal.verb.value} of {track.goal.owner} ({track.digest}) is over: {because}"
             draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.GOAL_ENDED, text)
-
-
-def _is_goal_there(goal: Goal, setup: Setup) -> bool:
-    topology = setup.topology
-    return (
-        topology.service_by_id.keys() >= set(goal.services)
-        and set(topology.site_ids) >= {*goal.sites, *goal.shares_bp}
-        and topology.members.keys() >= set(goal.members)
-    )
 
 
 def _missing(override: Override, setup: Setup) -> str:
@@ -189,7 +180,7 @@ def pruned(state: ControllerState, setup: Setup, now_ms: int) -> dict[str, objec
         "full_at_ms": _among(state.full_at_ms, pools),
         "adoption": _pruned_adoption(state.adoption, setup),
         "expected": _among(state.expected, services),
-        "goals": {key: track for key, track in state.goals.items() if _is_goal_there(track.goal, setup)},
+        "goals": {key: track for key, track in state.goals.items() if narrowed(track.goal, topology) is not None},
     }
 
 

@@ -27,8 +27,9 @@ from siteshift.core.messages.requests import (
     SwitchOnRequest,
     UndrainRequest,
 )
+from siteshift.core.model.approval import Goal
 from siteshift.core.model.codes import FindingCode, LeftBecause, Mode, OverrideKind, Severity
-from siteshift.core.model.finding import Finding, finding
+from siteshift.core.model.finding import Finding, finding, verdict
 from siteshift.core.model.override import Override, make_override
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
@@ -36,7 +37,7 @@ from siteshift.core.operate.approval import refusal, settle
 from siteshift.core.operate.deciding import approve, join, take_back
 from siteshift.core.operate.envelope import fold_goal
 from siteshift.core.operate.goal import goal_of
-from siteshift.core.operate.goals import live
+from siteshift.core.operate.goals import live, supersede, without_superseded
 from siteshift.core.operate.release import lift, pool, undrain
 from siteshift.core.plan.foreseen import planned
 from siteshift.core.state.adoption import acknowledged
@@ -191,17 +192,41 @@ def _force(
     goal = goal_of(asking, draft.setup, draft.state.overrides)
     first = next((entry for entry in draft.state.overrides if entry.goal == goal.digest), None)
     if first is not None:
-        return join(draft, asking, live(draft.state, goal.digest), first)
-    forced = replace(draft.state, overrides=(*draft.state.overrides, made))
+        track = live(draft.state, goal.digest)
+        return join(draft, asking, track, first) if track is not None else _bind(draft, asking, goal, first)
+    before, found = without_superseded(draft.state, goal)
+    forced = replace(before, overrides=(*before.overrides, made))
     plan = planned(draft, forced, service)
-    findings = plan.findings if plan is not None else ()
+    findings = (*found, *(plan.findings if plan is not None else ()))
     folded = fold_goal(goal, plan, findings, state=forced, setup=draft.setup, now_ms=draft.now_ms)
     made = replace(made, goal=goal.digest)
     return settle(draft, asking, folded, lambda track: _lay(draft, asking, made, track))
 
 
+def _bind(draft: Draft, asking: OperatorRequest, goal: Goal, first: Override) -> Answer:
+    """The same as is in force and was never confirmed: where it stands at the gate now, or a digest is given, it can be."""
+    plan = planned(draft, draft.state, first.service)
+    findings = plan.findings if plan is not None else ()
+    if asking.digest is None and verdict(findings) is Severity.ALLOWED:
+        return join(draft, asking, None, first)
+    folded = fold_goal(goal, plan, findings, state=draft.state, setup=draft.setup, now_ms=draft.now_ms)
+    return settle(draft, asking, folded, lambda track: _lay_bound(draft, asking, first, track))
+
+
+def _lay_bound(draft: Draft, asking: OperatorRequest, first: Override, track: GoalTrack | None) -> Answer:
+    if track is not None:
+        supersede(draft, track.goal)
+        draft.set_goal(replace(track, override=first.id, is_started=True, approvals=track.in_use()))
+        draft.record("goal", {"goal": track.goal.digest, "digest": track.digest, "state": "running", "override": first.id})
+        bound = replace(first, approved_by=track.approvers(), plan_digest=track.digest)
+        draft.set(overrides=tuple(bound if entry is first else entry for entry in draft.state.overrides))
+        first = bound
+    return Answer(asking=asking.id, severity=Severity.ALLOWED, override=first, note="it was in force, and is confirmed now")
+
+
 def _lay(draft: Draft, asking: OperatorRequest, made: Override, track: GoalTrack | None) -> Answer:
     if track is not None:
+        supersede(draft, track.goal)
         made = replace(made, approved_by=track.approvers(), plan_digest=track.digest)
         draft.set_goal(replace(track, override=made.id))
         draft.record("goal", {"goal": track.goal.digest, "digest": track.digest, "state": "running", "override": made.id})

@@ -39,6 +39,10 @@ Again = Callable[[Draft, OperatorRequest], Answer]
 
 def approve(draft: Draft, asking: OperatorRequest, digest: str, again: Again) -> Answer:
     """One person's approval: of a colleague's goal that waits or is suspended, or of what siteshift proposes."""
+    known = draft.setup.approvers
+    if known is not None and canonical(asking.person) not in known:
+        text = f"{asking.person} is no approver by the configuration as it was loaded; a group counts as it was then: reload"
+        return refusal(asking, (finding(FindingCode.NOT_ALLOWED, Severity.REFUSED, text),))
     track = find(draft, digest)
     if track is None or track.is_proposed:
         return _approve_proposal(draft, asking, digest)
@@ -77,8 +81,9 @@ def _approve_fresh(draft: Draft, asking: OperatorRequest, track: GoalTrack) -> A
     if isinstance(bound, Finding):
         renew(draft, track)
         return _answer(asking, Severity.REFUSED, folded, (bound,))
-    approval = approval_of(asking, track.fresh_digest or "", track.fresh, draft.now_ms)
-    track = approved(track, approval)
+    bound = bound or track.fresh
+    approval = approval_of(asking, track.fresh_digest or "", bound, draft.now_ms)
+    track = approved(replace(track, fresh=bound), approval)
     draft.set_goal(track)
     record_approval(draft, track, approval)
     return _resume(draft, asking, track, folded)
@@ -142,6 +147,8 @@ def join(draft: Draft, asking: OperatorRequest, track: GoalTrack | None, first: 
     if track is None or asking.digest in (None, track.digest):
         if track is not None and track.state is GoalState.SUSPENDED:
             return _suspended(draft, asking, track)
+        if track is not None and (waiting := _at_the_gate(draft, asking, track)) is not None:
+            return waiting
         where = f"in force as override {first.id}" if first is not None else "under way"
         text = f"the same was asked for before and is {where}; nothing was added"
         return Answer(asking=asking.id, severity=Severity.ALLOWED, override=first, note=text)
@@ -159,6 +166,15 @@ def join(draft: Draft, asking: OperatorRequest, track: GoalTrack | None, first: 
         return _resume(draft, asking, track, folded)
     draft.set_goal(track)
     return _resume(draft, asking, track, folded)
+
+
+def _at_the_gate(draft: Draft, asking: OperatorRequest, track: GoalTrack) -> Answer | None:
+    """What a goal under way needs a yes for that nobody has given; None: nothing."""
+    if track.state is not GoalState.RUNNING:
+        return None
+    folded = refold(draft.state, draft, track)
+    new = tuple(e for e in folded.findings if e.severity is Severity.NEEDS_APPROVAL and not track.envelope.accepts(e))
+    return _answer(asking, Severity.NEEDS_APPROVAL, folded, new) if new else None
 
 
 def _with_offered(asking: OperatorRequest, track: GoalTrack) -> OperatorRequest:

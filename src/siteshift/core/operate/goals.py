@@ -6,16 +6,17 @@ from dataclasses import replace
 
 from siteshift.core.decide.envelope import left_by, suspend
 from siteshift.core.decide.situations import situation_of
-from siteshift.core.model.approval import Left, canonical
-from siteshift.core.model.codes import NoticeCode, Severity
+from siteshift.core.model.approval import RELEASES, ApprovalState, Goal, Left, canonical
+from siteshift.core.model.codes import FindingCode, NoticeCode, Severity
+from siteshift.core.model.finding import Finding, finding
 from siteshift.core.model.policy import HOUR_MS, MINUTE_MS
-from siteshift.core.operate.approval import lacks, without_approvals
+from siteshift.core.operate.approval import lacks, record_approval, without_approvals
 from siteshift.core.operate.envelope import Folded, fold_goal
 from siteshift.core.operate.goal import setup_digests
 from siteshift.core.plan.foreseen import planned
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.draft import Draft
-from siteshift.core.state.goals import BINDING, GoalState, GoalTrack
+from siteshift.core.state.goals import BINDING, GoalState, GoalTrack, narrowed
 
 KEEP_ENDED_MS = 24 * HOUR_MS
 MOST_ENDED = 50
@@ -52,12 +53,14 @@ def _tend(draft: Draft, track: GoalTrack) -> None:
             end(draft, track, "its approval does not hold any more")
         return
     left = changed or (lacks(track) or _over(draft, track) if track.state is GoalState.RUNNING else None)
-    if left is not None and track.state in (GoalState.RUNNING, GoalState.REACHED):
+    if left is not None:
         if changed is None and left.field == "end":
             track = replace(track, approvals=track.lapsed())
         suspend(draft, track, left)
     elif track.state is GoalState.REACHED:
         _watch(draft, track)
+    elif track.state is GoalState.SUSPENDED:
+        _let_lapse(draft, track)
 
 
 def _over(draft: Draft, track: GoalTrack) -> Left | None:
@@ -68,6 +71,18 @@ def _over(draft: Draft, track: GoalTrack) -> Left | None:
     return Left(field="end", approved="to be there by then", now=f"not there after {minutes} min")
 
 
+def _let_lapse(draft: Draft, track: GoalTrack) -> None:
+    """What was given to a fresh offer counts no longer than what is given to any other; the offer stays."""
+    given = [a for a in track.approvals if a.digest == track.fresh_digest and a.counts]
+    if track.fresh is None or not (given or track.is_fresh_confirmed) or not draft.due(track.fresh.start_by_ms):
+        return
+    lapsed = {approval: replace(approval, state=ApprovalState.LAPSED) for approval in given}
+    for approval in lapsed.values():
+        record_approval(draft, track, approval)
+    kept = tuple(lapsed.get(approval, approval) for approval in track.approvals)
+    draft.set_goal(replace(track, approvals=kept, is_fresh_confirmed=False))
+
+
 def _changed_setup(draft: Draft, track: GoalTrack) -> Left | None:
     """A reload that changes the goal's part of the configuration makes every approval of it void."""
     topology, policy = setup_digests(draft.setup, track.goal.services)
@@ -76,8 +91,9 @@ def _changed_setup(draft: Draft, track: GoalTrack) -> Left | None:
     if policy != track.goal.policy:
         return Left(field="policy", approved=track.goal.policy, now=policy)
     planes = {plane.id for name in track.goal.services for plane in draft.setup.planes_of(name)}
-    if not planes <= set(track.envelope.planes):
-        return Left(field="planes", approved=", ".join(track.envelope.planes), now=", ".join(sorted(planes)))
+    known = (track.fresh or track.envelope).planes
+    if not planes <= set(known):
+        return Left(field="planes", approved=", ".join(known), now=", ".join(sorted(planes)))
     return None
 
 
@@ -133,6 +149,51 @@ def _forget(draft: Draft) -> None:
         draft.remembers = True
 
 
+# -- in the place of another ----------------------------------------------------------------------------------------------
+
+
+def superseded(state: ControllerState, goal: Goal) -> tuple[GoalTrack, ...]:
+    """Suspended goals whose place this one takes once it is confirmed: the same wish, or a release of what it decides anew.
+
+    Else what one person left suspended would hold everybody who wants the same, and a release, which no override ends, for good.
+    """
+    return tuple(
+        track
+        for track in state.goals.values()
+        if track.state is GoalState.SUSPENDED and track.goal.digest != goal.digest and _is_decided_by(goal, track.goal)
+    )
+
+
+def _is_decided_by(goal: Goal, old: Goal) -> bool:
+    named, decided = {*old.sites, *old.members}, {*goal.sites, *goal.members}
+    if not named or not named <= decided or not set(old.services) <= set(goal.services):
+        return False
+    is_same = old.verb is goal.verb and named == decided and dict(old.shares_bp) == dict(goal.shares_bp)
+    return is_same or old.verb in RELEASES
+
+
+def without_superseded(state: ControllerState, goal: Goal) -> tuple[ControllerState, tuple[Finding, ...]]:
+    """The state as it will be when this goal is confirmed, and what is to be confirmed of that."""
+    over = superseded(state, goal)
+    if not over:
+        return state, ()
+    gone = {track.goal.digest for track in over}
+    after = state.changed(goals={key: track for key, track in state.goals.items() if key not in gone})
+    return after, tuple(_superseding(track) for track in over)
+
+
+def _superseding(track: GoalTrack) -> Finding:
+    left = track.left.text if track.left is not None else "its envelope was left"
+    text = f"{track.goal.verb.value} of {track.goal.owner} is suspended ({left}); confirmed, this takes its place"
+    return finding(FindingCode.ENVELOPE_LEFT, Severity.NEEDS_APPROVAL, text, goal=track.digest, approvals_needed=0)
+
+
+def supersede(draft: Draft, goal: Goal) -> None:
+    """The goal was granted: what it takes the place of is over."""
+    for track in superseded(draft.state, goal):
+        end(draft, track, f"{goal.owner} decided anew about it")
+
+
 # -- fresh offers ---------------------------------------------------------------------------------------------------------
 
 
@@ -163,8 +224,9 @@ def renew(draft: Draft, track: GoalTrack) -> GoalTrack:
 
 def refold(state: ControllerState, draft: Draft, track: GoalTrack) -> Folded:
     """What a goal comes to now, whatever it is bound by."""
-    topology, policy = setup_digests(draft.setup, track.goal.services)
-    goal = replace(track.goal, topology=topology, policy=policy)
+    goal = narrowed(track.goal, draft.setup.topology) or track.goal
+    topology, policy = setup_digests(draft.setup, goal.services)
+    goal = replace(goal, topology=topology, policy=policy)
     unbound = state.changed(goals={key: entry for key, entry in state.goals.items() if key != track.goal.digest})
     only = goal.services[0] if len(goal.services) == 1 else None
     plan = planned(draft, unbound, only)

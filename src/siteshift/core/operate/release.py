@@ -25,7 +25,7 @@ from siteshift.core.operate.approval import refusal, settle
 from siteshift.core.operate.deciding import join
 from siteshift.core.operate.envelope import fold_goal
 from siteshift.core.operate.goal import goal_of
-from siteshift.core.operate.goals import live
+from siteshift.core.operate.goals import live, supersede, without_superseded
 from siteshift.core.plan.fold import empty_plan
 from siteshift.core.plan.foreseen import planned
 from siteshift.core.state.adoption import acknowledged
@@ -132,6 +132,8 @@ def _unwell(
 def _release(draft: Draft, asking: OperatorRequest, after: ControllerState, found: tuple[Finding, ...]) -> Answer:
     """Take the state after, if who asks confirmed what the evidence says against it (``found``)."""
     goal = goal_of(asking, draft.setup, draft.state.overrides)
+    after, replaced = without_superseded(after, goal)
+    found = (*replaced, *found)
     plan = planned(draft, after, None)
     if found:
         plan = replace(plan or empty_plan(Cause.RELEASE), findings=found)
@@ -140,8 +142,10 @@ def _release(draft: Draft, asking: OperatorRequest, after: ControllerState, foun
 
 
 def _let_go(draft: Draft, asking: OperatorRequest, after: ControllerState, track: GoalTrack | None) -> Answer:
+    """Letting go is its first step: from then on nothing but its envelope keeps a person's hand on what comes back."""
     draft.set(overrides=after.overrides, tracks=after.tracks, adoption=after.adoption)
     if track is not None:
-        draft.set_goal(track)
+        supersede(draft, track.goal)
+        draft.set_goal(replace(track, is_started=True, approvals=track.in_use()))
         draft.record("goal", {"goal": track.goal.digest, "digest": track.digest, "state": "running"})
     return Answer(asking=asking.id, severity=Severity.ALLOWED)

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from siteshift.core.messages.requests import OperatorRequest
 from siteshift.core.model.approval import Approval, ApprovalState, Envelope, Goal, Left, Offer, Verb, canonical
+from siteshift.core.model.topology import Topology
 from siteshift.core.model.units import ServiceId
 
 
@@ -84,6 +85,19 @@ class GoalTrack:
     def in_use(self) -> tuple[Approval, ...]:
         """Its approvals once the first step was made."""
         return tuple(_turned(a, ApprovalState.IN_USE) for a in self.approvals)
+
+
+def narrowed(goal: Goal, topology: Topology) -> Goal | None:
+    """The goal as far as the configuration still has what it names; None when nothing of it is left."""
+    if not (topology.members.keys() >= set(goal.members) and set(topology.site_ids) >= set(goal.shares_bp)):
+        return None
+    there = [topology.service_by_id[name] for name in goal.services if name in topology.service_by_id]
+    if goal.sites:
+        there = [service for service in there if any(service.pool_at(site) for site in goal.sites)]
+    sites = tuple(site for site in goal.sites if any(service.pool_at(site) for service in there))
+    if goal.verb is Verb.SHARES:
+        sites = tuple(site for service in there for site in service.sites)
+    return replace(goal, services=tuple(service.id for service in there), sites=sites) if there else None
 
 
 def _turned(approval: Approval, state: ApprovalState) -> Approval:
