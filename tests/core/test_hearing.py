@@ -138,3 +138,20 @@ def test_a_vantage_that_the_setup_does_not_name_has_no_vote() -> None:
     book.run(4_000)
     hear(book, report(book, 1))
     assert PEER not in book.state.reports
+
+
+def test_a_node_that_has_just_started_pages_nobody_about_observers_that_cannot_have_reported() -> None:
+    book = Playbook(setup=two_vantages())
+    book.self_check = SelfCheck(anchors_ok=0, anchors_total=2)
+    book.run(400)
+    assert book.state.picture.blind
+    book.self_check = SelfCheck(anchors_ok=2, anchors_total=2)
+    hear(book, report(book, 1))
+    book.run(400)
+    assert book.told() == []
+
+
+def test_an_observer_that_stays_away_after_a_start_is_told_of_once() -> None:
+    book = Playbook(setup=two_vantages())
+    book.run(10_000)
+    assert book.told().count("STALE") == 1

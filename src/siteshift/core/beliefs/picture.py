@@ -31,6 +31,9 @@ def refresh_picture(draft: Draft) -> None:
     judge = setup.policy.judge
     picture = diagnose(setup.topology, setup.policy, state.reports, draft.now_ms, previous=state.picture)
     picture = _without_closed_standbys(picture, state, setup)
+    watched_ms = state.started_ms + OBSERVE_INTERVALS * judge.interval_ms
+    if not draft.due(watched_ms):
+        picture = _without_observers(picture)
     if (full_at_ms := full_lately(state, setup, draft.now_ms)) != state.full_at_ms:
         draft.set(full_at_ms=full_at_ms)
         state = draft.state
@@ -41,7 +44,6 @@ def refresh_picture(draft: Draft) -> None:
     if picture != state.picture:
         _say_what_changed(draft, state.picture, picture)
         draft.set(picture=picture)
-    watched_ms = state.started_ms + OBSERVE_INTERVALS * judge.interval_ms
     if not state.is_fresh and not picture.blind and draft.due(watched_ms):
         draft.set(is_fresh=True)
         draft.record("fresh", {"after_ms": draft.now_ms - state.started_ms})
@@ -71,6 +73,12 @@ def _note_until(draft: Draft, until_ms: dict[ServiceId, int], service: ServiceId
 def _without_closed_standbys(picture: Picture, state: ControllerState, setup: Setup) -> Picture:
     """A standby that is not open answers nothing, and nothing is wrong with that; nor with what it was before."""
     kept = tuple(e for e in picture.diagnoses if e.member is None or not _is_closed(e.member, e.since_ms, state, setup))
+    return picture if len(kept) == len(picture.diagnoses) else replace(picture, diagnoses=kept)
+
+
+def _without_observers(picture: Picture) -> Picture:
+    """Just started, nobody can have reported yet: that is no fault of an observer. It counts as blind all the same."""
+    kept = tuple(e for e in picture.diagnoses if e.code not in (DiagnosisCode.OBSERVER_ISOLATED, DiagnosisCode.STALE))
     return picture if len(kept) == len(picture.diagnoses) else replace(picture, diagnoses=kept)
 
 
