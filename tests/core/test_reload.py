@@ -28,7 +28,7 @@ from siteshift.core.messages.events import (
 )
 from siteshift.core.messages.requests import DepoolRequest, DrainRequest, SharesRequest
 from siteshift.core.model.codes import EnactOutcome, Mode, SiteLife, StandbyPhase
-from siteshift.core.model.setup import PlaneRef, Setup
+from siteshift.core.model.setup import PlaneKind, PlaneRef, Setup
 from siteshift.core.model.steering import EnactResult, ReadBack, ServiceSteering
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
@@ -258,6 +258,28 @@ def test_a_plane_that_is_gone_from_the_file_keeps_what_it_has_and_that_is_told()
     drained_half_way(book)
     assert book.planes[LB] == had
     assert LB not in book.state.planes
+
+
+@pytest.mark.parametrize("kind", [PlaneKind.DNS, PlaneKind.BALANCER])
+def test_traffic_that_a_balancer_goes_on_sending_to_a_site_that_is_gone_from_the_file_is_told(kind: PlaneKind) -> None:
+    book = playing()
+    planes = tuple(replace(plane, kind=kind) for plane in book.setup.planes)
+    reload(book, replace(without_site(book.setup, G), planes=planes))
+    told = [command.text for command in book.commands if isinstance(command, Tell) and command.code == "SHARE_LEFT"]
+    assert len(told) == (2 if kind is PlaneKind.BALANCER else 0)
+    assert all(" at gasan is no longer in the configuration and had " in text for text in told)
+    book.commands.clear()
+    reload(book, book.setup)
+    assert "SHARE_LEFT" not in book.told(), "once"
+
+
+def test_a_site_that_was_drained_before_it_was_taken_out_of_the_file_leaves_nothing_behind() -> None:
+    book = playing()
+    book.ask(DrainRequest(site=P))
+    book.run(60_000)
+    planes = tuple(replace(plane, kind=PlaneKind.BALANCER) for plane in book.setup.planes)
+    reload(book, replace(without_site(book.setup, P), planes=planes))
+    assert "SHARE_LEFT" not in book.told()
 
 
 @pytest.mark.parametrize(("gone", "is_kept"), [(A, False), (None, True)])

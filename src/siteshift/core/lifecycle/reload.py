@@ -25,9 +25,10 @@ from siteshift.core.messages.events import (
 from siteshift.core.model.codes import MemberRole, NoticeCode, Severity, StandbyPhase
 from siteshift.core.model.evidence import Diagnosis, Picture
 from siteshift.core.model.override import Override
-from siteshift.core.model.setup import Setup
+from siteshift.core.model.setup import PlaneKind, Setup
 from siteshift.core.model.steering import ReadBack
 from siteshift.core.model.topology import Service
+from siteshift.core.model.units import ServiceId
 from siteshift.core.state.adoption import Adoption, acknowledged
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.draft import Draft
@@ -46,6 +47,7 @@ def absorb_reload(draft: Draft, event: Reloaded) -> bool:
     _end_goals(draft)
     _name_running_standbys(draft)
     _name_planes_left(draft)
+    _name_shares_left(draft)
     draft.set(**pruned(draft.state, draft.setup, draft.now_ms), setup_digest=event.digest)
     draft.remembers = True
     return True
@@ -144,6 +146,28 @@ def _name_planes_left(draft: Draft) -> None:
         has = f"generation {track.confirmed_generation}" if track.confirmed_generation is not None else "what it has"
         text = f"{name} is no longer in the configuration: it keeps {has} and is not written any more"
         draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.PLANE_LEFT, text)
+
+
+def _name_shares_left(draft: Draft) -> None:
+    """A pool that is gone from the file is not steered any more: a balancer still sends its servers what it was last told to."""
+    pools = draft.setup.topology.pools
+
+    def is_left_alone(service: ServiceId) -> bool:
+        """A zone gives out the addresses of the pools there are; a balancer of a service knows only servers by name."""
+        planes = draft.setup.planes_of(service)
+        return not planes or any(plane.kind is PlaneKind.BALANCER for plane in planes)
+
+    for entry in draft.state.steering.services:
+        for site, share_bp in entry.shares_bp.items():
+            if not share_bp or (entry.service, site) in pools or not is_left_alone(entry.service):
+                continue
+            draft.record("share_left", {"service": entry.service, "site": site, "share_bp": share_bp})
+            text = (
+                f"{entry.service} at {site} is no longer in the configuration and had {share_bp / 100:g} % of the traffic: load "
+                "balancers that carry its servers go on sending them as much, and nobody steers it. Take the servers out there, "
+                "or put it back and drain it first"
+            )
+            draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.SHARE_LEFT, text)
 
 
 # -- every field ------------------------------------------------------------------------------------------------------
