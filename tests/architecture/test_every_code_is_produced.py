@@ -213,6 +213,7 @@ def a_reload_that_takes_things_away() -> None:
         lambda setup: test_reload.without_site(setup, P),
         lambda setup: test_reload.without_member(setup, MemberId("web/gasan/s1")),
         lambda setup: test_reload.without_plane(setup, test_reload.LB),
+        test_reload.balanced_without_gasan,
     ):
         book = test_reload.playing()
         test_reload.drained_half_way(book)

@@ -87,6 +87,12 @@ def without_plane(setup: Setup, gone: EnactorId) -> Setup:
     return replace(setup, planes=tuple(plane for plane in setup.planes if plane.id != gone), digest=f"no {gone}")
 
 
+def balanced_without_gasan(setup: Setup) -> Setup:
+    """Behind load balancers, which know a site only by the names of its servers."""
+    planes = tuple(replace(plane, kind=PlaneKind.BALANCER) for plane in setup.planes)
+    return replace(without_site(setup, G), planes=planes)
+
+
 def reload(book: Playbook, setup: Setup) -> None:
     """One event, with the setup that comes with it."""
     book.setup = setup
