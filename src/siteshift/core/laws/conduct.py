@@ -92,10 +92,10 @@ def _names(request: UndrainRequest | PoolRequest | LiftRequest, override: Overri
 
 def told_once(p: Passage) -> Iterator[Violation]:
     """Law 16: what newly stands in the way of a service's move has a journal entry and is told; what stood before is not."""
-    if p.before.transitions is p.after.transitions:
+    entries = [c.data.get("service") for c in p.commands if isinstance(c, Record) and c.kind == "findings"]
+    if p.before.transitions is p.after.transitions and not entries:
         return
     told = [command.code for command in p.commands if isinstance(command, Tell)]
-    entries = [c.data.get("service") for c in p.commands if isinstance(c, Record) and c.kind == "findings"]
     for service in p.setup.topology.services:
         was = {f.code for f in p.before.transition(service.id).findings if f.severity is not Severity.ALLOWED}
         now = {f.code for f in p.after.transition(service.id).findings if f.severity is not Severity.ALLOWED}
