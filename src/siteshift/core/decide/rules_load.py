@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from siteshift.core.decide.proposal import GateContext, Proposal
 from siteshift.core.decide.severities import PASS, weigh
-from siteshift.core.model.cause import Cause
+from siteshift.core.model.cause import Cause, Move
 from siteshift.core.model.codes import FindingCode, MemberRole, StandbyPhase
 from siteshift.core.model.finding import Finding
 from siteshift.core.model.policy import HOUR_MS
@@ -91,11 +91,7 @@ def velocity(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
     """
     policy = context.policy
     since_ms = context.now_ms - policy.velocity_window_ms
-    before_bp = sum(
-        move.moved_bp
-        for move in context.moved
-        if move.at_ms > since_ms and move.cause in _PACED
-    )
+    before_bp = sum(move.moved_bp for move in paced_since(context.moved, since_ms))
     now_bp = sum(-proposal.change_bp(site) for site in proposal.losing if site not in proposal.dead_sites)
     if now_bp and before_bp + now_bp > policy.velocity_bp:
         yield weigh(
@@ -109,6 +105,11 @@ def velocity(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
             velocity_bp=policy.velocity_bp,
             window_ms=policy.velocity_window_ms,
         )
+
+
+def paced_since(moves: Iterable[Move], since_ms: int) -> tuple[Move, ...]:
+    """The moves after an instant that the velocity limit counts."""
+    return tuple(move for move in moves if move.at_ms > since_ms and move.cause in _PACED)
 
 
 def removals_per_hour(proposal: Proposal, context: GateContext) -> Iterator[Finding]:

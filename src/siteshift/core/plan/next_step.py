@@ -19,6 +19,7 @@ from siteshift.core.decide.member_weights import dead_sites_for, dead_sites_kept
 from siteshift.core.decide.occasion import cause_of, is_worth_it
 from siteshift.core.decide.ramp import next_shares, within_room
 from siteshift.core.decide.residual import as_caches_run_out
+from siteshift.core.decide.rules_load import paced_since
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.steering import Target, ttl_of, with_shares
 from siteshift.core.model.cause import Cause
@@ -59,7 +60,7 @@ def next_step(draft: Draft, situation: Situation, goal: StandbyGoal | SharesGoal
     step = found if isinstance(found, Step) else None
     whole = _with_members(draft, situation, goal, step)
     if whole is not None and isinstance(found, Wait):
-        return replace(whole, cause=found.cause, findings=found.findings)
+        return replace(whole, cause=whole.cause or found.cause, findings=found.findings)
     return found if whole is None else whole
 
 
@@ -145,12 +146,16 @@ def is_permitted(findings: tuple[Finding, ...], licence: Licence) -> bool:
 
 
 def _until_ms(situation: Situation, findings: tuple[Finding, ...]) -> int | None:
-    """When the clock alone lets a refused step through, as far as that is known."""
-    stopping = {entry.code for entry in findings if entry.severity is not Severity.ALLOWED}
-    if stopping == {FindingCode.VELOCITY} and situation.transition.moves:
-        return min(move.at_ms for move in situation.transition.moves) + situation.policy.velocity_window_ms
-    if stopping == {FindingCode.HOLD_DOWN}:
-        return max(track.hold_until_ms for track in situation.tracks.values())
+    """When the clock alone lets a refused step through, as far as that is known: when the oldest move that the velocity limit
+    counts is out of its window, when the last hold-down of who would gain is over."""
+    stopping = [entry for entry in findings if entry.severity is not Severity.ALLOWED]
+    codes = {entry.code for entry in stopping}
+    if codes == {FindingCode.VELOCITY}:
+        window_ms = situation.policy.velocity_window_ms
+        counted = paced_since(situation.transition.moves, situation.now_ms - window_ms)
+        return min(move.at_ms for move in counted) + window_ms if counted else None
+    if codes == {FindingCode.HOLD_DOWN}:
+        return situation.now_ms + max(int(entry.numbers["left_ms"]) for entry in stopping)
     return None
 
 
