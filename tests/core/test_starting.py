@@ -146,6 +146,16 @@ def test_a_journal_that_knows_a_later_generation_says_that_something_was_lost(bo
     assert state.adoption.since_ms == LATER_MS
 
 
+def test_what_is_remembered_is_held_as_the_file_has_it_now(book: Playbook) -> None:
+    """One generation was ever decided, and anyang is new in the file: it has no share of what is held."""
+    entry = replace(entry_of(book.state), shares_bp={P: 6_000, G: 4_000})
+    steering = replace(book.state.steering, generation=1, services=(entry,))
+    document = remember(replace(book.state, steering=steering))
+    state = started(book, Past(document=document, recorded_generation=2))
+    assert entry_of(state).shares_bp == {P: 6_000, G: 4_000, A: 0}
+    assert state.track(WEB, A).left_because is LeftBecause.UNKNOWN
+
+
 def test_why_a_node_holds_what_it_found_is_told(book: Playbook) -> None:
     known = book.state.steering.generation
     document, copy = remember(book.state), of_generation(book, known + 4)

@@ -470,6 +470,7 @@ def test_a_wait_says_its_findings_also_where_a_member_is_changed_meanwhile(book:
 def test_without_store_or_term_neither_members_nor_ttl_change(book: Playbook, state: dict[str, object]) -> None:
     lost = replace(book.state, **state)  # type: ignore[arg-type]
     assert isinstance(towards(book, NOW, lately(book, seen_down(book, M1), restless_until_ms=book.now_ms + 1), state=lost), Wait)
+    assert isinstance(towards(book, NOW, view(book, forced=Forced(depooled=frozenset({M1}))), state=lost), Wait)
     assert not may_write_at_all(draft_of(book, **state)) and may_write_at_all(draft_of(book))
 
 
