@@ -37,7 +37,7 @@ from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId, V
 from siteshift.core.state.adoption import AdoptedFrom, Adoption
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.goals import GoalState, GoalTrack
-from siteshift.core.state.tracks import StandbyTrack
+from siteshift.core.state.tracks import SiteTrack, StandbyTrack
 
 STANDBY = MemberId("web/gasan/s1")
 SOUND = {P: 4_800, G: 3_100, A: 2_100}
@@ -615,6 +615,63 @@ def test_law_16_who_returns_by_itself(failback: Failback, is_shedding: bool) -> 
 @pytest.mark.parametrize("life", [SiteLife.DRAINING, SiteLife.DRAINED])
 def test_law_16_a_hold_down_holds_from_the_moment_a_site_is_left(book: Playbook, life: SiteLife) -> None:
     assert returns(book, life=life, hold_until_ms=book.now_ms + 1) == {16}
+
+
+@pytest.mark.parametrize(
+    "hand",
+    [
+        {"tracks": {(WEB, P): SiteTrack(is_return_asked=True)}},
+        {"tracks": {(WEB, P): SiteTrack(life=SiteLife.DRAINED, left_because=LeftBecause.PERSON)}},
+        {"tracks": {(WEB, P): SiteTrack(life=SiteLife.DRAINED, left_because=LeftBecause.DEAD)}},
+    ],
+)
+def test_law_16_a_person_has_a_hand_in_shares_that_return_because_they_asked(book: Playbook, hand: dict[str, object]) -> None:
+    off = replace(book.state, is_switched_off=True, **hand)  # type: ignore[arg-type]
+    (track,) = off.tracks.values()
+    is_by_person = track.is_return_asked or track.left_because is LeftBecause.PERSON
+    assert (16 not in moved(book, off, SOUND)) is is_by_person
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_forced"), [(OverrideKind.DRAIN, True), (OverrideKind.SHARES, True), (OverrideKind.FREEZE, False)]
+)
+def test_law_16_what_a_person_forces_or_let_go_of_in_this_step_moves_shares(
+    book: Playbook, kind: OverrideKind, is_forced: bool
+) -> None:
+    made = an_override(book, kind=kind, site=P if kind is OverrideKind.DRAIN else None, created_ms=0)
+    made = replace(made, shares_bp=SOUND if kind is OverrideKind.SHARES else None)
+    off = replace(book.state, is_switched_off=True)
+    held = replace(off, overrides=(made,))
+    assert (16 not in moved(book, held, SOUND)) is is_forced
+    assert (16 not in laws(book, steered(off, SOUND), before=held)) is is_forced, "it ends with this step"
+
+
+def test_law_6_a_proposal_that_nobody_approved_moves_nothing() -> None:
+    book = Playbook(setup=three_sites(mode=Mode.RECOMMEND))
+    book.run(5_000)
+    track = a_goal(book)
+    track = replace(track, goal=replace(track.goal, verb=Verb.PROPOSED, owner="siteshift"))
+    given = Approval(digest=track.digest, person="lee", rank="approver", via="token", at_ms=0, expires_ms=0)
+    assert 6 in moved(book, wanting(book.state, track), SOUND)
+    assert 6 not in moved(book, wanting(book.state, replace(track, approvals=(given,))), SOUND)
+    drain = a_goal(book)
+    given = replace(given, digest=drain.digest)
+    assert 6 in moved(book, wanting(book.state, replace(drain, approvals=(given,))), SOUND), "it is no proposal"
+
+
+def test_law_13_a_site_that_does_not_move_is_not_held_against_its_bounds(book: Playbook) -> None:
+    """What others do meanwhile is no step of this goal, wherever its own site stands."""
+    released = a_goal(book)
+    released = replace(released, goal=replace(released.goal, verb=Verb.UNDRAIN), override=None)
+    for track, at_bp in ((a_goal(book), 3_000), (released, 5_200)):
+        state = steered(wanting(book.state, track), {P: at_bp, G: 8_000 - at_bp, A: 2_000})
+        assert 13 not in moved(book, state, {P: at_bp, G: 8_100 - at_bp, A: 1_900})
+
+
+def test_law_16_judges_a_return_also_where_nothing_is_steered_yet(book: Playbook) -> None:
+    book.state = replace(book.state, steering=replace(book.state.steering, services=()))
+    assert returns(book) == set()
+    assert returns(book, hold_until_ms=book.now_ms + 1) == {16}
 
 
 def test_law_5_a_drain_of_a_service_is_not_lifted_with_one_of_all(book: Playbook) -> None:

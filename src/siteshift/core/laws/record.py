@@ -106,7 +106,7 @@ def law_15_whole_configuration(p: Passage) -> Iterator[Violation]:
     """A reload is one event: the state names what it runs under, and what is decided speaks of exactly its services."""
     if isinstance(p.event, Reloaded) and p.after.setup_digest != p.event.digest:
         yield Violation(law=15, text="the state does not name the configuration it runs under")
-    if p.after.steering.generation == 0 or p.after.steering == p.before.steering:
+    if p.after.steering == p.before.steering:
         return
     wanted = {service.id for service in p.setup.topology.services}
     found = {entry.service for entry in p.after.steering.services}
