@@ -95,6 +95,14 @@ def test_what_does_not_move_is_bound_as_it_is(book: Playbook) -> None:
     assert {b.service for b in touched.bounds} == {WEB, BLOG}, "what the plan touches as well"
 
 
+def test_a_site_that_has_nothing_and_gets_nothing_is_bound_to_nothing(book: Playbook) -> None:
+    """Anyang is new in the file: neither the steering nor a step of the plan names it."""
+    services = tuple(replace(entry, shares_bp={P: 6_000, G: 4_000}) for entry in book.state.steering.services)
+    book.state = replace(book.state, steering=replace(book.state.steering, services=services))
+    envelope = predicted(book, plan(step({P: 0, G: 10_000}, utilisation_pm={G: 900})))
+    assert bounds(envelope, A) == (0, 0, 0)
+
+
 def test_the_most_that_is_shed_now_on_the_way_or_at_the_end_is_bound(book: Playbook) -> None:
     for way_bp, end_bp, now_bp in ((300, 0, 0), (0, 300, 0), (0, 0, 300), (100, 300, 200), (0, 0, 0)):
         services = tuple(replace(entry, shed_bp=now_bp) for entry in book.state.steering.services)

@@ -215,6 +215,27 @@ def test_who_lost_the_rank_approves_nothing_any_more(book: Playbook) -> None:
     assert tended(book, made)[0] == made
 
 
+def test_only_the_end_of_its_time_lets_the_approvals_of_a_goal_lapse(book: Playbook) -> None:
+    """What is suspended for another reason goes on by them, should what was lost come back in a fresh offer."""
+    made = by(by(track(book, needs=2)), "park")
+    book.setup = replace(book.setup, approvers=frozenset({"lee"}))
+    found, _ = tended(book, made)
+    assert found.state is GoalState.SUSPENDED and found.left == Left(field="approvals", approved="2", now="1")
+    assert [given.state for given in found.approvals] == [ApprovalState.GIVEN, ApprovalState.REVOKED]
+    book.setup = replace(book.setup, approvers=None)
+    other = by(replace(made, goal=replace(made.goal, policy="p"), approvals=()))
+    found, _ = tended(book, other, made.envelope.ends_at_ms)
+    assert found.left is not None and found.left.field == "policy"
+    assert [given.state for given in found.approvals] == [ApprovalState.GIVEN]
+
+
+def test_an_approval_that_does_not_count_any_more_is_not_taken_back_again_and_again(book: Playbook) -> None:
+    book.setup = replace(book.setup, approvers=frozenset({"lee"}))
+    made = by(by(track(book, needs=1)), "park", state=ApprovalState.REVOKED)
+    found, draft = tended(book, made)
+    assert found == made and draft.commands == []
+
+
 # -- after it is reached -----------------------------------------------------------------------------------------------
 
 

@@ -244,6 +244,8 @@ def test_acknowledging_a_site_ends_its_hold_down_where_it_was_left(book: Playboo
     text = "nothing at any site waits for an acknowledgement"
     assert refused(asked(book, AckRequest())[0]) == (FindingCode.NOTHING_TO_DO, text)
     assert refused(asked(book, AckRequest(site=A))[0])[1] == "nothing at anyang waits for an acknowledgement"
+    for site in (A, None):
+        assert asked(book, AckRequest(site=site))[0].findings[0].numbers == {"site": site or ""}
 
 
 def test_acknowledging_all_is_about_what_is_held_as_found(book: Playbook) -> None:

@@ -61,7 +61,7 @@ def settle(draft: Draft, asking: OperatorRequest, folded: Folded, grant: Grant) 
             waits_until_ms=track.envelope.start_by_ms,
         )
     granted = grant(replace(track, state=GoalState.RUNNING, since_ms=draft.now_ms))
-    lifted = tuple(replace(e, severity=Severity.ALLOWED) if e.severity is Severity.NEEDS_APPROVAL else e for e in folded.findings)
+    lifted = tuple(replace(entry, severity=Severity.ALLOWED) for entry in folded.findings)
     offer = Offer(goal=track.goal, envelope=track.envelope)
     return replace(granted, findings=lifted, plans=plans, offer=offer, approved_by=people)
 
