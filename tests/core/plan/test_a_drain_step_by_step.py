@@ -83,6 +83,10 @@ def test_the_way_back_soaks_each_step_and_sends_the_standbys_home_once_they_are_
     assert plan.cause is Cause.RELEASE
     home = [member for step in plan.steps if step.kind is K.RETIRE_STANDBY for member in step.members]
     assert sorted(home) == sorted(STANDBYS)
+    out = {step.at_ms: step.members for step in plan.steps if step.kind is K.DEPOOL}
+    for step in plan.steps:
+        if step.kind is K.RETIRE_STANDBY and step.at_ms > 120_000:
+            assert out[step.at_ms] == step.members, "out of the weights at the very instant"
     assert plan.after == {WEB: {P: 5_000, G: 3_000, A: 2_000}} and plan.before[WEB][P] == 0
 
 

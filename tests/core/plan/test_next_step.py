@@ -10,6 +10,7 @@ import pytest
 from core.playbook import PLANE, WEB, A, G, P, Playbook, three_sites
 from core.test_laws import an_override
 from siteshift.core.beliefs.life import Signal
+from siteshift.core.decide.occasion import DEADBAND_BP
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.situations import situation_of
 from siteshift.core.decide.steering import Target
@@ -31,7 +32,6 @@ from siteshift.core.model.override import Forced
 from siteshift.core.model.plan import Step, Wait, WaitCode
 from siteshift.core.model.units import MemberId, SiteId
 from siteshift.core.plan.next_step import (
-    DEADBAND_BP,
     SILENT_PLANE_MS,
     SharesGoal,
     StandbyGoal,
@@ -133,6 +133,18 @@ def test_a_relief_is_worth_a_write_where_it_takes_a_tenth_of_the_share_or_two_pe
     plan = Licence.AS_IF_APPROVED
     assert moved_to(towards(book, {P: 900, G: 3_600, A: 3_600}, held, shed_at=G, licence=plan))[P] == 900
     assert waits(towards(book, {P: 901, G: 3_600, A: 3_600}, held, shed_at=G, licence=plan))[0] is not WaitCode.GATE
+
+
+def test_a_relief_that_takes_nothing_is_worth_no_write_however_small_the_share(book: Playbook) -> None:
+    """Of two overloaded sites one has hardly anything: that it keeps that makes a trifle of the other no relief."""
+    both = view(book, signals=signals(pangyo=Signal.OVERLOADED, anyang=Signal.OVERLOADED))
+    for little_bp in (0, 9):
+        now = {P: 5_000, G: 5_000 - little_bp, A: little_bp}
+        full = replace(both, current=replace(both.current, shares_bp=now))
+        found = towards(book, {P: 4_999, G: 5_001 - little_bp, A: little_bp}, full, licence=Licence.AS_IF_APPROVED)
+        assert waits(found)[0] is WaitCode.NOTHING_LEFT
+    last = replace(both, current=replace(both.current, shares_bp={P: 5_000, G: 4_999, A: 1}))
+    assert waits(towards(book, {P: 5_000, G: 5_000}, last))[0] is WaitCode.GATE, "its last basis point is worth asking for"
 
 
 def test_while_blind_only_what_a_person_wants_is_even_asked_of_the_gate(book: Playbook) -> None:

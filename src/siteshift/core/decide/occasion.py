@@ -45,8 +45,8 @@ def is_worth_it(situation: Situation, target: Target, cause: Cause) -> bool:
         return change >= DEADBAND_BP
     if cause is Cause.RELIEF:
         return any(
-            current.shares_bp.get(s, 0) - target.shares_bp.get(s, 0) >= min(DEADBAND_BP, current.shares_bp.get(s, 0) // 10)
-            for s in sites
-            if situation.is_overloaded(s)
+            bp - target.shares_bp.get(site, 0) >= max(1, min(DEADBAND_BP, bp // 10))
+            for site, bp in current.shares_bp.items()
+            if situation.is_overloaded(site)
         )
     return change > 0
