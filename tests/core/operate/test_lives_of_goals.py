@@ -411,26 +411,32 @@ def test_who_asked_takes_the_request_itself_back(book: Playbook) -> None:
     assert draft.commands == []
 
 
-@pytest.mark.parametrize(
-    ("state", "then"),
-    [
-        (GoalState.WAITING, GoalState.ENDED),
-        (GoalState.RUNNING, GoalState.SUSPENDED),
-        (GoalState.SUSPENDED, GoalState.SUSPENDED),
-        (GoalState.REACHED, GoalState.REACHED),
-    ],
-)
-def test_what_waits_is_over_and_what_runs_is_suspended_when_who_asked_takes_it_back(
-    book: Playbook, state: GoalState, then: GoalState
-) -> None:
-    made = track(book, state)
+def withdrawn(book: Playbook, made: GoalTrack) -> tuple[Answer, GoalTrack]:
     draft = drafted(book, made)
     asking = OperatorRequest(id="r", person="kim", request=RevokeRequest(digest=made.digest))
-    assert take_back(draft, asking, made.digest, None).severity is Severity.ALLOWED
+    reply = take_back(draft, asking, made.digest, None)
     (found,) = draft.state.goals.values()
-    assert found.state is then
-    if then is GoalState.ENDED:
-        assert found.ended_because == "kim takes the request back"
+    return reply, found
+
+
+def test_what_waits_is_over_and_what_runs_is_suspended_when_who_asked_takes_it_back(book: Playbook) -> None:
+    reply, found = withdrawn(book, track(book, GoalState.WAITING))
+    assert (reply.severity, found.state) == (Severity.ALLOWED, GoalState.ENDED)
+    assert found.ended_because == "kim takes the request back"
+    reply, found = withdrawn(book, track(book, GoalState.RUNNING))
+    assert (reply.severity, found.state) == (Severity.ALLOWED, GoalState.SUSPENDED)
+    assert found.left == Left(field="confirmation", approved="by kim", now="taken back")
+
+
+@pytest.mark.parametrize(
+    ("state", "said"), [(GoalState.REACHED, "is done"), (GoalState.SUSPENDED, "is suspended already")]
+)
+def test_what_is_done_or_suspended_is_not_taken_back_by_a_word(book: Playbook, state: GoalState, said: str) -> None:
+    for override, way_out in ((None, ""), ("o1", "; what it forced holds until `siteshift override lift o1`")):
+        made = track(book, state, override=override)
+        reply, found = withdrawn(book, made)
+        assert (reply.severity, reply.findings[0].code, found) == (Severity.REFUSED, FindingCode.NOTHING_TO_DO, made)
+        assert reply.findings[0].text == f"drain of kim {said}: nothing of it waits or moves by that word{way_out}"
 
 
 # -- what was looked at ------------------------------------------------------------------------------------------------

@@ -218,13 +218,20 @@ def test_the_first_relief_after_a_rebalance_does_not_wait_for_it_to_settle(
 
 
 def test_a_data_plane_that_does_not_confirm_is_waited_for_and_told_of_after_ten_seconds(book: Playbook) -> None:
+    """Counted from the last move of the service, and from the decision it was last sent, whoever's it was."""
     plane = replace(book.state.plane(PLANE), standing=PlaneStanding.WRITING)
     state = replace(book.state, planes={PLANE: plane})
-    for ago_ms, said in ((SILENT_PLANE_MS - 1, []), (SILENT_PLANE_MS, [FindingCode.DATA_PLANE_UNKNOWN])):
-        found = towards(book, SOUND, lately(book, moved_at_ms=book.now_ms - ago_ms), state=state)
+    for moved_ago_ms, decided_ago_ms, said in (
+        (SILENT_PLANE_MS - 1, 99_000, False),
+        (SILENT_PLANE_MS, 99_000, True),
+        (99_000, SILENT_PLANE_MS - 1, False),
+        (99_000, SILENT_PLANE_MS, True),
+    ):
+        sent = replace(state, steering=replace(state.steering, decided_at_ms=book.now_ms - decided_ago_ms))
+        found = towards(book, SOUND, lately(book, moved_at_ms=book.now_ms - moved_ago_ms), state=sent)
         assert waits(found) == (WaitCode.PLANES, None if said else book.now_ms + 1)
-        assert codes(found) == said
-    nothing_yet = replace(state, steering=replace(state.steering, generation=0))
+        assert codes(found) == ([FindingCode.DATA_PLANE_UNKNOWN] if said else [])
+    nothing_yet = replace(state, steering=replace(state.steering, generation=0, decided_at_ms=1))
     assert codes(towards(book, SOUND, lately(book, moved_at_ms=1), state=nothing_yet)) == [], "there is nothing to confirm"
 
 
