@@ -21,10 +21,11 @@ from siteshift.core.messages.requests import (
     FreezeRequest,
     RevokeRequest,
     SharesRequest,
+    SwitchOffRequest,
     UndrainRequest,
 )
 from siteshift.core.model.approval import ApprovalState
-from siteshift.core.model.codes import EnactOutcome, MemberRole, Mode, Severity, SiteLife
+from siteshift.core.model.codes import EnactOutcome, MemberRole, Mode, Severity, SiteLife, StandbyPhase
 from siteshift.core.model.policy import HOUR_MS, MINUTE_MS
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.topology import Service
@@ -350,6 +351,43 @@ class TestDemandDoubles:
         book.run(60_000)
         assert goal(book).state is GoalState.REACHED
         assert book.shares() == {P: 0, G: 0, A: 10_000}
+
+
+M1 = MemberId("web/pangyo/m1")
+
+
+class TestMembersOfAGoal:
+    def test_a_person_takes_a_broken_server_out_though_automatic_acting_is_off(self, book: Playbook) -> None:
+        """It was refused, with the remedy to act by hand: shares follow a depool, and that counted as siteshift's own wish."""
+        book.ask(SwitchOffRequest())
+        assert book.confirm(DepoolRequest(member=M1)).severity is Severity.ALLOWED
+        book.run(60_000)
+        assert M1 not in book.state.steering.services[0].members_pm
+        assert book.shares()[P] < NOMINAL[P], "and the site gets what the rest of it carries"
+        assert goal(book).state is GoalState.REACHED
+
+    def test_shares_that_follow_a_depool_wait_for_the_standby_and_ask_nobody_to_overload_others_until_then(self) -> None:
+        book = serving()
+        book.demand_rps = 125
+        book.run(30_000)
+        answer = book.confirm(DepoolRequest(member=M1))
+        assert answer.severity is Severity.ALLOWED, answer.findings
+        book.run(60_000)
+        assert goal(book).state is GoalState.REACHED
+        assert all(track.phase is StandbyPhase.PROVEN for track in book.state.standbys.values()) and book.state.standbys
+
+    def test_a_depool_that_was_granted_and_not_done_is_held_when_others_died_meanwhile(self, book: Playbook) -> None:
+        """As after a death between the two: the grant is remembered, the step is not."""
+        before = book.state.steering
+        assert book.confirm(DepoolRequest(member=M1)).severity is Severity.ALLOWED
+        undone = replace(goal(book), is_started=False, state=GoalState.RUNNING)
+        book.state = replace(book.state, steering=before, goals={undone.goal.digest: undone})
+        lose_members(book, P, ("m2", "m3"))
+        book.run(30_000)
+        assert M1 in book.state.steering.services[0].members_pm
+        left = goal(book).left
+        assert goal(book).state is GoalState.SUSPENDED and left is not None
+        assert left.field == "load of web at pangyo"
 
 
 class TestDemandBreathes:

@@ -301,6 +301,22 @@ def test_law_13_a_step_of_a_goal_that_is_suspended(book: Playbook) -> None:
     assert 13 not in laws(book, steered(state, {P: 5_000, G: 2_900, A: 2_100}), before=state), "pangyo is all it is about"
 
 
+def test_law_13_a_member_taken_out_for_a_goal_that_is_suspended(book: Playbook) -> None:
+    pool = book.setup.topology.services[0].pools[0]
+    first = pool.members[0].id
+    track = a_goal(book, state=GoalState.SUSPENDED)
+    track = replace(track, goal=replace(track.goal, verb=Verb.DEPOOL, sites=(), members=(first,)))
+    state = wanting(book.state, track)
+    entry = state.steering.of(WEB)
+    assert entry is not None
+    after = steered(state, entry.shares_bp, members_pm={m: pm for m, pm in entry.members_pm.items() if m != first})
+    assert 13 in laws(book, after, before=state)
+    seen = after.picture.pools[(WEB, P)]
+    down = replace(seen, members={**seen.members, first: DOWN})
+    after = replace(after, picture=replace(after.picture, pools={**after.picture.pools, (WEB, P): down}))
+    assert 13 not in laws(book, after, before=state), "it is down: that needs nobody's approval"
+
+
 def test_law_13_what_let_a_site_back_gives_it_no_more_than_was_approved(book: Playbook) -> None:
     released = a_goal(book)
     released = replace(released, goal=replace(released.goal, verb=Verb.UNDRAIN), override=None)

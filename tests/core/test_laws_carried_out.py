@@ -107,7 +107,7 @@ def all_serve(original: Callable[..., Any]) -> Callable[..., Any]:
 def test_a_member_that_was_taken_out_and_serves_on(book: Playbook, broken_laws: list[Violation]) -> None:
     with with_fault(steering._pool_members, all_serve):
         book.ask(DepoolRequest(member=M1))
-        book.run(3_000)
+        book.run(20_000)
     assert f"{M1} serves although it was taken out" in says(broken_laws)
 
 

@@ -21,7 +21,8 @@ from siteshift.core.model.cause import Cause
 from siteshift.core.model.codes import FindingCode, Severity, SiteLife
 from siteshift.core.model.finding import Finding, finding
 from siteshift.core.model.steering import ServiceSteering
-from siteshift.core.model.units import SiteId
+from siteshift.core.model.topology import Service
+from siteshift.core.model.units import MemberId, SiteId
 from siteshift.core.state.draft import Draft
 from siteshift.core.state.goals import GoalState, GoalTrack
 from siteshift.core.state.plane_queries import in_step, living
@@ -109,19 +110,41 @@ def _belongs(track: GoalTrack, situation: Situation, after: ServiceSteering) -> 
     """Whether a step moves what the goal is about."""
     before = situation.current.shares_bp
     change = {site: bp - before.get(site, 0) for site, bp in after.shares_bp.items()}
+    sites = sites_about(track, situation.service)
     match track.goal.verb:
         case Verb.SHARES:
             return any(change.values()) or after.shed_bp != situation.current.shed_bp
         case Verb.UNDRAIN | Verb.LIFT | Verb.POOL:
-            return any(change.get(site, 0) > 0 for site in track.goal.sites)
+            return any(change.get(site, 0) > 0 for site in sites)
         case _:
-            return any(change.get(site, 0) < 0 for site in track.goal.sites)
+            return any(change.get(site, 0) < 0 for site in sites)
+
+
+def sites_about(track: GoalTrack, service: Service) -> tuple[SiteId, ...]:
+    """The sites a goal is about; of members, where they stand."""
+    named = track.goal.members
+    return track.goal.sites or tuple(p.site for p in service.pools if any(m.id in named for m in p.members))
+
+
+def held_members(situation: Situation, after: ServiceSteering) -> Mapping[MemberId, Finding]:
+    """The members that goals would take out or let in with this steering, and that must stay as they are: by the capacity and
+    demand of now the step would leave the goal's envelope."""
+    found: dict[MemberId, Finding] = {}
+    before_pm = situation.current.members_pm
+    for track in situation.goals:
+        if track.state is not GoalState.RUNNING or not track.binds(situation.service.id):
+            continue
+        changing = [m for m in track.goal.members if (m in before_pm) != (m in after.members_pm)]
+        if changing and (left := left_by(track.envelope, situation, after)) is not None:
+            found.update(dict.fromkeys(changing, left_finding(replace(track, left=left))))
+    return found
 
 
 def _touches(track: GoalTrack, situation: Situation, after: ServiceSteering) -> bool:
     """Whether a step changes the share of a site the goal is about. What the others do among themselves undoes nothing of it."""
     before_bp = situation.current.shares_bp
-    return any(after.shares_bp.get(site, 0) != before_bp.get(site, 0) for site in track.goal.sites)
+    sites = sites_about(track, situation.service)
+    return any(after.shares_bp.get(site, 0) != before_bp.get(site, 0) for site in sites)
 
 
 def held_to_envelope(situation: Situation, after: ServiceSteering, cause: Cause) -> Finding | None:

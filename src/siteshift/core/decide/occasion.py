@@ -23,6 +23,8 @@ def cause_of(situation: Situation, target: Target) -> Cause:
         return Cause.DEAD
     if situation.forced.shares_bp is not None or any(site in situation.forced.drained_sites for site in losing):
         return Cause.PERSON
+    if any(situation.is_short_of_taken_out(site) for site in losing):
+        return Cause.PERSON
     if any(situation.away(site) for site in losing):
         return Cause.DEGRADED
     if any(situation.is_overloaded(site) for site in losing):

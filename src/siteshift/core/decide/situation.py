@@ -287,6 +287,16 @@ class Situation:
         in_use_rps = sum(m.capacity_rps for m in pool.members if m.id in self.current.members_pm)
         return share_bp * self.demand_rps * WHOLE_PM <= in_use_rps * self.policy.max_utilisation_pm * WHOLE_BP
 
+    def is_short_of_taken_out(self, site: SiteId) -> bool:
+        """Whether a site gets more than its members carry without those that a person took out: then it gives for their sake."""
+        pool = self.service.pool_at(site)
+        active = [m for m in pool.members if m.role is MemberRole.ACTIVE] if pool is not None else []
+        left_rps = sum(m.capacity_rps for m in active if m.id not in self.forced.depooled)
+        if left_rps == sum(m.capacity_rps for m in active):
+            return False
+        share_bp = self.current.shares_bp.get(site, 0)
+        return share_bp * self.demand_rps * WHOLE_PM > left_rps * self.policy.max_utilisation_pm * WHOLE_BP
+
     def returning_bp(self, site: SiteId) -> int:
         """The share a returning site has on its present step of the ramp; less while it is relieved."""
         pool = self.service.pool_at(site)

@@ -12,7 +12,7 @@ from siteshift.core.model.override import forced_view
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.topology import Service
-from siteshift.core.model.units import SiteId
+from siteshift.core.model.units import MemberId, SiteId
 from siteshift.core.state.adoption import AdoptedFrom
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.goals import GoalState, GoalTrack
@@ -70,11 +70,17 @@ class Passage:
         pool = self.after.picture.pools.get((service.id, site))
         return pool.standing if pool is not None else Standing.UNKNOWN
 
+    def member_standing(self, service: Service, member: MemberId) -> Standing:
+        views = (self.after.picture.pools.get((service.id, site)) for site in service.sites)
+        found = next((view for pool in views if pool is not None and (view := pool.members.get(member)) is not None), None)
+        return found.standing if found is not None else Standing.UNKNOWN
+
     def is_overloaded(self, service: Service, site: SiteId) -> bool:
         return self.after.picture.overload_of(service.id, site) is not None
 
     def is_forced(self, service: Service) -> bool:
-        """Whether a person has a hand in this service's shares: forced now, let go just now, or asked to return."""
+        """Whether a person has a hand in this service's shares: forced now, let go just now, asked to return, or a member taken
+        out and its site gives for that."""
         forced = forced_view(self.after.overrides, service.id, self.now_ms)
         were = forced_view(self.before.overrides, service.id, self.before.started_ms)
         asked = any(
@@ -82,7 +88,16 @@ class Passage:
             or self.after.track(service.id, site).left_because is LeftBecause.PERSON
             for site in service.sites
         )
-        return bool(forced.drained_sites or forced.shares_bp or were.drained_sites or were.shares_bp or asked)
+        without = {m.site for pool in service.pools for m in pool.members if m.id in forced.depooled}
+        losing = set(self._losing(service))
+        gives = bool(losing) and losing <= without
+        return bool(forced.drained_sites or forced.shares_bp or were.drained_sites or were.shares_bp or asked or gives)
+
+    def _losing(self, service: Service) -> Iterator[SiteId]:
+        old, new = self.before.steering.of(service.id), self.after.steering.of(service.id)
+        for site, bp in old.shares_bp.items() if old is not None and new is not None else ():
+            if new is not None and new.shares_bp.get(site, 0) < bp:
+                yield site
 
 
 Checker = Callable[[Passage], Iterator[Violation]]

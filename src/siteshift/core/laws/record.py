@@ -9,7 +9,7 @@ from siteshift.core.laws.passage import Passage, Violation
 from siteshift.core.messages.commands import ActivateStandby, Enact, Record, Remember
 from siteshift.core.messages.events import Asked, Reloaded
 from siteshift.core.messages.requests import ApproveRequest
-from siteshift.core.model.approval import RELEASES
+from siteshift.core.model.approval import RELEASES, Verb
 from siteshift.core.model.codes import Standing
 from siteshift.core.model.setup import PartKind, Setup
 from siteshift.core.model.steering import ServiceSteering
@@ -41,11 +41,24 @@ def law_13_approval(p: Passage) -> Iterator[Violation]:
         if len(track.approvers()) < track.envelope.approvals_needed:
             yield Violation(law=13, text=f"goal {track.digest} runs with {len(track.approvers())} approvals")
     for service, old, new in p.changes():
+        yield from _taken_out_though_suspended(p, service, old, new)
         if dict(old.shares_bp) == dict(new.shares_bp) or _is_undo(p, service, new):
             continue
         for track in p.goals(service):
             if track.state in BINDING and not track.is_proposed and not _is_replaced(p, track):
                 yield from _beyond(p, service, track, old, new)
+
+
+def _taken_out_though_suspended(
+    p: Passage, service: Service, old: ServiceSteering, new: ServiceSteering
+) -> Iterator[Violation]:
+    for track in p.goals(service):
+        if track.state is not GoalState.SUSPENDED or track.goal.verb is not Verb.DEPOOL or _is_replaced(p, track):
+            continue
+        for member in track.goal.members:
+            is_out = member in old.members_pm and member not in new.members_pm
+            if is_out and p.member_standing(service, member) is not Standing.DOWN:
+                yield Violation(law=13, text=f"{member} was taken out for a goal that is suspended ({track.digest})")
 
 
 def _laid_without_digest(p: Passage) -> Iterator[Violation]:

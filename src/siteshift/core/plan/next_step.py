@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from siteshift.core.beliefs.life import AWAY, Signal
 from siteshift.core.beliefs.lives import gained_lately
-from siteshift.core.decide.envelope import held_to_envelope, is_as_proposed
+from siteshift.core.decide.envelope import held_members, held_to_envelope, is_as_proposed
 from siteshift.core.decide.gate import examine
 from siteshift.core.decide.gate_input import context_of, proposal_for
 from siteshift.core.decide.member_weights import dead_sites_for, dead_sites_kept, members_for, members_kept, standbys_open
@@ -58,7 +58,10 @@ def next_step(draft: Draft, situation: Situation, goal: StandbyGoal | SharesGoal
         return _standby_step(draft, situation, goal)
     found = _share_step(draft, situation, goal)
     step = found if isinstance(found, Step) else None
-    whole = _with_members(draft, situation, goal, step)
+    whole, held = _with_members(draft, situation, goal, step)
+    if held:
+        found = replace(found, findings=(*found.findings, *held))
+        whole = replace(whole, findings=(*whole.findings, *held)) if whole is not None else None
     if whole is not None and isinstance(found, Wait):
         return replace(whole, cause=whole.cause or found.cause, findings=found.findings)
     return found if whole is None else whole
@@ -114,10 +117,12 @@ def _share_step(draft: Draft, situation: Situation, goal: SharesGoal) -> Step | 
     if wait_first is not None:
         return wait_first
     after = with_shares(current, target, _how_far(situation, target, cause))
+    findings = examine(proposal_for(situation, after, cause), context_of(draft, situation, goal.mode, after))
+    if _is_short_until_standby(draft, situation, findings):
+        return _at_the_gate(draft, situation, findings, cause)
     held = held_to_envelope(situation, after, cause)
     if held is not None:
         return Wait(service=service, code=WaitCode.GATE, findings=(held,), cause=cause)
-    findings = examine(proposal_for(situation, after, cause), context_of(draft, situation, goal.mode, after))
     if not is_permitted(findings, draft.licence):
         return _at_the_gate(draft, situation, findings, cause)
     return Step(
@@ -137,6 +142,13 @@ def _at_the_gate(draft: Draft, situation: Situation, findings: tuple[Finding, ..
     coming = what_is_coming(draft, situation)
     code, until_ms = coming or (WaitCode.GATE, _until_ms(situation, findings))
     return Wait(service=situation.service.id, code=code, until_ms=until_ms, findings=findings, cause=cause)
+
+
+def _is_short_until_standby(draft: Draft, situation: Situation, findings: tuple[Finding, ...]) -> bool:
+    """Whether all that stands in the way is room that a standby on its way brings: nobody is asked for leave to overload a site
+    for the seconds until then."""
+    asked = {entry.code for entry in findings if entry.severity is Severity.NEEDS_APPROVAL}
+    return asked == {FindingCode.CAPACITY_SHORT} and what_is_coming(draft, situation) is not None
 
 
 def is_permitted(findings: tuple[Finding, ...], licence: Licence) -> bool:
@@ -278,24 +290,31 @@ def may_write_at_all(draft: Draft) -> bool:
     return draft.state.is_store_usable and draft.state.term is not None
 
 
-def _with_members(draft: Draft, situation: Situation, goal: SharesGoal, step: Step | None) -> Step | None:
-    """The step with the members and the TTL that go with it in one generation; None where neither changes either."""
+def _with_members(
+    draft: Draft, situation: Situation, goal: SharesGoal, step: Step | None
+) -> tuple[Step | None, tuple[Finding, ...]]:
+    """The step with the members and the TTL that go with it in one generation; None where neither changes either. And what
+    keeps members of goals as they are."""
     current = situation.current
     after = current if step is None else replace(current, shares_bp=step.after_bp, shed_bp=step.shed_bp, shed_at=step.shed_at)
     if not may_write_at_all(draft):
-        return step
+        return step, ()
     is_free = may_tend(draft, situation, goal.mode)
     members_pm = members_for(situation, after) if is_free else members_kept(situation, after)
     if not is_free and may_open_standby(draft, situation):
         members_pm |= standbys_open(situation)
+    held = held_members(situation, replace(after, members_pm=members_pm)) if situation.goals else {}
+    if held:
+        present = {m: pm for m, pm in current.members_pm.items() if m in held}
+        members_pm = {m: pm for m, pm in members_pm.items() if m not in held} | present
     ttl_s = ttl_of(situation) if is_free else current.ttl_s
     is_moved = step is not None and dict(step.after_bp) != dict(current.shares_bp)
     dead_sites = (dead_sites_for if is_free or is_moved else dead_sites_kept)(situation, after)
     if members_pm != current.members_pm or ttl_s != current.ttl_s or dead_sites != current.dead_sites:
-        return _with_weights(situation, step, members_pm, ttl_s, dead_sites)
-    if step is None and is_free and as_caches_run_out(draft, situation, current) != current:
-        return _standing_still(situation, StepKind.SEND_ON, ())
-    return step
+        step = _with_weights(situation, step, members_pm, ttl_s, dead_sites)
+    elif step is None and is_free and as_caches_run_out(draft, situation, current) != current:
+        step = _standing_still(situation, StepKind.SEND_ON, ())
+    return step, tuple({str(entry.numbers["goal"]): entry for entry in held.values()}.values())
 
 
 def _with_weights(
