@@ -201,6 +201,13 @@ def a_plane_that_another_controller_holds() -> None:
     status_document(book.state, book.setup, book.now_ms)
 
 
+def a_server_that_somebody_put_into_maintenance() -> None:
+    book = calm()
+    drift = Drift(enactor=PLANE, what="be_web/gasan-m3", wanted="ready weight 50", found="maint", ours=True)
+    book.feed(ReadBackArrived(at_ms=book.now_ms, read_back=replace(book.reading(PLANE), drifts=(drift,))))
+    book.ask(DrainRequest(site=P))
+
+
 def standbys_that_do_not_come_up() -> None:
     book = calm()
     book.standby_works = False
@@ -286,6 +293,7 @@ STORIES: tuple[Callable[[], None], ...] = (
     a_plane_that_forgets,
     a_write_that_is_not_read_back,
     a_plane_that_another_controller_holds,
+    a_server_that_somebody_put_into_maintenance,
     standbys_that_do_not_come_up,
     a_reload_that_takes_things_away,
     an_approval_that_is_taken_back_and_others_that_come_to_nothing,

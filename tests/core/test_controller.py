@@ -402,6 +402,17 @@ class TestDataPlanes:
         assert "DRIFT" in book.told()
         assert not any(isinstance(command, Enact) for command in book.commands)
 
+    def test_a_plan_names_what_was_changed_by_hand_and_would_be_put_back(self, book: Playbook) -> None:
+        """A server in maintenance by hand was back in service after the next drain, and nothing had said so."""
+        drift = Drift(enactor=PLANE, what="be_web/gasan-m3", wanted="ready weight 50", found="maint", ours=True)
+        reading = replace(book.reading(PLANE), drifts=(drift,))
+        book.feed(ReadBackArrived(at_ms=book.now_ms, read_back=reading))
+        answer = book.look(DrainRequest(site=P))
+        (said,) = (entry for entry in answer.findings if entry.code.value == "CHANGED_BY_HAND")
+        assert said.text == "dns: be_web/gasan-m3 is maint by another hand; the first write makes it ready weight 50 again"
+        assert answer.severity is Severity.ALLOWED
+        assert "depool" in said.remedy
+
     def test_a_plane_that_cannot_be_read_is_unknown_and_stops_gentle_moves(self, book: Playbook) -> None:
         book.feed(ReadBackFailed(at_ms=book.now_ms, enactor=PLANE, detail="socket gone"))
         book.believe(A, SICK)

@@ -43,6 +43,7 @@ REMEDIES: Mapping[FindingCode, str] = MappingProxyType(
         "members, `siteshift override list` what is forced.",
         FindingCode.NOTHING_TO_DO: "If you expected something, look whether name and digest are right: `siteshift status`, "
         "`siteshift override list`, `siteshift approvals`.",
+        FindingCode.CHANGED_BY_HAND: "To keep it, have siteshift do it (`depool`, `drain`, `shares`); else ours is put back.",
         FindingCode.DATA_PLANE_UNKNOWN: "Bring the data plane back in reach; it is read before anything is written.",
         FindingCode.SWITCHED_OFF: "Switch automatic acting on again, or act by hand.",
         FindingCode.HELD_AS_ADOPTED: "Find out why the site was left as it is, then acknowledge it: `siteshift ack SITE`, or "

@@ -10,8 +10,10 @@ from siteshift.core.model.cause import Cause
 from siteshift.core.model.codes import FindingCode, Severity
 from siteshift.core.model.finding import Finding, finding
 from siteshift.core.model.plan import Shares
+from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import ServiceId
 from siteshift.core.plan.predict import Forecast
+from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.draft import Draft
 
 
@@ -49,6 +51,17 @@ def stuck_findings(draft: Draft, situation: Situation, target: Target) -> list[F
     end = with_shares(situation.current, target, target.shares_bp)
     found = examine(proposal_for(situation, end, Cause.PERSON), context_of(draft, situation, situation.mode, end))
     return [entry for entry in found if entry.severity is not Severity.ALLOWED]
+
+
+def changed_by_hand(state: ControllerState, setup: Setup, service: ServiceId) -> list[Finding]:
+    """What somebody else changed on a data plane that the plan writes: left until now, put back by the first step."""
+    found = []
+    for plane in setup.planes_of(service):
+        reading = state.plane(plane.id).read_back
+        for drift in reading.drifts if reading is not None else ():
+            text = f"{plane.id}: {drift.what} is {drift.found} by another hand; the first write makes it {drift.wanted} again"
+            found.append(finding(FindingCode.CHANGED_BY_HAND, Severity.ALLOWED, text, plane=plane.id, what=drift.what))
+    return found
 
 
 def silent_planes(forecast: Forecast, service: ServiceId) -> list[Finding]:
