@@ -188,8 +188,10 @@ def test_what_is_held_as_found_is_held_as_long_as_any_of_it_is_there(book: Playb
     ("field", "value", "is_kept"),
     [
         ("services", (WEB, BLOG), True),
-        ("services", (WEB, GONE_SERVICE), False),
-        ("sites", (P, GONE_SITE), False),
+        ("services", (WEB, GONE_SERVICE), True),
+        ("services", (GONE_SERVICE,), False),
+        ("sites", (P, GONE_SITE), True),
+        ("sites", (GONE_SITE,), False),
         ("shares_bp", {P: 1, G: 2}, True),
         ("shares_bp", {P: 1, GONE_SITE: 2}, False),
         ("members", (M1,), True),
@@ -197,7 +199,7 @@ def test_what_is_held_as_found_is_held_as_long_as_any_of_it_is_there(book: Playb
     ],
 )
 @pytest.mark.parametrize("state", [GoalState.RUNNING, GoalState.ENDED])
-def test_a_goal_is_over_when_anything_it_names_is_gone_and_who_is_told_of_it(
+def test_a_goal_is_over_when_nothing_is_left_of_what_it_names_and_who_is_told_of_it(
     book: Playbook, field: str, value: object, is_kept: bool, state: GoalState
 ) -> None:
     """On record in any case; people are told of one that was not over before."""

@@ -193,8 +193,11 @@ def test_a_reload_that_changes_its_part_suspends_a_goal_and_says_what_changed(bo
             found, _ = tended(book, replace(made, state=state, **changes))  # type: ignore[arg-type]
             assert found.state is GoalState.SUSPENDED and found.left is not None
             assert (found.left.field, found.left.approved, found.left.now) == left
-        held = replace(made, state=GoalState.SUSPENDED, **changes)  # type: ignore[arg-type]
-        assert tended(book, held)[0] == held, "it is suspended already"
+        fresh = changes.get("envelope", made.envelope)
+        held = replace(made, state=GoalState.SUSPENDED, fresh=fresh, **changes)  # type: ignore[arg-type]
+        found, _ = tended(book, held)
+        assert (found.state, found.fresh) == (GoalState.SUSPENDED, None), "what was offered afresh was of the file before"
+        assert found.left is not None and found.left.field == left[0]
         found, _ = tended(book, replace(made, state=GoalState.WAITING, **changes))  # type: ignore[arg-type]
         assert found.ended_because == f"the configuration changed: {left[0]}"
     more = replace(made, envelope=replace(made.envelope, planes=(*made.envelope.planes, "old")))
