@@ -182,6 +182,37 @@ async def test_unmapped_servers_are_nobodys_business(lb: HaproxyServer, clock: W
     assert back.shares_bp[WEB] == {PANGYO: 5000, GASAN: 5000}
 
 
+def share_of(lb_answer: str, servers: tuple[str, ...]) -> float:
+    """The part of the backend's weight that these servers have, in the answer to ``show servers state``."""
+    rows = [line.split() for line in lb_answer.splitlines()[2:] if line]
+    weight = {row[3]: int(row[7]) if row[6] == "0" else 0 for row in rows}
+    return sum(weight[name] for name in servers) / sum(weight.values())
+
+
+async def test_servers_that_are_not_in_the_configuration_get_no_more_than_before(lb: HaproxyServer, clock: WallClock) -> None:
+    """Small weights for ours would be large shares for theirs: 5, 3 and 2 beside a 10 of somebody else."""
+    enactor = HaproxyEnactor(global_plane(lb.address, tuple(map(mapped, ("p1", "p2", "g1", "g2")))), clock)
+    before = share_of(await lb.cli("show servers state web"), ("a1", "a2"))
+    for generation, pangyo_bp in enumerate((5_000, 10_000, 6_667, 1, 9_999, 5_000), 1):
+        wanted = steering(generation, {PANGYO: pangyo_bp, GASAN: 10_000 - pangyo_bp})
+        detail = await apply(enactor, wanted)
+        assert "not in the configuration: a1, a2" in detail
+        assert share_of(await lb.cli("show servers state web"), ("a1", "a2")) <= before
+        assert (await enactor.read_back(deadline_ms=DEADLINE_MS)).shares_bp == enactor.expected_shares_bp(wanted)
+        assert (await apply(enactor, wanted)).startswith("0 changes"), "one write is enough"
+
+
+async def test_a_site_that_leaves_the_configuration_gets_no_more_than_before(lb: HaproxyServer, clock: WallClock) -> None:
+    """A share of 18 % became one of 89 %: weights of 161 and 28 were written anew as 3 and 2, and its own stayed at 41."""
+    await apply(HaproxyEnactor(global_plane(lb.address), clock), steering(1, {PANGYO: 6_999, GASAN: 1_783, ANYANG: 1_218}))
+    without = tuple(mapped(name) for name in ALL if name[0] != "g")
+    before = share_of(await lb.cli("show servers state web"), ("g1", "g2"))
+    detail = await apply(HaproxyEnactor(global_plane(lb.address, without), clock), steering(2, {PANGYO: 6_000, ANYANG: 4_000}))
+    after = share_of(await lb.cli("show servers state web"), ("g1", "g2"))
+    assert 0 < after <= before < 0.18
+    assert "web: not in the configuration: g1, g2, which get 18 %" in detail
+
+
 async def test_a_failing_health_check_changes_what_is_actual_but_is_no_drift(
     members: dict[str, WebMember], tmp_path: Path, clock: WallClock, version: HaproxyVersion
 ) -> None:

@@ -2,8 +2,9 @@
 
 Rules
 -----
-* Only mapped servers are ever written or reported (law 14). Unmapped servers of a mapped backend are nobody's business;
-  they dilute shares in a ``global`` plane, so map them all or keep them in a backend of their own.
+* Only mapped servers are ever written (law 14). Unmapped servers of a mapped backend are nobody's business; they dilute
+  shares in a ``global`` plane, so map them all or keep them in a backend of their own. They are named, and the weights of
+  ours together are not made less beside them.
 * Mapped servers must not be declared ``backup``: HAProxy would ignore their weight while others are up.
 * Round robin delivers the shares exactly; ``leastconn`` and ``random`` follow the weights only on average.
 * ``dynamic`` backends take weights 0-256; ``static`` ones (``static-rr``, map-based ``source``/``uri``/``hdr``) take

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from siteshift.adapters.haproxy.pace import Pace
 from siteshift.adapters.haproxy.plane import Algorithm, BackendMap, HaproxyPlane
-from siteshift.adapters.haproxy.server_state import ServersState, ServerState
-from siteshift.adapters.haproxy.targets import Problem, mapped_servers, serving_fractions, site_groups
+from siteshift.adapters.haproxy.server_state import ServersState
+from siteshift.adapters.haproxy.targets import Problem, serving_fractions, site_groups, usable_weights
 from siteshift.adapters.haproxy.weights import integer_weights
 from siteshift.core.model.steering import Steering
 from siteshift.core.model.units import WHOLE_BP, MemberId, ServiceId, SiteId
@@ -67,12 +67,6 @@ def members_of_backends(found: Sequence[tuple[BackendMap, Mapping[str, int]]]) -
                 bp = weights.get(mapped.server, 0) * WHOLE_BP // whole if whole else 0
                 parts.setdefault(mapped.member, []).append(bp)
     return {member: sum(several) // len(several) for member, several in parts.items()}
-
-
-def usable_weights(backend: BackendMap, present: Mapping[str, ServerState]) -> dict[str, int]:
-    """Weights of the mapped servers that get new traffic now."""
-    states = ((server, present.get(server)) for server in mapped_servers(backend))
-    return {server: state.weight for server, state in states if state is not None and state.usable}
 
 
 def shares_of_weights(backend: BackendMap, weights: Mapping[str, float]) -> dict[SiteId, int]:

@@ -22,12 +22,14 @@ from typing import NamedTuple
 
 from siteshift.adapters.haproxy.plane import Algorithm, BackendMap, HaproxyPlane, PlaneMode, ServerMap
 from siteshift.adapters.haproxy.server_state import AdminState, ServerState
-from siteshift.adapters.haproxy.weights import WEIGHT_MAX, integer_weights
+from siteshift.adapters.haproxy.weights import WEIGHT_MAX, as_heavy_as, integer_weights
 from siteshift.core.model.codes import EnactOutcome, MemberRole
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.units import WHOLE_BP, SiteId
 
 FULL_PM = 1_000
+NAMED = 5
+"""Servers that are named in a note; of more, the number is told."""
 NOTED_BP = 100
 """A site's share that is off by more than one per cent is worth a word; rounding stays below half of that."""
 
@@ -91,7 +93,8 @@ def plan_backend(
     targets = _targets(plane, backend, wanted, fractions, states)
     if not _would_serve(targets, states):
         return _kept(backend, EnactOutcome.REFUSED, "would be left without a usable server", missing)
-    return BackendPlan(backend=backend, targets=targets, missing=missing, note=_note(plane, backend, fractions, targets))
+    notes = (_note(plane, backend, fractions, targets), _note_on_others(backend, targets, states))
+    return BackendPlan(backend=backend, targets=targets, missing=missing, note="; ".join(filter(None, notes)))
 
 
 def mapped_servers(backend: BackendMap) -> tuple[str, ...]:
@@ -181,7 +184,15 @@ def _targets(
     if plane.algorithm_of(backend) is Algorithm.STATIC:
         return targets | {server: Target(AdminState.READY) for server in fractions}
     weights = integer_weights(fractions, site_groups(backend), plane.initial_weights_of(backend))
+    if others_weights(backend, states):
+        weights = as_heavy_as(weights, _weight_of_ours(backend, states))
     return targets | {server: Target(AdminState.READY, weight) for server, weight in weights.items()}
+
+
+def _weight_of_ours(backend: BackendMap, states: Mapping[str, ServerState]) -> int:
+    """What the mapped servers weigh together; those that fail their checks count, for they come back with their weight."""
+    present = (states[server] for server in mapped_servers(backend) if server in states)
+    return sum(state.weight for state in present if state.admin is AdminState.READY)
 
 
 def _note(plane: HaproxyPlane, backend: BackendMap, fractions: Mapping[str, float], targets: Mapping[str, Target]) -> str:
@@ -203,6 +214,34 @@ def _note(plane: HaproxyPlane, backend: BackendMap, fractions: Mapping[str, floa
     if plane.initial_weight is not None:
         return words + "no per cents of the servers' initial weights say it, give them `weight 100` and set initial_weight"
     return words + f"weights reach from 1 to {WEIGHT_MAX}, divide the share among fewer or stronger servers"
+
+
+def _note_on_others(backend: BackendMap, targets: Mapping[str, Target], states: Mapping[str, ServerState]) -> str:
+    """Who else serves in the backend: what they get is missing from every share."""
+    others = others_weights(backend, states)
+    if not others:
+        return ""
+    ours = sum(states[s].weight if t.weight is None else t.weight for s, t in targets.items() if t.admin is AdminState.READY)
+    per_cent = 100 * sum(others.values()) / (ours + sum(others.values()))
+    named = ", ".join(sorted(others)[:NAMED]) + (f" and {len(others) - NAMED} more" if len(others) > NAMED else "")
+    return (
+        f"{backend.backend}: not in the configuration: {named}, which get {per_cent:.0f} % of it; map them, drain them or give "
+        "them a backend of their own"
+    )
+
+
+def usable_weights(backend: BackendMap, present: Mapping[str, ServerState]) -> dict[str, int]:
+    """Weights of the mapped servers that get new traffic now."""
+    states = ((server, present.get(server)) for server in mapped_servers(backend))
+    return {server: state.weight for server, state in states if state is not None and state.usable}
+
+
+def others_weights(backend: BackendMap, present: Mapping[str, ServerState]) -> dict[str, int]:
+    """Weights of the servers that are not mapped and get new traffic now: somebody else's, or left behind by a reload."""
+    ours = frozenset(mapped_servers(backend))
+    if len(present) <= len(ours) and present.keys() <= ours:
+        return {}
+    return {server: state.weight for server, state in present.items() if server not in ours and state.usable}
 
 
 def _resting(mapped: ServerMap, wanted: ServiceSteering) -> Target:

@@ -52,6 +52,18 @@ def integer_weights(
     return {server: weight[kind[server]] if server in kind else 0 for server in fractions}
 
 
+def as_heavy_as(weights: Mapping[str, int], total: int) -> dict[str, int]:
+    """The same ratios, times the least number that makes the sum ``total`` or more, as far as `WEIGHT_MAX` lets them.
+
+    For backends with servers of somebody else: what those get depends on the sum, and must not grow because ours is small.
+    """
+    heaviest, whole = max(weights.values(), default=0), sum(weights.values())
+    if not heaviest:
+        return dict(weights)
+    times = max(1, min(WEIGHT_MAX // heaviest, -(-total // whole)))
+    return {server: weight * times for server, weight in weights.items()}
+
+
 @lru_cache(maxsize=1024)
 def _search(classes: tuple[_Class, ...]) -> tuple[int, ...]:
     """One weight per class. Every scale of the largest weight is tried, the smallest first.
