@@ -66,7 +66,7 @@ async def test_a_few_answers_to_other_questions_are_passed_over(transport: Trans
 
 @pytest.mark.parametrize("foreign", [b"", b"\x12", b"\x43\x21other"])
 async def test_a_connection_that_only_brings_answers_to_other_questions_is_left(foreign: bytes) -> None:
-    """Reading what is buffered already gives nobody else a turn: 32,768 empty messages held the loop for 0.3 s, again and again."""
+    """Reading what is buffered already gives nobody else a turn: 32,768 empty messages held the loop for 0.3 s at a time."""
     async with answering(Transport.TCP, [foreign] * 32_768 + [REPLY]) as server:
         with pytest.raises(NoReply, match="other questions"):
             await exchange(QUESTION, server, Transport.TCP, deadline_ms=DEADLINE_MS)

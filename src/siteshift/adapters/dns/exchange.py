@@ -14,7 +14,7 @@ LENGTH_BYTES = 2
 REPLY_BYTES = 8_192
 """Some 500 addresses of one name. Taking a reply apart costs up to 12 us a byte, and nobody else has a turn meanwhile."""
 FOREIGN = 8
-"""Answers to other questions on a connection of ours that are passed over: there was one question. Of late datagrams each costs a turn."""
+"""Answers to other questions that a connection may bring before it is left: it was asked one."""
 
 
 class Transport(StrEnum):
