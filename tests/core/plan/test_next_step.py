@@ -477,8 +477,8 @@ def test_a_move_takes_members_and_ttl_along_in_one_generation(book: Playbook) ->
 def test_a_wait_says_its_findings_also_where_a_member_is_changed_meanwhile(book: Playbook) -> None:
     off = replace(book.state, is_switched_off=True)
     found = towards(book, SOUND, view(book, forced=Forced(depooled=frozenset({M1}))), state=off)
-    assert isinstance(found, Step) and found.kind is StepKind.DEPOOL
-    assert codes(found) == [FindingCode.SWITCHED_OFF] and found.cause is Cause.PERSON, "what is done is on the person's account"
+    assert isinstance(found, Step) and (found.kind, found.cause) == (StepKind.MOVE, Cause.PERSON)
+    assert M1 in found.members and codes(found) == [], "the shares that follow are the person's too"
     frozen = view(book, forced=Forced(frozen_by=an_override(book)))
     found = towards(book, SOUND, lately(book, frozen, restless_until_ms=book.now_ms + 1))
     assert isinstance(found, Step) and (found.kind, found.cause) == (StepKind.LOWER_TTL, Cause.REBALANCE)

@@ -116,6 +116,8 @@ def _belongs(track: GoalTrack, situation: Situation, after: ServiceSteering) -> 
             return any(change.values()) or after.shed_bp != situation.current.shed_bp
         case Verb.UNDRAIN | Verb.LIFT | Verb.POOL:
             return any(change.get(site, 0) > 0 for site in sites)
+        case Verb.DEPOOL:
+            return any(change.get(site, 0) < 0 and situation.is_short_of_taken_out(site) for site in sites)
         case _:
             return any(change.get(site, 0) < 0 for site in sites)
 

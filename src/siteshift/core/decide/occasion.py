@@ -23,12 +23,12 @@ def cause_of(situation: Situation, target: Target) -> Cause:
         return Cause.DEAD
     if situation.forced.shares_bp is not None or any(site in situation.forced.drained_sites for site in losing):
         return Cause.PERSON
-    if any(situation.is_short_of_taken_out(site) for site in losing):
-        return Cause.PERSON
     if any(situation.away(site) for site in losing):
         return Cause.DEGRADED
     if any(situation.is_overloaded(site) for site in losing):
         return Cause.RELIEF
+    if any(situation.is_short_of_taken_out(site) for site in losing):
+        return Cause.PERSON
     returning = [s for s, track in situation.tracks.items() if track.life is SiteLife.RETURNING]
     if any(situation.tracks[site].left_because is LeftBecause.PERSON for site in returning):
         return Cause.RELEASE
@@ -43,7 +43,9 @@ def is_worth_it(situation: Situation, target: Target, cause: Cause) -> bool:
     sites = set(current.shares_bp) | set(target.shares_bp)
     change = max(abs(target.shares_bp.get(s, 0) - current.shares_bp.get(s, 0)) for s in sites)
     change = max(change, abs(target.shed_bp - current.shed_bp))
-    if cause is Cause.REBALANCE:
+    forced = situation.forced
+    only_follows = cause is Cause.PERSON and forced.shares_bp is None and not forced.drained_sites  # a member taken out
+    if cause is Cause.REBALANCE or only_follows:
         return change >= DEADBAND_BP
     if cause is Cause.RELIEF:
         return any(
