@@ -15,6 +15,8 @@ from siteshift.cli.times import span_text
 
 FULL_PM, NEAR_PM = 1_000, 900
 """Beyond capacity, and beyond the default limit of utilisation."""
+LEAST_WAIT_MS = 1_000
+"""A look at the data planes that takes less is no line of its own: it comes after every move."""
 NARROW_PERCENT = "\N{NO-BREAK SPACE}%"
 """Keeps 60 % together at the end of a line."""
 
@@ -82,7 +84,8 @@ def _steps(plan: Document) -> Table:
     table.add_column("what", ratio=1, overflow="fold")
     table.add_column("wait", justify="right", no_wrap=True)
     table.add_column("done when", ratio=1)
-    for number, step in enumerate(plan["steps"], 1):
+    shown = (step for step in plan["steps"] if step["kind"] != "verify" or step["wait_ms"] >= LEAST_WAIT_MS)
+    for number, step in enumerate(shown, 1):
         row = [str(number), step["kind"].replace("_", " ")]
         row += [step["service"]] if several else []
         wait = span_text(step["wait_ms"]) if step["wait_ms"] else ""

@@ -87,9 +87,9 @@ def _changed_setup(draft: Draft, track: GoalTrack) -> Left | None:
     """A reload that changes the goal's part of the configuration makes every approval of it void."""
     topology, policy = setup_digests(draft.setup, track.goal.services)
     if topology != track.goal.topology:
-        return Left(field="topology", approved=track.goal.topology, now=topology)
+        return Left(field="topology", approved="sites, members and capacities of then", now="changed by the configuration")
     if policy != track.goal.policy:
-        return Left(field="policy", approved=track.goal.policy, now=policy)
+        return Left(field="policy", approved="the rules of then", now="changed by the configuration")
     planes = {plane.id for name in track.goal.services for plane in draft.setup.planes_of(name)}
     known = (track.fresh or track.envelope).planes
     if not planes <= set(known):
