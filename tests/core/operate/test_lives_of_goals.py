@@ -183,10 +183,10 @@ def test_what_siteshift_proposed_ends_with_its_approval_or_its_time(book: Playbo
 
 
 def test_a_reload_that_changes_its_part_suspends_a_goal_and_says_what_changed(book: Playbook) -> None:
-    made = track(book)
+    made, changed = track(book), "changed by the configuration"
     for changes, left in (
-        ({"goal": replace(made.goal, topology="t")}, ("topology", "sites, members and capacities of then", "changed by the configuration")),
-        ({"goal": replace(made.goal, policy="p")}, ("policy", "the rules of then", "changed by the configuration")),
+        ({"goal": replace(made.goal, topology="t")}, ("topology", "sites, members and capacities of then", changed)),
+        ({"goal": replace(made.goal, policy="p")}, ("policy", "the rules of then", changed)),
         ({"envelope": replace(made.envelope, planes=("old",))}, ("planes", "old", "dns")),
     ):
         for state in (GoalState.RUNNING, GoalState.REACHED):
