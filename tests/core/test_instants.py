@@ -226,7 +226,7 @@ def instants_of(value: object, path: str = "$") -> dict[str, int]:
 
 @pytest.mark.parametrize(
     ("at_ms", "by_ms", "then_ms"),
-    [(5_000, 1_200, 6_200), (5_000, -1_200, 3_800), (5_000, -9_000, 1), (5_000, -5_000, 1), (0, 9, 0)],
+    [(5_000, 1_200, 6_200), (5_000, 1, 5_001), (5_000, -1_200, 3_800), (5_000, -9_000, 1), (5_000, -5_000, 1), (0, 9, 0)],
 )
 def test_each_instant_is_moved_by_as_much_and_never_stays_never(at_ms: int, by_ms: int, then_ms: int) -> None:
     """0 stands for never: it is not moved, and nothing that was becomes it."""

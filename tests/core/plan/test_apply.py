@@ -89,6 +89,10 @@ def test_a_removal_counts_when_nobody_asked_for_it(book: Playbook, cause: Cause,
     assert taken(book, step(StepKind.MOVE, {P: 1, G: 5_999, A: 4_000}, cause=cause))[1].removals_ms == ()
 
 
+def test_a_site_that_a_step_names_no_more_is_removed(book: Playbook) -> None:
+    assert taken(book, step(StepKind.MOVE, {G: 6_000, A: 4_000}, cause=Cause.DEGRADED))[1].removals_ms == (book.now_ms,)
+
+
 def test_moves_and_removals_are_remembered_for_an_hour_or_for_as_long_as_the_velocity_limit_counts(book: Playbook) -> None:
     hour_ms = 60 * MINUTE
     old = tuple(Move(at_ms=book.now_ms - ago_ms, moved_bp=1, cause=Cause.DEAD) for ago_ms in (hour_ms + 1, hour_ms, 5))

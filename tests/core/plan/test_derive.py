@@ -19,7 +19,7 @@ from siteshift.core.model.finding import Finding, finding
 from siteshift.core.model.mark import PlaneMark
 from siteshift.core.model.plan import Plan, Step, Wait, WaitCode
 from siteshift.core.model.steering import ReadBack, ServiceSteering
-from siteshift.core.model.units import ServiceId
+from siteshift.core.model.units import EnactorId, ServiceId
 from siteshift.core.plan.derive import (
     FIRST_READINGS_MS,
     RESTLESS_AFTER_MS,
@@ -179,6 +179,21 @@ def test_what_a_person_said_to_take_over_is_passed(book: Playbook, ahead: int, w
     draft = draft_of(book, steering=steering, planes={PLANE: plane})
     new_generation(draft, entry(book), [])
     assert draft.state.steering.generation == ours + wanted
+
+
+@pytest.mark.parametrize(("known", "is_made"), [({}, False), ({PLANE: "a"}, False), ({PLANE: "b"}, True)])
+def test_a_plane_that_makes_something_else_of_the_steering_gets_a_new_number(
+    book: Playbook, known: dict[EnactorId, str], is_made: bool
+) -> None:
+    planes = tuple(replace(plane, mapping="a") for plane in book.setup.planes)
+    steering = replace(book.state.steering, mappings=known)
+    draft = replace(draft_of(book, steering=steering), setup=replace(book.setup, planes=planes))
+    new_generation(draft, entry(book), [])
+    assert draft.state.steering.generation == steering.generation + int(is_made)
+    if is_made:
+        assert draft.state.steering.mappings == {PLANE: "a"}
+        (row,) = draft.commands
+        assert isinstance(row, Record) and row.data["mapped_anew"] == [PLANE]
 
 
 def test_services_stand_in_the_steering_by_their_tier_and_none_is_lost() -> None:

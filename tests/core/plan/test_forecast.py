@@ -317,6 +317,17 @@ def test_a_plan_is_followed_step_by_step_until_nothing_is_left(book: Playbook) -
     assert draft.commands == [], "no plan is in force any more"
 
 
+def test_each_service_of_a_plan_is_followed_by_its_own_steps() -> None:
+    book = Playbook(setup=two_services())
+    book.run(6_000)
+    other = replace(MOVE, service=BLOG)
+    draft = draft_of(book)
+    expect(draft, replace(plan_of(MOVE, other, POOL), services=(WEB, BLOG)))
+    assert {service: entry.steps for service, entry in draft.state.expected.items()} == {WEB: (MOVE, POOL), BLOG: (other,)}
+    follow(draft, other)
+    assert left_of(draft) == (MOVE, POOL) and draft.commands == []
+
+
 def test_standbys_that_come_one_by_one_take_their_part_of_the_step(book: Playbook) -> None:
     draft = following(book, POOL, MOVE)
     follow(draft, made(StepKind.POOL, members=(S1,), weights_pm={S1: 20}))
