@@ -233,6 +233,12 @@ async def test_a_command_that_hangs_is_killed_with_its_children_at_the_deadline(
         await until_gone(int(pids.read_text()))
 
 
+async def test_a_command_that_complains_without_end_is_killed_long_before_the_deadline(tmp_path: Path) -> None:
+    command = script(tmp_path / "tell", "exec yes only words >&2")
+    with pytest.raises(Ambiguous, match="wrote more than"):
+        raise await caught(CommandNotifier([command], clock=CLOCK, node="n"))
+
+
 async def test_a_cancelled_caller_leaves_no_process_behind(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     command = script(tmp_path / "tell", f"echo $$ > {pids}.part; mv {pids}.part {pids}; exec sleep 600")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from servers.haproxy_server import until
-from siteshift.adapters.standby.command_hook import CommandHook, CommandHookStandby
+from siteshift.adapters.standby.command_hook import ERROR_BYTES, CommandHook, CommandHookStandby
 from siteshift.core.model.codes import StandbyPhase
 from siteshift.errors import AdapterError, Ambiguous, Permanent, Retryable
 
@@ -88,6 +88,16 @@ async def test_a_daemon_that_keeps_standard_error_open_does_not_hold_us(tmp_path
     await driver.activate(MEMBER, deadline_ms=DEADLINE_MS)
     assert runs(pid_file.read_text()), "what was started goes on"
     os.kill(int(pid_file.read_text()), signal.SIGKILL)
+
+
+async def test_a_command_that_writes_without_end_fills_nothing(tmp_path: Path) -> None:
+    """All it wrote until its deadline lay on the disk, and all that a daemon wrote for ever which kept standard error open."""
+    script = f"yes only words >&2; stat -L -c '%s %b' /proc/$$/fd/2 > {tmp_path}/size; echo and now the reason >&2; exit 1"
+    with pytest.raises(Permanent, match="only words"):
+        await shell(script).activate(MEMBER, deadline_ms=DEADLINE_MS)
+    size, blocks = (tmp_path / "size").read_text().split()
+    assert int(size) == ERROR_BYTES
+    assert int(blocks) * 512 <= ERROR_BYTES
 
 
 async def test_a_command_that_does_not_exist_is_a_permanent_failure() -> None:

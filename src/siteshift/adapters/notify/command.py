@@ -23,8 +23,14 @@ EX_TEMPFAIL = 75
 """sysexits.h: "temporary failure, user is invited to retry"."""
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 COMPLAINT_LIMIT = 4_096
+WRITTEN_LIMIT = 1 << 20
+"""A program that complains more has gone astray, and reading on would be all that this process does."""
 SHOWN_LIMIT = 200
 MIN_SECRET = 6
+
+
+class TooMuchOutput(Exception):
+    """The program writes without end."""
 
 
 class CommandNotifier:
@@ -42,7 +48,7 @@ class CommandNotifier:
         self._secrets = [word for word in (*command[1:], *(environment or {}).values()) if len(word) >= MIN_SECRET]
 
     async def notify(self, *, severity: Severity, code: str, text: str, deadline_ms: int) -> None:
-        """Run it. Raises `Retryable` (exit status 75), `Permanent` (other failures), `Ambiguous` (deadline, killed)."""
+        """Run it. Raises `Retryable` (exit status 75), `Permanent` (other failures), `Ambiguous` (killed)."""
         message = Message(severity=severity, code=code, text=text, node=self._node, at_ms=self._clock.now_ms())
         process = await self._start(message)
         try:
@@ -51,6 +57,9 @@ class CommandNotifier:
         except TimeoutError:
             await _kill(process)
             raise self._error(Ambiguous, f"did not end within {deadline_ms} ms and was killed") from None
+        except TooMuchOutput:
+            await _kill(process)
+            raise self._error(Ambiguous, f"wrote more than {WRITTEN_LIMIT} bytes to standard error and was killed") from None
         except asyncio.CancelledError:
             await _kill(process)
             raise
@@ -102,14 +111,20 @@ class CommandNotifier:
 
 
 async def _converse(process: asyncio.subprocess.Process, text: bytes) -> bytes:
-    """Hand over ``text`` and wait for the end; the beginning of what was complained about, the rest is thrown away."""
+    """Hand over ``text`` and wait for the end; the beginning of what was complained about, the rest is thrown away.
+
+    Raises `TooMuchOutput`.
+    """
     assert process.stdin is not None
     assert process.stderr is not None
     process.stdin.write(text)
     process.stdin.close()
-    complaint = b""
+    complaint, written_bytes = b"", 0
     while chunk := await process.stderr.read(COMPLAINT_LIMIT):
         complaint = (complaint + chunk)[:COMPLAINT_LIMIT]
+        written_bytes += len(chunk)
+        if written_bytes > WRITTEN_LIMIT:
+            raise TooMuchOutput
     await process.wait()
     with contextlib.suppress(OSError):  # it may end without having listened
         await process.stdin.wait_closed()
