@@ -98,11 +98,38 @@ async def _have_asked(agent: AgentCheckEnactor) -> bool:
         return False
 
 
+async def _weighs(lb: HaproxyServer, wanted: Mapping[str, int]) -> bool:
+    rows = [line.split(" ") for line in (await lb.cli("show servers state web")).splitlines()[2:] if line]
+    return {row[3]: int(row[7]) for row in rows} == wanted
+
+
 async def _has_weights(lb: HaproxyServer, told: Mapping[SiteId, int]) -> bool:
     """Whether HAProxy's weights are as `read_back` says: it is told first and obeys a moment later."""
     rows = [line.split(" ") for line in (await lb.cli("show servers state web")).splitlines()[2:] if line]
     weights = {row[3]: int(row[7]) for row in rows}
     return abs(weights["g1"] * 10_000 / sum(weights.values()) - told[GASAN]) <= 1
+
+
+async def test_a_server_that_does_not_ask_gets_no_more_than_the_file_gives_it(
+    members: dict[str, WebMember], tmp_path: Path, clock: WallClock, version: HaproxyVersion
+) -> None:
+    """Told 3 % and 2 % of their weights, ours were nothing beside the hundred of somebody else: it got 95 % of all requests."""
+    agent = AgentCheckEnactor(agent_plane(100, {}), AgentListen(host="127.0.0.1", port=0), clock)
+    await agent.start()
+    asks = f"weight 100 agent-check agent-inter 50ms agent-addr 127.0.0.1 agent-port {agent.port}"
+    lines = [f'  server {name} 127.0.0.1:{members[name].port} {asks} agent-send "web/{name}\\n"' for name in ("p1", "g1")]
+    lines.append(f"  server a1 127.0.0.1:{members['a1'].port} weight 100")
+    try:
+        async with haproxy(tmp_path, "\n".join(["backend web", *lines, ""]), version) as lb:
+            await until(lambda: _have_asked(agent), "both servers asked")
+            told = await agent.enact(steering(1, {PANGYO: 6_000, GASAN: 4_000}, ("p1", "g1")), deadline_ms=DEADLINE_MS)
+            assert told.outcome is EnactOutcome.APPLIED, told.detail
+            await until(lambda: _weighs(lb, {"p1": 120, "g1": 80, "a1": 100}), "the weights are there")
+            counts = await tally(lb.port, 300)
+            assert counts["a1"] <= 102, counts
+            assert abs(counts["p1"] - 120) <= 3 and abs(counts["g1"] - 80) <= 3, counts
+    finally:
+        await agent.close()
 
 
 @given(weight=st.integers(1, WEIGHT_MAX), initial=INITIAL)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siteshift.adapters.haproxy.weights import WEIGHT_MAX, integer_weights
+from siteshift.adapters.haproxy.weights import WEIGHT_MAX, as_heavy_as, integer_weights, nearest_weight
 
 
 def error(weights: dict[str, int], fractions: dict[str, float]) -> float:
@@ -58,3 +58,18 @@ def test_site_shares_stay_within_half_a_per_cent(parts: list[int], members: int)
     total = sum(weights.values())
     for part, group in zip(parts, groups, strict=True):
         assert abs(sum(weights[name] for name in group) / total - part / sum(parts)) < 0.005
+
+
+@given(parts=PARTS, total=st.integers(0, 3_000), initial=st.sampled_from((0, 1, 10, 100, 150, 256)))
+def test_weights_are_made_heavier_in_the_same_ratios_and_once(parts: list[int], total: int, initial: int) -> None:
+    fractions = {f"s{n}": float(part) for n, part in enumerate(parts)}
+    firsts = dict.fromkeys(fractions, initial) if initial else {}
+    weights = integer_weights(fractions, (), firsts)
+    heavy = as_heavy_as(weights, total, firsts)
+    times = max(heavy.values()) // max(weights.values())
+    assert heavy == {name: weight * times for name, weight in weights.items()}
+    assert max(heavy.values()) <= WEIGHT_MAX
+    assert all(nearest_weight(weight, initial) == weight for weight in heavy.values() if weight)
+    assert as_heavy_as(weights, sum(heavy.values()), firsts) == heavy, "what is there already is not written again"
+    if initial in (0, 1, 100):
+        assert sum(heavy.values()) >= total or (times + 1) * max(weights.values()) > WEIGHT_MAX

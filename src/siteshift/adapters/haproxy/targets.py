@@ -183,8 +183,11 @@ def _targets(
             targets[server] = Target(AdminState.DRAIN)
     if plane.algorithm_of(backend) is Algorithm.STATIC:
         return targets | {server: Target(AdminState.READY) for server in fractions}
-    weights = integer_weights(fractions, site_groups(backend), plane.initial_weights_of(backend))
-    if others_weights(backend, states):
+    initial = plane.initial_weights_of(backend)
+    weights = integer_weights(fractions, site_groups(backend), initial)
+    if initial:  # who else serves is not seen by being asked: keep what the file gives ours together
+        weights = as_heavy_as(weights, sum(initial.values()), initial)
+    elif others_weights(backend, states):
         weights = as_heavy_as(weights, _weight_of_ours(backend, states))
     return targets | {server: Target(AdminState.READY, weight) for server, weight in weights.items()}
 

@@ -52,15 +52,20 @@ def integer_weights(
     return {server: weight[kind[server]] if server in kind else 0 for server in fractions}
 
 
-def as_heavy_as(weights: Mapping[str, int], total: int) -> dict[str, int]:
-    """The same ratios, times the least number that makes the sum ``total`` or more, as far as `WEIGHT_MAX` lets them.
+def as_heavy_as(weights: Mapping[str, int], total: int, initial: Mapping[str, int] | None = None) -> dict[str, int]:
+    """The same ratios, times the least number that makes the sum ``total`` or more, as far as there are such weights.
 
     For backends with servers of somebody else: what those get depends on the sum, and must not grow because ours is small.
+    ``initial`` as for `integer_weights`.
     """
+    initial = initial or {}
     heaviest, whole = max(weights.values(), default=0), sum(weights.values())
     if not heaviest:
         return dict(weights)
     times = max(1, min(WEIGHT_MAX // heaviest, -(-total // whole)))
+    kinds = {(weight, initial.get(server, 0)) for server, weight in weights.items() if weight}
+    while times > 1 and any(nearest_weight(weight * times, first) != weight * times for weight, first in kinds):
+        times -= 1
     return {server: weight * times for server, weight in weights.items()}
 
 
