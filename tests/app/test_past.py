@@ -169,19 +169,22 @@ async def test_a_state_without_its_last_decisions_is_held(folder: Folder, draine
     assert state.adoption is not None and "the journal has generation" in state.adoption.why
 
 
+@pytest.mark.parametrize(
+    "unreadable", [b'{"format": 2, "steering": 7}', b"[" * 100_000, b"\xff", b""], ids=["7", "deep", "bytes", "empty"]
+)
 async def test_a_state_that_cannot_be_read_is_kept_for_people_and_held_from_the_copy(
-    folder: Folder, drained: ControllerState
+    folder: Folder, drained: ControllerState, unreadable: bytes
 ) -> None:
     await folder.remember(drained)
     opened = await open_store(folder.database)
     store = SqliteStore(opened.database)
-    await store.save({STATE_KEY: b'{"format": 2, "steering": 7}'})
+    await store.save({STATE_KEY: unreadable, CLOCK_KEY: unreadable})
     await store.close()
     state = await folder.start()
     assert state.adoption is not None and "cannot be read" in state.adoption.why
     opened = await open_store(folder.database)
     store = SqliteStore(opened.database)
-    assert (await store.load())[UNREADABLE_KEY] == b'{"format": 2, "steering": 7}'
+    assert (await store.load())[UNREADABLE_KEY] == unreadable
     await store.close()
 
 

@@ -91,7 +91,7 @@ def _document(text: bytes | None, *, now_ms: int) -> tuple[dict[str, object] | N
         restore(document, now_ms=now_ms)
     except NewerState as error:
         raise SiteshiftError(str(error)) from error
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         return None, f"the remembered state cannot be read: {error}"
     return document, ""
 
@@ -99,7 +99,7 @@ def _document(text: bytes | None, *, now_ms: int) -> tuple[dict[str, object] | N
 def _note(text: bytes | None) -> ClockNote | None:
     try:
         return None if text is None else from_document(ClockNote, json.loads(text))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

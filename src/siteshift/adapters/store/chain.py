@@ -135,7 +135,7 @@ def parse_line(line: str, *, number: int) -> WrittenEntry:
             previous=str(raw["previous"]),
             digest=str(raw["digest"]),
         )
-    except (ValueError, KeyError, TypeError, Permanent) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, Permanent) as error:
         raise JournalBroken(number, f"line {number} of the export is not a journal entry") from error
 
 

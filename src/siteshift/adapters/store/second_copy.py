@@ -86,7 +86,7 @@ class SecondCopy:
             return CopyFound(damage="its checksum does not match: cut off or edited")
         try:
             return _decoded(body)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             return CopyFound(damage=f"it cannot be read: {error}")
 
 
