@@ -158,6 +158,28 @@ async def test_a_number_that_cannot_be_is_named_with_its_remedy(node: Served, pa
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "field"),
+    [
+        ("GET", "/v1/why/pangyo?at=1700000000000", "at"),
+        ("GET", "/v1/journal?since=1700000000000", "since"),
+        ("GET", "/v1/status?site=pangyo", "site"),
+        ("POST", "/v1/drain?dry_run=true", "dry_run"),
+        ("POST", "/v1/approve?digest=0123456789abcdef", "digest"),
+    ],
+)
+async def test_a_parameter_that_is_not_known_is_refused_and_not_passed_over(
+    node: Served, method: str, path: str, field: str
+) -> None:
+    """It was answered about now instead of then, and a drain whose ``dry_run`` stood in the query was carried out."""
+    body = {"site": "pangyo", "reason": "only a look"} if method == "POST" else None
+    reply = await node.ask(method, path, body, key="a")
+    assert (reply.status, reply.kind, reply.code) == (400, "application/problem+json", "BAD_REQUEST")
+    assert [error["field"] for error in reply.document["errors"]] == [field]
+    assert (await node.get("/v1/overrides")).document["overrides"] == []
+    assert (await node.get("/healthz?from=balancer")).status == 200, "who only asks whether we live may decorate it"
+
+
+@pytest.mark.parametrize(
     ("method", "path", "status"),
     [
         ("GET", "/v1/nothing", 404),

@@ -232,13 +232,12 @@ def entry_document(entry: JournalEntry) -> dict[str, Any]:
     }
 
 
-class BadNumber(web.HTTPBadRequest):
-    """A query parameter that is not a number that can be."""
+class BadQuery(web.HTTPBadRequest):
+    """A query parameter that does not fit."""
 
-    def __init__(self, name: str, text: str, least: int, most: int) -> None:
-        self.name = name
-        self.remedy = f"give a whole number from {least} to {most}"
-        super().__init__(text=f"{name}: {text[:40]!r} is no such number; {self.remedy}")
+    def __init__(self, name: str, said: str, remedy: str) -> None:
+        self.name, self.remedy = name, remedy
+        super().__init__(text=f"{name}: {said}; {remedy}")
 
 
 def _number(request: web.Request, name: str, *, least: int = 0, most: int = MOST) -> int | None:
@@ -246,5 +245,5 @@ def _number(request: web.Request, name: str, *, least: int = 0, most: int = MOST
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= 16 and least <= int(text) <= most):
-        raise BadNumber(name, text, least, most)
+        raise BadQuery(name, f"{text[:40]!r} is no such number", f"give a whole number from {least} to {most}")
     return int(text)

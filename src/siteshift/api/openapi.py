@@ -14,7 +14,7 @@ _PROBLEM = {
 
 _NUMBER = {"type": "integer", "minimum": 0}
 _WORDS = {"type": "array", "items": {"type": "string"}}
-_QUERIES: dict[str, dict[str, Any]] = {
+QUERIES: dict[str, dict[str, Any]] = {
     "/v1/why/{site}": {"at_ms": _NUMBER},
     "/v1/journal": {
         "since_ms": _NUMBER,
@@ -25,6 +25,7 @@ _QUERIES: dict[str, dict[str, Any]] = {
         "without": _WORDS,
     },
 }
+"""What may follow the question mark of a path; anything else there is refused, as an unknown field of a body is."""
 OPEN = frozenset({"/healthz", "/readyz"})
 """Answered to anybody: load balancers and systemd ask these."""
 
@@ -65,7 +66,7 @@ def _look(path: str, summary: str) -> dict[str, Any]:
     parameters = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
     parameters += [
         {"name": name, "in": "query", "required": False, "schema": schema}
-        for name, schema in _QUERIES.get(path, {}).items()
+        for name, schema in QUERIES.get(path, {}).items()
     ]
     media = {"/v1/events": "text/event-stream", "/metrics": "text/plain"}.get(path, "application/json")
     opened: dict[str, Any] = {"security": []} if path in OPEN else {}

@@ -21,7 +21,7 @@ from siteshift.api.acts import NEEDED, Acts
 from siteshift.api.bodies import ACTS
 from siteshift.api.connections import BACKLOG, CONNECTIONS, Listener, connection_of
 from siteshift.api.identity import ASKER, Doorkeeper, Identity, Rank
-from siteshift.api.looks import BadNumber, Looks
+from siteshift.api.looks import BadQuery, Looks
 from siteshift.api.problems import problem, reply
 from siteshift.api.shown import Shown
 from siteshift.config.setups import ApiSetup, TlsListenerSetup
@@ -114,12 +114,13 @@ class ApiServer:
                 refusal = self._admit(request)
                 if refusal is not None:
                     return refusal
+                _look_at_query(request)
             watched = connection_of(request)
             if watched is None:
                 raise ConnectionResetError
             with watched.served():
                 return await handler(request)
-        except BadNumber as error:
+        except BadQuery as error:
             entry = {"field": error.name, "message": error.text, "remedy": error.remedy}
             return problem(400, "BAD_REQUEST", "the query does not fit", error.text or "", errors=[entry])
         except web.HTTPException as error:
@@ -197,6 +198,18 @@ class ApiServer:
             listener.close()
         if self._listens:
             await asyncio.to_thread(Path(self._setup.unix_path).unlink, missing_ok=True)
+
+
+def _look_at_query(request: web.Request) -> None:
+    """Nobody shall believe that ``POST /v1/drain?dry_run=true`` is one. Raises `BadQuery`."""
+    resource = request.match_info.route.resource
+    if resource is None or not resource.canonical.startswith("/v1/"):
+        return
+    known = openapi.QUERIES.get(resource.canonical, {})
+    for name in request.query:
+        if name not in known:
+            remedy = f"known are {', '.join(known)}" if known else "nothing follows this path; an act has its fields in the body"
+            raise BadQuery(name[:40], "there is no such parameter", remedy)
 
 
 class _OwnFaults(logging.Filter):
