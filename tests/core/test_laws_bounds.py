@@ -378,6 +378,15 @@ def test_law_8_a_drain_is_complete_at_the_residual_that_the_policy_names(book: P
     assert drained_of_pangyo(book, 9_000) == set(), "nobody measures it"
 
 
+def test_law_8_a_site_that_nobody_measures_just_now_is_called_drained_by_what_is_read(book: Playbook) -> None:
+    """What measured it may have died with it; with a policy that leaves no residual at all it is the same."""
+    book.setup = three_sites(residual_done_bp=0)
+    elsewhere = {key: track for key, track in book.state.traffic.items() if key != (WEB, P)}
+    before = replace(tracked(book.state, life=SiteLife.DRAINING), traffic=elsewhere)
+    assert laws(book, tracked(before, life=SiteLife.DRAINED), before=before, commands=()) == set()
+    assert drained_of_pangyo(book, 1) == {8} and drained_of_pangyo(book, 0) == set()
+
+
 def test_law_8_and_9_judge_a_drain_when_it_is_called_complete_and_not_again(book: Playbook) -> None:
     transition = replace(book.state.transition(WEB), tail_until_ms=book.now_ms + 1)
     waiting = replace(book.state, transitions={WEB: transition})
@@ -455,7 +464,7 @@ def test_law_11_sending_the_present_generation_under_a_term_we_hold_breaks_nothi
 
 def test_law_11_another_steering_takes_another_generation(book: Playbook) -> None:
     same = replace(steered(book.state, SOUND).steering, generation=book.state.steering.generation)
-    assert 11 in laws(book, replace(book.state, steering=same))
+    assert laws(book, replace(book.state, steering=same)) == {11}, "what was not numbered is judged as no move besides"
 
 
 def test_law_11_an_answer_set_without_shares_or_without_members_is_empty(book: Playbook) -> None:

@@ -512,10 +512,50 @@ def test_a_fresh_envelope_that_needs_others_waits_for_them_and_for_who_asked_in_
                 assert (reply.severity, found.state) == (Severity.NEEDS_APPROVAL, GoalState.SUSPENDED)
                 assert reply.note == ("" if person == "kim" else "kim has to confirm it")
                 assert reply.waits_until_ms == found.fresh.start_by_ms  # type: ignore[union-attr]
-                assert reply.approved_by == (() if person == "kim" and fresh.digest != made.digest else reply.approved_by)
+                assert reply.approved_by == (("lee",) if person == "lee" or fresh.digest == made.digest else ())
         assert (reply.severity, found.state, found.fresh) == (Severity.ALLOWED, GoalState.RUNNING, None)
         assert reply.approved_by == ("lee",) and draft.state.overrides[0].approved_by == ("lee",)
         assert {given.digest for given in found.approvals if given.counts} == {found.digest}
+
+
+def test_what_waited_is_answered_once_more_by_the_digest_that_was_approved(small: Playbook) -> None:
+    """Also where it was confirmed by another that lay within what was shown; a no leaves no trace of the approval."""
+    waiting = track(small, GoalState.WAITING, needs=1)
+    waiting = replace(waiting, asking=replace(waiting.asking, digest="0" * 16))
+    for severity in (Severity.ALLOWED, Severity.REFUSED):
+        draft, heard = drafted(small, waiting), []  # type: ignore[var-annotated]
+
+        def again_with(scratch: Draft, asking: OperatorRequest, severity: Severity = severity, heard: list = heard) -> Answer:  # type: ignore[type-arg]
+            heard.append(asking)
+            scratch.record("note", {})
+            return Answer(asking=asking.id, severity=severity)
+
+        lee = OperatorRequest(id="c", person="lee", rank="approver", via="token", request=DrainRequest(site=P))
+        reply = approve(draft, lee, waiting.digest, again_with)
+        assert (reply.asking, reply.severity) == ("c", severity)
+        (asking,) = heard
+        assert (asking.digest, asking.person) == (waiting.digest, "kim")
+        assert asking.shown == Offer(goal=waiting.goal, envelope=waiting.envelope)
+        (found,) = draft.state.goals.values()
+        is_kept = severity is Severity.ALLOWED
+        assert found.approvers() == (("lee",) if is_kept else ()) and bool(draft.commands) is is_kept
+        assert len(recorded(draft, "approval")) == int(is_kept)
+
+
+def test_what_is_in_force_and_was_never_confirmed_can_be_confirmed_and_is_then_bound(small: Playbook) -> None:
+    small.ask(DrainRequest(site=P))
+    (first,) = small.state.overrides
+    assert first.plan_digest is None and small.state.goals == {}
+    again_said = small.ask(DrainRequest(site=P))
+    assert (again_said.severity, again_said.override) == (Severity.ALLOWED, first)
+    assert again_said.note == "the same was asked for before and is in force as override o1; nothing was added"
+    shown = small.look(DrainRequest(site=P), digest="0" * 16).offer
+    assert shown is not None
+    bound = small.ask(DrainRequest(site=P), digest=shown.digest)
+    assert (bound.severity, bound.note) == (Severity.ALLOWED, "it was in force, and is confirmed now")
+    (made,), (goal,) = small.state.overrides, small.state.goals.values()
+    assert made == bound.override == replace(first, plan_digest=shown.digest)
+    assert (goal.override, goal.state, goal.is_started) == ("o1", GoalState.RUNNING, True)
 
 
 def test_a_digest_that_is_not_of_now_gets_a_new_offer_while_it_is_suspended_and_a_no_otherwise(small: Playbook) -> None:

@@ -374,6 +374,8 @@ def test_a_plan_of_trifles_is_no_plan(book: Playbook) -> None:
     listing = Listing(began_ms=START)
     looked(book, listing, 0, wait(WaitCode.PLANES))
     assert listing.acts(WEB), "it hangs on its data planes"
+    plan = planned(book, listing)
+    assert plan is not None and (plan.steps, plan.ttl_tail_ms) == (plan.steps[:1], 0), "nothing was answered anew"
     assert not Listing(began_ms=START).acts(WEB)
 
 

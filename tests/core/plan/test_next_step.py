@@ -466,6 +466,18 @@ def test_a_dead_site_without_a_share_is_closed_and_one_with_a_share_is_open(book
     assert isinstance(step, Step) and (step.kind, step.dead_sites) == (StepKind.OPEN_SITE, frozenset())
 
 
+def test_a_move_that_a_person_forces_closes_a_dead_site_though_siteshift_is_switched_off(book: Playbook) -> None:
+    off = replace(book.state, is_switched_off=True)
+    wanted = {P: 5_200, G: 4_800, A: 0}
+    dead = carrying(book, shares_bp={P: 5_000, G: 5_000, A: 0})
+    dead = replace(dead, signals=signals(anyang=Signal.DEAD), tracks=tracks(book, anyang=SiteTrack(life=SiteLife.DRAINED)))
+    forced = replace(dead, forced=Forced(shares_bp=wanted))
+    step = towards(book, wanted, forced, state=off, licence=Licence.AS_IF_APPROVED)
+    assert moved_to(step) == wanted and isinstance(step, Step) and step.dead_sites == {A}
+    there = replace(forced, current=replace(forced.current, shares_bp=wanted))
+    assert isinstance(towards(book, wanted, there, state=off), Wait), "without a move it is left as it is"
+
+
 def test_a_move_takes_members_and_ttl_along_in_one_generation(book: Playbook) -> None:
     policy = book.setup.policy.of(WEB)
     step = towards(book, SOUND, lately(book, seen_down(book, M1), restless_until_ms=book.now_ms + 1))
