@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from core.playbook import DOWN, UP, WEB, A, G, P, Playbook, three_sites
 from siteshift.core.beliefs.traffic import absorb_traffic, seen_bp
 from siteshift.core.explain import service_document
@@ -156,3 +158,20 @@ def test_what_piled_up_while_a_site_hung_is_no_demand() -> None:
     assert demand_after(book, {P: 4_000, G: 60, A: 40}, 500) in range(98, 104)
     assert demand_after(book, {P: 0, G: 60, A: 40}, 60_000) in range(98, 104)
     assert demand_after(book, {P: 80, G: 60, A: 40}, 30_000) in range(176, 184), "and a real rise there is known again"
+
+
+@pytest.mark.parametrize("times", [7, 70, 7_000, 10**15])
+def test_however_much_demand_is_believed_nothing_moves_towards_a_dead_site(times: int) -> None:
+    """A meter said nonsense for a moment. What the survivors "could not carry" went on being sent to the site that had just
+    died, where nothing answers what is shed: its part rose from 33 to 83 %."""
+    book = book_at_rest()
+    run_with(book, {P: 50 * times, G: 30 * times, A: 20 * times}, 4_000)
+    before = book.state.steering.of(WEB)
+    assert before is not None
+    book.believe(G, DOWN)
+    for _ in range(120):
+        run_with(book, {P: 50, G: 0, A: 20}, 500)
+        now = book.state.steering.of(WEB)
+        assert now is not None
+        assert now.brings_bp(G) <= before.brings_bp(G), "more for the dead one"
+        assert all(now.shares_bp[site] >= before.shares_bp[site] for site in (P, A)), "a survivor gave some up"

@@ -113,7 +113,8 @@ def target_of(situation: Situation, allocation: ServiceAllocation) -> Target:
     At a site that is alive and being left it stays, as far as it is there now, and is served; the rest is shed openly.
     Writable traffic that no other site may take stays even at a dead one, unless an address answers what is shed: it may be
     only us who cannot see the site, and a share of nothing would not help anybody (outage `gh-43s`).
-    With no site being left it is spread by capacity, unless something answers the shed part.
+    With no site being left it is spread by capacity, unless something answers the shed part. And where nothing answers it,
+    it goes on being sent to the site that is left: that must not become more than it has now, whatever demand is believed to be.
     """
     shares = {site: allocation.shares_bp.get(site, 0) for site in situation.service.sites}
     shed = allocation.shed_bp
@@ -129,12 +130,26 @@ def target_of(situation: Situation, allocation: ServiceAllocation) -> Target:
     if shed and not dead and not situation.has_shed_answer:
         _spread(shares, shed, {site: max(1, situation.limit_bp(site)) for site in shares})
         shed = 0
+    elif shed and not situation.has_shed_answer:
+        shed -= _kept_by_survivors(situation, shares, shed)
     shed_at = next((site for site in dead if _share(situation, site) > 0), dead[0] if dead else None)
     if shed and shed_at is None:
         shed_at = max(shares, key=lambda site: shares[site])
         because[shed_at] = Because.SHED
     because = {site: _because(situation, site, because.get(site, Because.NOMINAL)) for site in shares}
     return Target(shares_bp=shares, shed_bp=shed, shed_at=shed_at if shed else None, because=because)
+
+
+def _kept_by_survivors(situation: Situation, shares: dict[SiteId, int], shed_bp: int) -> int:
+    """Give back to survivors what would go from them to a site that is left; how much. None of them gets more than it has."""
+    left = {site: _share(situation, site) - shares[site] for site in shares if situation.away(site)}
+    gives_up = {s: situation.current.shares_bp.get(s, 0) - bp for s, bp in shares.items() if s not in left}
+    gives_up = {site: bp for site, bp in gives_up.items() if bp > 0}
+    too_much_bp = min(shed_bp - sum(left.values()), sum(gives_up.values()))
+    if too_much_bp <= 0:
+        return 0
+    _spread(shares, too_much_bp, gives_up)
+    return too_much_bp
 
 
 def _because(situation: Situation, site: SiteId, reckoned: Because) -> Because:
