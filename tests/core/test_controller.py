@@ -419,6 +419,13 @@ class TestDataPlanes:
         book.report()
         assert book.shares() == NOMINAL
 
+    def test_why_a_plane_could_not_be_read_is_not_said_of_one_that_can(self, book: Playbook) -> None:
+        """It stood in the status for ever: in step, and "the answer is longer than 262144 bytes"."""
+        book.feed(ReadBackFailed(at_ms=book.now_ms, enactor=PLANE, detail="socket gone"))
+        assert book.state.plane(PLANE).detail == "socket gone"
+        book.run(10_000)
+        assert (book.state.plane(PLANE).unread_since_ms, book.state.plane(PLANE).detail) == (None, "")
+
     def test_a_lost_write_counts_as_ambiguous(self, book: Playbook) -> None:
         book.feed(StoreChanged(at_ms=book.now_ms, is_usable=True))
         stale = EnactResult(enactor=PLANE, generation=1, outcome=EnactOutcome.STALE, at_ms=book.now_ms)

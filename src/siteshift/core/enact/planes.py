@@ -108,6 +108,7 @@ def absorb_reading(draft: Draft, reading: ReadBack) -> bool:
         foreign=None,
         taken_over=track.taken_over if track.foreign is not None else None,
         unconfirmed=unconfirmed,
+        detail=track.detail if track.unread_since_ms is None else "",
     )
     draft.due(max(next_read_ms, draft.now_ms + 1))
     if reading.drifts and (before is None or before.drifts != reading.drifts):
