@@ -45,6 +45,7 @@ from siteshift.core.plan.predict import (
     why_silent,
 )
 from siteshift.core.plan.warnings import room_findings, silent_planes, stuck_findings
+from siteshift.core.state.adoption import AdoptedFrom, Adoption
 from siteshift.core.state.controller_state import NEVER_MS, ControllerState
 from siteshift.core.state.draft import Draft
 from siteshift.core.state.tracks import PlaneStanding, PlaneTrack, SiteTrack, StandbyTrack, TrafficTrack
@@ -457,6 +458,9 @@ def test_a_plan_that_was_folded_beforehand_counts_while_its_facts_hold(book: Pla
     assert planned(draft, asked, WEB) is mine and planned(draft, asked, None) is None
 
 
+HELD = Adoption(found=AdoptedFrom.COPY, why="lost", since_ms=0, sites=frozenset({(WEB, P)}))
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -471,6 +475,9 @@ def test_a_plan_that_was_folded_beforehand_counts_while_its_facts_hold(book: Pla
         lambda s: replace(s, tracks={(WEB, P): AWAY}),
         lambda s: replace(s, overrides=(an_override(Playbook()),)),
         lambda s: replace(s, goals={"g": a_goal(Playbook())}),
+        lambda s: replace(s, adoption=HELD),
+        lambda s: replace(s, transitions={WEB: replace(s.transition(WEB), held_until_ms=1)}),
+        lambda s: replace(s, transitions={WEB: replace(s.transition(WEB), taken_out=frozenset({S1}))}),
     ],
 )
 def test_each_fact_that_a_plan_follows_from_makes_another_basis(book: Playbook, change: object) -> None:

@@ -14,6 +14,7 @@ from siteshift.core.model.units import ServiceId
 from siteshift.core.plan.fold import fold
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.draft import Draft, PlanQuestion
+from siteshift.core.state.tracks import PlaneTrack
 
 
 def planned(draft: Draft, after: ControllerState, only: ServiceId | None) -> Plan | None:
@@ -37,12 +38,18 @@ def basis_of(state: ControllerState, setup: Setup, only: ServiceId | None) -> st
         (state.term, state.is_store_usable, state.is_switched_off, state.picture.blind, sorted(state.picture.global_fault)),
         [(o.id, o.kind.value, o.service, o.site, o.member, o.mode, sorted((o.shares_bp or {}).items())) for o in state.overrides],
         sorted((t.digest, t.state.value) for t in state.goals.values()),
+        (sorted(state.adoption.sites), sorted(state.adoption.members_out)) if state.adoption is not None else None,
+        sorted((s, t.held_until_ms, sorted(t.taken_out)) for s, t in state.transitions.items() if t.held_until_ms or t.taken_out),
         sorted((*key, t.life.value, t.left_because, t.ramp_step, t.is_return_asked) for key, t in state.tracks.items()),
         sorted((member, track.phase.value) for member, track in state.standbys.items()),
-        sorted((p, t.standing.value, t.confirmed_generation, t.unread_since_ms) for p, t in state.planes.items()),
+        sorted((p, t.standing.value, t.confirmed_generation, t.unread_since_ms, _drifts(t)) for p, t in state.planes.items()),
         sorted(
             (*key, pool.standing.value, [(m, view.standing.value) for m, view in sorted(pool.members.items())])
             for key, pool in state.picture.pools.items()
         ),
     )
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+
+def _drifts(track: PlaneTrack) -> tuple[str, ...]:
+    return tuple(drift.what for drift in track.read_back.drifts) if track.read_back is not None else ()
