@@ -107,3 +107,16 @@ async def test_each_meter_is_asked_in_its_own_time_and_others_may_come() -> None
     assert all({entry.site for entry in event.seen} == {P} for event in running.events)
     running.metering.configure([metered("new", G)])
     await running.until(lambda: running.last_sites() == {G})
+
+
+async def test_a_count_that_nobody_can_serve_is_a_fault_of_the_meter_and_no_demand() -> None:
+    """A counter that jumped by 2^64 was demand for minutes, and a dead site kept its share for want of room."""
+    one, other = metered("one", P), metered("other", G)
+    running = Running(one, other)
+    await running.until(lambda: running.last_sites() == {P, G})
+    assert isinstance(one.meter, MemoryTrafficMeter)
+    one.meter.count(WEB, P, requests=(1 << 64) - 1)
+    await running.until(lambda: running.errors)
+    assert running.errors == ["traffic meter one"]
+    assert all(entry.requests < 1 << 40 for event in running.events for entry in event.seen)
+    await running.until(lambda: running.last_sites() == {P, G})

@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 
 from siteshift.core.messages.events import Event, SeenTraffic, TrafficMeasured
 from siteshift.core.model.units import ServiceId, SiteId
-from siteshift.errors import AdapterError
+from siteshift.errors import AdapterError, Permanent
 from siteshift.ports import Clock, TrafficSample
 from siteshift.runtime.equipment import Metered
 
 IDLE_S = 1.0
+MOST_RPS = 10_000_000
+"""More than this nobody serves at one site: one HAProxy forwards two million requests a second at best (HAProxy
+Technologies, 2021). A counter that jumps further was not counted, and the demand it tells would fill every site for minutes."""
 Place = tuple[ServiceId, SiteId]
 
 
@@ -71,6 +74,8 @@ class Metering:
                 continue
             if isinstance(result, BaseException):
                 self._failed(entry, result)
+            elif (odd := next((sample for sample in result if _is_beyond_belief(sample)), None)) is not None:
+                self._failed(entry, Permanent(_words(odd), system=entry.id, operation="count traffic"))
             else:
                 self._failing.discard(entry.id)
                 self._last[entry.id] = result
@@ -86,6 +91,15 @@ class Metering:
             self.on_error(f"traffic meter {entry.id}", error)
         if not isinstance(error, AdapterError):
             raise error
+
+
+def _is_beyond_belief(sample: TrafficSample) -> bool:
+    most = MOST_RPS * max(1, sample.window_ms) // 1_000
+    return max(sample.requests, sample.errors, sample.answered or 0, sample.passed_on) > most
+
+
+def _words(sample: TrafficSample) -> str:
+    return f"{sample.requests} requests of {sample.service} at {sample.site} in {sample.window_ms} ms: nobody serves so many"
 
 
 def merge(meters: Iterable[Metered], last: dict[str, Sequence[TrafficSample]], places: Iterable[Place]) -> list[SeenTraffic]:
