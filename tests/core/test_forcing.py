@@ -7,7 +7,7 @@ import pytest
 from core.playbook import DOWN, WEB, A, G, P, Playbook, digest_of, three_sites
 from siteshift.core.messages.commands import Answer
 from siteshift.core.messages.events import StoreChanged, TermChanged
-from siteshift.core.messages.requests import DrainRequest, SwitchOffRequest
+from siteshift.core.messages.requests import DrainRequest, SharesRequest, SwitchOffRequest
 from siteshift.core.model.codes import FindingCode, Mode, Severity
 from siteshift.core.model.evidence import SelfCheck
 
@@ -120,3 +120,20 @@ def test_while_automatic_acting_is_off_no_standby_opens_for_what_nobody_asked_fo
     book.believe(P, DOWN)
     book.run(60_000)
     assert all(track.phase.value == "cold" for track in book.state.standbys.values())
+
+
+def test_shares_forced_upon_a_dead_site_are_refused_with_its_name_and_move_nothing() -> None:
+    """Found by the fuzz: they were granted, nothing moved, and nothing said why."""
+    book = calm()
+    book.demand_rps = 40
+    book.run(400_000)
+    for site in (P, A):
+        book.believe(site, DOWN)
+        book.run(60_000)
+    assert book.shares() == {P: 0, G: 10_000, A: 0}
+    answer = book.ask(SharesRequest(service=WEB, shares_bp={P: 0, G: 6_000, A: 4_000}))
+    assert (answer.severity, first(answer)) == (Severity.REFUSED, (FindingCode.TARGET_UNHEALTHY, Severity.REFUSED))
+    assert "forced shares give more to anyang (down)" in answer.findings[0].text
+    book.run(30_000)
+    assert book.shares() == {P: 0, G: 10_000, A: 0}
+    assert book.violations == []

@@ -190,7 +190,15 @@ def _standing_findings(situation: Situation) -> tuple[Finding, ...]:
     if len(away) == len(situation.service.sites):
         text = f"{situation.service.id}: every site should be left; the last serving site is never removed"
         return (finding(FindingCode.LAST_SERVING_SITE, Severity.REFUSED, text, sites=",".join(away)),)
-    return ()
+    if situation.forced.shares_bp is None:
+        return ()
+    current_bp, forced_bp = situation.current.shares_bp, situation.forced.shares_bp
+    lacking = [site for site in away if forced_bp.get(site, 0) > current_bp.get(site, 0)]
+    if not lacking:
+        return ()
+    lives = ", ".join(f"{s} ({'down' if situation.is_dead(s) else situation.tracks[s].life.value})" for s in lacking)
+    text = f"{situation.service.id}: forced shares give more to {lives}; the others keep it until users may be sent there"
+    return (finding(FindingCode.TARGET_UNHEALTHY, Severity.REFUSED, text, sites=",".join(lacking)),)
 
 
 def _wait_first(draft: Draft, situation: Situation, cause: Cause) -> Wait | None:
