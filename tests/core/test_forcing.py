@@ -7,9 +7,10 @@ import pytest
 from core.playbook import DOWN, WEB, A, G, P, Playbook, digest_of, three_sites
 from siteshift.core.messages.commands import Answer
 from siteshift.core.messages.events import StoreChanged, TermChanged
-from siteshift.core.messages.requests import DrainRequest, SharesRequest, SwitchOffRequest
+from siteshift.core.messages.requests import DepoolRequest, DrainRequest, SharesRequest, SwitchOffRequest
 from siteshift.core.model.codes import FindingCode, Mode, Severity
 from siteshift.core.model.evidence import SelfCheck
+from siteshift.core.model.units import MemberId
 
 
 def blinded(book: Playbook) -> None:
@@ -133,7 +134,34 @@ def test_shares_forced_upon_a_dead_site_are_refused_with_its_name_and_move_nothi
     assert book.shares() == {P: 0, G: 10_000, A: 0}
     answer = book.ask(SharesRequest(service=WEB, shares_bp={P: 0, G: 6_000, A: 4_000}))
     assert (answer.severity, first(answer)) == (Severity.REFUSED, (FindingCode.TARGET_UNHEALTHY, Severity.REFUSED))
-    assert "forced shares give more to anyang (down)" in answer.findings[0].text
+    assert answer.findings[0].text == "web: forced shares give more to anyang (down) than may be sent there now"
     book.run(30_000)
     assert book.shares() == {P: 0, G: 10_000, A: 0}
+    assert book.violations == []
+
+
+def test_shares_forced_upon_a_drained_site_are_refused_until_it_is_let_back() -> None:
+    book = calm()
+    book.ask(DrainRequest(site=P))
+    book.run(60_000)
+    answer = book.ask(SharesRequest(service=WEB, shares_bp={P: 4_000, G: 3_500, A: 2_500}))
+    assert first(answer) == (FindingCode.TARGET_UNHEALTHY, Severity.REFUSED)
+    assert "pangyo (drained)" in answer.findings[0].text
+
+
+def test_a_site_that_died_under_forced_shares_is_named_and_keeps_nobody_from_another_request() -> None:
+    book = calm()
+    book.demand_rps = 40
+    book.run(400_000)
+    assert book.confirm(SharesRequest(service=WEB, shares_bp={P: 4_000, G: 3_500, A: 2_500})).severity is Severity.ALLOWED
+    book.run(60_000)
+    book.believe(P, DOWN)
+    book.run(60_000)
+    (standing,) = book.state.transition(WEB).findings
+    assert (standing.code, standing.numbers["sites"]) == (FindingCode.TARGET_UNHEALTHY, "pangyo")
+    for request in (DrainRequest(site=A), DepoolRequest(member=MemberId("web/gasan/m1"))):
+        looked = book.look(request)
+        assert looked.severity is Severity.NEEDS_APPROVAL
+        assert FindingCode.TARGET_UNHEALTHY not in {entry.code for entry in looked.findings}
+    assert book.look(SharesRequest(service=WEB, shares_bp={P: 0, G: 5_000, A: 5_000})).severity is Severity.ALLOWED
     assert book.violations == []

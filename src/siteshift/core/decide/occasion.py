@@ -1,11 +1,15 @@
-"""Why shares should change: on whose account, and whether what is left to change is worth a step."""
+"""Why shares should change: on whose account, whether what is left to change is worth a step, and what cannot be done."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.steering import Target
 from siteshift.core.model.cause import Cause
-from siteshift.core.model.codes import LeftBecause, SiteLife
+from siteshift.core.model.codes import FindingCode, LeftBecause, Severity, SiteLife
+from siteshift.core.model.finding import Finding, finding
+from siteshift.core.model.units import SiteId
 
 DEADBAND_BP = 200
 """A rebalance smaller than this is not worth a write; measured demand breathes by a few per cent."""
@@ -54,3 +58,14 @@ def is_worth_it(situation: Situation, target: Target, cause: Cause) -> bool:
             if situation.is_overloaded(site)
         )
     return change > 0
+
+
+def cannot_be_sent(situation: Situation, shares_bp: Mapping[SiteId, int]) -> tuple[Finding, ...]:
+    """What of these shares would go where nobody is sent now: to a site that is down, or away by somebody's drain."""
+    current_bp = situation.current.shares_bp
+    lacking = [s for s in situation.service.sites if situation.away(s) and shares_bp.get(s, 0) > current_bp.get(s, 0)]
+    if not lacking:
+        return ()
+    lives = ", ".join(f"{s} ({'down' if situation.is_dead(s) else situation.tracks[s].life.value})" for s in lacking)
+    text = f"{situation.service.id}: forced shares give more to {lives} than may be sent there now"
+    return (finding(FindingCode.TARGET_UNHEALTHY, Severity.REFUSED, text, sites=",".join(lacking)),)

@@ -38,7 +38,7 @@ REMEDIES: Mapping[FindingCode, str] = MappingProxyType(
         FindingCode.GLOBAL_FAULT: "Look for a common cause (release, dependency, our network); moving does not help. "
         "Somebody with the role approver may approve the plan by its digest all the same.",
         FindingCode.NO_FRESH_EVIDENCE: "Wait for fresh reports about the site, or have a person who knows approve.",
-        FindingCode.TARGET_UNHEALTHY: "Choose a site that is up, or wait until this one is; else approve the plan.",
+        FindingCode.TARGET_UNHEALTHY: "Choose a site that is up, wait until it is, or undrain it; approve what asks for it.",
         FindingCode.UNKNOWN_NAME: "Correct the name: `siteshift status` has the sites and services, `siteshift members` the "
         "members, `siteshift override list` what is forced.",
         FindingCode.NOTHING_TO_DO: "If you expected something, look whether name and digest are right: `siteshift status`, "

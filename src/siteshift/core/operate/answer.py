@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
+from siteshift.core.decide.occasion import cannot_be_sent
+from siteshift.core.decide.situation import Situation
+from siteshift.core.decide.situations import situation_of
 from siteshift.core.enact.planes import take_over
 from siteshift.core.messages.commands import Answer
 from siteshift.core.messages.requests import (
@@ -86,6 +89,8 @@ def _answer(draft: Draft, asking: OperatorRequest) -> Answer:
         case DrainRequest(site=site, service=service):
             return _force(draft, asking, OverrideKind.DRAIN, site=site, service=service)
         case SharesRequest(service=service, shares_bp=shares):
+            if cannot := cannot_be_sent(_situation(draft, service), shares):
+                return refusal(asking, cannot)
             return _force(draft, asking, OverrideKind.SHARES, service=service, shares_bp=dict(shares))
         case DepoolRequest(member=member):
             service = draft.setup.topology.members[member].service
@@ -135,6 +140,10 @@ def unknown_names(asking: OperatorRequest, setup: Setup) -> tuple[Finding, ...]:
             text = f"there is no site {site!r}; known: {', '.join(topology.site_ids)}"
             found.append(finding(FindingCode.UNKNOWN_NAME, Severity.REFUSED, text, name=site))
     return tuple(found) or _no_pool(asking, setup)
+
+
+def _situation(draft: Draft, service: ServiceId) -> Situation:
+    return situation_of(draft.state, draft.setup, draft.setup.topology.service_by_id[service], draft.now_ms)
 
 
 def _no_pool(asking: OperatorRequest, setup: Setup) -> tuple[Finding, ...]:

@@ -16,7 +16,7 @@ from siteshift.core.decide.envelope import held_members, held_to_envelope, is_as
 from siteshift.core.decide.gate import examine
 from siteshift.core.decide.gate_input import context_of, proposal_for
 from siteshift.core.decide.member_weights import dead_sites_for, dead_sites_kept, members_for, members_kept, standbys_open
-from siteshift.core.decide.occasion import cause_of, is_worth_it
+from siteshift.core.decide.occasion import cannot_be_sent, cause_of, is_worth_it
 from siteshift.core.decide.ramp import next_shares, within_room
 from siteshift.core.decide.residual import as_caches_run_out
 from siteshift.core.decide.rules_load import paced_since
@@ -112,7 +112,7 @@ def _share_step(draft: Draft, situation: Situation, goal: SharesGoal) -> Step | 
     if not is_worth_it(situation, target, cause):
         code = WaitCode.BLIND if situation.is_blind else None
         wait = Wait(service=service, code=code) if code else what_is_pending(draft, situation)
-        return replace(wait, findings=_standing_findings(situation))
+        return replace(wait, findings=_standing_findings(draft, situation))
     wait_first = _wait_first(draft, situation, cause)
     if wait_first is not None:
         return wait_first
@@ -184,21 +184,17 @@ def _how_far(situation: Situation, target: Target, cause: Cause) -> Mapping[Site
     return part if is_worth_it(situation, replace(target, shares_bp=part), cause) else target.shares_bp
 
 
-def _standing_findings(situation: Situation) -> tuple[Finding, ...]:
-    """What should be said although nothing can be moved: every site should be left, and one must stay."""
+def _standing_findings(draft: Draft, situation: Situation) -> tuple[Finding, ...]:
+    """What should be said although nothing can be moved: every site should be left, and one must stay; or forced shares name a
+    site that gets nothing. The latter is no part of a plan: who asks for shares is told (`operate.answer`), nobody else is held.
+    """
     away = [site for site in situation.service.sites if situation.away(site)]
     if len(away) == len(situation.service.sites):
         text = f"{situation.service.id}: every site should be left; the last serving site is never removed"
         return (finding(FindingCode.LAST_SERVING_SITE, Severity.REFUSED, text, sites=",".join(away)),)
-    if situation.forced.shares_bp is None:
+    if situation.forced.shares_bp is None or draft.is_forecast:
         return ()
-    current_bp, forced_bp = situation.current.shares_bp, situation.forced.shares_bp
-    lacking = [site for site in away if forced_bp.get(site, 0) > current_bp.get(site, 0)]
-    if not lacking:
-        return ()
-    lives = ", ".join(f"{s} ({'down' if situation.is_dead(s) else situation.tracks[s].life.value})" for s in lacking)
-    text = f"{situation.service.id}: forced shares give more to {lives}; the others keep it until users may be sent there"
-    return (finding(FindingCode.TARGET_UNHEALTHY, Severity.REFUSED, text, sites=",".join(lacking)),)
+    return cannot_be_sent(situation, situation.forced.shares_bp)
 
 
 def _wait_first(draft: Draft, situation: Situation, cause: Cause) -> Wait | None:
