@@ -95,9 +95,8 @@ class Passage:
 
     def _losing(self, service: Service) -> Iterator[SiteId]:
         old, new = self.before.steering.of(service.id), self.after.steering.of(service.id)
-        for site, bp in old.shares_bp.items() if old is not None and new is not None else ():
-            if new is not None and new.shares_bp.get(site, 0) < bp:
-                yield site
+        if old is not None and new is not None:
+            yield from (site for site, bp in old.shares_bp.items() if new.shares_bp.get(site, 0) < bp)
 
 
 Checker = Callable[[Passage], Iterator[Violation]]

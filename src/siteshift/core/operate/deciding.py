@@ -25,7 +25,7 @@ from siteshift.core.operate.approval import (
     revoke,
     stale,
 )
-from siteshift.core.operate.envelope import Folded, fold_goal
+from siteshift.core.operate.envelope import Folded, begun_at, fold_goal
 from siteshift.core.operate.goal import proposal_of
 from siteshift.core.operate.goals import end, refold, renew
 from siteshift.core.plan.foreseen import planned
@@ -102,17 +102,11 @@ def _resume(draft: Draft, asking: OperatorRequest, track: GoalTrack, folded: Fol
             note=missing,
             waits_until_ms=track.fresh.start_by_ms,
         )
-    envelope = replace(
-        track.fresh,
-        not_before_ms=folded.offer.envelope.not_before_ms,
-        start_by_ms=folded.offer.envelope.start_by_ms,
-        ends_at_ms=folded.offer.envelope.ends_at_ms,
-    )
     running = replace(
         track,
         state=GoalState.RUNNING,
         since_ms=draft.now_ms,
-        envelope=envelope,
+        envelope=begun_at(track.fresh, folded.offer.envelope),
         fresh=None,
         left=None,
         at_target=frozenset(),
