@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -233,10 +234,38 @@ async def test_a_command_that_hangs_is_killed_with_its_children_at_the_deadline(
         await until_gone(int(pids.read_text()))
 
 
-async def test_a_command_that_complains_without_end_is_killed_long_before_the_deadline(tmp_path: Path) -> None:
+async def test_a_command_that_complains_without_end_fails_long_before_the_deadline(tmp_path: Path) -> None:
+    """Its complaint fits nowhere any more, so it fails; nobody reads a pipe that never ends, and no memory is filled."""
     command = script(tmp_path / "tell", "exec yes only words >&2")
-    with pytest.raises(Ambiguous, match="wrote more than"):
+    with pytest.raises(Permanent, match="only words"):
         raise await caught(CommandNotifier([command], clock=CLOCK, node="n"))
+
+
+async def test_one_that_complains_without_end_and_does_not_mind_is_killed_at_the_deadline(tmp_path: Path) -> None:
+    command = script(tmp_path / "tell", "while :; do echo only words >&2; done 2>/dev/null || true")
+    assert type(await caught(CommandNotifier([command], clock=CLOCK, node="n"), deadline_ms=1_000)) is Ambiguous
+
+
+@pytest.mark.parametrize("end", ["exit 3", "sleep 600"], ids=["a failure", "the deadline"])
+async def test_what_a_command_leaves_running_with_its_input_and_errors_open_does_not_hold_us(tmp_path: Path, end: str) -> None:
+    pids = tmp_path / "pids"
+    command = script(tmp_path / "tell", f"setsid sleep 600 <&0 & echo $! > {pids}; {end}")
+    try:
+        async with asyncio.timeout(PATIENCE_MS / 1_000):
+            error = await caught(CommandNotifier([command], clock=CLOCK, node="n"), deadline_ms=2_000)
+        assert type(error) in (Permanent, Ambiguous)
+    finally:
+        os.kill(int(pids.read_text()), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("length", [1_000_000])
+async def test_a_message_larger_than_a_pipe_is_read_whole_or_not_at_all(tmp_path: Path, length: int) -> None:
+    """A program that listens gets all of it; one that does not cannot hold us by a full pipe."""
+    sizes = tmp_path / "sizes"
+    for body in (f"wc -c > {sizes}", "exit 0"):
+        notifier = CommandNotifier([script(tmp_path / "tell", body)], clock=CLOCK, node="n")
+        await notifier.notify(severity=Severity.ALLOWED, code="X", text="y" * length, deadline_ms=PATIENCE_MS)
+    assert int(sizes.read_text()) >= length
 
 
 async def test_a_cancelled_caller_leaves_no_process_behind(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from servers.haproxy_server import until
-from siteshift.adapters.standby.command_hook import ERROR_BYTES, CommandHook, CommandHookStandby
+from siteshift.adapters.child import OUTPUT_BYTES
+from siteshift.adapters.standby.command_hook import CommandHook, CommandHookStandby
 from siteshift.core.model.codes import StandbyPhase
 from siteshift.errors import AdapterError, Ambiguous, Permanent, Retryable
 
@@ -96,8 +97,8 @@ async def test_a_command_that_writes_without_end_fills_nothing(tmp_path: Path) -
     with pytest.raises(Permanent, match="only words"):
         await shell(script).activate(MEMBER, deadline_ms=DEADLINE_MS)
     size, blocks = (tmp_path / "size").read_text().split()
-    assert int(size) == ERROR_BYTES
-    assert int(blocks) * 512 <= ERROR_BYTES
+    assert int(size) == OUTPUT_BYTES
+    assert int(blocks) * 512 <= OUTPUT_BYTES
 
 
 async def test_a_command_that_does_not_exist_is_a_permanent_failure() -> None:

@@ -1,19 +1,18 @@
 """Notifications through a program: mail, a pager's client, a script.
 
-The program gets the message as JSON on its standard input and as ``SITESHIFT_NODE``, ``_SEVERITY``, ``_CODE``,
-``_TEXT`` and ``_KEY`` in its environment, never on its command line, where everybody on the machine could read it. No
-shell is involved. It runs in a session of its own, and the whole of it is killed at the deadline.
+The program gets the message as JSON on its standard input and as ``SITESHIFT_NODE``, ``_SEVERITY``, ``_CODE``, ``_TEXT`` and
+``_KEY`` in its environment (where a long text is cut), never on its command line, where everybody on the machine could read
+it. No shell is involved. It runs in a session of its own, and the whole of it is killed at the deadline. Standard error takes
+`child.OUTPUT_BYTES`; writing more fails in the program (EPERM).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import os
-import signal
 from collections.abc import Mapping, Sequence
 
+from siteshift.adapters import child
 from siteshift.adapters.notify.message import Message
 from siteshift.core.model.codes import Severity
 from siteshift.errors import AdapterError, Ambiguous, Permanent, Retryable
@@ -23,14 +22,10 @@ EX_TEMPFAIL = 75
 """sysexits.h: "temporary failure, user is invited to retry"."""
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 COMPLAINT_LIMIT = 4_096
-WRITTEN_LIMIT = 1 << 20
-"""A program that complains more has gone astray, and reading on would be all that this process does."""
+ENVIRONMENT_LIMIT = 65_536
+"""Linux takes 128 KiB for one value (execve(2)); the whole text is on standard input."""
 SHOWN_LIMIT = 200
 MIN_SECRET = 6
-
-
-class TooMuchOutput(Exception):
-    """The program writes without end."""
 
 
 class CommandNotifier:
@@ -50,33 +45,30 @@ class CommandNotifier:
     async def notify(self, *, severity: Severity, code: str, text: str, deadline_ms: int) -> None:
         """Run it. Raises `Retryable` (exit status 75), `Permanent` (other failures), `Ambiguous` (killed)."""
         message = Message(severity=severity, code=code, text=text, node=self._node, at_ms=self._clock.now_ms())
-        process = await self._start(message)
-        try:
-            async with asyncio.timeout(deadline_ms / 1_000):
-                complaint = await _converse(process, json.dumps(message.fields()).encode())
-        except TimeoutError:
-            await _kill(process)
-            raise self._error(Ambiguous, f"did not end within {deadline_ms} ms and was killed") from None
-        except TooMuchOutput:
-            await _kill(process)
-            raise self._error(Ambiguous, f"wrote more than {WRITTEN_LIMIT} bytes to standard error and was killed") from None
-        except asyncio.CancelledError:
-            await _kill(process)
-            raise
-        self._judge(process.returncode, complaint)
+        with child.input_file(json.dumps(message.fields()).encode()) as told, child.output_file() as complaint:
+            process = await self._start(message, told, complaint)
+            try:
+                async with asyncio.timeout(deadline_ms / 1_000):
+                    status = await process.wait()
+            except TimeoutError:
+                raise self._error(Ambiguous, f"did not end within {deadline_ms} ms and was killed") from None
+            finally:
+                if process.returncode is None:
+                    await child.end(process)
+            self._judge(status, child.written(complaint, COMPLAINT_LIMIT, from_end=False))
 
     async def close(self) -> None:
         """Nothing is kept between messages."""
 
-    async def _start(self, message: Message) -> asyncio.subprocess.Process:
-        clean = {name.upper(): str(value).replace("\0", "") for name, value in message.fields().items()}
+    async def _start(self, message: Message, told: int, complaint: int) -> asyncio.subprocess.Process:
+        clean = {name.upper(): _for_environment(str(value)) for name, value in message.fields().items()}
         about = {f"SITESHIFT_{name}": clean[name] for name in ("NODE", "SEVERITY", "CODE", "TEXT", "KEY")}
         try:
             return await asyncio.create_subprocess_exec(
                 *self._command,
-                stdin=asyncio.subprocess.PIPE,
+                stdin=told,
                 stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
+                stderr=complaint,
                 env={**self._environment, **about},
                 cwd="/",
                 start_new_session=True,
@@ -86,12 +78,12 @@ class CommandNotifier:
         except (OSError, ValueError) as error:
             raise self._error(Permanent, f"cannot start: {getattr(error, 'strerror', None) or error}") from None
 
-    def _judge(self, status: int | None, complaint: bytes) -> None:
+    def _judge(self, status: int, complaint: bytes) -> None:
         if status == 0:
             return
         said = self._shown(complaint)
-        if status is None or status < 0:
-            raise self._error(Ambiguous, f"was killed by signal {-(status or 0)}{said}")
+        if status < 0:
+            raise self._error(Ambiguous, f"was killed by signal {-status}{said}")
         if status == EX_TEMPFAIL:
             raise self._error(Retryable, f"exit status {status}{said}")
         raise self._error(Permanent, f"exit status {status}{said}")
@@ -110,29 +102,5 @@ class CommandNotifier:
         return kind(detail, system="command", operation="notify", target=self._command[0])
 
 
-async def _converse(process: asyncio.subprocess.Process, text: bytes) -> bytes:
-    """Hand over ``text`` and wait for the end; the beginning of what was complained about, the rest is thrown away.
-
-    Raises `TooMuchOutput`.
-    """
-    assert process.stdin is not None
-    assert process.stderr is not None
-    process.stdin.write(text)
-    process.stdin.close()
-    complaint, written_bytes = b"", 0
-    while chunk := await process.stderr.read(COMPLAINT_LIMIT):
-        complaint = (complaint + chunk)[:COMPLAINT_LIMIT]
-        written_bytes += len(chunk)
-        if written_bytes > WRITTEN_LIMIT:
-            raise TooMuchOutput
-    await process.wait()
-    with contextlib.suppress(OSError):  # it may end without having listened
-        await process.stdin.wait_closed()
-    return complaint
-
-
-async def _kill(process: asyncio.subprocess.Process) -> None:
-    """Kill the whole session and reap the leader."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    await asyncio.shield(process.wait())
+def _for_environment(value: str) -> str:
+    return value.replace("\0", "").encode()[:ENVIRONMENT_LIMIT].decode(errors="ignore")

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 from collections.abc import AsyncIterator
 
+from siteshift.adapters import child
 from siteshift.adapters.probes.slot import PASSED, Verdict, failed, lost
 from siteshift.core.model.codes import Fault
 from siteshift.core.model.probe import ProbeSpec
@@ -62,10 +62,10 @@ class CommandVisit:
                 return failed(Fault.BAD_CONTENT, str(problem))
             finally:
                 # Also after a normal end: whatever it left running in the background belongs to this run.
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(process.pid, signal.SIGKILL)
                 if process.returncode is None:
-                    await asyncio.shield(process.wait())
+                    await child.end(process)
+                else:
+                    child.kill_group(process)
         return self._judge(status, output)
 
     def _judge(self, status: int, output: bytes) -> Verdict:

@@ -12,20 +12,18 @@ anything else  FAILED                          failed: `Permanent`
 =============  ==============================  ============================================
 
 A command that is not done at its deadline is killed with its whole process group: `Ambiguous` for activate and retire,
-`Retryable` for phase. A command that starts a daemon must detach it; standard error may stay open. It takes `ERROR_BYTES`;
-writing more fails there (EPERM), and neither disk nor memory is filled.
+`Retryable` for phase. A command that starts a daemon must detach it; standard error may stay open. It takes
+`child.OUTPUT_BYTES`; writing more fails there (EPERM), and neither disk nor memory is filled.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
-import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from siteshift.adapters import child
 from siteshift.adapters.standby import template
 from siteshift.core.model.codes import StandbyPhase
 from siteshift.core.model.topology import Member
@@ -34,8 +32,6 @@ from siteshift.errors import AdapterError, Ambiguous, Permanent, Retryable
 
 EXIT_OK, EXIT_TEMPFAIL = 0, 75
 PHASE_OF_EXIT = {0: StandbyPhase.READY, 3: StandbyPhase.COLD, 75: StandbyPhase.STARTING}
-ERROR_BYTES = 1 << 20
-"""What a talkative tool says is a tenth of this."""
 WORDS_BYTES = 400
 """So much of standard error is told."""
 
@@ -94,7 +90,7 @@ class CommandHookStandby:
         """Exit code and the end of standard error."""
         values = template.fields(member)
         own = {f"SITESHIFT_{name.upper()}": value for name, value in values.items()}
-        with _standard_error() as errors:
+        with child.output_file() as errors:
             try:
                 process = await asyncio.create_subprocess_exec(
                     *(template.fill(word, values) for word in argv),
@@ -114,31 +110,5 @@ class CommandHookStandby:
                 raise late(detail, system=self._system, operation=operation, target=member.id) from None
             finally:
                 if process.returncode is None:
-                    await _kill(process)
-            return code, _end_of(errors)
-
-
-async def _kill(process: asyncio.subprocess.Process) -> None:
-    """The command and all it started (it leads a process group of its own)."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
-
-
-@contextmanager
-def _standard_error() -> Iterator[int]:
-    """A file in memory that cannot grow: a pipe would end a detached child that keeps it open, a file on disk fills the disk."""
-    descriptor = os.memfd_create("standard error", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        os.ftruncate(descriptor, ERROR_BYTES)
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _end_of(descriptor: int) -> str:
-    """The end of what was written. The place where it goes on is shared with the command."""
-    end = min(os.lseek(descriptor, 0, os.SEEK_CUR), ERROR_BYTES)
-    start = max(0, end - WORDS_BYTES)
-    return os.pread(descriptor, end - start, start).decode("utf-8", "replace").strip()
+                    await child.end(process)
+            return code, child.written(errors, WORDS_BYTES, from_end=True).decode("utf-8", "replace").strip()
