@@ -217,6 +217,10 @@ class Playbook:
         self._later.append((self.now_ms + after_ms, event))
         self._later = deque(sorted(self._later, key=lambda entry: entry[0]))
 
+    def forget_what_is_under_way(self) -> None:
+        """The process died: nothing of what it began ever reports its end."""
+        self._later.clear()
+
     def _carry_out(self, command: Command) -> None:
         match command:
             case Enact(enactor=enactor, steering=steering):

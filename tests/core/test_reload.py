@@ -446,3 +446,17 @@ def test_a_second_drain_while_the_first_is_still_being_written_tells_of_no_unkno
     book.run(60_000)
     assert "DATA_PLANE_UNKNOWN" not in book.told()
     assert (book.shares(WEB)[P], book.shares(BLOG)[P]) == (0, 0)
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_a_file_that_names_none_of_the_sites_that_had_traffic_begins_with_nominal_shares_in_every_mode(mode: Mode) -> None:
+    """Whoever only looks on must not leave the name without an answer: the embedded DNS is told what there is now."""
+    whole = two_services(mode=mode)
+    book = Playbook(setup=without_site(whole, A))
+    book.run(6_000)
+    reload(book, without_site(without_site(whole, P), G))
+    book.run(5_000)
+    assert book.shares(WEB) == book.shares(BLOG) == {A: 10_000}
+    carried = book.planes[PLANE]
+    assert carried is not None and all(entry.shares_bp == {A: 10_000} and entry.members_pm for entry in carried.services)
+    assert book.violations == []

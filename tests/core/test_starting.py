@@ -276,7 +276,7 @@ def test_members_that_served_no_more_stay_out_and_a_standby_that_served_goes_on(
         ({P: 5_000, G: 3_000}, 1_000, {P: 6_000, G: 3_000, A: 0}),
         ({P: 5_000, G: 3_000, A: 2_000, SiteId("gone"): 1}, 0, {P: 5_000, G: 3_000, A: 2_000}),
         ({P: 9_000, G: 3_000, A: 2_000}, 0, {P: 5_000, G: 3_000, A: 2_000}),
-        ({SiteId("gone"): 10_000}, 0, {P: 0, G: 0, A: 0}),
+        ({SiteId("gone"): 10_000}, 0, {P: 5_000, G: 3_000, A: 2_000}),
     ],
 )
 def test_what_was_found_is_made_whole_at_the_site_that_has_most(
@@ -294,6 +294,15 @@ def test_of_a_service_that_was_not_found_what_is_remembered_counts_else_its_nomi
         found = adopted(state, book.setup, nothing, found=AdoptedFrom.COPY, why="", now_ms=LATER_MS)
         assert entry_of(found).shares_bp == wanted
     assert entry_of(found).ttl_s == book.setup.policy.of(WEB).ttl_normal_s
+
+
+def test_what_was_found_of_sites_that_the_file_names_no_more_is_as_if_nothing_was_found(book: Playbook) -> None:
+    topology = book.setup.topology
+    elsewhere = replace(topology.services[0], pools=(pool(WEB, SiteId("daejeon"), 10_000, 60),))
+    setup = replace(book.setup, topology=replace(topology, services=(elsewhere,)))
+    state = adopted(initial_state(now_ms=LATER_MS), setup, book.state.steering, found=AdoptedFrom.COPY, why="", now_ms=LATER_MS)
+    assert entry_of(state).shares_bp == {"daejeon": 10_000}
+    assert len(entry_of(state).members_pm) == 4
 
 
 # -- what the planes carry -----------------------------------------------------------------------------------------------

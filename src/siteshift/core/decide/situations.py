@@ -50,7 +50,6 @@ def _situation_of(
     policy = setup.policy.of(service.id)
     pools = {site: pool for site in service.sites if (pool := state.picture.pools.get((service.id, site))) is not None}
     demand = demand_rps(state, service, setup.metered)
-    current = state.steering.of(service.id)
     return Situation(
         service=service,
         policy=policy,
@@ -58,7 +57,7 @@ def _situation_of(
         tracks={site: state.track(service.id, site) for site in service.sites},
         pools=pools,
         forced=forced,
-        current=current.within(service) if current is not None else first_steering(service, policy.ttl_normal_s),
+        current=state.steering.decided_for(service) or first_steering(service, policy.ttl_normal_s),
         transition=state.transition(service.id),
         standbys=state.standbys,
         demand_rps=demand,

@@ -58,15 +58,13 @@ def _complete(steering: Steering, state: ControllerState, setup: Setup) -> Steer
     """The steering for exactly the services of the setup: what was not found of one is what is remembered, else nominal."""
     entries: list[ServiceSteering] = []
     for service in setup.topology.services:
-        entry = steering.of(service.id) or state.steering.of(service.id) or _first(service, setup)
-        known = {m.id for pool in service.pools for m in pool.members}
+        entry = steering.decided_for(service) or state.steering.decided_for(service) or _first(service, setup)
         shares = {site: entry.shares_bp.get(site, 0) for site in service.sites}
         missing = WHOLE_BP - entry.shed_bp - sum(shares.values())
         if missing and any(shares.values()):
             most = max(shares, key=lambda site: shares[site])
             shares[most] = max(0, shares[most] + missing)
-        members = {m: w for m, w in entry.members_pm.items() if m in known}
-        entries.append(replace(entry, shares_bp=shares, members_pm=members))
+        entries.append(replace(entry, shares_bp=shares))
     return replace(steering, services=tuple(entries))
 
 

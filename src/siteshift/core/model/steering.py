@@ -112,6 +112,14 @@ class Steering:
                 return entry
         return None
 
+    def decided_for(self, service: Service) -> ServiceSteering | None:
+        """What was decided for a service as a configuration has it now. None: nothing, or nothing that comes to a site it has;
+        what was decided for other sites says nothing of these, and the service is like a new one."""
+        entry = self.of(service.id)
+        if entry is None or not any(entry.brings_bp(site) > 0 for site in service.sites):
+            return None
+        return entry.within(service)
+
     def digest(self) -> str:
         """SHA-256 (first 16 hex digits) over the canonical lines; the generation is not part of it."""
         text = "\n".join(entry.line() for entry in self.services)

@@ -106,7 +106,7 @@ def _steering(draft: Draft, situations: Mapping[ServiceId, Situation], now: Allo
         allocation = now.of(service)
         if allocation is None:
             continue
-        if draft.state.steering.of(service) is None:
+        if draft.state.steering.decided_for(situation.service) is None:
             entries[service] = situation.current
             documents.append({"service": service, "cause": "first", "after_bp": dict(situation.current.shares_bp)})
             continue
