@@ -20,12 +20,12 @@ from siteshift.core.lifecycle.instants import ClockNote, ClockReading, time_at_s
 from siteshift.core.lifecycle.start import Past, is_reload_due, start
 from siteshift.core.messages.commands import Record, Remember
 from siteshift.core.messages.events import Event, Reloaded, ReportArrived, Ticked
-from siteshift.core.model.codes import Fault, MemberRole, Mode, Outcome, StandbyPhase
+from siteshift.core.model.codes import Fault, LeftBecause, MemberRole, Mode, Outcome, StandbyPhase
 from siteshift.core.model.setup import PlaneRef, Setup
 from siteshift.core.model.steering import Steering
 from siteshift.core.model.topology import Service, Topology
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId, TargetId
-from siteshift.core.state.controller_state import initial_state
+from siteshift.core.state.controller_state import ControllerState, initial_state
 
 BLOG, LB = ServiceId("blog"), EnactorId("lb")
 STEP_MS, SECOND_MS, DAY_MS = 250, 1_000, 86_400_000
@@ -150,6 +150,7 @@ class Lived:
     disk: Disk = field(default_factory=Disk)
     sick: set[SiteId] = field(default_factory=set)
     is_blind: bool = False
+    returned: list[tuple[ServiceId, SiteId]] = field(default_factory=list)
     lives: int = 0
     boots: int = 1
     boot_ms: int = 0
@@ -173,9 +174,10 @@ class Lived:
 
     def feed(self, event: Event) -> None:
         """One event; what is to be remembered is on the disk before anything acts on it."""
-        book, before = self.book, len(self.book.commands)
+        book, before, count = self.book, self.book.state, len(self.book.commands)
         self._feed(event)
-        made = book.commands[before:]
+        self.returned += self._returned(before)
+        made = book.commands[count:]
         rows = [command for command in made if isinstance(command, Record)]
         must_save = any(isinstance(command, Remember) for command in made)
         if not book.state.is_store_usable or not (rows or must_save):
@@ -191,6 +193,20 @@ class Lived:
                 disk.copy = book.state.steering
         disk.store = store
         disk.backups.append(store)
+
+    def _returned(self, before: ControllerState) -> list[tuple[ServiceId, SiteId]]:
+        """Where traffic came back, in this step, to a site that was found left and that nobody has looked at yet."""
+        after = self.book.state
+        if before.adoption is None or after.adoption is None or before.adoption.since_ms != after.adoption.since_ms:
+            return []
+        return [
+            (name, site)
+            for name, site in sorted(before.adoption.sites & after.adoption.sites)
+            if before.track(name, site).left_because is LeftBecause.UNKNOWN
+            and (was := before.steering.of(name)) is not None
+            and (now := after.steering.of(name)) is not None
+            and now.brings_bp(site) > was.brings_bp(site)
+        ]
 
     def report(self) -> None:
         now_ms = self.book.now_ms

@@ -125,6 +125,7 @@ def test_no_life_breaks_a_law_and_a_healed_one_converges(shape: Shape, story: li
         play(lived, kind, detail)
         status_document(book.state, book.setup, book.now_ms)
         assert book.violations == [], (kind, detail)
+        assert lived.returned == [], "what was found left returns when a person has looked, and not before"
     heal(lived)
     lived.run(CONVERGES_MS, step_ms=SECOND_MS)
     assert_converged(lived)
