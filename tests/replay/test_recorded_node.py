@@ -41,7 +41,8 @@ def live(node: RunningNode) -> None:
     node.until(lambda status: status["sites"]["pangyo"]["standing"] == "down")
     node.until(lambda status: status["services"][0]["sites"]["pangyo"]["desired_bp"] == 0)
     node.calm()
-    assert node.act("drain", site="gasan", reason="test")[0] == 200
+    digest = node.act("drain", site="gasan", reason="test", dry_run=True)[1]["offer"]["digest"]
+    assert node.act("drain", site="gasan", reason="test", digest=digest)[0] == 200
     node.until(lambda status: status["services"][0]["sites"]["gasan"]["life"] == "drained")
     node.calm()
     values = yaml.safe_load(node.config.read_text(encoding="utf-8"))
@@ -143,6 +144,14 @@ def test_a_policy_that_stays_away_does_not_come_back_by_itself(record: list[Jour
     found = under(record, replace(policy, default=replace(policy.default, failback=Failback.MANUAL, soak_ms=5_000)))
     assert found.differences()
     assert [entry.text for entry in found.would_be["shop"][:2]] == [entry.text for entry in found.was["shop"][:2]]
+
+
+def test_what_people_confirmed_is_confirmed_under_another_policy_too(record: list[JournalEntry]) -> None:
+    """The policy is part of what a digest is of: under another one every digest of the record was stale, and nobody drained."""
+    policy = policy_of(record)
+    found = under(record, replace(policy, default=replace(policy.default, max_utilisation_pm=850)))
+    assert any(shares.steering.shares_bp["gasan"] == 0 for shares in found.was["shop"])
+    assert any(shares.steering.shares_bp["gasan"] == 0 for shares in found.would_be["shop"])
 
 
 def test_from_the_command_line(recorded: Path, tmp_path: Path) -> None:

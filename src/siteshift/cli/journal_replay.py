@@ -141,6 +141,8 @@ def _proof_line(proof: AsRecorded) -> Text:
     text = f"{proof.decisions} decisions in {proof.inputs} recorded inputs over {proof.starts} starts of the node"
     if proof.gaps:
         text = f"{text} ({proof.lost_rows} rows were lost to {proof.gaps} gaps while the store was)"
+    if proof.former:
+        text = f"{text} ({proof.former} requests gave a digest of version 0.1, and held: they are put by the digest of now)"
     if proof.mismatches:
         return Text(f"{text}: {len(proof.mismatches)} come out differently", style=BAD)
     return Text(f"{text}: all come out as recorded", style=GOOD)
@@ -178,6 +180,7 @@ def _document(run: WhatIf, found: list[Difference], policy: Path | None) -> Docu
         "inputs": proof.inputs,
         "passed_over": proof.passed_over,
         "decisions": proof.decisions,
+        "former": proof.former,
         "mismatches": [
             {"sequence": e.sequence, "at_ms": e.at_ms, "recorded": e.recorded, "replayed": e.replayed} for e in proof.mismatches
         ],

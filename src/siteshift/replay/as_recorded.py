@@ -12,12 +12,14 @@ from dataclasses import dataclass, field, replace
 
 from siteshift.core.controller import Decision, step
 from siteshift.core.messages.commands import Record
-from siteshift.core.messages.events import Event, Reloaded
+from siteshift.core.messages.events import Asked, Event, Reloaded
+from siteshift.core.model.codes import Severity
 from siteshift.core.model.evidence import VantageReport
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import VantageId
 from siteshift.core.state.controller_state import ControllerState
-from siteshift.replay.rows import DecisionRow, GapRow, InputRow, Row, SetupRow, StateRow
+from siteshift.replay.digests import Digests, Former
+from siteshift.replay.rows import AnswerRow, DecisionRow, GapRow, InputRow, Row, SetupRow, StateRow
 
 KEEP_ALIVE_MS = 1_000
 """A vantage that was not silent has reported at least this lately."""
@@ -25,7 +27,7 @@ KEEP_ALIVE_MS = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refolded:
-    """One recorded step, taken again."""
+    """One recorded step, taken again. ``answered``: what a request was answered then; ``former``: it was put in words of now."""
 
     sequence: int
     event: Event
@@ -33,6 +35,8 @@ class Refolded:
     before: ControllerState
     decision: Decision
     setup: Setup
+    answered: Severity = Severity.REFUSED
+    former: Former | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +70,13 @@ class AsRecorded:
     inputs: int = 0
     passed_over: int = 0
     decisions: int = 0
+    former: int = 0
+    """Requests whose digest was formed by version 0.1, and held."""
     mismatches: list[Mismatch] = field(default_factory=list)
     _setups: deque[Setup] = field(default_factory=deque)
     _decided: list[tuple[int, str]] = field(default_factory=list)
+    _digests: Digests = field(default_factory=Digests)
+    _answered: Severity = Severity.REFUSED
     _is_behind_gap: bool = False
 
     def take(self, row: Row) -> Refolded | None:
@@ -78,6 +86,8 @@ class AsRecorded:
                 self._setups.append(setup)
             case StateRow(state=state):
                 self._start(state)
+            case AnswerRow(severity=severity):
+                self._answered = severity
             case DecisionRow(generation=generation, digest=digest):
                 self._decided.append((generation, digest))
             case GapRow(rows=rows):
@@ -107,11 +117,26 @@ class AsRecorded:
         event = row.whole(before.reports)
         if isinstance(event, Reloaded):
             self._take_setup(event)
-        decision = step(before, event, self.setup)
+        is_former = row.former is not None and self._answered is Severity.ALLOWED
+        former = row.former if is_former else None
+        heard = event
+        if former is not None and isinstance(event, Asked):
+            self.former += 1
+            before, heard = self._digests.put(before, event, self.setup, former.approved_by)
+        decision = step(before, heard, self.setup)
         self.state = decision.state
         self.inputs += 1
         self._compare(row, recorded, decision)
-        return Refolded(sequence=row.sequence, event=event, quiet=row.quiet, before=before, decision=decision, setup=self.setup)
+        return Refolded(
+            sequence=row.sequence,
+            event=event,
+            quiet=row.quiet,
+            before=before,
+            decision=decision,
+            setup=self.setup,
+            answered=self._answered,
+            former=former,
+        )
 
     def _take_setup(self, event: Reloaded) -> None:
         while self._setups:

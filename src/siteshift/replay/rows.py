@@ -8,14 +8,16 @@ from typing import Any, Protocol
 
 from siteshift.core.lifecycle.durable import recorded
 from siteshift.core.messages.events import Event, ReportArrived
+from siteshift.core.model.codes import Severity
 from siteshift.core.model.evidence import VantageReport
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import TargetId, VantageId
 from siteshift.core.state.codec import from_document
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.errors import SiteshiftError
+from siteshift.replay.digests import Former, former_of
 
-KINDS = ("setup", "state", "input", "decision", "gap")
+KINDS = ("setup", "state", "answer", "input", "decision", "gap")
 """The kinds of entries that matter here."""
 
 
@@ -56,13 +58,15 @@ class StateRow:
 class InputRow:
     """One event that the core heard. ``gone`` None: a report is whole; else it holds only the views that changed.
 
-    ``quiet``: vantages that had not reported for a while, and since when.
+    ``quiet``: vantages that had not reported for a while, and since when. ``former``: it is a request of version 0.1 that gave
+    a digest.
     """
 
     sequence: int
     event: Event
     quiet: Mapping[VantageId, int]
     gone: tuple[TargetId, ...] | None = None
+    former: Former | None = None
 
     def whole(self, reports: Mapping[VantageId, VantageReport]) -> Event:
         """The event as it was heard. Raises `CannotReplay` when the report it builds on is not known."""
@@ -76,6 +80,14 @@ class InputRow:
         for target in self.gone:
             views.pop(target, None)
         return replace(self.event, report=replace(report, views=views))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerRow:
+    """What a request was answered then. The entry stands before the input that it answers."""
+
+    sequence: int
+    severity: Severity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +107,7 @@ class GapRow:
     rows: int
 
 
-Row = SetupRow | StateRow | InputRow | DecisionRow | GapRow
+Row = SetupRow | StateRow | AnswerRow | InputRow | DecisionRow | GapRow
 
 
 def rows_of(entries: Iterable[Entry]) -> Iterator[Row]:
@@ -116,6 +128,8 @@ def _row(entry: Entry) -> Row:
             return SetupRow(sequence=entry.sequence, setup=from_document(Setup, data["setup"]))
         case "state":
             return StateRow(sequence=entry.sequence, state=recorded(data["state"]))
+        case "answer":
+            return AnswerRow(sequence=entry.sequence, severity=Severity(data["severity"]))
         case "decision":
             return DecisionRow(sequence=entry.sequence, generation=data["generation"], digest=data["digest"])
         case "gap":
@@ -127,4 +141,5 @@ def _row(entry: Entry) -> Row:
                 event=from_document(Event, data["event"]),  # type: ignore[arg-type]  # a union is a form, not a class
                 quiet=from_document(dict[VantageId, int], data.get("quiet", {})),
                 gone=None if gone is None else tuple(gone),
+                former=former_of(data["event"]),
             )

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from siteshift.core.controller import step
-from siteshift.core.messages.events import Event, Reloaded, ReportArrived, SeenTraffic, Ticked, TrafficMeasured
-from siteshift.core.model.codes import Standing
+from siteshift.core.messages.events import Asked, Event, Reloaded, ReportArrived, SeenTraffic, Ticked, TrafficMeasured
+from siteshift.core.model.codes import Severity, Standing
 from siteshift.core.model.evidence import TargetView
 from siteshift.core.model.policy import Policy
 from siteshift.core.model.setup import Setup
@@ -20,6 +20,7 @@ from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.units import WHOLE_BP, ServiceId, SiteId, TargetId, member_target
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.replay.as_recorded import AsRecorded, Refolded, kept_alive
+from siteshift.replay.digests import Digests
 from siteshift.replay.rows import InputRow, Row, StateRow
 from siteshift.replay.workers import OF_WORKERS, Workers, has_open, to_workers
 
@@ -75,6 +76,7 @@ class WhatIf:
     _heard_ms: int | None = None
     """The last instant of our own since the node started."""
     _made: tuple[Setup, Setup] | None = None
+    _digests: Digests = field(default_factory=Digests)
 
     def take(self, row: Row) -> None:
         """One row for both. Raises `CannotReplay`."""
@@ -156,6 +158,9 @@ class WhatIf:
             return
         before = kept_alive(self.state, event.at_ms, refolded.quiet)
         heard = self._as_we_would_hear(event, refolded)
+        if isinstance(heard, Asked) and refolded.answered is not Severity.REFUSED:
+            approved_by = refolded.former.approved_by if refolded.former is not None else ()
+            before, heard = self._digests.put(before, heard, self._setup, approved_by)
         decision = step(before, heard, self._setup)
         self.state = decision.state
         commands = to_workers(decision.commands)
