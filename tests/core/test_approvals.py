@@ -19,6 +19,7 @@ from siteshift.core.messages.requests import (
     DepoolRequest,
     DrainRequest,
     FreezeRequest,
+    LiftRequest,
     RevokeRequest,
     SharesRequest,
     SwitchOffRequest,
@@ -743,6 +744,27 @@ class TestExpiry:
         book.run(HOUR_MS, tick_ms=5_000)
         assert book.state.overrides == ()
         assert all(track.state is GoalState.ENDED for track in book.state.goals.values())
+
+
+    @pytest.mark.parametrize("ends", ["by the clock", "by a person"])
+    def test_the_end_of_an_override_ends_its_suspended_goal_and_the_shares_go_back(self, ends: str) -> None:
+        """The fuzz, seed 91: a site died under forced shares and came back, which is outside of what was approved."""
+        book = serving()
+        wanted = SharesRequest(service=WEB, shares_bp={P: 4500, G: 3200, A: 2300})
+        granted = book.confirm(wanted, expires_ms=book.now_ms + 120_000)
+        assert granted.override is not None
+        book.run(20_000)
+        assert goal(book).state is GoalState.REACHED
+        book.believe(A, DOWN)
+        book.run(10_000)
+        book.believe(A, UP)
+        book.run(30_000)
+        assert goal(book).state is GoalState.SUSPENDED
+        if ends == "by a person":
+            assert book.ask(LiftRequest(override=granted.override.id)).severity is Severity.ALLOWED
+        book.run(120_000)
+        assert all(track.state is GoalState.ENDED for track in book.state.goals.values())
+        assert book.shares() == NOMINAL
 
 
 class TestStale:

@@ -571,6 +571,17 @@ def test_law_13_binds_a_goal_from_its_start_until_it_is_over(book: Playbook, sta
     assert (13 in moved(book, held, {P: 3_999, G: 3_501, A: 2_500})) is is_bound
 
 
+def test_law_13_a_suspended_goal_holds_to_the_end_of_its_override_and_not_in_the_step_that_ends_it(book: Playbook) -> None:
+    suspended = a_goal(book, state=GoalState.SUSPENDED)
+    forced = replace(wanting(book.state, suspended), overrides=(an_override(book),))
+    over = wanting(replace(forced, overrides=()), replace(suspended, state=GoalState.ENDED))
+    less = {P: 3_999, G: 3_501, A: 2_500}
+    assert 13 in laws(book, steered(forced, less), before=forced)
+    assert 13 not in laws(book, steered(over, less), before=forced)
+    still_forced = wanting(forced, replace(suspended, state=GoalState.ENDED))
+    assert 13 in laws(book, steered(still_forced, less), before=forced), "over, and its override is not"
+
+
 def test_law_13_a_goal_of_another_service_binds_nothing_here(book: Playbook) -> None:
     track = a_goal(book)
     other = replace(track, goal=replace(track.goal, services=(ServiceId("mail"),)))

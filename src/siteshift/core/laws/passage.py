@@ -59,10 +59,14 @@ class Passage:
                 yield service, old.within(service), new
 
     def goals(self, service: Service) -> Iterator[GoalTrack]:
-        """What was in force of a service's goals when this step was made: as it is after, and what arrived by it, as before."""
+        """What was in force of a service's goals when this step was made: as it is after, and what arrived by it, as before.
+
+        A goal whose override ended with this step, by the clock or by a person, binds it no more: the shares go back.
+        """
+        ended = {entry.id for entry in self.before.overrides} - {entry.id for entry in self.after.overrides}
         for digest, after in self.after.goals.items():
             before = self.before.goals.get(digest)
-            if service.id in after.goal.services:
+            if service.id in after.goal.services and after.override not in ended:
                 is_over = after.state in (GoalState.REACHED, GoalState.ENDED)
                 yield before if is_over and before is not None and before.digest == after.digest else after
 
