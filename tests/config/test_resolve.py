@@ -70,7 +70,7 @@ def test_peoples_units_become_the_cores(tmp_path: Path) -> None:
     web = policy.services["web"]  # type: ignore[index]
     assert (web.hold_down_ms, web.max_utilisation_pm, web.mode) == (60_000, 875, Mode.OBSERVE)
     service = resolved(values, tmp_path).topology.services[0]
-    assert (service.slo_latency_ms, service.slo_error_pm) == (250, 1)
+    assert service.slo_latency_ms == 250
 
 
 def test_writable_data_come_back_by_hand_unless_somebody_says_otherwise(tmp_path: Path) -> None:

@@ -666,6 +666,19 @@ class TestExpiry:
         assert book.shares()[A] <= held[A]
         assert book.approve(goal(book).fresh_digest or "", "lee").severity is Severity.ALLOWED
 
+    def test_what_was_given_to_a_fresh_offer_ends_with_the_envelope_it_brings_into_force(self, book: Playbook) -> None:
+        """It was shown to end minutes earlier: so long after it was given, and not after the confirmation that it waited for."""
+        waiting = forced_by_two(book)
+        book.run(1_500)
+        book.ask(RevokeRequest(digest=waiting.digest), person="lee", rank="approver")
+        fresh = goal(book).fresh_digest
+        assert fresh is not None
+        assert book.approve(fresh, "lee").severity is Severity.NEEDS_APPROVAL
+        book.run(5 * MINUTE_MS)
+        assert book.ask(ALL_TO_ANYANG, digest=fresh).severity is Severity.ALLOWED
+        track = goal(book)
+        assert [a.expires_ms for a in track.approvals if a.counts] == [track.envelope.ends_at_ms]
+
     def test_a_release_that_is_kept_from_beginning_is_suspended_and_not_forgotten(self, book: Playbook) -> None:
         """Its drain was lifted when it was granted; forgotten, it came back later, bound by nothing."""
         assert book.confirm(DrainRequest(site=P)).severity is Severity.ALLOWED

@@ -152,4 +152,7 @@ def test_no_step_of_a_goal_lies_outside_of_what_was_approved(first: Request, sto
     for kind, detail in story:
         play(book, kind, detail)
         assert book.outside == [], (kind, detail)
+        for track in book.state.goals.values():
+            if track.state is GoalState.RUNNING:
+                assert {a.expires_ms for a in track.approvals if a.counts} <= {track.envelope.ends_at_ms}, (kind, detail)
         assert book.violations == [], (kind, detail)

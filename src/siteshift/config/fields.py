@@ -332,4 +332,3 @@ HoursMs = Annotated[int, Scaled(factor=3_600_000, low="0.01", high="720", unit="
 """Written as hours, kept as milliseconds; at most 30 days."""
 ProbeMs = Annotated[int, Field(ge=10, le=3_600_000)]
 """A time of probing; 10 ms is what the scheduler can keep."""
-WaitMs = Annotated[int, Field(ge=1, le=600_000)]

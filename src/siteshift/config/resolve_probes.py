@@ -45,8 +45,6 @@ from siteshift.core.model.policy import JudgePolicy
 from siteshift.core.model.probe import HttpCheck, ProbeKind, ProbeSpec, TlsCheck
 from siteshift.core.model.units import MemberId, ProbeId, ServiceId, SiteId, TargetId, data_target, member_target, pool_target
 
-Twin = HttpTwin | SendTwin | TlsTwin | DnsTwin | GrpcTwin
-
 
 def probes_of(config: ConfigFile) -> tuple[ProbeSpec, ...]:
     """Every probe of every member and VIP. Ids read ``web/pangyo/p1#health`` and ``web/pangyo#vip@192.0.2.10``.

@@ -116,7 +116,6 @@ def _goal(goal: Goal) -> Document:
         "sites": list(goal.sites),
         "members": list(goal.members),
         "shares_bp": dict(goal.shares_bp),
-        "mode": goal.mode.value if goal.mode else None,
         "override": goal.override,
         "cause": goal.cause,
         "owner": goal.owner,

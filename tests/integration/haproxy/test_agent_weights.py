@@ -165,7 +165,7 @@ def test_shares_are_kept_within_a_per_cent_and_nobody_gets_nothing(parts: list[i
     ],
 )
 def test_a_share_that_no_weight_can_say_is_told_with_the_remedy(plane: HaproxyPlane, remedy: str) -> None:
-    up = ServerState(AdminState.READY, 1, running=True, since_s=0, check_result=0, check_configured=False)
+    up = ServerState(AdminState.READY, 1, running=True, since_s=0, check_configured=False)
     wanted = steering(1, {PANGYO: 9_700, GASAN: 300}).services[0]
     plan = plan_backend(plane, plane.backends[0], wanted, {"p1": up, "g1": up})
     assert remedy in plan.note
@@ -180,7 +180,7 @@ def test_servers_too_many_for_a_small_share_are_told_with_the_remedy(initial: in
     many = tuple(ServerMap(server=f"g{n}", site=GASAN) for n in range(100))
     web = BackendMap(service=WEB, backend="web", servers=(mapped("p1"), *many))
     plane = HaproxyPlane(id=EnactorId("lb-1"), address="", backends=(web,), initial_weight=initial)
-    up = ServerState(AdminState.READY, 1, running=True, since_s=0, check_result=0, check_configured=False)
+    up = ServerState(AdminState.READY, 1, running=True, since_s=0, check_configured=False)
     wanted = steering(1, {PANGYO: 9_000, GASAN: 1_000}).services[0]
     plan = plan_backend(plane, web, wanted, {server.server: up for server in web.servers})
     assert {plan.targets[server.server].weight for server in many} == {1}, "the smallest, never 0"

@@ -222,7 +222,7 @@ async def _has(lb: HaproxyServer, status: str, servers: int) -> bool:
     return (await lb.cli("show stat -1 4 -1")).count(f",{status}") == servers
 
 
-UP = ServerState(AdminState.READY, 10, running=True, since_s=0, check_result=0, check_configured=False)
+UP = ServerState(AdminState.READY, 10, running=True, since_s=0, check_configured=False)
 
 
 def admin_states(servers: tuple[ServerMap, ...], **plane: object) -> dict[str, AdminState]:

@@ -26,7 +26,6 @@ STATES = st.fixed_dictionaries(
             weight=st.sampled_from((0, 1, 10, 256)),
             running=st.booleans(),
             since_s=st.just(0),
-            check_result=st.just(0),
             check_configured=st.booleans(),
         )
         for name in ALL
@@ -102,7 +101,7 @@ async def test_what_was_written_needs_no_second_write(
 
 
 def planned(plane: HaproxyPlane, wanted: ServiceSteering) -> BackendPlan:
-    up = ServerState(AdminState.READY, 10, running=True, since_s=0, check_result=0, check_configured=False)
+    up = ServerState(AdminState.READY, 10, running=True, since_s=0, check_configured=False)
     return plan_backend(plane, plane.backends[0], wanted, {server.server: up for server in plane.backends[0].servers})
 
 

@@ -30,7 +30,6 @@ class Answer:
     rcode: str
     values: tuple[str, ...] = ()
     ttl_s: int = 0
-    authoritative: bool = False
 
 
 async def look(
@@ -89,7 +88,6 @@ def _answer(reply: dns.message.Message, qname: dns.name.Name, rdtype: dns.rdatat
         rcode=dns.rcode.to_text(reply.rcode()),
         values=tuple(values),
         ttl_s=min(ttls, default=0),
-        authoritative=bool(reply.flags & dns.flags.AA),
     )
 
 

@@ -138,7 +138,7 @@ class AgentCheckEnactor:
         for server in mapped_servers(backend):
             target = told[server].target if server in told else None
             admin = target.admin if target is not None else AdminState.READY
-            states[server] = ServerState(admin, 1, running=True, since_s=0, check_result=0, check_configured=False)
+            states[server] = ServerState(admin, 1, running=True, since_s=0, check_configured=False)
         return states
 
     async def _settled(self, plans: list[BackendPlan], generation: int) -> None:

@@ -26,7 +26,6 @@ COLUMNS = (
     "srv_admin_state",
     "srv_uweight",
     "srv_time_since_last_change",
-    "srv_check_result",
     "srv_check_state",
 )
 MAINT_BITS = 0x01 | 0x02 | 0x20
@@ -38,8 +37,6 @@ OP_STARTING, OP_RUNNING = 1, 2
 """0 is stopped (check-down or maint); 3 is stopping: it gets no new traffic."""
 CHECK_CONFIGURED = 0x02
 """Bit of srv_check_state: the server has a health check."""
-CHECK_PASSED = 3
-"""srv_check_result of a check that passed."""
 
 
 class AdminState(StrEnum):
@@ -57,7 +54,6 @@ class ServerState(NamedTuple):
     weight: int
     running: bool
     since_s: int
-    check_result: int
     check_configured: bool
 
     @property
@@ -108,7 +104,7 @@ async def parse(text: str, *, system: str) -> dict[str, dict[str, ServerState]]:
 
 def _add(states: dict[str, dict[str, ServerState]], rows: Iterable[tuple[str, ...]]) -> None:
     make = ServerState._make
-    for backend_name, server, op_state, admin_state, weight, since_s, check_result, check_state in rows:
+    for backend_name, server, op_state, admin_state, weight, since_s, check_state in rows:
         backend = states.get(backend_name)
         if backend is None:
             backend = states[backend_name] = {}
@@ -118,7 +114,6 @@ def _add(states: dict[str, dict[str, ServerState]], rows: Iterable[tuple[str, ..
                 number(weight),
                 _RUNNING[op_state],
                 number(since_s),
-                number(check_result),
                 number(check_state) & CHECK_CONFIGURED != 0,
             )
         )

@@ -50,7 +50,7 @@ class SloSection(Strict):
     latency_ms: Annotated[int, Field(ge=1, le=600_000)] = 500
     """An answer slower than this counts as late."""
     error_percent: PercentPm = 10
-    """Errors tolerated."""
+    """What traffic sources of kind `error_ratio` call bad, where they do not say otherwise themselves."""
 
 
 class MemberEntry(Strict):

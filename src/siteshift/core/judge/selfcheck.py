@@ -14,17 +14,15 @@ from siteshift.core.model.units import TargetId
 
 
 class OwnState:
-    """Anchors, peers and broken checks as last seen. Mutable, private to one observer."""
+    """Anchors and broken checks as last seen. Mutable, private to one observer."""
 
-    __slots__ = ("_anchors", "_peers", "_stale_ms", "broken", "last_anchor_pass_ms", "own_site_ok")
+    __slots__ = ("_anchors", "_stale_ms", "broken", "last_anchor_pass_ms")
 
     def __init__(self, anchors: Iterable[str], stale_ms: int) -> None:
         self._anchors: dict[str, tuple[Outcome, int]] = dict.fromkeys(anchors, (Outcome.LOST, 0))
-        self._peers: dict[str, bool] = {}
         self._stale_ms = stale_ms
         self.last_anchor_pass_ms = 0
         self.broken: set[TargetId] = set()
-        self.own_site_ok = True
 
     def refit(self, anchors: Iterable[str], targets: Container[TargetId], stale_ms: int, at_ms: int) -> None:
         """Other anchors and targets from now on.
@@ -51,10 +49,6 @@ class OwnState:
             self.last_anchor_pass_ms = max(self.last_anchor_pass_ms, started_ms)
         return before is not outcome
 
-    def peers(self, reachable: dict[str, bool]) -> None:
-        """Which other nodes can be reached."""
-        self._peers = dict(reachable)
-
     def twin(self, target: TargetId, outcome: Outcome) -> bool:
         """One must-fail check; True when the set of broken checks changed."""
         if outcome is Outcome.PASS and target not in self.broken:
@@ -71,8 +65,5 @@ class OwnState:
         return SelfCheck(
             anchors_ok=fresh,
             anchors_total=len(self._anchors),
-            own_site_ok=self.own_site_ok,
-            peers_ok=sum(self._peers.values()),
-            peers_total=len(self._peers),
             broken_checks=tuple(sorted(self.broken)),
         )

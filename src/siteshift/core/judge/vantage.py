@@ -6,7 +6,7 @@ calls `tick` when `next_timer_ms` has come, probes `hot_targets` fast and publis
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Set
 
 from siteshift.core.judge.cusum import CRASH, NEVER
 from siteshift.core.judge.hotset import HotSet
@@ -309,10 +309,6 @@ class Observer:
     def anchor(self, name: str, outcome: Outcome, at_ms: int, started_ms: int) -> bool:
         """One anchor check; True when it changed the self-check."""
         return self._own.anchor(name, outcome, at_ms, started_ms)
-
-    def peers(self, reachable: Mapping[str, bool]) -> None:
-        """Which other nodes this one reaches."""
-        self._own.peers(dict(reachable))
 
     def observe_counts(
         self,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from siteshift.core.model.codes import FindingCode, Mode
+from siteshift.core.model.codes import FindingCode
 from siteshift.core.model.finding import Finding
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
 
@@ -84,7 +84,6 @@ class Goal:
     sites: tuple[SiteId, ...] = ()
     members: tuple[MemberId, ...] = ()
     shares_bp: Mapping[SiteId, int] = field(default_factory=dict)
-    mode: Mode | None = None
     override: str = ""
     cause: str = ""
     owner: str
@@ -103,7 +102,6 @@ class Goal:
                 "sites": sorted(self.sites),
                 "members": sorted(self.members),
                 "shares_bp": dict(self.shares_bp),
-                "mode": self.mode.value if self.mode else None,
                 "override": self.override,
                 "cause": self.cause,
                 "owner": canonical(self.owner),
@@ -204,7 +202,10 @@ class Offer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
-    """One person's approval of one offer. ``via`` is how they were recognised."""
+    """One person's approval of one offer. ``via`` is how they were recognised.
+
+    ``expires_ms``, for people and the record, is the end of the envelope; what lets it lapse is the goal (`operate.goals`).
+    """
 
     digest: str
     person: str

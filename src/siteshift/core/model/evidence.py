@@ -58,9 +58,6 @@ class SelfCheck:
 
     anchors_ok: int
     anchors_total: int
-    own_site_ok: bool = True
-    peers_ok: int = 0
-    peers_total: int = 0
     broken_checks: tuple[str, ...] = ()
 
 

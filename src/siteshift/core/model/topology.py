@@ -84,7 +84,6 @@ class Service:
     demand_rps: int
     pools: tuple[Pool, ...]
     slo_latency_ms: int = 500
-    slo_error_pm: int = 10
     depends_on: tuple[ServiceId, ...] = ()
     data: DataKind = DataKind.STATELESS
     shed_answers: tuple[str, ...] = ()

@@ -102,16 +102,18 @@ def _resume(draft: Draft, asking: OperatorRequest, track: GoalTrack, folded: Fol
             note=missing,
             waits_until_ms=track.fresh.start_by_ms,
         )
+    envelope = begun_at(track.fresh, folded.offer.envelope)
+    given = (replace(a, expires_ms=envelope.ends_at_ms) if a.digest == track.fresh_digest else a for a in track.approvals)
     running = replace(
         track,
         state=GoalState.RUNNING,
         since_ms=draft.now_ms,
-        envelope=begun_at(track.fresh, folded.offer.envelope),
+        envelope=envelope,
         fresh=None,
         left=None,
         at_target=frozenset(),
         is_fresh_confirmed=False,
-        approvals=tuple(a for a in track.approvals if a.digest == track.fresh_digest or not a.counts),
+        approvals=tuple(a for a in given if a.digest == track.fresh_digest or not a.counts),
     )
     running = replace(running, approvals=running.in_use() if running.is_started else running.approvals)
     draft.set_goal(running)

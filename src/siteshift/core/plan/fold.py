@@ -47,7 +47,6 @@ class Fold:
     licence: Licence = Licence.AS_IF_APPROVED
     plan: Plan | None = None
     is_done: bool = False
-    pieces: int = 0
     _slices: Iterator[None] | None = field(default=None)
 
     def advance(self) -> bool:
@@ -55,7 +54,6 @@ class Fold:
         if self._slices is None:
             self._slices = iter(self._folding())
         if not self.is_done:
-            self.pieces += 1
             self.is_done = next(self._slices, _END) is _END
         return self.is_done
 
