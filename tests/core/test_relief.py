@@ -7,10 +7,13 @@ from itertools import pairwise
 
 from core.playbook import SICK, UP, WEB, A, G, P, Playbook, three_sites
 from core.test_overload import SILENT, Metered
+from siteshift.core.beliefs.life import Signal
 from siteshift.core.decide.capacity import Problem, StandbyUse, allocate
+from siteshift.core.decide.occasion import cause_of, is_worth_it
 from siteshift.core.decide.situations import situation_of
-from siteshift.core.decide.steering import demand_of, target_of
+from siteshift.core.decide.steering import Target, demand_of, target_of
 from siteshift.core.messages.requests import DrainRequest
+from siteshift.core.model.cause import Cause
 from siteshift.core.model.codes import MemberRole, SiteLife
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import WHOLE_BP, SiteId
@@ -129,6 +132,22 @@ def test_a_hold_is_kept_through_one_relief_and_doubles_when_giving_back_was_too_
 def test_standby_opened_meanwhile_carries_its_part() -> None:
     relief = relieved(None, share_bp=1_000, open_rps=40, now_ms=0)
     assert (relief.most_bp(40), relief.most_bp(60), relief.most_bp(30)) == (1_000, 1_500, 1_000)
+
+
+def test_a_site_on_its_way_back_gets_its_share_while_another_is_relieved_of_a_trifle_by_the_way() -> None:
+    """The fuzz, seed 7: 4 % to the site that returned, 0.85 % off one that was a little too full; and nothing moved."""
+    book = crowded()
+    here = situation_of(book.state, book.setup, book.setup.topology.services[0], book.now_ms)
+    here = replace(
+        here,
+        current=replace(here.current, shares_bp={P: 5_400, G: 2_600, A: 2_000}),
+        signals={**here.signals, A: Signal.OVERLOADED},
+        tracks={**here.tracks, G: replace(here.tracks[G], life=SiteLife.RETURNING, ramp_step=4)},
+    )
+    trifle = Target(shares_bp={P: 5_085, G: 3_000, A: 1_915}, shed_bp=0, shed_at=None, because={})
+    assert (cause_of(here, trifle), is_worth_it(here, trifle, Cause.FAILBACK)) == (Cause.FAILBACK, True)
+    much = replace(trifle, shares_bp={P: 5_200, G: 3_000, A: 1_800})
+    assert (cause_of(here, much), is_worth_it(here, much, Cause.RELIEF)) == (Cause.RELIEF, True)
 
 
 def test_a_step_is_not_undone_onto_a_site_that_gave_because_it_was_too_full() -> None:

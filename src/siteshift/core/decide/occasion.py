@@ -29,7 +29,7 @@ def cause_of(situation: Situation, target: Target) -> Cause:
         return Cause.PERSON
     if any(situation.away(site) for site in losing):
         return Cause.DEGRADED
-    if any(situation.is_overloaded(site) for site in losing):
+    if any(_is_relief(situation, target, site) for site in losing):
         return Cause.RELIEF
     if any(situation.is_short_of_taken_out(site) for site in losing):
         return Cause.PERSON
@@ -52,12 +52,15 @@ def is_worth_it(situation: Situation, target: Target, cause: Cause) -> bool:
     if cause is Cause.REBALANCE or only_follows:
         return change >= DEADBAND_BP
     if cause is Cause.RELIEF:
-        return any(
-            bp - target.shares_bp.get(site, 0) >= max(1, min(DEADBAND_BP, bp // 10))
-            for site, bp in current.shares_bp.items()
-            if situation.is_overloaded(site)
-        )
+        return any(_is_relief(situation, target, site) for site in current.shares_bp)
     return change > 0
+
+
+def _is_relief(situation: Situation, target: Target, site: SiteId) -> bool:
+    """Whether the target takes something worth a write off an overloaded site. A move that takes less has another cause: else a
+    site on its way back would wait for as long as somebody else is a little too full."""
+    bp = situation.current.shares_bp.get(site, 0)
+    return situation.is_overloaded(site) and bp - target.shares_bp.get(site, 0) >= max(1, min(DEADBAND_BP, bp // 10))
 
 
 def cannot_be_sent(situation: Situation, shares_bp: Mapping[SiteId, int]) -> tuple[Finding, ...]:
