@@ -333,6 +333,30 @@ class TestMembersDieAfterTheApproval:
         assert goal(book).state is GoalState.SUSPENDED
 
 
+class TestTtl:
+    def test_it_is_lowered_and_raised_for_the_service_of_the_goal_and_for_no_other(self) -> None:
+        book = Playbook(setup=with_mail(three_sites(hold_down_ms=5_000, soak_ms=2_000)))
+        book.run(5_000)
+        assert book.confirm(DrainRequest(site=P, service=WEB)).severity is Severity.ALLOWED
+        seen: dict[str, list[int]] = {}
+        for _ in range(120):
+            book.run(1_000)
+            for entry in book.state.steering.services:
+                ttls = seen.setdefault(entry.service, [])
+                ttls += [entry.ttl_s] if ttls[-1:] != [entry.ttl_s] else []
+        assert seen == {"web": [5, 30], "mail": [30]}
+
+    def test_a_reload_that_has_another_suspends_the_goal_before_it_is_written(self, book: Playbook) -> None:
+        assert book.confirm(DrainRequest(site=P)).severity is Severity.ALLOWED
+        book.run(500)
+        assert book.state.steering.services[0].ttl_s == 5
+        policy = replace(book.setup.policy, default=replace(book.setup.policy.default, ttl_suspect_s=1))
+        book.setup = replace(book.setup, policy=policy, digest="other")
+        book.feed(Reloaded(at_ms=book.now_ms, digest="other"))
+        track = goal(book)
+        assert (track.state, track.left and track.left.field) == (GoalState.SUSPENDED, "policy")
+
+
 class TestDemandDoubles:
     def test_a_goal_is_suspended_when_demand_leaves_the_envelope(self, book: Playbook) -> None:
         forced_by_two(book)

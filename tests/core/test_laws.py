@@ -317,6 +317,17 @@ def test_law_13_a_member_taken_out_for_a_goal_that_is_suspended(book: Playbook) 
     assert 13 not in laws(book, after, before=state), "it is down: that needs nobody's approval"
 
 
+def test_law_13_a_ttl_that_is_none_of_the_policy(book: Playbook) -> None:
+    state = wanting(book.state, a_goal(book))
+    entry = state.steering.of(WEB)
+    assert entry is not None and entry.ttl_s == 30
+    assert 13 in laws(book, steered(state, entry.shares_bp, ttl_s=1), before=state)
+    assert 13 not in laws(book, steered(state, entry.shares_bp, ttl_s=5), before=state), "short, as the policy has it"
+    short = steered(state, entry.shares_bp, ttl_s=1)
+    assert 13 not in laws(book, steered(short, entry.shares_bp, ttl_s=30), before=short), "raised back"
+    assert 13 not in laws(book, steered(book.state, entry.shares_bp, ttl_s=1)), "nothing was approved of it"
+
+
 def test_law_13_what_let_a_site_back_gives_it_no_more_than_was_approved(book: Playbook) -> None:
     released = a_goal(book)
     released = replace(released, goal=replace(released.goal, verb=Verb.UNDRAIN), override=None)

@@ -7,8 +7,10 @@ nothing of how the core decides. The law checkers run beside it.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -25,11 +27,15 @@ from siteshift.core.messages.requests import (
     UndrainRequest,
 )
 from siteshift.core.model.approval import RELEASES
-from siteshift.core.model.codes import Severity, Standing
+from siteshift.core.model.codes import Severity, SiteLife, Standing
+from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import MemberId, SiteId
+from siteshift.core.operate.goal import setup_digests
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.goals import BINDING, GoalState
 
+UNREST = {SiteLife.SUSPECT, SiteLife.DRAINING, SiteLife.RETURNING}
+RELOADED = ({"max_utilisation_pm": 900, "ttl_suspect_s": 5}, {"max_utilisation_pm": 850, "ttl_suspect_s": 1})
 BAD = (Standing.DOWN, Standing.DEGRADED)
 SITES = st.sampled_from([P, G, A])
 GOALS: st.SearchStrategy[Request] = st.one_of(
@@ -67,6 +73,7 @@ class Watched(Playbook):
         before = self.state
         super().feed(event)
         self.outside += list(_outside(before, self.state))
+        self.outside += list(_ttl_outside(before, self.state, self.setup))
 
 
 def _outside(before: ControllerState, after: ControllerState) -> list[str]:
@@ -94,6 +101,23 @@ def _outside(before: ControllerState, after: ControllerState) -> list[str]:
             elif bounds is None or not bounds.share_min_bp <= new.shares_bp[site] <= bounds.share_max_bp:
                 found.append(f"{site} got {new.shares_bp[site]}, approved were {bounds}")
     return found
+
+
+def _ttl_outside(before: ControllerState, after: ControllerState, setup: Setup) -> Iterator[str]:
+    """A TTL is of the policy that was approved with the goal, and lowered only where a site is suspect or moves."""
+    old, new = before.steering.of(WEB), after.steering.of(WEB)
+    if old is None or new is None or old.ttl_s == new.ttl_s:
+        return
+    policy = setup.policy.of(WEB)
+    if new.ttl_s not in (policy.ttl_normal_s, policy.ttl_suspect_s):
+        yield f"a TTL of {new.ttl_s} s"
+    lives = {after.track(WEB, site).life for site in (P, G, A)}
+    is_of_reload = old.ttl_s not in (policy.ttl_normal_s, policy.ttl_suspect_s)
+    if new.ttl_s < old.ttl_s and not is_of_reload and not lives & UNREST:
+        yield f"a TTL of {new.ttl_s} s though nothing moves"
+    for track in after.goals.values():
+        if track.state in (GoalState.RUNNING, GoalState.REACHED) and track.goal.policy != setup_digests(setup, (WEB,))[1]:
+            yield f"a TTL of {new.ttl_s} s by a policy that {track.goal.verb} was not approved with"
 
 
 def _is_bad(state: ControllerState, site: SiteId) -> bool:
@@ -134,13 +158,23 @@ def play(book: Watched, kind: str, detail: object) -> None:
         case "store":
             book.feed(StoreChanged(at_ms=book.now_ms, is_usable=bool(detail)))
         case "reload":
-            policy = replace(book.setup.policy.default, max_utilisation_pm=850 if detail else 900)
+            policy = replace(book.setup.policy.default, **RELOADED[int(bool(detail))])  # type: ignore[arg-type]
             book.setup = replace(book.setup, policy=replace(book.setup.policy, default=policy), digest=str(detail))
             book.feed(Reloaded(at_ms=book.now_ms, digest=book.setup.digest))
         case "restart":
             book.state = restore(json.loads(json.dumps(remember(book.state))), now_ms=book.now_ms)
         case _:
             book.ask(FreezeRequest(), life_ms=60_000)
+
+
+@pytest.mark.parametrize(("ttl_s", "said"), [(2, "a TTL of 2 s"), (5, "though nothing moves")])
+def test_a_ttl_that_was_not_approved_would_be_found(ttl_s: int, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    book = Watched(setup=three_sites())
+    book.run(4_000, tick_ms=500)
+    monkeypatch.setattr("siteshift.core.plan.next_step.ttl_of", lambda _: ttl_s)
+    book.ask(FreezeRequest())
+    book.run(4_000, tick_ms=500)
+    assert any(said in text for text in book.outside)
 
 
 @settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

@@ -42,11 +42,23 @@ def law_13_approval(p: Passage) -> Iterator[Violation]:
             yield Violation(law=13, text=f"goal {track.digest} runs with {len(track.approvers())} approvals")
     for service, old, new in p.changes():
         yield from _taken_out_though_suspended(p, service, old, new)
+        yield from _ttl_that_nobody_saw(p, service, old, new)
         if dict(old.shares_bp) == dict(new.shares_bp) or _is_undo(p, service, new):
             continue
         for track in p.goals(service):
             if track.state in BINDING and not track.is_proposed and not _is_replaced(p, track):
                 yield from _beyond(p, service, track, old, new)
+
+
+def _ttl_that_nobody_saw(p: Passage, service: Service, old: ServiceSteering, new: ServiceSteering) -> Iterator[Violation]:
+    """While a goal binds a service its TTL is one of the two of the policy: they are part of what the digest is of, and a policy
+    that has others suspends the goal."""
+    policy = p.setup.policy.of(service.id)
+    if new.ttl_s == old.ttl_s or new.ttl_s in (policy.ttl_normal_s, policy.ttl_suspect_s):
+        return
+    for track in p.goals(service):
+        if track.state in BINDING and not _is_replaced(p, track):
+            yield Violation(law=13, text=f"{service.id}: a TTL of {new.ttl_s} s, which is none of the policy's ({track.digest})")
 
 
 def _taken_out_though_suspended(
