@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -10,14 +11,19 @@ from pathlib import Path
 
 import pytest
 
+from siteshift.core.model.approval import Verb
 from siteshift.core.model.units import ServiceId, SiteId
+from siteshift.core.state.goals import GoalTrack
 from siteshift.sim.fuzz import Found, ReprobeStandby, run_case, run_seed
 from siteshift.sim.mutants import MUTANTS, planted
 from siteshift.sim.record import Second
+from siteshift.sim.run import simulate
 from siteshift.sim.scenario import scenario_of
 from siteshift.sim.shrink import shrunk
-from siteshift.sim.swarm import draw_case
+from siteshift.sim.swarm import BINDING, draw_case
 from siteshift.sim.troubles import KINDS
+from siteshift.sim.witness import Witness
+from siteshift.sim.world import World
 
 SAFETY = Path(__file__).parents[2] / "docs" / "SAFETY.md"
 MINUTES = 12
@@ -66,6 +72,38 @@ def test_a_finding_is_shrunk_to_a_scenario_that_shows_it_again(tmp_path: Path) -
         again = run_case(small).found
     assert again is not None and again.check == found.check
     assert run_case(small).found is None
+
+
+def test_in_a_third_of_the_worlds_what_people_ask_for_is_confirmed_and_approved_by_another() -> None:
+    cases = [draw_case(seed, minutes=MINUTES) for seed in range(90)]
+    asked = [[event for event in case.events if event.get("ask") in BINDING] for case in cases]
+    confirmed = [[event.get("confirms") is True and event["approved_by"] == ["lee"] for event in events] for events in asked]
+    assert all(len(set(row)) <= 1 for row in confirmed), "all of a world, or none"
+    assert 20 <= sum(any(row) for row in confirmed) <= 40
+
+
+def test_who_confirms_is_bound_to_what_they_saw_and_who_does_not_is_not() -> None:
+    text = draw_case(1, minutes=MINUTES).text()
+    head = text[: text.index("events:")]
+    for confirms in (True, False):
+        said = {"at_s": 5, "ask": "shares", "service": "web", "shares_percent": {"pangyo": 45, "gasan": 32, "anyang": 23}}
+        said |= {"confirms": True, "approved_by": ["lee"]} if confirms else {}
+        scenario = scenario_of(f"{head}events:\n  - {json.dumps(said)}\npass: []\n", "fuzz-1.yaml")
+        watch = Goals()
+        simulate(scenario.world, scenario.policy, scenario.events, duration_ms=10_000, pilots=(watch,))
+        assert [(track.goal.verb, track.goal.owner) for track in watch.goals()] == [(Verb.SHARES, "operator")] * confirms
+
+
+class Goals:
+    """A pilot that steers nothing: it keeps the world, to be asked for its goals."""
+
+    def start(self, world: World, witness: Witness) -> None:
+        del witness
+        self.world = world
+
+    def goals(self) -> list[GoalTrack]:
+        leader = self.world.leader()
+        return list(leader.state.goals.values()) if leader is not None else []
 
 
 def test_every_drawn_case_is_a_valid_scenario() -> None:

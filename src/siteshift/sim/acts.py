@@ -20,7 +20,8 @@ class Heal:
 class Ask:
     """A person asks a node for something (``leader``: whoever leads; else a node's id). The answer is in the transcript.
 
-    ``expires_after_ms`` None: the policy's default.
+    ``expires_after_ms`` None: the policy's default. ``confirms``: they look at the plan first, and give the digest of what they
+    saw; ``approved_by`` are the others who approve it at once.
     """
 
     request: Request
@@ -30,6 +31,8 @@ class Ask:
     node: str = "leader"
     expires_after_ms: int | None = None
     digest: str | None = None
+    confirms: bool = False
+    approved_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

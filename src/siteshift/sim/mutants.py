@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from siteshift.core.beliefs import lives
 from siteshift.core.beliefs.life import AWAY, Signal
-from siteshift.core.decide import gate, steering
+from siteshift.core.decide import envelope, gate, steering
 from siteshift.core.decide.situation import Situation
 from siteshift.core.enact import planes
 from siteshift.core.judge import everywhere, quorum
@@ -26,6 +26,7 @@ from siteshift.core.model.override import Forced
 from siteshift.core.model.steering import EnactResult, ReadBack, ServiceSteering, Steering
 from siteshift.core.model.topology import Pool
 from siteshift.core.model.units import MemberId, TargetId
+from siteshift.core.operate import approval
 from siteshift.core.plan import apply, derive, next_step, warnings
 from siteshift.core.state.draft import Draft
 from siteshift.core.state.tracks import PlaneStanding
@@ -214,6 +215,16 @@ def _no_fence(original: Function) -> Function:
     return write
 
 
+def _nothing(original: Function) -> Function:
+    del original
+    return lambda *_: None
+
+
+def _nobody_else(original: Function) -> Function:
+    del original
+    return lambda _: 0
+
+
 def _nobody_forces(original: Function) -> Function:
     def signal_of(state: Any, policy: Any, forced: Any, service: Any, site: Any) -> Signal:
         del forced
@@ -257,6 +268,14 @@ MUTANTS: Mapping[str, Mutant] = {
         _mutant("off-switch", "the gate does not know the off switch", gate.examine, _without(_C.SWITCHED_OFF)),
         _mutant("no-store", "store and term are not asked for", next_step.may_write_at_all, _always),
         _mutant("deaf", "what people drain is granted, and forgotten", lives.signal_of, _nobody_forces),
+        _mutant("unbound", "no step is held to what was approved", envelope.held_to_envelope, _nothing),
+        _mutant(
+            "alone",
+            "what takes the approval of others is granted to who asks, and nobody misses it",
+            approval.others_needed,
+            _nobody_else,
+            Patch(approval.lacks, _nothing),
+        ),
         _mutant("no-fence", "a data plane takes an older generation", Plane.write, _no_fence),
     )
 }

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from siteshift.core.messages.requests import OperatorRequest
+from siteshift.core.messages.requests import ApproveRequest, OperatorRequest
 from siteshift.core.model.policy import Policy
 from siteshift.core.model.units import VantageId
+from siteshift.core.operate.answer import look_at
 from siteshift.sim.acts import Ask, Heal, Note, Reload, TimedEvent
 from siteshift.sim.faults import Fault
 from siteshift.sim.milestones import reckon
@@ -21,6 +22,8 @@ from siteshift.sim.world import World
 WARM_UP_MS = 60_000
 """Before the scenario's zero: caches fill, nodes elect a leader, read their planes and learn what is normal."""
 AFTER_HEAL_MS = 60_000
+APPROVER = "approver"
+"""The rank of whoever approves."""
 
 
 class Pilot(Protocol):
@@ -144,10 +147,9 @@ class _Player:
 
     def _ask(self, ask: Ask) -> None:
         for node in self._world.nodes_named((ask.node,)):
-            node.asked += 1
             expires_ms = None if ask.expires_after_ms is None else node.now_ms + ask.expires_after_ms
             asking = OperatorRequest(
-                id=f"{node.spec.id}-{node.asked}",
+                id="",
                 person=ask.person,
                 request=ask.request,
                 reason=ask.reason,
@@ -155,8 +157,19 @@ class _Player:
                 expires_ms=expires_ms,
                 digest=ask.digest,
             )
-            self._world.line(node.spec.id, "note", f"{ask.person} asks {asking.id}: {ask.request}")
-            node.ask(asking)
+            shown = look_at(node.state, node.setup, asking, node.now_ms).offer if ask.confirms else None
+            if shown is not None:
+                asking = replace(asking, digest=shown.digest, shown=shown)
+            self._put(node, asking)
+            for person in ask.approved_by if asking.digest is not None else ():
+                request = ApproveRequest(digest=asking.digest or "")
+                self._put(node, OperatorRequest(id="", person=person, request=request, reason=ask.reason, rank=APPROVER))
+
+    def _put(self, node: Node, asking: OperatorRequest) -> None:
+        node.asked += 1
+        asking = replace(asking, id=f"{node.spec.id}-{node.asked}")
+        self._world.line(node.spec.id, "note", f"{asking.person} asks {asking.id}: {asking.request}")
+        node.ask(asking)
 
 
 def _scope(fault: Fault) -> str:

@@ -26,6 +26,16 @@ SAFETY_PERCENT = 60
 """The part of a run in which things break."""
 FIRST_S, SHORTEST_S = 20, 2
 LASTS_S = (2, 5, 12, 30, 30, 90, 90, 240, 600)
+BINDING = frozenset({"drain", "depool", "shares"})
+"""What people confirm: once they did, its steps are bound by an envelope."""
+CONFIRMED: Entry = {"confirms": True, "approved_by": ["lee"]}
+FORCED_PERCENT: tuple[Entry, ...] = (
+    {"pangyo": 0, "gasan": 60, "anyang": 40},
+    {"pangyo": 20, "gasan": 60, "anyang": 20},
+    {"pangyo": 0, "gasan": 0, "anyang": 100},
+)
+"""Some of it more than a site carries: that takes the approval of others."""
+LONG_S = (90, 240, 600)
 DEMANDS_RPS = (1_000, 300)
 """Not less: a member's capacity is what it carries within its SLO. Of 100 requests/s one of four members carries ten, and at
 the utilisation that the policy allows chance alone makes them wait for 0.9 s: so every well used site would look sick."""
@@ -80,7 +90,7 @@ def draw_case(seed: int, *, minutes: int = 60) -> Case:
     kinds = [kind for kind in KINDS if shape.has_store or kind not in NEEDS_STORE]
     chosen = sorted(lots.sample(kinds, lots.randint(2, 7)))
     count = lots.randint(3, 8 + minutes // 6)
-    events = sorted((_event(lots, shape, chosen, heal_s) for _ in range(count)), key=_at_s)
+    events = sorted(_confirmed(seed, shape, heal_s, [_event(lots, shape, chosen, heal_s) for _ in range(count)]), key=_at_s)
     values: Entry = {
         "id": f"fuzz-{seed}",
         "title": f"What the fuzz drew from seed {seed}",
@@ -113,6 +123,25 @@ def _reloads(seed: int, heal_s: int) -> list[Entry]:
     if lots.random() >= 1 / 3:
         return []
     return [{"at_s": lots.randrange(FIRST_S, heal_s), "reload": {}} for _ in range(lots.randint(1, 3))]
+
+
+def _confirmed(seed: int, shape: Shape, heal_s: int, events: list[Entry]) -> list[Entry]:
+    """In a third of the worlds people look before they ask and confirm what they saw, and somebody else approves it.
+
+    There shares are forced too, once or twice, also such as take another's approval. Lots of their own, as of `_reloads`.
+    """
+    lots = random.Random(f"confirmed/{seed}/{heal_s}")
+    if lots.random() >= 1 / 3:
+        return events
+    forced = [_forced(lots, shape, heal_s) for _ in range(lots.randint(1, 2))]
+    return [event if event.get("ask") not in BINDING else {**event, **CONFIRMED} for event in (*events, *forced)]
+
+
+def _forced(lots: random.Random, shape: Shape, heal_s: int) -> Entry:
+    at_s = lots.randint(FIRST_S, heal_s // 2)
+    asked: Entry = {"at_s": at_s, "ask": "shares", "service": lots.choice(shape.services)}
+    lasts_s = min(lots.choice(LONG_S), heal_s - at_s)
+    return {**asked, "shares_percent": lots.choice(FORCED_PERCENT), "expires_after_s": lasts_s}
 
 
 # -- the world and its policy -----------------------------------------------------------------------------------------
