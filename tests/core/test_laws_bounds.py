@@ -365,7 +365,7 @@ def test_law_7_shares_and_shed_make_the_whole_and_none_is_negative(
 def drained_of_pangyo(book: Playbook, seen_bp: int) -> set[int]:
     """The laws broken when Pangyo is called drained while so much of the traffic is seen there."""
     rates = {P: seen_bp, G: 10_000 - seen_bp, A: 0}
-    traffic = {(WEB, site): replace(book.state.traffic[(WEB, site)], rate_mrps=rate) for site, rate in rates.items()}
+    traffic = {(WEB, site): book.state.traffic[(WEB, site)]._replace(rate_mrps=rate) for site, rate in rates.items()}
     before = replace(tracked(book.state, life=SiteLife.DRAINING), traffic=traffic)
     return laws(book, tracked(before, life=SiteLife.DRAINED), before=before, commands=())
 

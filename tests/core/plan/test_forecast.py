@@ -187,7 +187,7 @@ def test_what_is_seen_follows_the_shares_as_old_answers_run_out(book: Playbook) 
 def test_what_was_measured_long_ago_is_not_expected_to_be_measured(book: Playbook) -> None:
     state = moving(book, cached_ms=0, tail_ms=0)
     for ago_ms, is_fresh in ((5_000, True), (5_001, False)):
-        old = {key: replace(track, at_ms=book.now_ms - ago_ms) for key, track in state.traffic.items()}
+        old = {key: track._replace(at_ms=book.now_ms - ago_ms) for key, track in state.traffic.items()}
         after = later(book, replace(state, traffic=old), book.now_ms + 1_000)
         assert (after.traffic == old) is not is_fresh
     book.setup = replace(book.setup, metered=frozenset())

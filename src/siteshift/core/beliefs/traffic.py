@@ -27,73 +27,89 @@ The same for a site that is heard again after a silence: all that piled up while
 FRESH_MS = 5_000
 """A measurement older than this says nothing about now."""
 
+_TROUBLED = (Standing.DOWN, Standing.DEGRADED)
+
 
 def absorb_traffic(draft: Draft, event: TrafficMeasured) -> bool:
     """Update rates and peaks. True when somebody may be waiting for the seen share (a drain in progress)."""
-    traffic = dict(draft.state.traffic)
-    for sample in event.seen:
-        traffic[(sample.service, sample.site)] = _smoothed(traffic.get((sample.service, sample.site)), sample, event)
-    demand = dict(draft.state.demand)
-    for service in {sample.service for sample in event.seen}:
-        before = demand.get(service)
-        if _is_troubled(draft, service):
-            if before is not None:
-                demand[service] = replace(before, troubled_at_ms=event.at_ms)
-        elif before is None or not before.troubled_at_ms or event.at_ms - before.troubled_at_ms > WASHED_OUT_MS:
-            track = _demand_of(draft, service, traffic, event)
-            if track is not None:
-                demand[service] = track
     known = draft.state.demand
-    changed = any(service not in known or known[service].peak_rps != track.peak_rps for service, track in demand.items())
-    draft.set(traffic=traffic, demand=demand)
-    return changed
+    traffic = dict(draft.state.traffic)
+    windows_ms: dict[ServiceId, int] = {}
+    for sample in event.seen:
+        service, key = sample.service, (sample.service, sample.site)
+        window_ms = max(1, sample.window_ms)
+        traffic[key] = _smoothed(traffic.get(key), sample, window_ms, event.at_ms)
+        windows_ms[service] = max(window_ms, windows_ms.get(service, 1))
+    changed: dict[ServiceId, DemandTrack] = {}
+    for service, window_ms in windows_ms.items():
+        before = known.get(service)
+        track = _demand_after(draft, service, traffic, window_ms, event.at_ms)
+        if track is not None and track is not before:
+            changed[service] = track
+    draft.set(traffic=traffic)
+    if changed:
+        draft.set(demand={**known, **changed})
+    return any(service not in known or known[service].peak_rps != track.peak_rps for service, track in changed.items())
 
 
-def _is_troubled(draft: Draft, service: ServiceId) -> bool:
+def _demand_after(
+    draft: Draft, name: ServiceId, traffic: Mapping[tuple[ServiceId, SiteId], TrafficTrack], window_ms: int, now_ms: int
+) -> DemandTrack | None:
+    """The demand of a service after a measurement: in trouble, and as long as that lasts in the means, it stays what it was."""
+    before = draft.state.demand.get(name)
+    service = draft.setup.topology.service_by_id[name]
+    if _is_troubled(draft.state, service):
+        return replace(before, troubled_at_ms=now_ms) if before is not None else None
+    if before is not None and before.troubled_at_ms and now_ms - before.troubled_at_ms <= WASHED_OUT_MS:
+        return before
+    return _demand_of(draft, service, traffic, window_ms, now_ms)
+
+
+def _is_troubled(state: ControllerState, service: Service) -> bool:
     """While a pool is down or degraded a load balancer may try requests twice: what it counts may not be demand.
 
     Where the trouble is the load itself, it is.
     """
-    bad = (Standing.DOWN, Standing.DEGRADED)
-    pools = draft.state.picture.pools
-    found = draft.setup.topology.service_by_id.get(service)
-    return found is not None and any(
-        (pool := pools.get((service, site))) is not None
-        and pool.standing in bad
-        and draft.state.picture.overload_of(service, site) is None
-        and draft.state.steering_share(service, site) > 0
-        for site in found.sites
-    )
+    picture = state.picture
+    for site in service.sites:
+        pool = picture.pools.get((service.id, site))
+        if pool is None or pool.standing not in _TROUBLED:
+            continue
+        if picture.overload_of(service.id, site) is None and state.steering_share(service.id, site) > 0:
+            return True
+    return False
 
 
 def _demand_of(
-    draft: Draft, service: ServiceId, traffic: Mapping[tuple[ServiceId, SiteId], TrafficTrack], event: TrafficMeasured
+    draft: Draft,
+    service: Service,
+    traffic: Mapping[tuple[ServiceId, SiteId], TrafficTrack],
+    window_ms: int,
+    now_ms: int,
 ) -> DemandTrack | None:
     """The demand now. Sites that nobody measures just now are unknown, not idle: then it may rise and not fall.
 
     What they had when they were last measured does not count either: it comes in elsewhere by now (a dead site's users).
     Nor does what they show first when they are heard again (`WASHED_OUT_MS`).
     """
-    known = draft.setup.topology.service_by_id.get(service)
-    window_ms = max(1, *(sample.window_ms for sample in event.seen if sample.service == service))
-    fresh = [
-        track
-        for (owner, _), track in traffic.items()
-        if owner == service
-        and event.at_ms - track.at_ms < window_ms
-        and not (track.since_ms and event.at_ms - track.since_ms < WASHED_OUT_MS)
-    ]
-    before = draft.state.demand.get(service)
-    seen_mrps = sum(track.demand_mrps for track in fresh)
-    is_answered_apart = known is not None and draft.setup.answers_shed(known)
-    total_rps = _with_shed(draft.state, service, seen_mrps, before) if is_answered_apart else (seen_mrps + 500) // 1000
-    if known is not None:
-        total_rps = max(total_rps, _behind_shares(draft.state, known, traffic, event.at_ms))
-    if known is None or len(fresh) >= len(known.sites):
-        return _peak(before, total_rps, event.at_ms)
+    seen_mrps = heard = 0
+    for site in service.sites:
+        track = traffic.get((service.id, site))
+        if track is None or now_ms - track.at_ms >= window_ms:
+            continue
+        if track.since_ms and now_ms - track.since_ms < WASHED_OUT_MS:
+            continue
+        seen_mrps += track.demand_mrps
+        heard += 1
+    before = draft.state.demand.get(service.id)
+    is_answered_apart = draft.setup.answers_shed(service)
+    total_rps = _with_shed(draft.state, service.id, seen_mrps, before) if is_answered_apart else (seen_mrps + 500) // 1000
+    total_rps = max(total_rps, _behind_shares(draft.state, service, traffic, now_ms))
+    if heard == len(service.sites):
+        return _peak(before, total_rps, now_ms)
     if before is None or total_rps <= before.peak_rps:
         return before
-    return _peak(replace(before, peak_at_ms=event.at_ms), total_rps, event.at_ms)
+    return _peak(replace(before, peak_at_ms=now_ms), total_rps, now_ms)
 
 
 def _with_shed(state: ControllerState, service: ServiceId, seen_mrps: int, before: DemandTrack | None) -> int:
@@ -133,31 +149,22 @@ def _behind_shares(
     return sum(track.demand_mrps for track in tracks if track is not None) * WHOLE_BP // (sent_bp * 1000)
 
 
-def _smoothed(before: TrafficTrack | None, sample: SeenTraffic, event: TrafficMeasured) -> TrafficTrack:
-    window_ms = max(1, sample.window_ms)
+def _smoothed(before: TrafficTrack | None, sample: SeenTraffic, window_ms: int, now_ms: int) -> TrafficTrack:
     now_mrps = sample.requests * 1_000_000 // window_ms
     asked_mrps = max(0, sample.requests - sample.passed_on) * 1_000_000 // window_ms
     answered = sample.requests - sample.errors if sample.answered is None else sample.answered
+    answered_mrps = max(0, answered) * 1_000_000 // window_ms
     part_pm = min(WHOLE_PM, window_ms * WHOLE_PM // SMOOTHING_MS)
     rate_mrps, demand_mrps, since_ms = now_mrps, asked_mrps, 0
-    if before is not None and event.at_ms - before.at_ms <= FRESH_MS:
+    if before is not None and now_ms - before.at_ms <= FRESH_MS:
         rate_mrps = before.rate_mrps + (now_mrps - before.rate_mrps) * part_pm // WHOLE_PM
         demand_mrps = before.demand_mrps + (asked_mrps - before.demand_mrps) * part_pm // WHOLE_PM
         since_ms = before.since_ms
     elif before is not None:
         # what it had longer ago is no part of a mean: its users came in elsewhere meanwhile
         demand_mrps = asked_mrps * part_pm // WHOLE_PM
-        since_ms = event.at_ms
-    return TrafficTrack(
-        at_ms=event.at_ms,
-        rate_mrps=rate_mrps,
-        last_mrps=now_mrps,
-        window_ms=window_ms,
-        asked_mrps=asked_mrps,
-        answered_mrps=max(0, answered) * 1_000_000 // window_ms,
-        demand_mrps=demand_mrps,
-        since_ms=since_ms,
-    )
+        since_ms = now_ms
+    return TrafficTrack(now_ms, rate_mrps, now_mrps, window_ms, asked_mrps, answered_mrps, demand_mrps, since_ms)
 
 
 def _peak(before: DemandTrack | None, total_rps: int, now_ms: int) -> DemandTrack:

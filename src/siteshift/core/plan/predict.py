@@ -160,8 +160,7 @@ def _seen(
     parts_bp = _delivered_bp(state, service, now_ms)
     for site in sites:
         rate_mrps = forecast.total_mrps[service] * parts_bp.get(site, 0) // WHOLE_BP
-        found[(service, site)] = replace(
-            state.traffic[(service, site)],
+        found[(service, site)] = state.traffic[(service, site)]._replace(
             at_ms=now_ms,
             rate_mrps=rate_mrps,
             last_mrps=rate_mrps,

@@ -1,7 +1,7 @@
 """Core values as JSON-compatible documents and back: for the store, the journal and the replay.
 
-Driven by the dataclasses' own annotations, so a new field needs no new code. Keys that are tuples of names are joined
-by ``|``. Unknown fields of a document are ignored and missing ones take their default, so that a newer node reads an
+Driven by the annotations of dataclasses and named tuples, so a new field needs no new code. Keys that are tuples of names
+are joined by ``|``. Unknown fields of a document are ignored and missing ones take their default, so that a newer node reads an
 older record; a value of the wrong shape raises `ValueError` naming its path.
 """
 
@@ -20,14 +20,14 @@ Document = Mapping[str, Any]
 
 
 def to_document(value: object) -> Any:
-    """A JSON-compatible form of a core value. Members of a union of dataclasses carry their class name in ``type``."""
+    """A JSON-compatible form of a core value. Dataclasses and named tuples carry their class name in ``type``, for unions."""
     if isinstance(value, Enum):
         return value.value
     if value is None or isinstance(value, str | int | float | bool):
         return value
-    if is_dataclass(value):
-        found = {entry.name: to_document(getattr(value, entry.name)) for entry in fields(value)}
-        return {"type": type(value).__name__, **found}
+    kind: Any = type(value)
+    if _is_record(kind):
+        return {"type": kind.__name__, **{name: to_document(getattr(value, name)) for name in _needed_by_name(kind)}}
     if isinstance(value, Mapping):
         return {_key_text(key): to_document(item) for key, item in value.items()}
     if isinstance(value, frozenset | set):
@@ -55,8 +55,8 @@ def _decode(kind: Any, document: Any, path: str) -> Any:
         return _decode_union(get_args(kind), document, path)
     if origin is not None:
         return _decode_generic(origin, get_args(kind), document, path)
-    if is_dataclass(kind):
-        return _decode_dataclass(typing.cast(type, kind), document, path)
+    if _is_record(kind):
+        return _decode_record(typing.cast(type, kind), document, path)
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind(document)
     if kind is float and isinstance(document, int):
@@ -114,14 +114,28 @@ def _hints(kind: type) -> dict[str, Any]:
     return get_type_hints(kind)
 
 
-def _decode_dataclass(kind: type, document: Any, path: str) -> Any:
+@cache
+def _is_record(kind: Any) -> bool:
+    """Whether it is a dataclass or a named tuple."""
+    return is_dataclass(kind) or (isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_fields"))
+
+
+@cache
+def _needed_by_name(kind: Any) -> Mapping[str, bool]:
+    """The names of its fields, and whether each must be given because it has no default."""
+    if is_dataclass(kind):
+        return {f.name: f.default is MISSING and f.default_factory is MISSING for f in fields(kind)}
+    return {name: name not in kind._field_defaults for name in kind._fields}
+
+
+def _decode_record(kind: type, document: Any, path: str) -> Any:
     if not isinstance(document, Mapping):
         raise ValueError(f"{path}: expected a {kind.__name__}, found {type(document).__name__}")
     hints = _hints(kind)
     values: dict[str, Any] = {}
-    for entry in fields(kind):
-        if entry.name in document:
-            values[entry.name] = _decode(hints[entry.name], document[entry.name], f"{path}.{entry.name}")
-        elif entry.default is MISSING and entry.default_factory is MISSING:
-            raise ValueError(f"{path}: {entry.name} is missing")
+    for name, is_needed in _needed_by_name(kind).items():
+        if name in document:
+            values[name] = _decode(hints[name], document[name], f"{path}.{name}")
+        elif is_needed:
+            raise ValueError(f"{path}: {name} is missing")
     return kind(**values)
