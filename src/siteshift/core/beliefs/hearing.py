@@ -30,7 +30,7 @@ def absorb_report_of(draft: Draft, sent: VantageReport) -> bool:
     if not is_vantage_of(draft.setup, sent.vantage):
         return False
     before = draft.state.reports.get(sent.vantage)
-    known = track = draft.state.vantages.get(sent.vantage, VantageTrack())
+    known = track = draft.state.vantage(sent.vantage)
     if before is not None and before.boot_id == sent.boot_id:
         if sent.sequence <= before.sequence:
             return False
@@ -44,7 +44,7 @@ def absorb_report_of(draft: Draft, sent: VantageReport) -> bool:
         track = _with_clock(track, sent.at_ms - draft.now_ms)
         report = _in_our_time(sent, track.clock_ahead_ms, draft.now_ms)
     draft.set(reports={**draft.state.reports, sent.vantage: report})
-    if track != known:
+    if track is not known:
         draft.set(vantages={**draft.state.vantages, sent.vantage: track})
     if before is None or before.boot_id != report.boot_id:
         return True
@@ -54,7 +54,7 @@ def absorb_report_of(draft: Draft, sent: VantageReport) -> bool:
 
 def is_vantage_of(setup: Setup, name: VantageId) -> bool:
     """Whether a vantage belongs to this setup."""
-    return name == setup.node or any(name == known for known, _ in setup.topology.vantages)
+    return name == setup.node or name in setup.topology.site_of_vantage
 
 
 def _with_clock(track: VantageTrack, ahead_ms: int) -> VantageTrack:

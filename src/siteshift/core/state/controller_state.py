@@ -32,6 +32,7 @@ NEVER_MS = 1 << 62
 
 
 _NEW_TRACK, _NEW_TRANSITION, _NEW_PLANE, _NEW_STANDBY = SiteTrack(), ServiceTransition(), PlaneTrack(), StandbyTrack()
+_NEW_VANTAGE = VantageTrack()
 """What is true of what was never heard of. They cannot change, so everybody may share them."""
 
 
@@ -84,12 +85,14 @@ class ControllerState:
     def changed(self, **changes: object) -> Self:
         """A copy with these fields replaced. Raises TypeError for a name that is no field."""
         after = object.__new__(type(self))
-        known = after.__dict__
-        known.update(self.__dict__)
-        known.update(changes)
+        known = self.__dict__ | changes
         if len(known) != len(self.__dict__):
             raise TypeError(f"no fields of the state: {', '.join(changes.keys() - self.__dict__.keys())}")
+        object.__setattr__(after, "__dict__", known)
         return after
+
+    def vantage(self, name: VantageId) -> VantageTrack:
+        return self.vantages.get(name, _NEW_VANTAGE)
 
     def track(self, service: ServiceId, site: SiteId) -> SiteTrack:
         return self.tracks.get((service, site), _NEW_TRACK)

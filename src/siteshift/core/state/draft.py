@@ -14,7 +14,7 @@ from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
 from siteshift.core.state.controller_state import NEVER_MS, ControllerState
 from siteshift.core.state.goals import GoalTrack
-from siteshift.core.state.tracks import PlaneTrack, ServiceTransition, SiteTrack, StandbyTrack
+from siteshift.core.state.tracks import ServiceTransition, SiteTrack, StandbyTrack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ class Draft:
         self.remembers = True
 
     def set_plane(self, enactor: EnactorId, **changes: Any) -> None:
-        track = replace(self.state.planes.get(enactor, PlaneTrack()), **changes)
+        track = replace(self.state.plane(enactor), **changes)
         self.set(planes={**self.state.planes, enactor: track})
 
     def set_standby(self, member: MemberId, **changes: Any) -> StandbyTrack:
