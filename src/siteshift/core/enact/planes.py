@@ -129,7 +129,7 @@ def absorb_reading(draft: Draft, reading: ReadBack) -> bool:
 def _is_foreign(draft: Draft, mark: PlaneMark) -> bool:
     """Whether a mark is of another controller: another cluster, or another node that decides in the same term."""
     origin, steering = draft.setup.origin, draft.state.steering
-    if origin is None or mark.origin is None:
+    if origin is None or mark.origin is None or mark.origin == origin:
         return False
     own = PlaneMark(generation=steering.generation, term=steering.term, origin=origin)
     return claim_of(mark, own) is MarkClaim.FOREIGN

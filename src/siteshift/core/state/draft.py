@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -79,7 +79,7 @@ class Draft:
 
     def set_transition(self, service: ServiceId, **changes: Any) -> ServiceTransition:
         """Change a service's transition; what is durable of it is remembered with the next write."""
-        transition = replace(self.state.transition(service), **changes)
+        transition = self.state.transition(service).changed(**changes)
         self.set(transitions={**self.state.transitions, service: transition})
         return transition
 
@@ -88,10 +88,10 @@ class Draft:
         self.remembers = True
 
     def set_plane(self, enactor: EnactorId, **changes: Any) -> None:
-        track = replace(self.state.plane(enactor), **changes)
+        track = self.state.plane(enactor).changed(**changes)
         self.set(planes={**self.state.planes, enactor: track})
 
     def set_standby(self, member: MemberId, **changes: Any) -> StandbyTrack:
-        track = replace(self.state.standby(member), **changes)
+        track = self.state.standby(member).changed(**changes)
         self.set(standbys={**self.state.standbys, member: track})
         return track

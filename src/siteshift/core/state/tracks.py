@@ -13,6 +13,7 @@ from siteshift.core.model.finding import Finding
 from siteshift.core.model.mark import PlaneMark
 from siteshift.core.model.steering import ReadBack
 from siteshift.core.model.units import MemberId, SiteId
+from siteshift.core.state.changeable import Changeable
 from siteshift.core.state.relief import Relief
 
 
@@ -35,8 +36,8 @@ class SiteTrack:
     is_return_asked: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StandbyTrack:
+@dataclass(frozen=True, kw_only=True)
+class StandbyTrack(Changeable):
     """Where a standby member is, as its driver and its probes tell, and whether it is wanted.
 
     ``failures``: how often in a row it failed since it was last proven.
@@ -77,8 +78,8 @@ class PlaneStanding(StrEnum):
     REFUSING = "refusing"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlaneTrack:
+@dataclass(frozen=True, kw_only=True)
+class PlaneTrack(Changeable):
     """One data plane. ``confirmed_generation`` is the last one written and acknowledged, or read back.
 
     ``ended_ms``: when the last write ended, however it did.
@@ -105,8 +106,8 @@ class PlaneTrack:
     unconfirmed: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceTransition:
+@dataclass(frozen=True, kw_only=True)
+class ServiceTransition(Changeable):
     """The movements of one service.
 
     ``tail_until_ms``: until then caches may hold answers given before the last move (law 9).
