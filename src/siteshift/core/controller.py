@@ -11,7 +11,7 @@ only the planes are looked after.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from siteshift.core.absorb import absorb
 from siteshift.core.messages.commands import Command, Remember
@@ -23,11 +23,10 @@ from siteshift.core.state.controller_state import NEVER_MS, ControllerState
 from siteshift.core.state.draft import Draft
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(NamedTuple):
     """The new state and what is to be done, in order. ``is_idle``: nothing was derived, only beliefs were updated.
 
-    ``steps``: the steps taken, in the order of the services.
+    ``steps``: the steps taken, in the order of the services. A named tuple, for every event makes one.
     """
 
     state: ControllerState
