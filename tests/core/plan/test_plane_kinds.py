@@ -40,4 +40,4 @@ def test_where_only_load_balancers_steer_no_ttl_is_touched_and_none_is_waited_fo
 
 @pytest.mark.parametrize("kinds", [(), (PlaneKind.DNS,), (PlaneKind.BALANCER, PlaneKind.DNS)])
 def test_a_service_that_dns_may_steer_waits_for_its_ttl(kinds: tuple[PlaneKind, ...]) -> None:
-    assert two_balancers(*kinds).steered_by_dns() == {WEB}
+    assert two_balancers(*kinds).steered_by_dns == {WEB}

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from siteshift.core.beliefs.life import AWAY
 from siteshift.core.beliefs.traffic import FRESH_MS, SMOOTHING_MS
-from siteshift.core.model.codes import DiagnosisCode, Hardness, LeftBecause, MemberRole, OverrideKind, SiteLife, Standing
+from siteshift.core.model.codes import DiagnosisCode, Hardness, LeftBecause, OverrideKind, SiteLife, Standing
 from siteshift.core.model.evidence import Diagnosis, Picture, PoolPicture
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.topology import Pool, Service
@@ -347,7 +347,7 @@ def load_of(state: ControllerState, setup: Setup, service: Service, pool: Pool, 
 
 
 def _configured_rps(pool: Pool) -> int:
-    return sum(member.capacity_rps for member in pool.members if member.role is MemberRole.ACTIVE)
+    return sum(member.capacity_rps for member in pool.actives)
 
 
 def _open_rps(state: ControllerState, service: Service, pool: Pool) -> int:

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.steering import members_of
-from siteshift.core.model.codes import MemberRole
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.topology import Pool
 from siteshift.core.model.units import WHOLE_PM, MemberId, SiteId
@@ -48,7 +47,7 @@ def members_kept(situation: Situation, after: ServiceSteering) -> dict[MemberId,
 def standbys_open(situation: Situation) -> dict[MemberId, int]:
     """The standbys that get proof traffic or serve: a person's request needs them also where siteshift does nothing else."""
     wanted = members_of(situation)
-    standbys = {m.id for pool in situation.service.pools for m in pool.members if m.role is MemberRole.STANDBY}
+    standbys = {m.id for m in situation.service.standbys}
     return {member: pm for member, pm in wanted.items() if member in standbys}
 
 

@@ -144,7 +144,7 @@ class Situation:
         place, seen = self.service.pool_at(member.site), self.pools.get(member.site)
         if place is None or seen is None or member.id not in self.current.members_pm:
             return False
-        others = [m for m in place.members if m.role is MemberRole.ACTIVE and m.id not in self.forced.depooled]
+        others = [m for m in place.actives if m.id not in self.forced.depooled]
         views = [view for m in others if (view := seen.members.get(m.id)) is not None]
         if seen.members[member.id].hardness is Hardness.HARD and any(view.hardness is not Hardness.HARD for view in views):
             return False
@@ -178,8 +178,8 @@ class Situation:
         return {pool.site: self._reckoned_rps(pool) for pool in self.service.pools}
 
     def _reckoned_rps(self, pool: Pool) -> int:
-        active = (m for m in pool.members if m.role is MemberRole.ACTIVE and self.is_usable(m))
-        return sum(member.capacity_rps * self.weight_pm(member) // WHOLE_PM for member in active)
+        active = [m for m in pool.actives if self.is_usable(m)]
+        return sum([member.capacity_rps * self.weight_pm(member) // WHOLE_PM for member in active])
 
     def room_rps(self, pool: Pool) -> int:
         """What the active members can be *meant* to carry: where a site is overloaded, less by what comes beyond its share.
@@ -262,7 +262,8 @@ class Situation:
         return self.active_rps(pool) + self.standby_rps(pool, frozenset({StandbyPhase.PROVEN}))
 
     def standby_members(self, pool: Pool) -> tuple[Member, ...]:
-        return tuple(m for m in pool.members if m.role is MemberRole.STANDBY and m.id not in self.forced.depooled)
+        depooled = self.forced.depooled
+        return tuple(m for m in pool.standbys if m.id not in depooled) if depooled else pool.standbys
 
     def phase(self, member: Member) -> StandbyPhase:
         track = self.standbys.get(member.id)
@@ -290,9 +291,10 @@ class Situation:
     def is_short_of_taken_out(self, site: SiteId) -> bool:
         """Whether a site gets more than its members carry without those that a person took out: then it gives for their sake."""
         pool = self.service.pool_at(site)
-        active = [m for m in pool.members if m.role is MemberRole.ACTIVE] if pool is not None else []
-        left_rps = sum(m.capacity_rps for m in active if m.id not in self.forced.depooled)
-        if left_rps == sum(m.capacity_rps for m in active):
+        if pool is None or not self.forced.depooled:
+            return False
+        left_rps = sum(m.capacity_rps for m in pool.actives if m.id not in self.forced.depooled)
+        if left_rps == sum(m.capacity_rps for m in pool.actives):
             return False
         share_bp = self.current.shares_bp.get(site, 0)
         return share_bp * self.demand_rps * WHOLE_PM > left_rps * self.policy.max_utilisation_pm * WHOLE_BP

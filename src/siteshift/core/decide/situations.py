@@ -11,7 +11,6 @@ from siteshift.core.beliefs.overload import answering_sites, excess_rps
 from siteshift.core.beliefs.traffic import demand_rps
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.steering import nominal
-from siteshift.core.model.codes import MemberRole
 from siteshift.core.model.override import Forced, forced_view
 from siteshift.core.model.setup import PlaneKind, Setup
 from siteshift.core.model.steering import ServiceSteering
@@ -26,7 +25,7 @@ def situations_sliced(
     draft: Draft, services: tuple[Service, ...]
 ) -> Generator[None, None, dict[ServiceId, Situation]]:
     """One view per service, most critical tier first, then in the order of the file; yields after each."""
-    setup, by_dns = draft.setup, draft.setup.steered_by_dns()
+    setup, by_dns = draft.setup, draft.setup.steered_by_dns
     found: dict[ServiceId, Situation] = {}
     for one in sorted(services, key=lambda service: service.tier):
         found[one.id] = _situation_of(draft.state, setup, one, draft.now_ms, has_dns=one.id in by_dns)
@@ -93,6 +92,6 @@ def first_steering(service: Service, ttl_s: int) -> ServiceSteering:
     return ServiceSteering(
         service=service.id,
         shares_bp=nominal({pool.site: pool.nominal_bp for pool in service.pools}),
-        members_pm={m.id: 1000 for pool in service.pools for m in pool.members if m.role is MemberRole.ACTIVE},
+        members_pm={m.id: 1000 for pool in service.pools for m in pool.actives},
         ttl_s=ttl_s,
     )

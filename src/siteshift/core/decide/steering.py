@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from siteshift.core.beliefs.life import AWAY, Signal
 from siteshift.core.decide.capacity import Candidate, Demand, ServiceAllocation
 from siteshift.core.decide.situation import Situation
-from siteshift.core.model.codes import Because, DataKind, Failback, MemberRole, SiteLife, StandbyPhase, Standing
+from siteshift.core.model.codes import Because, DataKind, Failback, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.topology import Member, Pool
 from siteshift.core.model.units import WHOLE_BP, MemberId, SiteId
@@ -217,17 +217,17 @@ def _pool_members(situation: Situation, pool: Pool) -> dict[MemberId, int]:
         }
         if kept:
             return kept
-    found = {
-        m.id: situation.weight_pm(m) for m in pool.members if m.role is MemberRole.ACTIVE and situation.is_usable(m)
-    }
+    found = {m.id: situation.weight_pm(m) for m in pool.actives if situation.is_usable(m)}
     for member in situation.standby_members(pool):
         phase = situation.phase(member)
         if phase is StandbyPhase.PROVEN and situation.is_usable(member):
             found[member.id] = situation.weight_pm(member)
         elif phase is StandbyPhase.READY and _may_be_tried(situation, member):
             found[member.id] = max(1, situation.policy.proof_bp // 10)  # real requests, bounded harm (outage `bad-refuge`)
-    active = [m.id for m in pool.members if m.role is MemberRole.ACTIVE]
-    return found or dict.fromkeys([m for m in active if m not in situation.forced.depooled] or active, 1000)
+    if found:
+        return found
+    active = [m.id for m in pool.actives]
+    return dict.fromkeys([m for m in active if m not in situation.forced.depooled] or active, 1000)
 
 
 def _may_be_tried(situation: Situation, member: Member) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from siteshift.core.decide.situation import Situation
 from siteshift.core.messages.commands import ActivateStandby, AskStandby, ReprobeStandby, RetireStandby
 from siteshift.core.messages.events import StandbyReported
-from siteshift.core.model.codes import MemberRole, NoticeCode, Severity, StandbyPhase, Standing
+from siteshift.core.model.codes import NoticeCode, Severity, StandbyPhase, Standing
 from siteshift.core.model.topology import Member
 from siteshift.core.model.units import MemberId, SiteId, member_target
 from siteshift.core.state.draft import Draft
@@ -71,7 +71,7 @@ def tend_standbys(draft: Draft, situation: Situation, wanted_rps: Mapping[SiteId
     for pool in situation.service.pools:
         missing_rps = wanted_rps.get(pool.site, 0)
         standbys = sorted(
-            (m for m in pool.members if m.role is MemberRole.STANDBY),
+            pool.standbys,
             key=lambda m: draft.state.standby(m.id).phase in (_P.COLD, _P.FAILED),
         )
         for member in standbys:

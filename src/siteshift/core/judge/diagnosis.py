@@ -12,7 +12,7 @@ from dataclasses import replace
 from siteshift.core.judge.everywhere import Everywhere, hold_or_global
 from siteshift.core.judge.naming import Findings, name_members, name_paths, name_pools, name_sites, name_vantages
 from siteshift.core.judge.quorum import BAD, NOBODY_KNOWS, Jury, Verdict, combine, recast, seat_jury
-from siteshift.core.model.codes import MemberRole, Standing
+from siteshift.core.model.codes import Standing
 from siteshift.core.model.evidence import Picture, PoolPicture, TargetView, VantageReport
 from siteshift.core.model.policy import Policy
 from siteshift.core.model.topology import Pool, Topology
@@ -123,7 +123,7 @@ def _in_doubt(view: TargetView) -> TargetView:
 
 def _from_members(pool: Pool, views: Mapping[MemberId, TargetView], voters: tuple[VantageReport, ...]) -> Verdict:
     """A pool nobody reports on as such stands as its active members do: down without any, degraded without most."""
-    active = [views[member.id] for member in pool.members if member.role is MemberRole.ACTIVE]
+    active = [views[member.id] for member in pool.actives]
     known = [view for view in active if view.standing is not Standing.UNKNOWN]
     down = [view for view in known if view.standing is Standing.DOWN]
     if not known:

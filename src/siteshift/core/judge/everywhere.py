@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from siteshift.core.judge.quorum import BAD, Verdict
 from siteshift.core.judge.score import delivered_pm
-from siteshift.core.model.codes import Hardness, MemberRole, Standing
+from siteshift.core.model.codes import Hardness, Standing
 from siteshift.core.model.evidence import Picture, TargetView
 from siteshift.core.model.policy import MINUTE_MS, JudgePolicy
 from siteshift.core.model.topology import Service
@@ -95,7 +95,7 @@ def _lost_pm(service: Service, key: PoolKey, view: TargetView, members: Mapping[
     pool = service.pool_at(key[1])
     assert pool is not None
     seen = members[key]
-    capacity = [(m.capacity_rps, seen[m.id]) for m in pool.members if m.role is MemberRole.ACTIVE and m.id in seen]
+    capacity = [(m.capacity_rps, seen[m.id]) for m in pool.actives if m.id in seen]
     return 1_000 - min(view.score_pm, delivered_pm(capacity))
 
 

@@ -26,7 +26,7 @@ def law_8_seen(p: Passage) -> Iterator[Violation]:
 
 def law_9_old_ttl(p: Passage) -> Iterator[Violation]:
     """A drain is not complete before the TTL of the answers given earlier has run out; a move does not forget that TTL."""
-    by_dns = p.setup.steered_by_dns() if p.before.steering is not p.after.steering else frozenset()
+    by_dns = p.setup.steered_by_dns if p.before.steering is not p.after.steering else frozenset()
     for service, old, new in p.changes():
         if service.id in by_dns and any(bp > new.shares_bp.get(site, 0) for site, bp in old.shares_bp.items()):
             short_ms = p.now_ms + old.ttl_s * 1000 - p.after.transition(service.id).tail_until_ms

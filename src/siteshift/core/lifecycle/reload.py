@@ -60,11 +60,11 @@ def about_what_is_there(event: Event, setup: Setup) -> Event | None:
     """
     match event:
         case EnactFinished(result=result):
-            return event if _has_plane(setup, result.enactor) else None
+            return event if result.enactor in setup.plane_ids else None
         case ReadBackArrived(read_back=reading):
-            return event if _has_plane(setup, reading.enactor) else None
+            return event if reading.enactor in setup.plane_ids else None
         case ReadBackFailed(enactor=enactor):
-            return event if _has_plane(setup, enactor) else None
+            return event if enactor in setup.plane_ids else None
         case StandbyReported(member=member):
             return event if member in setup.topology.members else None
         case TrafficMeasured(seen=seen):
@@ -75,10 +75,6 @@ def about_what_is_there(event: Event, setup: Setup) -> Event | None:
             return replace(event, seen=known) if known else None
         case _:
             return event
-
-
-def _has_plane(setup: Setup, name: str) -> bool:
-    return any(plane.id == name for plane in setup.planes)
 
 
 # -- what people are told ---------------------------------------------------------------------------------------------
@@ -140,7 +136,7 @@ def _name_running_standbys(draft: Draft) -> None:
 
 def _name_planes_left(draft: Draft) -> None:
     for name, track in sorted(draft.state.planes.items()):
-        if _has_plane(draft.setup, name):
+        if name in draft.setup.plane_ids:
             continue
         draft.record("plane_left", {"enactor": name, "generation": track.confirmed_generation})
         has = f"generation {track.confirmed_generation}" if track.confirmed_generation is not None else "what it has"
@@ -197,7 +193,7 @@ def pruned(state: ControllerState, setup: Setup, now_ms: int) -> dict[str, objec
         "planes": {
             name: replace(track, read_back=_pruned_reading(track.read_back, setup), next_read_ms=now_ms)
             for name, track in state.planes.items()
-            if _has_plane(setup, name)
+            if name in setup.plane_ids
         },
         "traffic": _among(state.traffic, pools),
         "demand": _among(state.demand, services),
@@ -272,5 +268,5 @@ def _pruned_reading(reading: ReadBack | None, setup: Setup) -> ReadBack | None:
     services = setup.topology.service_by_id
     shares_bp = {name: _among(part, services[name].sites) for name, part in reading.shares_bp.items() if name in services}
     members_bp = _among(reading.members_bp, setup.topology.members)
-    drifts = tuple(drift for drift in reading.drifts if _has_plane(setup, drift.enactor))
+    drifts = tuple(drift for drift in reading.drifts if drift.enactor in setup.plane_ids)
     return replace(reading, shares_bp=shares_bp, members_bp=members_bp, drifts=drifts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 from siteshift.core.model.mark import Origin
 from siteshift.core.model.policy import Policy
@@ -56,7 +57,7 @@ class Part:
     site: SiteId | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Setup:
     """Everything `step` needs to know that is not state. ``digest`` names the configuration it came from.
 
@@ -74,14 +75,27 @@ class Setup:
     approvers: frozenset[str] | None = None
     """Canonical names of those who may approve; None: whoever lets people in sees to it (tests, simulation)."""
 
-    @property
+    @cached_property
     def origin(self) -> Origin | None:
         """Who signs what this node decides."""
         return Origin(cluster=self.cluster, node=self.node) if self.cluster else None
 
-    def planes_of(self, service: ServiceId) -> tuple[PlaneRef, ...]:
-        return tuple(plane for plane in self.planes if service in plane.services)
+    @cached_property
+    def plane_ids(self) -> frozenset[EnactorId]:
+        return frozenset(plane.id for plane in self.planes)
 
+    def planes_of(self, service: ServiceId) -> tuple[PlaneRef, ...]:
+        return self._planes_by_service.get(service, ())
+
+    @cached_property
+    def _planes_by_service(self) -> dict[ServiceId, tuple[PlaneRef, ...]]:
+        found: dict[ServiceId, tuple[PlaneRef, ...]] = {}
+        for plane in self.planes:
+            for service in dict.fromkeys(plane.services):
+                found[service] = (*found.get(service, ()), plane)
+        return found
+
+    @cached_property
     def steered_by_dns(self) -> frozenset[ServiceId]:
         """Services whose old answers live on in caches: a DNS plane carries them, or nobody says who does."""
         carried = {service for plane in self.planes for service in plane.services}
@@ -90,7 +104,11 @@ class Setup:
 
     def answers_shed(self, service: Service) -> bool:
         """Whether what is shed of a service has an answer of its own, by DNS or by a data plane; else it stays at some site."""
-        return bool(service.shed_answers) or any(service.id in plane.sheds for plane in self.planes)
+        return bool(service.shed_answers) or service.id in self._shed_by_planes
+
+    @cached_property
+    def _shed_by_planes(self) -> frozenset[ServiceId]:
+        return frozenset(service for plane in self.planes for service in plane.sheds)
 
     def without_shed_answer(self, service: ServiceId) -> tuple[PlaneRef, ...]:
         """The planes that have no answer for what is shed of a service: there it stays where it was (law 7: openly)."""

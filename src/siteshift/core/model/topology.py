@@ -52,7 +52,7 @@ class Member:
         return member_target(self.id)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Pool:
     """A service's servers at one site.
 
@@ -69,6 +69,14 @@ class Pool:
     @property
     def target(self) -> TargetId:
         return pool_target(self.service, self.site)
+
+    @cached_property
+    def actives(self) -> tuple[Member, ...]:
+        return tuple(member for member in self.members if member.role is MemberRole.ACTIVE)
+
+    @cached_property
+    def standbys(self) -> tuple[Member, ...]:
+        return tuple(member for member in self.members if member.role is MemberRole.STANDBY)
 
     def capacity_rps(self, role: MemberRole) -> int:
         return sum(member.capacity_rps for member in self.members if member.role is role)
@@ -98,6 +106,10 @@ class Service:
     @cached_property
     def sites(self) -> tuple[SiteId, ...]:
         return tuple(pool.site for pool in self.pools)
+
+    @cached_property
+    def standbys(self) -> tuple[Member, ...]:
+        return tuple(member for pool in self.pools for member in pool.standbys)
 
     @cached_property
     def member_ids(self) -> frozenset[MemberId]:

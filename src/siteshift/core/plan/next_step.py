@@ -23,7 +23,7 @@ from siteshift.core.decide.rules_load import paced_since
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.steering import Target, ttl_of, with_shares
 from siteshift.core.model.cause import Cause
-from siteshift.core.model.codes import FindingCode, MemberRole, Mode, Severity, StandbyPhase, StepKind
+from siteshift.core.model.codes import FindingCode, Mode, Severity, StandbyPhase, StepKind
 from siteshift.core.model.finding import Finding, finding, verdict
 from siteshift.core.model.plan import Step, Wait, WaitCode
 from siteshift.core.model.steering import ServiceSteering
@@ -71,7 +71,7 @@ def next_step(draft: Draft, situation: Situation, goal: StandbyGoal | SharesGoal
 
 
 def _standby_step(draft: Draft, situation: Situation, goal: StandbyGoal) -> Step | Wait:
-    standbys = [m for pool in situation.service.pools for m in pool.members if m.role is MemberRole.STANDBY]
+    standbys = situation.service.standbys
     phases = {member.id: draft.state.standby(member.id).phase for member in standbys}
     starting = tuple(m for m, phase in phases.items() if phase is StandbyPhase.COLD and m in goal.wanted)
     if starting:

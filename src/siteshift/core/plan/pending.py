@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from siteshift.core.beliefs.life import Signal
 from siteshift.core.decide.situation import Situation
-from siteshift.core.model.codes import MemberRole, SiteLife, StandbyPhase
+from siteshift.core.model.codes import SiteLife, StandbyPhase
 from siteshift.core.model.plan import Wait, WaitCode
 from siteshift.core.model.units import SiteId
 from siteshift.core.state.draft import Draft
 from siteshift.core.state.plane_queries import in_step, living
-from siteshift.core.state.tracks import StandbyTrack
 
 
 def what_is_pending(draft: Draft, situation: Situation) -> Wait:
@@ -27,12 +26,7 @@ def what_is_pending(draft: Draft, situation: Situation) -> Wait:
 
 def what_is_coming(draft: Draft, situation: Situation) -> tuple[WaitCode, int | None] | None:
     """The standby on its way into service, and until when at the latest; None when there is none."""
-    tracks: list[StandbyTrack] = [
-        draft.state.standby(member.id)
-        for pool in situation.service.pools
-        for member in pool.members
-        if member.role is MemberRole.STANDBY
-    ]
+    tracks = [draft.state.standby(member.id) for member in situation.service.standbys]
     for track in tracks:
         if track.phase is StandbyPhase.STARTING:
             return WaitCode.STANDBY_READY, track.deadline_ms
