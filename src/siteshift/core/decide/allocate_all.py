@@ -20,6 +20,9 @@ from siteshift.core.model.units import ServiceId
 
 T = TypeVar("T")
 
+Demands = dict[ServiceId, tuple[Situation, Demand]]
+"""What each service asks of the allocation, with the situation it follows from."""
+
 COMFORT_PM = 950
 """While a site is away or on its way back, survivors get a little less than their limit where that sheds nothing."""
 
@@ -34,18 +37,24 @@ def run_to_end(slices: Generator[None, None, T]) -> T:
             return result
 
 
-def allot_sliced(
-    situations: Mapping[ServiceId, Situation], setup: Setup, *, standby: StandbyUse
-) -> Generator[None, None, Allocation]:
-    """The same in slices."""
-    limits = {s.id: s.capacity_rps for s in setup.topology.sites if s.capacity_rps is not None}
-    made = []
-    for situation in situations.values():
-        made.append(demand_of(situation))
+def demands_sliced(
+    situations: Mapping[ServiceId, Situation], known: Demands | None = None
+) -> Generator[None, None, Demands]:
+    """What each situation asks of the allocation; of those in ``known`` that are the very same it is not reckoned again."""
+    found: Demands = {}
+    for service, situation in situations.items():
+        before = known.get(service) if known is not None else None
+        found[service] = before if before is not None and before[0] is situation else (situation, demand_of(situation))
         yield
-    demands = tuple(made)
+    return found
+
+
+def allot_sliced(asked: Demands, setup: Setup, *, standby: StandbyUse) -> Generator[None, None, Allocation]:
+    """The allocation, in slices."""
+    limits = {s.id: s.capacity_rps for s in setup.topology.sites if s.capacity_rps is not None}
+    demands = tuple(demand for _, demand in asked.values())
     whole = Problem(demands=demands, site_capacity_rps=limits)
-    is_returning = any(track.life is SiteLife.RETURNING for one in situations.values() for track in one.tracks.values())
+    is_returning = any(track.life is SiteLife.RETURNING for one, _ in asked.values() for track in one.tracks.values())
     if not is_returning and not any(candidate.away for demand in demands for candidate in demand.candidates):
         return (yield from allocate_sliced(whole, standby=standby))
     found = yield from allocate_sliced(replace(whole, demands=tuple(_eased(demand) for demand in demands)), standby=standby)

@@ -111,6 +111,13 @@ class Situation:
 
     def is_usable(self, member: Member) -> bool:
         """Whether a member may get traffic at all, as far as anybody knows. Unknown is not down (law 3)."""
+        return member.id in self._usable
+
+    @cached_property
+    def _usable(self) -> frozenset[MemberId]:
+        return frozenset(m.id for pool in self.service.pools for m in pool.members if self._may_get_traffic(m))
+
+    def _may_get_traffic(self, member: Member) -> bool:
         if member.id in self.forced.depooled:
             return False
         if self.standing_of(member) is not Standing.DOWN:

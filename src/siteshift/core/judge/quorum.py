@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from siteshift.core.judge.score import SEVERITY
 from siteshift.core.model.codes import Hardness, Standing
@@ -35,9 +36,11 @@ class Jury:
         return elsewhere or self.credible
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """The combined view of a target. ``accusers`` hold it for bad, whether or not they are a majority."""
+class Verdict(NamedTuple):
+    """The combined view of a target. ``accusers`` hold it for bad, whether or not they are a majority.
+
+    A named tuple, for every target gets one each time the picture is made.
+    """
 
     view: TargetView
     accusers: tuple[VantageId, ...]
@@ -53,8 +56,7 @@ def seat_jury(topology: Topology, policy: JudgePolicy, reports: Mapping[VantageI
     stale = [name for name, report in reports.items() if now_ms - report.at_ms > policy.report_stale_ms]
     stale += [name for name, _ in topology.vantages if name not in reports]
     connected = [r for r in fresh if r.self_check.anchors_total == 0 or r.self_check.anchors_ok > 0]
-    pools = pools_by_site(topology)
-    dark = {report.vantage for report in connected if _all_dark(topology, report, pools)}
+    dark = {report.vantage for report in connected if _all_dark(topology, report, topology.pool_targets)}
     lit = len(connected) - len(dark)
     credible: list[VantageReport] = []
     isolated = [report for report in fresh if report not in connected]
@@ -85,14 +87,6 @@ def _site_dark(report: VantageReport, targets: Sequence[TargetId]) -> bool:
             return False
         known += 1
     return known > 0
-
-
-def pools_by_site(topology: Topology) -> dict[SiteId, list[TargetId]]:
-    """Targets of the pools at each site."""
-    found: dict[SiteId, list[TargetId]] = {site: [] for site in topology.site_ids}
-    for (_, site), pool in topology.pools.items():
-        found[site].append(pool.target)
-    return found
 
 
 def combine(target: TargetId, voters: Sequence[VantageReport], now_ms: int) -> Verdict:

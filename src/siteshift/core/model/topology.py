@@ -151,6 +151,11 @@ class Topology:
         return {(pool.service, pool.site): pool for service in self.services for pool in service.pools}
 
     @cached_property
+    def pool_targets(self) -> dict[SiteId, tuple[TargetId, ...]]:
+        """Targets of the pools at each site."""
+        return {site: tuple(pool.target for (_, at), pool in self.pools.items() if at == site) for site in self.site_ids}
+
+    @cached_property
     def site_of_vantage(self) -> dict[VantageId, SiteId]:
         return dict(self.vantages)
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from siteshift.core.beliefs.life import Signal
 from siteshift.core.beliefs.lives import update_lives_of
-from siteshift.core.decide.allocate_all import allot_sliced
+from siteshift.core.decide.allocate_all import Demands, allot_sliced, demands_sliced
 from siteshift.core.decide.demand import Allocation, StandbyUse
 from siteshift.core.decide.envelope import note_progress, with_suspended, without_goals
 from siteshift.core.decide.member_weights import taken_out_now
@@ -48,14 +48,14 @@ def deriving(draft: Draft, services: tuple[Service, ...]) -> Slices:
     """Derive and take the next steps of these services; the others keep their steering."""
     yield from updating_lives(draft, services)
     situations = yield from situations_sliced(draft, services)
-    if not may_write_at_all(draft):
-        pass
-    elif not draft.state.picture.blind:
+    asked = yield from demands_sliced(situations)
+    if may_write_at_all(draft) and not draft.state.picture.blind:
         before = draft.state
-        yield from _opening_standbys(draft, situations)
+        yield from _opening_standbys(draft, situations, asked)
         if draft.state is not before:
             situations = yield from situations_sliced(draft, services)
-    now = yield from allot_sliced(situations, draft.setup, standby=StandbyUse.NONE)
+            asked = yield from demands_sliced(situations)
+    now = yield from allot_sliced(asked, draft.setup, standby=StandbyUse.NONE)
     yield from _steering(draft, situations, now)
 
 
@@ -66,10 +66,11 @@ def updating_lives(draft: Draft, services: tuple[Service, ...]) -> Slices:
         yield
 
 
-def _opening_standbys(draft: Draft, situations: Mapping[ServiceId, Situation]) -> Slices:
+def _opening_standbys(draft: Draft, situations: Mapping[ServiceId, Situation], asked: Demands) -> Slices:
     """Open what the target needs, and what it would need if the suspicion turned out true (DESIGN §4)."""
     imagined = {service: _if_suspects_fell(draft, situation) for service, situation in situations.items()}
-    planned = yield from allot_sliced(imagined, draft.setup, standby=StandbyUse.ALLOWED)
+    wanted = yield from demands_sliced(imagined, asked)
+    planned = yield from allot_sliced(wanted, draft.setup, standby=StandbyUse.ALLOWED)
     for service, situation in situations.items():
         allocation = planned.of(service)
         if allocation is None or not may_open_standby(draft, situation):

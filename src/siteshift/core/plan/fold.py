@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from siteshift.core.decide.allocate_all import allot_sliced
+from siteshift.core.decide.allocate_all import allot_sliced, demands_sliced
 from siteshift.core.decide.demand import StandbyUse
 from siteshift.core.decide.situations import situations_sliced
 from siteshift.core.decide.steering import target_of
@@ -90,7 +90,7 @@ class Fold:
         draft = Draft(state=state, setup=self.setup, now_ms=now_ms)
         situations = yield from situations_sliced(draft, forecast.services)
         use = StandbyUse.NONE if state.picture.blind else StandbyUse.ALLOWED  # nobody could see a standby become ready
-        ends = yield from allot_sliced(situations, self.setup, standby=use)
+        ends = yield from allot_sliced((yield from demands_sliced(situations)), self.setup, standby=use)
         for service, situation in situations.items():
             allocation = ends.of(service)
             if allocation is None:
