@@ -307,27 +307,31 @@ def full_lately(state: ControllerState, setup: Setup, now_ms: int) -> Mapping[tu
     return found
 
 
-def excess_rps(state: ControllerState, setup: Setup, service: Service, demand_rps: int, now_ms: int) -> dict[SiteId, int]:
+def loads_of(state: ControllerState, setup: Setup, service: Service, now_ms: int) -> dict[SiteId, Load]:
+    """The measured loads of a service's pools, where they are known."""
+    if service.id not in setup.metered:
+        return {}
+    loads = ((pool.site, load_of(state, setup, service, pool, now_ms)) for pool in service.pools)
+    return {site: load for site, load in loads if load is not None}
+
+
+def excess_rps(state: ControllerState, service: Service, loads: Mapping[SiteId, Load], demand_rps: int) -> dict[SiteId, int]:
     """How much more than its share each site is seen to be asked for, where that is measured.
 
     Caches that hold old answers, a dead sibling's tunnelled rest, users who try again: no share of ours takes it away.
     """
     found: dict[SiteId, int] = {}
-    for pool in service.pools:
-        load = load_of(state, setup, service, pool, now_ms)
-        meant_rps = state.steering_share(service.id, pool.site) * demand_rps // WHOLE_BP
-        if load is not None and load.asked_mrps > meant_rps * 1000:
-            found[pool.site] = load.asked_mrps // 1000 - meant_rps
+    for site, load in loads.items():
+        meant_rps = state.steering_share(service.id, site) * demand_rps // WHOLE_BP
+        if load.asked_mrps > meant_rps * 1000:
+            found[site] = load.asked_mrps // 1000 - meant_rps
     return found
 
 
-def answering_sites(state: ControllerState, setup: Setup, service: Service, now_ms: int) -> frozenset[SiteId]:
+def answering_sites(loads: Mapping[SiteId, Load], now_ms: int) -> frozenset[SiteId]:
     """Where real requests were answered in a window that is as good as now."""
-    loads = {pool.site: load_of(state, setup, service, pool, now_ms) for pool in service.pools}
     return frozenset(
-        site
-        for site, load in loads.items()
-        if load is not None and now_ms - load.at_ms <= SERVED_MS and load.answers(ANSWERING_PM)
+        site for site, load in loads.items() if now_ms - load.at_ms <= SERVED_MS and load.answers(ANSWERING_PM)
     )
 
 

@@ -257,16 +257,21 @@ class Situation:
 
     def standby_rps(self, pool: Pool, phases: frozenset[StandbyPhase]) -> int:
         """Capacity of the standby members whose phase is one of ``phases``; a proven one that is down has none."""
-        return sum(
-            member.capacity_rps
-            for member in self.standby_members(pool)
-            if self.phase(member) in phases
-            and (self.phase(member) is not StandbyPhase.PROVEN or self.is_usable(member))
-        )
+        found_rps = 0
+        for member in self.standby_members(pool):
+            phase = self.phase(member)
+            if phase in phases and (phase is not StandbyPhase.PROVEN or self.is_usable(member)):
+                found_rps += member.capacity_rps
+        return found_rps
 
     def open_rps(self, pool: Pool) -> int:
         """What may serve now: the active members and the proven standby."""
-        return self.active_rps(pool) + self.standby_rps(pool, frozenset({StandbyPhase.PROVEN}))
+        return self._open_rps[pool.site]
+
+    @cached_property
+    def _open_rps(self) -> dict[SiteId, int]:
+        proven = frozenset({StandbyPhase.PROVEN})
+        return {pool.site: self.active_rps(pool) + self.standby_rps(pool, proven) for pool in self.service.pools}
 
     def standby_members(self, pool: Pool) -> tuple[Member, ...]:
         depooled = self.forced.depooled

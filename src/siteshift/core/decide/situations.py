@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from siteshift.core.beliefs.data_role import data_roles
 from siteshift.core.beliefs.lives import signal_of
-from siteshift.core.beliefs.overload import answering_sites, excess_rps
+from siteshift.core.beliefs.overload import answering_sites, excess_rps, loads_of
 from siteshift.core.beliefs.traffic import demand_rps
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.steering import nominal
@@ -49,6 +49,7 @@ def _situation_of(
     policy = setup.policy.of(service.id)
     pools = {site: pool for site in service.sites if (pool := state.picture.pools.get((service.id, site))) is not None}
     demand = demand_rps(state, service, setup.metered)
+    loads = loads_of(state, setup, service, now_ms)
     return Situation(
         service=service,
         policy=policy,
@@ -60,9 +61,9 @@ def _situation_of(
         transition=state.transition(service.id),
         standbys=state.standbys,
         demand_rps=demand,
-        excess_rps=excess_rps(state, setup, service, demand, now_ms),
+        excess_rps=excess_rps(state, service, loads, demand),
         is_metered=service.id in setup.metered,
-        answering=answering_sites(state, setup, service, now_ms),
+        answering=answering_sites(loads, now_ms),
         is_blind=state.picture.blind,
         is_global_fault=service.id in state.picture.global_fault,
         now_ms=now_ms,

@@ -75,21 +75,20 @@ def tend_standbys(draft: Draft, situation: Situation, wanted_rps: Mapping[SiteId
             key=lambda m: draft.state.standby(m.id).phase in (_P.COLD, _P.FAILED),
         )
         for member in standbys:
-            phase = draft.state.standby(member.id).phase
-            is_wanted = missing_rps > 0 and phase is not _P.FAILED and member.id not in situation.forced.depooled
+            track = draft.state.standby(member.id)
+            is_wanted = missing_rps > 0 and track.phase is not _P.FAILED and member.id not in situation.forced.depooled
             if is_wanted:
                 missing_rps -= member.capacity_rps
-                draft.set_standby(member.id, wanted_until_ms=draft.now_ms + LINGER_MS)
-            if draft.state.standby(member.id).wanted_until_ms > draft.now_ms:
+                track = draft.set_standby(member.id, wanted_until_ms=draft.now_ms + LINGER_MS)
+            if track.wanted_until_ms > draft.now_ms:
                 wanted.add(member.id)
             if not is_wanted and member.id in wanted:
-                draft.due(draft.state.standby(member.id).wanted_until_ms)
-            _advance(draft, situation, member)
+                draft.due(track.wanted_until_ms)
+            _advance(draft, situation, member, track)
     return frozenset(wanted)
 
 
-def _advance(draft: Draft, situation: Situation, member: Member) -> None:
-    track = draft.state.standby(member.id)
+def _advance(draft: Draft, situation: Situation, member: Member, track: StandbyTrack) -> None:
     match track.phase:
         case _P.STARTING:
             _await_ready(draft, member, track)

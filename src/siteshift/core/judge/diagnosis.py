@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from siteshift.core.judge.everywhere import Everywhere, hold_or_global
 from siteshift.core.judge.naming import Findings, name_members, name_paths, name_pools, name_sites, name_vantages
-from siteshift.core.judge.quorum import BAD, NOBODY_KNOWS, Jury, Verdict, combine, recast, seat_jury
+from siteshift.core.judge.quorum import BAD, NOBODY_KNOWS, Jury, Verdict, agreed_view, combine, recast, seat_jury
 from siteshift.core.model.codes import Standing
 from siteshift.core.model.evidence import Picture, PoolPicture, TargetView, VantageReport
 from siteshift.core.model.policy import Policy
@@ -104,7 +104,7 @@ def _judge_site(
         if pool is None:
             continue
         key = (service.id, site)
-        members[key] = {member.id: combine(member.target, voters, now_ms).view for member in pool.members}
+        members[key] = {member.id: agreed_view(member.target, voters, now_ms) for member in pool.members}
         if any(report.views[pool.target].is_contradicted for report in voters if pool.target in report.views):
             members[key] = {name: _in_doubt(view) for name, view in members[key].items()}
             doubted.add(key)

@@ -89,6 +89,13 @@ def _site_dark(report: VantageReport, targets: Sequence[TargetId]) -> bool:
     return known > 0
 
 
+def agreed_view(target: TargetId, voters: Sequence[VantageReport], now_ms: int) -> TargetView:
+    """The view alone of what `combine` says; a single voter's is taken as it is."""
+    if len(voters) == 1:
+        return voters[0].views.get(target, NOBODY_KNOWS)
+    return combine(target, voters, now_ms).view
+
+
 def combine(target: TargetId, voters: Sequence[VantageReport], now_ms: int) -> Verdict:
     """Majority of the voters that report on the target. Unknown votes count against every accusation (law 3)."""
     if len(voters) == 1:

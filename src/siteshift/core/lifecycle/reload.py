@@ -19,6 +19,7 @@ from siteshift.core.messages.events import (
     ReadBackArrived,
     ReadBackFailed,
     Reloaded,
+    ReportArrived,
     StandbyReported,
     TrafficMeasured,
 )
@@ -59,6 +60,8 @@ def about_what_is_there(event: Event, setup: Setup) -> Event | None:
     Writes, readings, calls and measurements that were under way at a reload end after it.
     """
     match event:
+        case ReportArrived():
+            return event  # who is heard is known where it is heard (`beliefs.hearing`)
         case EnactFinished(result=result):
             return event if result.enactor in setup.plane_ids else None
         case ReadBackArrived(read_back=reading):
