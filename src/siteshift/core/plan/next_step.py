@@ -173,10 +173,10 @@ def _until_ms(situation: Situation, findings: tuple[Finding, ...]) -> int | None
 
 def _how_far(situation: Situation, target: Target, cause: Cause) -> Mapping[SiteId, int]:
     """How far to move now. Relief takes what room there is at once; with none worth it the gate says what is missing."""
-    current_bp = situation.current.shares_bp
-    room = {site: max(0, situation.limit_bp(site) - bp) for site, bp in current_bp.items()}
     if cause is Cause.DEAD:
         return target.shares_bp
+    current_bp = situation.current.shares_bp
+    room = {site: max(0, situation.limit_bp(site) - bp) for site, bp in current_bp.items()}
     if cause is not Cause.RELIEF:
         return next_shares(current_bp, target.shares_bp, room)
     well = {site: bp if situation.signals[site] is Signal.WELL else 0 for site, bp in room.items()}
