@@ -158,6 +158,17 @@ async def test_an_event_stream_that_is_never_read_is_ended(
         assert len(broadcast._subscribers) == (0 if is_ended else 1)
 
 
+async def test_a_stream_on_which_nothing_happens_is_kept_alive(node: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looks, "LOOK_S", 0.05)
+    monkeypatch.setattr(looks, "KEEP_ALIVE_S", 0.1)
+    async with door(node) as here:
+        sock, got = await here.connect(), b""
+        assert b"200 OK" in await here.ask(sock, STREAM)
+        async with asyncio.timeout(WAIT_S):
+            while b": still here" not in got:
+                got += await asyncio.get_running_loop().sock_recv(sock, 65_536)
+
+
 async def test_one_person_does_not_take_the_streams_of_all(node: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(looks, "STREAMS_PER_PERSON", 3)
     async with door(node) as here:
@@ -177,7 +188,7 @@ async def test_a_handshake_that_does_not_end_is_ended(
     node: Served, monkeypatch: pytest.MonkeyPatch, within_s: float, is_ended: bool
 ) -> None:
     monkeypatch.setattr(connections, "HANDSHAKE_WITHIN_S", within_s)
-    async with door(node) as here:
+    async with door(node, EVERYBODY) as here:  # else it would be ended as silent
         sock = await here.connect_tcp()
         sock.send(b"\x16\x03\x01\x02\x00\x01")
         tally = here.tally(TLS_NAME)
@@ -259,7 +270,7 @@ async def test_an_api_that_stops_ends_every_connection(node: Served) -> None:
         silent, stream, raw = await here.connect(), await here.connect(), await here.connect_tcp()
         assert b"200 OK" in await here.ask(stream, STREAM)
         await until(lambda: here.tally(TLS_NAME).connected == 1)
-        await here.api.close()
+        await asyncio.wait_for(here.api.close(), WAIT_S)
         for sock in (silent, stream, raw):
             await ended(sock)
         assert here.tally().connected == here.tally(TLS_NAME).connected == 0
