@@ -9,6 +9,7 @@ import pytest
 from contract.enactor_suite import ANYANG, GASAN, PANGYO
 from siteshift.adapters.dns.embedded import EmbeddedDns
 from siteshift.adapters.dns.zone import StaticRecord, ZoneConfig
+from siteshift.core.model.codes import EnactOutcome
 from siteshift.core.model.topology import Service, Topology
 from siteshift.core.model.units import ServiceId
 from siteshift.errors import Permanent
@@ -94,3 +95,12 @@ async def test_nobody_who_asks_notices() -> None:
                 await ask(server, "web.example.test")
             done.set()
         assert seen == {(WEB_ADDRESS[ANYANG],)}
+
+
+async def test_a_write_that_waits_for_a_reload_beyond_its_deadline_has_changed_nothing() -> None:
+    async with serving(initial=steer(4, (0, 0, 10_000))) as server, asyncio.timeout(60):
+        async with server._writing:
+            result = await server.enact(steer(5, (10_000, 0, 0)), deadline_ms=100)
+        assert (result.outcome, result.detail) == (EnactOutcome.FAILED, "the deadline passed before the swap: nothing changed")
+        assert (await server.read_back(deadline_ms=5_000)).generation == 4
+        assert (await server.enact(steer(5, (10_000, 0, 0)), deadline_ms=30_000)).outcome is EnactOutcome.APPLIED

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from typing import Never
 
 import pytest
 
@@ -11,7 +13,7 @@ from siteshift.adapters.memory.clock import ManualClock
 from siteshift.adapters.scrape.exposition import series_of
 from siteshift.adapters.scrape.traffic import ScrapeTrafficMeter
 from siteshift.core.model.units import ServiceId, SiteId
-from siteshift.errors import AdapterError, Permanent
+from siteshift.errors import AdapterError, Permanent, Retryable
 
 WEB = ServiceId("web")
 PANGYO, GASAN = SiteId("pangyo"), SiteId("gasan")
@@ -88,6 +90,21 @@ async def test_when_no_page_says_anything_it_is_an_error_with_the_reason(
         page.text = "x" * (5 * 1024 * 1024)
     with pytest.raises(AdapterError, match="larger than"):
         await meter.sample(deadline_ms=DEADLINE_MS)
+
+
+async def test_pages_that_cannot_be_read_in_time_are_given_up_at_the_deadline(pages: CounterPages) -> None:
+    """They came whole and in time; what takes so long is to read them."""
+
+    class Endless(ScrapeTrafficMeter):
+        async def _found(self, text: str) -> Never:  # type: ignore[override]
+            await asyncio.Event().wait()
+            raise AssertionError(text)
+
+    made = Endless(scrape_setup(pages, WEB), ManualClock())
+    async with asyncio.timeout(60):
+        with pytest.raises(Retryable, match="not read within 2000 ms"):
+            await made.sample(deadline_ms=2_000)
+    await made.close()
 
 
 def test_a_metric_that_is_announced_and_has_no_series_is_zero_and_not_missing() -> None:
