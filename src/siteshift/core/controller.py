@@ -39,12 +39,13 @@ def step(state: ControllerState, event: Event, setup: Setup) -> Decision:
     """Fold one event into the state, then reconcile. Every event in every state is legal."""
     now_ms = max(event.at_ms, state.started_ms)
     if now_ms < state.wake_at_ms and isinstance(event, Ticked):
-        return Decision(state=state, is_idle=True)
+        return Decision(state, is_idle=True)
     draft = Draft(state=state, setup=setup, now_ms=now_ms)
     if absorb(draft, event):
         return _think(draft)
     if now_ms < state.wake_at_ms and draft.wake_at_ms >= state.chores_at_ms:
-        return Decision(state=draft.state, commands=tuple(draft.commands), is_idle=not draft.commands)
+        is_idle = not draft.commands
+        return Decision(draft.state, tuple(draft.commands), is_idle)
     silent_at_ms = _silent_at_ms(draft)
     if now_ms >= min(state.rethink_at_ms, silent_at_ms):
         return _think(draft)
