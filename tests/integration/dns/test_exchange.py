@@ -78,3 +78,10 @@ async def test_a_reply_longer_than_any_of_use_is_not_taken_apart(transport: Tran
     async with answering(transport, [REPLY + bytes(REPLY_BYTES)]) as server:
         with pytest.raises(NoReply, match=r"a reply of \d+ bytes"):
             await exchange(QUESTION, server, transport, deadline_ms=DEADLINE_MS)
+
+
+@pytest.mark.parametrize("transport", [Transport.TCP, Transport.UDP])
+async def test_a_server_that_says_nothing_is_left_at_the_deadline(transport: Transport) -> None:
+    async with answering(transport, ()) as server, asyncio.timeout(60):
+        with pytest.raises(NoReply, match=r"no reply from .* within 2000 ms"):
+            await exchange(QUESTION, server, transport, deadline_ms=2_000)
