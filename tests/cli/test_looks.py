@@ -37,10 +37,15 @@ def changed(document: Document, **changes: Any) -> Document:
     return copy
 
 
+def is_settled(status: Document) -> bool:
+    """Every plane has what was decided and every site is up."""
+    return status["services"][0]["in_step"] and all(site["standing"] == "up" for site in status["sites"].values())
+
+
 def test_the_status_fits_into_100_columns(cli: Cli, node: RunningNode) -> None:
     reason = "a long reason that explains at some length why this has to be done now"
     cli("drain", "pangyo", "-r", reason, "-t", "OPS-12345", "--yes")
-    text = rendered(*status_renderables(node.status()))
+    text = rendered(*status_renderables(node.until(is_settled)))
     assert max(len(line) for line in text.splitlines()) <= WIDTH
     headings = ("node-anyang", "desired", "actual", "seen", "limit", "capacity")
     for part in (*headings, "2/2 up", "in step", "credible, 2/2 anchors", "OPS-12345"):

@@ -94,6 +94,11 @@ class OnTerminal:
         return bool(data)
 
 
+def _heed_interrupts() -> None:
+    """As on a terminal, also where the tests themselves run in the background and ignore them."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def on_terminal(*words: str, environment: Mapping[str, str]) -> Iterator[OnTerminal]:
     """A command as a child on a pseudo terminal; it is ended with the block."""
@@ -101,7 +106,13 @@ def on_terminal(*words: str, environment: Mapping[str, str]) -> Iterator[OnTermi
     script = Path(sys.executable).parent / "siteshift"
     surroundings = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "40", **environment}
     process = subprocess.Popen(
-        [str(script), *words], stdin=theirs, stdout=theirs, stderr=theirs, env=surroundings, start_new_session=True
+        [str(script), *words],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=surroundings,
+        start_new_session=True,
+        preexec_fn=_heed_interrupts,
     )
     os.close(theirs)
     try:
