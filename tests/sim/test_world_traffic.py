@@ -189,3 +189,9 @@ def test_a_bigger_member_is_given_more(amount: float) -> None:
     flow.take([Batch(born_ms=0, tries=0, amount=amount)], 0, 500, 300, [])
     assert servers[1].rate_rps == pytest.approx(2 * servers[0].rate_rps)
     assert servers[0].rate_rps + servers[1].rate_rps == pytest.approx(2 * amount)
+
+
+def test_the_last_second_of_a_run_is_part_of_its_series() -> None:
+    record = play(UNSTEERED, duration_ms=10_000)
+    assert {row.at_ms for row in record.seconds} == set(range(-9_000, 10_001, 1_000))
+    assert sum(row.offered for row in record.seconds) == pytest.approx(record.offered)

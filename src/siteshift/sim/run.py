@@ -66,8 +66,7 @@ def simulate(
     for node in world.nodes:
         node.prober.wake()
     world.flow.settle(duration_ms)
-    if duration_ms % 1_000:
-        witness.second(duration_ms, duration_ms % 1_000)
+    witness.second(duration_ms, duration_ms % 1_000 or 1_000)
     return _record(world, witness, seed=seed, duration_ms=duration_ms)
 
 
