@@ -9,6 +9,7 @@ import pytest
 from nodes.command_line import run
 from siteshift.cli.exits import ExitCode
 from siteshift.sim.compare import compare_file
+from siteshift.sim.peers import PEERS
 
 SCENARIO = """\
 id: small
@@ -48,7 +49,7 @@ def test_a_policy_beside_itself_is_the_same_to_the_byte(files: dict[str, Path]) 
 def test_a_slower_policy_loses_more_and_misses_a_criterion(files: dict[str, Path]) -> None:
     found = compare_file(files["small"], files["usual"], files["slow"])
     assert found.lost_more > 0
-    assert {"detect_ms", "lost_requests", "missed"} <= set(found.differs_in)
+    assert {"detect_ms", "loss", "missed"} <= set(found.differs_in)
     assert "detect_s" in found.other.missed
     assert "detect_s" not in found.one.missed
 
@@ -73,6 +74,9 @@ def test_the_score_from_the_command_line(files: dict[str, Path]) -> None:
     document = run("sim", "score", str(files["small"]), "--json").document
     (entry,) = document["scenarios"]
     assert 0 <= entry["regret_s"] < 5
-    assert set(entry["lost"]) >= {"siteshift", "informed", "haproxy", "route53", "gdnsd", "powerdns-lua", "k8gb", "by-hand"}
+    assert set(entry["lost"]) == {"siteshift", "informed", "nothing-done", *(peer.name for peer in PEERS)}
+    assert entry["lost"]["nothing-done"]["by_weight"].keys() == {"0", "1/2", "1"}
     shown = run("sim", "score", str(files["small"]))
     assert "of the best peer's" in shown.out
+    assert "siteshift / nothing done" in shown.out
+    assert "0 scenarios worse than nothing" in shown.out

@@ -66,7 +66,7 @@ def test_resting_changes_no_decision(fault: Fault, seed: int) -> None:
     assert [line.text for line in resting.transcript if line.kind == "term"] == [
         line.text for line in each.transcript if line.kind == "term"
     ]
-    assert resting.lost_total == pytest.approx(each.lost_total, rel=0.02, abs=5)
+    assert resting.loss.unanswered == pytest.approx(each.loss.unanswered, rel=0.02, abs=5)
 
 
 def test_rest_is_cheaper_and_counts_the_same_checks() -> None:

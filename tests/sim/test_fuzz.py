@@ -130,8 +130,8 @@ def test_a_seed_gives_the_same_run_whatever_python_hashes() -> None:
     assert len(told) == 1
 
 
-@pytest.mark.parametrize(("utilisation_pm", "late", "is_full"), [(1_000, 0.0, True), (990, 120.0, True), (990, 0.0, False)])
-def test_a_site_is_full_while_it_answers_late_what_waits(utilisation_pm: int, late: float, is_full: bool) -> None:
+@pytest.mark.parametrize(("utilisation_pm", "slow", "is_full"), [(1_000, 0.0, True), (990, 120.0, True), (990, 0.0, False)])
+def test_a_site_is_full_while_it_answers_late_what_waits(utilisation_pm: int, slow: float, is_full: bool) -> None:
     watch = ReprobeStandby(draw_case(1, minutes=1))
     for at_ms in (1_000, 2_000):
         watch._note_full(
@@ -142,7 +142,8 @@ def test_a_site_is_full_while_it_answers_late_what_waits(utilisation_pm: int, la
                 offered=118.0,
                 served=120.0,
                 lost=0.0,
-                late=late,
+                late=0.0,
+                slow=slow,
                 backlog=71.0,
                 utilisation_pm=utilisation_pm,
                 desired_bp=2_500,

@@ -90,9 +90,9 @@ def test_nobody_sees_one_request_in_twenty_fail(name: str) -> None:
 
 def test_a_check_that_breaks_everywhere_stops_haproxy_and_not_dns() -> None:
     events = [TimedEvent(at_ms=0, act=CheckFails(site=site)) for site in SITES]
-    assert play("haproxy", *events).lost_total > 0.9 * 300 * 290
+    assert play("haproxy", *events).loss.unanswered > 0.9 * 300 * 290
     for name in ("route53", "powerdns-lua"):
-        assert play(name, *events).lost_total < 300
+        assert play(name, *events).loss.unanswered < 300
 
 
 def test_route_53_stands_where_users_stand() -> None:

@@ -20,6 +20,7 @@ from siteshift.sim.criteria import CRITERIA, Evidence
 from siteshift.sim.criteria_moves import Shed
 from siteshift.sim.criteria_outcome import PeakUtilisation
 from siteshift.sim.criteria_register import EVERYWHERE
+from siteshift.sim.nothing import BesideNothing
 from siteshift.sim.record import Injury, Move, Record
 from siteshift.sim.replay import Outcome, evidence_of, replay
 from siteshift.sim.report import part_of, render
@@ -201,16 +202,20 @@ def test_the_load_of_sites_is_judged_from_an_instant_on_where_no_fault_harms_the
     }
 
 
+def beside_itself(record: Record) -> BesideNothing:
+    return BesideNothing(ours=record.loss, nothing=record.loss, site_rps=100.0)
+
+
 def test_what_is_not_judged_yet_is_listed_and_never_counts_as_met(small: tuple[Scenario, Outcome, Record]) -> None:
     scenario, outcome, record = small
-    page = render([part_of(scenario, record, outcome)])
+    page = render([part_of(scenario, record, outcome, beside_itself(record))])
     assert "somebody is told by post" in page and "not yet judged: needs stamps" in page
     assert len(outcome.judged) == len(scenario.criteria)
 
 
 def test_a_report_is_one_file_that_needs_nothing_else(small: tuple[Scenario, Outcome, Record]) -> None:
     scenario, outcome, record = small
-    page = render([part_of(scenario, record, outcome)])
+    page = render([part_of(scenario, record, outcome, beside_itself(record))])
     assert page.count("<svg") >= 4
     assert not re.search(r"(src|href)=[\"'](?!#)", page) and "<script" not in page
     assert "decides: web" in page and "gasan=down" in page
@@ -220,7 +225,7 @@ def test_a_report_shows_what_people_asked_for_and_the_first_move_after_it(tmp_pa
     fault, asked = "fault: crash, site: gasan, name: stop", "ask: drain, site: gasan, person: kim, reason: work, name: drain"
     drained = load_scenario(scenario_file(tmp_path, (SMALL % 3).replace(fault, asked)))
     outcome, record = replay(drained)
-    page = part_of(drained, record, outcome)
+    page = part_of(drained, record, outcome, beside_itself(record))
     assert ">kim: drain gasan<" in page.body
     assert ">first move<" in page.body
 

@@ -94,7 +94,7 @@ def test_a_calm_world_s_long_windows_end_when_it_stirs(monkeypatch: pytest.Monke
 def test_observers_that_see_nothing_right_drain_nothing(sees: Sees) -> None:
     record = play(THREE, (0, ProberBlind(sees=sees), None))
     assert moves_away(record) == []
-    assert record.lost_total == 0
+    assert record.loss.unanswered == 0
     assert record.violations == ()
 
 
@@ -139,7 +139,7 @@ def test_a_node_in_a_cut_off_site_loses_the_lead_and_traffic_is_led_on() -> None
     leaders = [line.node for line in told(record, "term") if "leads with" in line.text]
     assert leaders and leaders[0] in ("c2", "c3")
     assert record.violations == ()
-    assert record.lost_total < 300
+    assert record.loss.unanswered < 300
 
 
 def test_a_lost_building_takes_its_node_along() -> None:

@@ -47,13 +47,13 @@ def test_every_request_is_served_lost_or_still_under_way(fault: Fault, entry: En
     spec = replace(standard_world(nodes=1, entry=entry), nodes=(), clients={WEB: RETRYING})
     record = play(spec, fault)
     assert record.offered == pytest.approx(300 * 70) if not isinstance(fault, Surge) else record.offered > 300 * 70
-    assert record.served + record.lost_total + record.pending == pytest.approx(record.offered, abs=1e-5)
+    assert record.served + record.loss.unanswered + record.pending == pytest.approx(record.offered, abs=1e-5)
     assert all(amount >= 0 for amount in record.lost.values())
 
 
 def test_health_loses_nothing_and_users_spread_as_told() -> None:
     record = play(UNSTEERED)
-    assert record.lost_total == 0
+    assert record.loss.unanswered == 0
     last = {row.site: row.seen_bp for row in record.seconds[-3:]}
     assert last == {PANGYO: 5_000, GASAN: 3_000, ANYANG: 2_000}
 
@@ -96,7 +96,7 @@ def test_a_crash_is_answered_at_once_and_a_hang_only_after_the_users_patience() 
     crash, hang = play(UNSTEERED, Crash(site=PANGYO)), play(UNSTEERED, Hang(site=PANGYO))
     assert {cause for cause, amount in crash.lost.items() if amount} == {LostTo.REFUSED}
     assert {cause for cause, amount in hang.lost.items() if amount} == {LostTo.SILENT}
-    assert hang.lost_total == pytest.approx(150 * 20, rel=0.1)
+    assert hang.loss.unanswered == pytest.approx(150 * 20, rel=0.1)
 
 
 def test_a_connection_that_stays_mute_is_given_up_after_its_next_use() -> None:
@@ -112,7 +112,7 @@ def test_a_connection_that_stays_mute_is_given_up_after_its_next_use() -> None:
 
 def test_a_front_sends_refused_connections_to_the_members_left() -> None:
     record = play(UNSTEERED, Crash(site=GASAN, fraction=0.25))
-    assert record.lost_total == 0
+    assert record.loss.unanswered == 0
 
 
 def test_caches_leave_within_their_ttl_and_stretched_ones_later() -> None:
@@ -139,7 +139,7 @@ def test_a_dns_plane_that_dies_leaves_users_with_their_old_answers() -> None:
     spec = standard_world(nodes=1)
     assert spec.planes[0].id == EnactorId("dns")
     record = play(replace(spec, nodes=()), Partition(sides=(("users",), ("outside",))))
-    assert record.lost_total == 0
+    assert record.loss.unanswered == 0
 
 
 def test_faults_add_up() -> None:

@@ -1,4 +1,4 @@
-"""``sim score`` and ``sim compare``: beside the least possible loss, beside peers, and one policy beside another."""
+"""``sim score`` and ``sim compare``: beside the least possible loss, nothing done and peers; one policy beside another."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Jobs = Annotated[int, typer.Option(help="Scenarios run at a time.", min=1, max=6
 
 @command
 def score(session: Session, files: Files = None, seed: Seed = None, policy: PolicyFile = None, jobs: Jobs = 2) -> None:
-    """Losses beside the least possible and beside what a user would pick instead, at documented defaults."""
+    """Losses beside the least possible, beside nothing done, and beside what a user would pick instead at documented defaults."""
     from siteshift.sim.scenario import load_policy_part, load_scenarios
     from siteshift.sim.scenario_document import ScenarioError
     from siteshift.sim.score import as_document, score_files
@@ -38,9 +38,9 @@ def score(session: Session, files: Files = None, seed: Seed = None, policy: Poli
         load_scenarios(chosen, load_policy_part(policy) if policy is not None else None)
     except ScenarioError as error:
         raise _unusable(error) from error
-    session.say(f"{len(chosen)} scenarios, each with siteshift, the informed controller and every peer")
+    session.say(f"{len(chosen)} scenarios, each with siteshift, the informed controller, nothing done and every peer")
     library = score_files(chosen, seed=seed, policy=policy, processes=jobs, tell=lambda one: session.say(_line(one)))
-    session.show(as_document(library), [_scores(library), _losses(library), *_summary(library)])
+    session.show(as_document(library), [_scores(library), _losses(library), _beside_nothing(library), *_summary(library)])
 
 
 @command
@@ -134,7 +134,9 @@ def _line(one: Score) -> str:
     """One scenario as soon as it is scored: the whole library takes a while."""
     bound = "" if one.detect_to_bound is None else f", detected in {one.detect_to_bound:.1f} x the bound"
     lost = f"lost {one.lost_s('siteshift'):.1f} s, least {one.lost_s('informed'):.1f} s"
-    peer = f"{one.best_peer} {one.lost_s(one.best_peer):.1f} s" if one.loses_anything else "nothing to lose"
+    lost += f", nothing done {one.lost_s('nothing-done'):.1f} s"
+    best_peer = one.best_peer()
+    peer = f"{best_peer} {one.lost_s(best_peer):.1f} s" if one.loses_anything() else "nothing to lose"
     return f"{one.id}: {lost}, {peer}{bound}, {one.figures.wrong_moves} wrong moves"
 
 
@@ -142,26 +144,56 @@ def _losses(library: LibraryScore) -> Table:
     """Losses in seconds of the failed site's traffic, a column for each controller."""
     names = list(library.scores[0].lost) if library.scores else []
     table = _table(*names, "to best")
-    table.title = "lost, in seconds of the failed site's traffic"
+    table.title = "lost, in seconds of the failed site's traffic; a late answer is half a loss"
     table.title_style = QUIET
     for one in library.scores:
-        ratio = f"{one.to_best_peer:.2f}" if one.loses_anything else "-"
-        style = GOOD if one.to_best_peer <= 1 else BAD
+        to_best = one.to(one.best_peer())
+        ratio = f"{to_best:.2f}" if one.loses_anything() else "-"
+        style = GOOD if to_best <= 1 else BAD
         table.add_row(one.id, *(_lost(one, name) for name in names), Text(ratio, style=style))
     return table
 
 
 def _lost(one: Score, name: str) -> Text:
-    style = WATCH if name == one.best_peer and one.loses_anything else ""
+    style = WATCH if name == one.best_peer() and one.loses_anything() else ""
     return Text(f"{one.lost_s(name):.1f}", style=style)
 
 
+def _beside_nothing(library: LibraryScore) -> Table:
+    """Ours and nothing done's, by the weight of a late answer."""
+    from siteshift.sim.loss import WEIGHTS
+
+    table = _table(*(f"w = {name}" for name in WEIGHTS), "more", "failed", "shed", "late")
+    table.title = "siteshift / nothing done, by the weight w of a late answer, in seconds; and of which requests"
+    table.title_style = QUIET
+    for one in library.scores:
+        beside = one.beside_nothing
+        ours, nothing = beside.ours, beside.nothing
+        pairs = [(ours.failed, nothing.failed), (ours.shed, nothing.shed), (ours.late, nothing.late)]
+        table.add_row(
+            one.id,
+            *(f"{one.lost_s('siteshift', w):.1f} / {one.lost_s('nothing-done', w):.1f}" for w in WEIGHTS.values()),
+            Text(f"{beside.more_s():+.1f}", style=BAD if beside.is_worse else ""),
+            *(f"{mine:,.0f} / {theirs:,.0f}" for mine, theirs in pairs),
+        )
+    return table
+
+
 def _summary(library: LibraryScore) -> list[Text]:
-    mean = library.to_best_peer
+    from siteshift.sim.loss import JUDGING, WEIGHTS
+
+    mean = library.to_best_peer()
     style = GOOD if mean <= 1 / 3 else WATCH
-    lossy = len(library.lossy)
+    lossy = len(library.lossy())
+    beside = ", ".join(f"{library.to_best_peer(w):.3f} with w = {name}" for name, w in WEIGHTS.items() if w != JUDGING)
+    to_nothing = ", ".join(f"{library.to('nothing-done', w):.3f} with w = {name}" for name, w in WEIGHTS.items())
+    worse = library.worse_than_nothing
+    named = ", ".join(f"{one.id} by {one.beside_nothing.more_s():.1f} s" for one in worse)
     return [
         Text(f"loss {mean:.3f} of the best peer's (geometric mean over {lossy} scenarios where anything is lost)", style=style),
+        Text(f"  {beside}", style=QUIET),
+        Text(f"loss of nothing done's: {to_nothing}"),
+        Text(f"{len(worse)} scenarios worse than nothing{': ' if worse else ''}{named}", style=BAD if worse else GOOD),
         Text(f"{library.wrong_moves} wrong moves", style=BAD if library.wrong_moves else GOOD),
     ]
 
@@ -172,7 +204,7 @@ def _differences(found: list[Compared]) -> Table:
         one, other = entry.one.figures, entry.other.figures
         table.add_row(
             entry.id,
-            _change(f"{one.lost_requests:,.0f}", f"{other.lost_requests:,.0f}"),
+            _change(f"{one.loss.weighed():,.0f}", f"{other.loss.weighed():,.0f}"),
             _change(_seconds(one.detect_ms), _seconds(other.detect_ms)),
             _change(_seconds(one.t95_ms), _seconds(other.t95_ms)),
             _change(str(one.moves), str(other.moves)),

@@ -134,6 +134,9 @@ class Population:
     connections: list[float]
     offered: float = 0.0
     served_before: float = 0.0
+    late_before: float = 0.0
+    shed: float = 0.0
+    """Requests the sorry page answered since the last second."""
     lost: dict[LostTo, float] = field(default_factory=dict)
     seen: list[float] = field(default_factory=list)
     """Requests (all tries) sent to each site since the last second."""
@@ -287,6 +290,7 @@ class Population:
         if len(parts) > len(self.pools) and parts[-1] > 0:
             turned_away = sum(batch.amount for batch in batches) * parts[-1]
             self.lost[LostTo.SHED] = self.lost.get(LostTo.SHED, 0.0) + turned_away
+            self.shed += turned_away
         for site, part in enumerate(parts[: len(self.pools)]):
             self._send(site, part, batches, now_ms, dt_ms, is_reached=reachable[site])
         for way, amount in self._failing.due(now_ms):

@@ -48,8 +48,8 @@ class Compared:
 
     @property
     def lost_more(self) -> float:
-        """Requests that the second policy lost beyond the first; negative: it saved them."""
-        return self.other.figures.lost_requests - self.one.figures.lost_requests
+        """What the second policy lost beyond the first, in requests (`loss`); negative: it saved them."""
+        return self.other.figures.loss.weighed() - self.one.figures.loss.weighed()
 
 
 def compare_file(file: Path, one: Path, other: Path, seed: int | None = None) -> Compared:

@@ -104,7 +104,7 @@ class Moved:
 @criterion
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LostSeconds:
-    """Requests lost after a fault, in seconds of the failed site's traffic."""
+    """Requests lost after a fault, shed ones too (late ones are answered), in seconds of the failed site's traffic."""
 
     NAME: ClassVar[str] = "lost_s"
     at_most_ms: int
@@ -112,7 +112,7 @@ class LostSeconds:
 
     def judge(self, evidence: Evidence) -> Judged:
         found = evidence.milestones(self.after)
-        lost_ms = found.lost_s * 1000 if found else None
+        lost_ms = found.lost_s(late_weight=0) * 1000 if found else None
         return Judged(
             name=self.NAME,
             demand=f"at most {seconds(self.at_most_ms)} of the site's traffic lost{_after(self.after)}",

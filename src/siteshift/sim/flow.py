@@ -11,7 +11,7 @@ from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
 from siteshift.sim.clients import Cache, Population
 from siteshift.sim.network import Net
 from siteshift.sim.planes import INITIAL_TTL_S, Plane, parts_of
-from siteshift.sim.record import LostTo, Second
+from siteshift.sim.record import LostTo, Second, Shed
 from siteshift.sim.servers import Down, PoolFlow, Server
 from siteshift.sim.spec import OUTSIDE, USERS, Entry, WorldSpec
 
@@ -40,6 +40,17 @@ class Meter:
     errors: float = 0.0
     latency_sum: float = 0.0
     answered: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """Requests since the run's start. ``late`` is a part of ``served``."""
+
+    offered: float
+    served: float
+    lost: Mapping[LostTo, float]
+    late: float
+    pending: float
 
 
 class Flow:
@@ -272,6 +283,7 @@ class Flow:
                         served=pool.served,
                         lost=pool.lost,
                         late=pool.late,
+                        slow=pool.slow,
                         backlog=pool.backlog(),
                         utilisation_pm=round(rate * 1_000 / capacity) if capacity else 0,
                         desired_bp=desired.get(name, {}).get(site, 0),
@@ -282,9 +294,17 @@ class Flow:
                 )
                 self._read_meter(name, site, pool)
                 population.served_before += pool.served
-                pool.offered = pool.served = pool.lost = pool.late = pool.errors = pool.latency_sum = 0.0
+                population.late_before += pool.late
+                pool.offered = pool.served = pool.lost = pool.late = pool.slow = pool.errors = pool.latency_sum = 0.0
                 population.seen[number] = 0.0
         return rows
+
+    def close_sheds(self, at_ms: int) -> list[Shed]:
+        """What the sorry pages answered since the last call."""
+        sheds = [Shed(p.service.id, at_ms, p.shed) for p in self.populations if p.shed > 0]
+        for population in self.populations:
+            population.shed = 0.0
+        return sheds
 
     def _read_meter(self, service: ServiceId, site: SiteId, pool: PoolFlow) -> None:
         """Keep what a meter has not read yet when the second's counters are closed."""
@@ -300,14 +320,19 @@ class Flow:
         latency_sum = meter.latency_sum + pool.latency_sum
         return meter.requests + pool.offered, meter.errors + pool.errors, latency_sum, meter.answered + pool.served
 
-    def totals(self) -> tuple[float, float, dict[LostTo, float], float]:
-        """Offered, served, lost by cause, and pending, since the run's start."""
+    def totals(self) -> Totals:
+        """What became of everything so far."""
         lost: dict[LostTo, float] = dict.fromkeys(LostTo, 0.0)
         for population in self.populations:
             for cause, amount in population.lost.items():
                 lost[cause] += amount
-        served = sum(p.served_before + sum(pool.served for pool in p.pools) for p in self.populations)
-        return sum(p.offered for p in self.populations), served, lost, sum(p.pending for p in self.populations)
+        return Totals(
+            offered=sum(p.offered for p in self.populations),
+            served=sum(p.served_before + sum(pool.served for pool in p.pools) for p in self.populations),
+            lost=lost,
+            late=sum(p.late_before + sum(pool.late for pool in p.pools) for p in self.populations),
+            pending=sum(p.pending for p in self.populations),
+        )
 
 
 def _whole(parts: list[float], *, has_sorry: bool) -> list[float] | None:

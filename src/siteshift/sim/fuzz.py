@@ -137,7 +137,7 @@ class ReprobeStandby:
     def _note_full(self, second: Second) -> None:
         """Full is who is asked for more than it carries, and who still answers late what waited since."""
         key = (second.service, second.site)
-        if second.utilisation_pm < WHOLE_PM and not second.late:
+        if second.utilisation_pm < WHOLE_PM and not second.slow:
             self._full_since_ms.pop(key, None)
         else:
             self._full_since_ms.setdefault(key, second.at_ms)

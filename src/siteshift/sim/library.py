@@ -13,7 +13,8 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from siteshift.sim.replay import Outcome, replay
+from siteshift.sim.nothing import BesideNothing, nothing_done
+from siteshift.sim.replay import Outcome, replay, site_rps
 from siteshift.sim.report import Part, part_of
 from siteshift.sim.scenario import load_policy_part, load_scenario
 
@@ -49,8 +50,11 @@ def run_job(job: Job) -> Ran:
     over = load_policy_part(job.policy) if job.policy is not None else None
     scenario = load_scenario(job.file, over)
     outcome, record = replay(scenario, seed=job.seed)
-    part = part_of(scenario, record, outcome) if job.wants is Wants.REPORT else None
-    return Ran(outcome=outcome, transcript=record.text(), part=part)
+    if job.wants is Wants.OUTCOME:
+        return Ran(outcome=outcome, transcript=record.text())
+    nothing = nothing_done(scenario, seed=outcome.seed)
+    beside = BesideNothing(ours=record.loss, nothing=nothing, site_rps=site_rps(scenario.world, record))
+    return Ran(outcome=outcome, transcript=record.text(), part=part_of(scenario, record, outcome, beside))
 
 
 def run_jobs(jobs: Sequence[Job], *, processes: int, tell: Callable[[Ran], None]) -> list[Ran]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from siteshift.core.model.units import ServiceId, SiteId
-from siteshift.sim.record import Injury, Milestones, Move, Second
+from siteshift.sim.loss import Loss
+from siteshift.sim.record import Injury, Milestones, Move, Second, Shed
 
 BEFORE_MS = 10_000
 """Traffic before an injury is the mean of so long."""
@@ -23,6 +24,7 @@ def reckon(
     detected: Sequence[tuple[int, SiteId]],
     moves: Sequence[Move],
     seconds: Sequence[Second],
+    sheds: Sequence[Shed],
     paths: Sequence[Path],
 ) -> Milestones:
     """The milestones of one injury for one site it harmed. ``end_ms`` exclusive: the run's end, or the healing plus a minute."""
@@ -33,7 +35,12 @@ def reckon(
     )
     before = [row for row in seconds if start_ms - BEFORE_MS <= row.at_ms - 1_000 < start_ms and row.site == site]
     rate_rps = sum(row.offered for row in before) * 1_000 / BEFORE_MS
-    lost = sum(row.lost for row in seconds if start_ms < row.at_ms <= end_ms)
+    since = [row for row in seconds if start_ms < row.at_ms <= end_ms]
+    loss = Loss(
+        failed=sum(row.lost for row in since),
+        shed=sum(row.amount for row in sheds if start_ms < row.at_ms <= end_ms),
+        late=sum(row.late for row in since),
+    )
     t50, t95 = _left(site, start_ms, end_ms, sites_of, paths)
     return Milestones(
         label=injury.label,
@@ -42,8 +49,8 @@ def reckon(
         decide_ms=None if decide is None else decide - start_ms,
         t50_ms=t50,
         t95_ms=t95,
-        lost=lost,
-        lost_s=lost / rate_rps if rate_rps > 0 else 0.0,
+        loss=loss,
+        site_rps=rate_rps,
     )
 
 

@@ -2,6 +2,9 @@
 
 Peers stand behind the kind of entry they are made for: HAProxy as one layer of load balancers in front of all sites, the DNS
 products behind DNS, the operator behind what the scenario has. Their own parts never fail.
+
+The baseline `NOTHING` is made the same way and is none of them: nobody moves anything, nothing is cold-started, DNS and balancers
+stay as configured. It meets the faults of those, too; but no clean-up deletes a plan that nobody wrote.
 """
 
 from __future__ import annotations
@@ -11,7 +14,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from siteshift.sim.acts import Ask, TimedEvent
-from siteshift.sim.peer_delivery import behind_balancer, behind_dns, events_without_us
+from siteshift.sim.faults_control import PlaneEdit, PlaneTrouble
+from siteshift.sim.peer_delivery import OF_THE_WORLD, behind_balancer, behind_dns, events_without_us
 from siteshift.sim.peer_dns import HABITS, DnsChecks
 from siteshift.sim.peer_haproxy import HaproxyChecks
 from siteshift.sim.peer_operator import ByHand
@@ -19,15 +23,28 @@ from siteshift.sim.record import Record
 from siteshift.sim.run import Pilot, simulate
 from siteshift.sim.scenario import Scenario
 from siteshift.sim.spec import WorldSpec
+from siteshift.sim.witness import Witness
+from siteshift.sim.world import World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """One model: the world it stands in and how it is made from what people ask for."""
+    """One model: the world it stands in, how it is made from what people ask for, and the faults it meets there."""
 
     name: str
     world: Callable[[WorldSpec], WorldSpec]
     make: Callable[[Sequence[TimedEvent]], Pilot]
+    meets: tuple[type, ...] = OF_THE_WORLD
+
+
+class NobodyActs:
+    """The pilot that moves nothing, whatever happens and whoever asks."""
+
+    def __init__(self, asks: Sequence[TimedEvent]) -> None:
+        del asks
+
+    def start(self, world: World, witness: Witness) -> None:
+        """See `run.Pilot`: nothing to start."""
 
 
 def _without_nodes(spec: WorldSpec) -> WorldSpec:
@@ -40,6 +57,8 @@ PEERS: tuple[Peer, ...] = (
     Peer(name="by-hand", world=_without_nodes, make=ByHand),
 )
 
+NOTHING = Peer(name="nothing-done", world=_without_nodes, make=NobodyActs, meets=(*OF_THE_WORLD, PlaneTrouble, PlaneEdit))
+
 
 def run_peer(peer: Peer, scenario: Scenario, *, seed: int) -> Record:
     """The scenario with this peer in our place."""
@@ -47,7 +66,7 @@ def run_peer(peer: Peer, scenario: Scenario, *, seed: int) -> Record:
     return simulate(
         peer.world(scenario.world),
         scenario.policy,
-        events_without_us(scenario.events),
+        events_without_us(scenario.events, peer.meets),
         seed=seed,
         duration_ms=scenario.duration_ms,
         warm_up_ms=scenario.warm_up_ms,

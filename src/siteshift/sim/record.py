@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from siteshift.core.model.units import ServiceId, SiteId, VantageId
+from siteshift.sim.loss import JUDGING, Loss
 
 
 class LostTo(StrEnum):
@@ -32,6 +33,7 @@ class LostTo(StrEnum):
 class Second(NamedTuple):
     """One service at one site in one second. ``offered`` counts first tries and retries that reached the site.
 
+    ``late`` is what users had to wait too long for since their first try (`loss`); ``slow`` only what took too long at this site.
     A named tuple: a day of the standard world makes 780,000 of them, and a frozen dataclass costs five times as much to make.
     ``desired_bp`` is the leader's, ``actual_bp`` what the data planes give to new askers, ``seen_bp`` what users' requests did.
     ``utilisation_pm`` is load over the capacity of members that are open and alive; 0 when there is none.
@@ -44,12 +46,21 @@ class Second(NamedTuple):
     served: float
     lost: float
     late: float
+    slow: float
     backlog: float
     utilisation_pm: int
     desired_bp: int
     actual_bp: int
     seen_bp: int
     latency_ms: int
+
+
+class Shed(NamedTuple):
+    """What of one service the sorry page answered in one second, where it answered any."""
+
+    service: ServiceId
+    at_ms: int
+    amount: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +126,8 @@ class Milestones:
     ``detect_ms``  a leader's picture calls a harmed pool or site bad.
     ``decide_ms``  desired shares lower a harmed site's share.
     ``t50_ms`` ``t95_ms``  half, and 95 %, of users' requests that went to harmed sites before go elsewhere.
-    ``lost_s``  requests lost since, in seconds of the harmed sites' traffic before.
+    ``loss``  of all services since.
+    ``site_rps``  the harmed site's traffic before.
     """
 
     label: str
@@ -124,8 +136,12 @@ class Milestones:
     decide_ms: int | None
     t50_ms: int | None
     t95_ms: int | None
-    lost: float
-    lost_s: float
+    loss: Loss
+    site_rps: float
+
+    def lost_s(self, late_weight: float = JUDGING) -> float:
+        """The loss in seconds of the harmed site's traffic; 0 where it had none."""
+        return self.loss.weighed(late_weight) / self.site_rps if self.site_rps > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +151,7 @@ class Record:
     seed: int
     duration_ms: int
     seconds: tuple[Second, ...]
+    sheds: tuple[Shed, ...]
     transcript: tuple[Line, ...]
     violations: tuple[Broken, ...]
     moves: tuple[Move, ...]
@@ -143,6 +160,8 @@ class Record:
     offered: float
     served: float
     lost: Mapping[LostTo, float]
+    late: float
+    """A part of those served."""
     pending: float
     """Requests in queues or waiting to be tried again at the end: offered = served + lost + pending."""
     peak_utilisation_pm: Mapping[SiteId, int]
@@ -152,8 +171,10 @@ class Record:
     """Facility signals and work that went on: recorded even where today's core does not hear of them."""
 
     @property
-    def lost_total(self) -> float:
-        return sum(self.lost.values())
+    def loss(self) -> Loss:
+        """Of the whole run, warm-up included."""
+        shed = self.lost.get(LostTo.SHED, 0.0)
+        return Loss(failed=sum(self.lost.values()) - shed, shed=shed, late=self.late)
 
     @property
     def wrong_moves(self) -> tuple[Move, ...]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from siteshift.core.model.units import WHOLE_BP
 from siteshift.sim.criteria import Evidence, Judged
 from siteshift.sim.criteria_conduct import extra_probes_pm
+from siteshift.sim.loss import Loss
 from siteshift.sim.record import Milestones, Record
 from siteshift.sim.run import simulate
 from siteshift.sim.scenario import Later, Scenario
+from siteshift.sim.spec import WorldSpec
 
 
 class Verdict(StrEnum):
@@ -23,7 +26,8 @@ class Verdict(StrEnum):
 class Figures:
     """One line of the table. Times in ms after the fault that cost most; None: it did not happen, or there was no fault.
 
-    ``lost_s`` is that of the fault that cost most, in seconds of its site's traffic; None where no site failed.
+    ``lost_s`` is the loss after the fault that cost most, in seconds of its site's traffic; None where no site failed. ``loss``
+    is that of the whole run.
     """
 
     fault: str
@@ -34,7 +38,7 @@ class Figures:
     moves: int
     wrong_moves: int
     lost_s: float | None
-    lost_requests: float
+    loss: Loss
     offered_requests: float
     peak_utilisation_pm: int
     extra_probes_pm: int
@@ -110,8 +114,8 @@ def figures_of(evidence: Evidence, times_of: str) -> Figures:
         t95_ms=worst.t95_ms if worst else None,
         moves=len(evidence.moves),
         wrong_moves=len(record.wrong_moves),
-        lost_s=max((entry.lost_s for entry in record.milestones), default=None),
-        lost_requests=record.lost_total,
+        lost_s=max((entry.lost_s() for entry in record.milestones), default=None),
+        loss=record.loss,
         offered_requests=record.offered,
         peak_utilisation_pm=max(record.peak_utilisation_pm.values(), default=0),
         extra_probes_pm=extra_probes_pm(evidence),
@@ -120,4 +124,21 @@ def figures_of(evidence: Evidence, times_of: str) -> Figures:
 
 def worst_of(record: Record) -> Milestones | None:
     """What followed the fault that cost most."""
-    return max(record.milestones, key=lambda entry: entry.lost, default=None)
+    return max(record.milestones, key=lambda entry: entry.loss.weighed(), default=None)
+
+
+def site_rps(world: WorldSpec, record: Record) -> float:
+    """What losses of a whole run are counted in seconds of: the failed site's nominal share of the run's mean demand.
+
+    The failed site is that of the fault that cost most; without one it is all traffic. It is not what came there before the
+    fault: a site that had just been left would make every loss look long. At least 1 request a second.
+    """
+    peaks_rps = {service.id: world.load_of(service.id).peak_rps for service in world.topology.services}
+    span_s = (record.duration_ms - record.seconds[0].at_ms) / 1_000 + 1
+    mean_rps = record.offered / span_s
+    worst = worst_of(record)
+    if worst is None:
+        return max(1.0, mean_rps)
+    pools = [pool for pool in world.topology.pools.values() if pool.site == worst.site]
+    share = sum(peaks_rps[pool.service] * pool.nominal_bp / WHOLE_BP for pool in pools) / sum(peaks_rps.values())
+    return max(1.0, mean_rps * share)

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
+from siteshift.sim.nothing import BesideNothing
 from siteshift.sim.record import Line, Record
 from siteshift.sim.replay import Outcome, Verdict
-from siteshift.sim.report_parts import MOST_ROWS, Drawing, legend, lost_text, rows, seconds, tiles, verdict
+from siteshift.sim.report_parts import MOST_ROWS, Drawing, legend, losses_beside, lost_text, rows, seconds, tiles, verdict
 from siteshift.sim.report_words import sentence
 from siteshift.sim.scenario import Scenario
 
@@ -30,6 +31,7 @@ class Part:
     """One run's part of a report."""
 
     outcome: Outcome
+    beside: BesideNothing
     body: str
 
 
@@ -48,7 +50,7 @@ def render(parts: Sequence[Part]) -> str:
     return page.substitute(title=html.escape(single or "Replays"), body=head + bodies)
 
 
-def part_of(scenario: Scenario, record: Record, outcome: Outcome) -> Part:
+def part_of(scenario: Scenario, record: Record, outcome: Outcome, beside: BesideNothing) -> Part:
     """What the report says of one run."""
     drawing = Drawing(scenario=scenario, record=record)
     sites = legend([(f"s{number}", str(site)) for number, site in enumerate(drawing.sites)])
@@ -66,6 +68,7 @@ def part_of(scenario: Scenario, record: Record, outcome: Outcome) -> Part:
         f"<div><h3>What it teaches</h3><p>{html.escape(scenario.lesson)}</p></div></section>",
         verdict(outcome),
         f'<div class="tiles">{tiles(outcome.figures)}</div>',
+        _section("Beside nothing done", html.escape(_beside_text(beside)), losses_beside(beside)),
         _section("The course of events", "", drawing.timeline() + f"<div>{marks}</div>"),
     ]
     for service in drawing.evidence.services:
@@ -79,7 +82,18 @@ def part_of(scenario: Scenario, record: Record, outcome: Outcome) -> Part:
     body.append(_section("Why each act was taken or refused", "", _said(record, ACTS)))
     body.append(_section("What each node believed", "", _said(record, BELIEFS)))
     body.append("</div>")
-    return Part(outcome=outcome, body="".join(body))
+    return Part(outcome=outcome, beside=beside, body="".join(body))
+
+
+def _beside_text(beside: BesideNothing) -> str:
+    """What follows from the table."""
+    lost_s = beside.nothing.weighed() / beside.site_rps
+    more_s = beside.more_s()
+    verb = f"{more_s:.1f} s more were lost" if more_s > 0 else f"{abs(more_s):.1f} s of it were saved"
+    return (
+        f"Nothing done would have lost {lost_s:.1f} s of the failed site's traffic; {verb}. Whole runs of the same world with "
+        "the same seed. A late answer counts w of a lost one; a half judges."
+    )
 
 
 def _section(title: str, note: str, body: str) -> str:
@@ -102,7 +116,8 @@ def _cells(line: Line) -> Sequence[str]:
     return (f"{line.at_ms / 1000:+.1f} s", line.node, sentence(line))
 
 
-_HEADS = ("scenario", "T_detect", "T_decide", "T50", "T95", "moves", "wrong", "lost", "peak", "extra probes", "verdict")
+_TIMES = ("T_detect", "T_decide", "T50", "T95")
+_HEADS = ("scenario", *_TIMES, "moves", "wrong", "lost", "nothing done", "peak", "extra probes", "verdict")
 
 
 def _library(parts: Sequence[Part]) -> str:
@@ -113,17 +128,19 @@ def _library(parts: Sequence[Part]) -> str:
     heads = f"<th>{_HEADS[0]}</th>{numbers}<th>{_HEADS[-1]}</th>"
     lead = (
         f"{met} of {len(parts)} scenarios meet all their criteria. Times are those after the fault that cost most; lost is in "
-        f"seconds of the failed site's traffic; peak is the fullest healthy site. {waiting} demands wait for features that are "
+        "seconds of the failed site's traffic (a late answer is half a loss), and beside it what the whole run would have "
+        f"lost had nothing been done; peak is the fullest healthy site. {waiting} demands wait for features that are "
         "still to come (○): they count neither as met nor as missed."
     )
-    body = "".join(_library_row(part.outcome) for part in parts)
+    body = "".join(_library_row(part) for part in parts)
     return (
         f'<h1>Replays</h1><p class="lead">{lead}</p><section><table class="library"><thead><tr>{heads}</tr></thead>'
         f"<tbody>{body}</tbody></table></section>"
     )
 
 
-def _library_row(outcome: Outcome) -> str:
+def _library_row(part: Part) -> str:
+    outcome, beside = part.outcome, part.beside
     figures = outcome.figures
     cells = [
         seconds(figures.detect_ms),
@@ -133,6 +150,7 @@ def _library_row(outcome: Outcome) -> str:
         str(figures.moves),
         str(figures.wrong_moves),
         lost_text(figures),
+        f"{beside.nothing.weighed() / beside.site_rps:.1f} s",
         f"{figures.peak_utilisation_pm / 10:.0f} %",
         f"{figures.extra_probes_pm / 10:.1f} %",
     ]

@@ -11,6 +11,8 @@ from siteshift.core.model.units import ServiceId, SiteId
 from siteshift.drawing.chart import Axes, Bars, Limit, Mark, Series, Stroke, nice_top, plot_bars, plot_events, plot_lines
 from siteshift.sim.acts import Ask
 from siteshift.sim.criteria import Evidence, Judged
+from siteshift.sim.loss import WEIGHTS
+from siteshift.sim.nothing import BesideNothing
 from siteshift.sim.record import Record, Second
 from siteshift.sim.replay import Figures, Outcome, evidence_of
 from siteshift.sim.report_series import envelope, steps, sums
@@ -158,7 +160,7 @@ def lost_text(figures: Figures) -> str:
 
 def tiles(figures: Figures) -> str:
     """The run in seven figures."""
-    part = 100 * figures.lost_requests / max(1.0, figures.offered_requests)
+    part = 100 * figures.loss.weighed() / max(1.0, figures.offered_requests)
     entries = [
         (seconds(figures.detect_ms), "T_detect", "the leader calls the site bad"),
         (seconds(figures.decide_ms), "T_decide", "its desired share falls"),
@@ -172,6 +174,18 @@ def tiles(figures: Figures) -> str:
         f'<div class="tile"><b>{html.escape(value)}</b><span>{html.escape(name)}</span><small>{html.escape(note)}</small></div>'
         for value, name, note in entries
     )
+
+
+def losses_beside(beside: BesideNothing) -> str:
+    """Ours and nothing done's: the parts in requests, the loss by weight in seconds of the failed site's traffic."""
+    heads = ("", "failed", "shed", "late", *(f"w = {name}" for name in WEIGHTS))
+    head = "".join(f'<th class="num">{html.escape(name)}</th>' for name in heads)
+    body = ""
+    for name, loss in (("siteshift", beside.ours), ("nothing done", beside.nothing)):
+        cells = [f"{amount:,.0f}" for amount in (loss.failed, loss.shed, loss.late)]
+        cells += [f"{loss.weighed(weight) / beside.site_rps:.1f} s" for weight in WEIGHTS.values()]
+        body += f"<tr><td>{name}</td>" + "".join(f'<td class="num">{cell}</td>' for cell in cells) + "</tr>"
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def verdict(outcome: Outcome) -> str:

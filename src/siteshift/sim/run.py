@@ -181,7 +181,7 @@ def _told(fault: Fault) -> str:
 
 
 def _record(world: World, witness: Witness, *, seed: int, duration_ms: int) -> Record:
-    offered, served, lost, pending = world.flow.totals()
+    totals = world.flow.totals()
     sites_of = {service.id: service.sites for service in world.spec.topology.services}
     milestones = tuple(
         reckon(
@@ -192,6 +192,7 @@ def _record(world: World, witness: Witness, *, seed: int, duration_ms: int) -> R
             detected=witness.detected,
             moves=witness.moves,
             seconds=witness.seconds,
+            sheds=witness.sheds,
             paths=world.flow.paths,
         )
         for injury in witness.injuries
@@ -201,15 +202,17 @@ def _record(world: World, witness: Witness, *, seed: int, duration_ms: int) -> R
         seed=seed,
         duration_ms=duration_ms,
         seconds=tuple(witness.seconds),
+        sheds=tuple(witness.sheds),
         transcript=tuple(world.lines),
         violations=tuple(witness.violations),
         moves=tuple(witness.moves),
         injuries=tuple(witness.injuries),
         milestones=milestones,
-        offered=offered,
-        served=served,
-        lost=lost,
-        pending=pending,
+        offered=totals.offered,
+        served=totals.served,
+        lost=totals.lost,
+        late=totals.late,
+        pending=totals.pending,
         peak_utilisation_pm=dict(witness.peaks),
         probes={node.spec.id: node.prober.count for node in world.nodes},
         facts=tuple(world.facts),

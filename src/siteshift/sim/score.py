@@ -1,6 +1,7 @@
-"""The score: what siteshift lost beyond the least possible, and beside what a user would pick instead.
+"""The score: what siteshift lost beyond the least possible, beside nothing done, and beside what a user would pick instead.
 
-Every scenario is run with siteshift, with the informed controller and with each peer, in the same world with the same seed.
+Every scenario is run with siteshift, with the informed controller, with nobody who acts and with each peer, in the same world
+with the same seed. All are judged by `loss`.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from typing import Any
 
 from siteshift.sim.bound import bound_for
 from siteshift.sim.informed import run_informed
-from siteshift.sim.peers import PEERS, run_peer
+from siteshift.sim.loss import JUDGING, WEIGHTS, Loss
+from siteshift.sim.nothing import BesideNothing, nothing_done
+from siteshift.sim.peers import NOTHING, PEERS, run_peer
 from siteshift.sim.record import Record
-from siteshift.sim.replay import Figures, replay, worst_of
+from siteshift.sim.replay import Figures, replay, site_rps, worst_of
 from siteshift.sim.scenario import Scenario, load_policy_part, load_scenario
 
 OURS, INFORMED = "siteshift", "informed"
@@ -27,7 +30,7 @@ LEAST_LOST = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """One scenario's line. ``lost`` in requests by controller; ``site_rps`` is the failed site's traffic before its fault.
+    """One scenario's line. ``lost`` by controller; ``site_rps`` is the failed site's traffic (`replay.site_rps`).
 
     ``bound_ms`` None: no fault here that Lorden's bound is for. Where no site failed, losses are in seconds of all traffic.
     """
@@ -38,12 +41,12 @@ class Score:
     figures: Figures
     bound_ms: int | None
     site_rps: float
-    lost: Mapping[str, float]
+    lost: Mapping[str, Loss]
 
     @property
     def regret_s(self) -> float:
         """What was lost beyond the least possible, in seconds of the failed site's traffic."""
-        return (self.lost[OURS] - self.lost[INFORMED]) / self.site_rps
+        return self.lost_s(OURS) - self.lost_s(INFORMED)
 
     @property
     def detect_to_bound(self) -> float | None:
@@ -52,24 +55,26 @@ class Score:
             return None
         return self.figures.detect_ms / self.bound_ms
 
-    @property
-    def best_peer(self) -> str:
+    def best_peer(self, late_weight: float = JUDGING) -> str:
         """Which peer lost least."""
-        return min((peer.name for peer in PEERS), key=lambda name: self.lost[name])
+        return min((peer.name for peer in PEERS), key=lambda name: self.lost[name].weighed(late_weight))
 
-    @property
-    def loses_anything(self) -> bool:
+    def loses_anything(self, late_weight: float = JUDGING) -> bool:
         """Whether there was anything to lose: siteshift or the best peer lost a request."""
-        return max(self.lost[OURS], self.lost[self.best_peer]) >= LEAST_LOST
+        return any(self.lost[name].weighed(late_weight) >= LEAST_LOST for name in (OURS, self.best_peer(late_weight)))
+
+    def to(self, name: str, late_weight: float = JUDGING) -> float:
+        """Our loss as a part of another's."""
+        ours, other = (max(self.lost[who].weighed(late_weight), LEAST_LOST) for who in (OURS, name))
+        return ours / other
+
+    def lost_s(self, name: str, late_weight: float = JUDGING) -> float:
+        """A controller's loss in seconds of the failed site's traffic."""
+        return self.lost[name].weighed(late_weight) / self.site_rps
 
     @property
-    def to_best_peer(self) -> float:
-        """Our loss as a part of the best peer's."""
-        return max(self.lost[OURS], LEAST_LOST) / max(self.lost[self.best_peer], LEAST_LOST)
-
-    def lost_s(self, name: str) -> float:
-        """A controller's loss in seconds of the failed site's traffic."""
-        return self.lost[name] / self.site_rps
+    def beside_nothing(self) -> BesideNothing:
+        return BesideNothing(ours=self.lost[OURS], nothing=self.lost[NOTHING.name], site_rps=self.site_rps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,20 +83,23 @@ class LibraryScore:
 
     scores: tuple[Score, ...]
 
-    @property
-    def lossy(self) -> tuple[Score, ...]:
+    def lossy(self, late_weight: float = JUDGING) -> tuple[Score, ...]:
         """The scenarios where anything is lost."""
-        return tuple(score for score in self.scores if score.loses_anything)
+        return tuple(score for score in self.scores if score.loses_anything(late_weight))
+
+    def to_best_peer(self, late_weight: float = JUDGING) -> float:
+        """Geometric mean of our loss to the best peer's over the scenarios where anything is lost; 1 when nothing is."""
+        return _geometric_mean([score.to(score.best_peer(late_weight), late_weight) for score in self.lossy(late_weight)])
+
+    def to(self, name: str, late_weight: float = JUDGING) -> float:
+        """The same against one peer, or nothing done."""
+        return _geometric_mean([score.to(name, late_weight) for score in self.lossy(late_weight)])
 
     @property
-    def to_best_peer(self) -> float:
-        """Geometric mean of our loss to the best peer's over the scenarios where anything is lost; 1 when nothing is."""
-        return _geometric_mean([score.to_best_peer for score in self.lossy])
-
-    def to_peer(self, name: str) -> float:
-        """The same against one peer."""
-        ratios = [max(s.lost[OURS], LEAST_LOST) / max(s.lost[name], LEAST_LOST) for s in self.lossy]
-        return _geometric_mean(ratios)
+    def worse_than_nothing(self) -> tuple[Score, ...]:
+        """The scenarios in which it would have been better to do nothing, worst first."""
+        worse = [score for score in self.scores if score.beside_nothing.is_worse]
+        return tuple(sorted(worse, key=lambda score: -score.beside_nothing.more_s()))
 
     @property
     def wrong_moves(self) -> int:
@@ -105,15 +113,19 @@ def _geometric_mean(ratios: Sequence[float]) -> float:
 def score(scenario: Scenario, *, seed: int | None = None) -> Score:
     """Run one scenario with everybody."""
     outcome, record = replay(scenario, seed=seed)
-    lost = {OURS: record.lost_total, INFORMED: run_informed(scenario, seed=outcome.seed).lost_total}
-    lost |= {peer.name: run_peer(peer, scenario, seed=outcome.seed).lost_total for peer in PEERS}
+    lost = {
+        OURS: record.loss,
+        INFORMED: run_informed(scenario, seed=outcome.seed).loss,
+        NOTHING.name: nothing_done(scenario, seed=outcome.seed),
+    }
+    lost |= {peer.name: run_peer(peer, scenario, seed=outcome.seed).loss for peer in PEERS}
     return Score(
         id=scenario.id,
         title=scenario.title,
         seed=outcome.seed,
         figures=outcome.figures,
         bound_ms=_bound(scenario, record),
-        site_rps=_site_rps(scenario, record),
+        site_rps=site_rps(scenario.world, record),
         lost=lost,
     )
 
@@ -122,18 +134,6 @@ def _bound(scenario: Scenario, record: Record) -> int | None:
     worst = worst_of(record)
     event = next((e for e in scenario.events if worst is not None and worst.label in (e.label, getattr(e.act, "kind", ""))), None)
     return bound_for(event, scenario.world.topology, scenario.policy.judge) if event is not None else None
-
-
-def _site_rps(scenario: Scenario, record: Record) -> float:
-    """The failed site's traffic; without a failed site all of it."""
-    worst = worst_of(record)
-    if worst is not None and worst.lost_s > 0:
-        return worst.lost / worst.lost_s
-    if worst is not None:
-        pools = [pool for pool in scenario.world.topology.pools.values() if pool.site == worst.site]
-        rate = sum(scenario.world.load_of(pool.service).peak_rps * pool.nominal_bp / 10_000 for pool in pools)
-        return rate or 1.0
-    return max(1.0, sum(float(scenario.world.load_of(service.id).peak_rps) for service in scenario.world.topology.services))
 
 
 def score_file(file: Path, seed: int | None = None, policy: Path | None = None) -> Score:
@@ -165,18 +165,28 @@ def _scored(files: Sequence[Path], seed: int | None, policy: Path | None, proces
 def as_document(library: LibraryScore) -> dict[str, Any]:
     """The score for JSON."""
     return {
-        "to_best_peer": library.to_best_peer,
-        "to_peer": {peer.name: library.to_peer(peer.name) for peer in PEERS},
+        "late_weight": JUDGING,
+        "to_best_peer": library.to_best_peer(),
+        "to_best_peer_by_weight": {name: library.to_best_peer(weight) for name, weight in WEIGHTS.items()},
+        "to_peer": {peer.name: library.to(peer.name) for peer in PEERS},
+        "to_nothing": library.to(NOTHING.name),
+        "to_nothing_by_weight": {name: library.to(NOTHING.name, weight) for name, weight in WEIGHTS.items()},
+        "worse_than_nothing": [one.id for one in library.worse_than_nothing],
         "wrong_moves": library.wrong_moves,
-        "scenarios": [
-            {
-                **asdict(one),
-                "regret_s": one.regret_s,
-                "detect_to_bound": one.detect_to_bound,
-                "best_peer": one.best_peer,
-                "to_best_peer": one.to_best_peer,
-                "lost_s": {name: one.lost_s(name) for name in one.lost},
-            }
-            for one in library.scores
-        ],
+        "scenarios": [_score_document(one) for one in library.scores],
+    }
+
+
+def _score_document(one: Score) -> dict[str, Any]:
+    best_peer = one.best_peer()
+    return {
+        **asdict(one),
+        "lost": {name: loss.as_document() for name, loss in one.lost.items()},
+        "lost_s": {name: one.lost_s(name) for name in one.lost},
+        "regret_s": one.regret_s,
+        "detect_to_bound": one.detect_to_bound,
+        "best_peer": best_peer,
+        "to_best_peer": one.to(best_peer),
+        "more_than_nothing_s": {name: one.beside_nothing.more_s(weight) for name, weight in WEIGHTS.items()},
+        "is_worse_than_nothing": one.beside_nothing.is_worse,
     }

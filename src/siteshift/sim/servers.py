@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from siteshift.core.model.codes import MemberRole
 from siteshift.core.model.topology import Member, Pool
+from siteshift.sim.loss import is_late
 from siteshift.sim.record import LostTo
 from siteshift.sim.spec import ServerSpec
 
@@ -172,6 +173,9 @@ class PoolFlow:
     served: float = 0.0
     lost: float = 0.0
     late: float = 0.0
+    """Answered too late for users who first asked somewhere, perhaps elsewhere, so long before."""
+    slow: float = 0.0
+    """Answered too late after they came here."""
     errors: float = 0.0
     latency_sum: float = 0.0
     is_plain: bool = True
@@ -250,8 +254,9 @@ class PoolFlow:
             self.served += amount
             latency_ms = self.calm_latency_ms(rate_rps)
             self.latency_sum += latency_ms * amount
-            if latency_ms > self.slo_ms:
-                self.late += amount
+            if is_late(latency_ms, self.slo_ms):
+                self.slow += amount
+            self.late += sum(b.amount for b in batches if is_late(now_ms - b.born_ms + latency_ms, self.slo_ms))
             open_rps = max(1.0, self._open_rps)
             for server in self._takers:
                 server.rate_rps = rate_rps * server.capacity_rps / open_rps
@@ -337,11 +342,23 @@ class PoolFlow:
                 latency_ms = now_ms - chunk.at_ms + extra_ms
                 self.served += done
                 self.latency_sum += latency_ms * done
-                if latency_ms > self.slo_ms:
-                    self.late += done
+                self.slow += done * self._late_part(server, now_ms - chunk.at_ms, try_ms)
+                self.late += done * self._late_part(server, now_ms - chunk.batch.born_ms, try_ms)
             if chunk.left <= DUST:
                 if chunk.alive and chunk.left > 0:
                     self.served += chunk.left
                 server.queue.popleft()
         if not server.queue:
             server.backlog = 0.0
+
+    def _late_part(self, server: Server, waited_ms: int, try_ms: int) -> float:
+        """The part of a server's answers that come after the objective, to who has waited so long when their turn comes.
+
+        A fault may slow only some answers; what it slows beyond a user's patience has failed on arrival, and is none of these.
+        """
+        condition = server.condition
+        plain_ms = waited_ms + self.spec.latency_ms + self.dep_add_ms
+        if is_late(plain_ms, self.slo_ms):
+            return 1.0
+        is_slowed = 0 < condition.add_ms <= try_ms - self.dep_add_ms
+        return condition.add_part_pm / 1_000 if is_slowed and is_late(plain_ms + condition.add_ms, self.slo_ms) else 0.0

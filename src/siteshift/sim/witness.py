@@ -16,7 +16,7 @@ from siteshift.core.model.override import forced_view
 from siteshift.core.model.steering import ServiceSteering, Steering
 from siteshift.core.model.units import ServiceId, SiteId
 from siteshift.core.state.controller_state import ControllerState
-from siteshift.sim.record import Broken, Injury, Move, Second
+from siteshift.sim.record import Broken, Injury, Move, Second, Shed
 
 if TYPE_CHECKING:
     from siteshift.sim.node import Node
@@ -37,6 +37,7 @@ class Witness:
         self.moves: list[Move] = []
         self.injuries: list[Injury] = []
         self.seconds: list[Second] = []
+        self.sheds: list[Shed] = []
         self.detected: list[tuple[int, SiteId]] = []
         """When a leader's picture began to call something at a site bad."""
         self.peaks: dict[SiteId, int] = {}
@@ -177,6 +178,7 @@ class Witness:
         assert self._world is not None
         rows = self._world.flow.close_second(at_ms, window_ms, self.desired())
         self.seconds += rows
+        self.sheds += self._world.flow.close_sheds(at_ms)
         harmed = {site for injury in self.injuries if injury.healed_ms is None for site in injury.sites}
         for row in rows:
             if row.site not in harmed:
