@@ -11,11 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from nodes.command_line import run
+from siteshift.cli.exits import ExitCode
+from siteshift.cli.sim_fuzz import Hunted
 from siteshift.core.model.approval import Verb
 from siteshift.core.model.units import ServiceId, SiteId
 from siteshift.core.state.goals import GoalTrack
-from siteshift.sim.fuzz import Found, ReprobeStandby, run_case, run_seed
+from siteshift.sim.fuzz import Found, Ran, ReprobeStandby, run_case, run_seed
+from siteshift.sim.loss import Loss
 from siteshift.sim.mutants import MUTANTS, planted
+from siteshift.sim.nothing import BesideNothing
 from siteshift.sim.record import Second
 from siteshift.sim.run import simulate
 from siteshift.sim.scenario import scenario_of
@@ -153,3 +158,42 @@ def test_a_site_is_full_while_it_answers_late_what_waits(utilisation_pm: int, sl
             )
         )
     assert watch._full_since_ms == ({("web", "pangyo"): 1_000} if is_full else {})
+
+
+def ran(seed: int, lost: float, *, nothing: float = 100.0, found: Found | None = None, by_request: bool = False) -> Ran:
+    beside = BesideNothing(ours=Loss(failed=lost), nothing=Loss(failed=nothing), site_rps=100.0)
+    return Ran(seed=seed, found=found, digest="", moves=0, loss=beside.ours, beside=beside, by_request=by_request)
+
+
+def test_a_run_that_went_through_its_time_is_held_beside_nothing_done() -> None:
+    sound = run_seed(9, MINUTES, None)
+    assert sound.beside is not None and sound.loss == sound.beside.ours
+    assert sound.beside.ours.weighed() > 0 and sound.beside.nothing.weighed() > 0
+
+
+def test_a_run_that_was_stopped_is_held_beside_nothing() -> None:
+    name, _, seed, _ = next(row for row in ROWS if row[0] == "over-limit")
+    stopped = run_seed(seed, MINUTES, name)
+    assert stopped.found is not None
+    assert stopped.beside is None and not stopped.is_worse
+
+
+def test_runs_worse_than_nothing_are_counted_worst_first_and_fail_only_when_asked_to() -> None:
+    hunted = Hunted.of([ran(1, 200), ran(2, 400), ran(3, 900), ran(4, 2_000, by_request=True)])
+    assert [one.seed for one in hunted.worse] == [4, 3, 2]
+    said = "3 of 4 runs worse than nothing, in 1 of them people moved traffic; the worst, seed 3, by 8.0 s of the site's traffic"
+    assert str(hunted.beside_nothing()) == said
+    assert hunted.failures(fail_worse=False) == []
+    assert hunted.failures(fail_worse=True) == ["2 runs lost more than nothing done"]
+
+
+def test_what_people_asked_for_is_listed_and_fails_nothing() -> None:
+    hunted = Hunted.of([ran(1, 2_000, by_request=True), ran(2, 0)])
+    assert [one.seed for one in hunted.worse] == [1]
+    assert hunted.failures(fail_worse=True) == []
+
+
+def test_the_fuzz_from_the_command_line_says_how_many_were_worse_than_nothing() -> None:
+    shown = run("sim", "fuzz", "--runs", "1", "--seed", "3", "--minutes", "5", "--fail-worse")
+    assert shown.code == ExitCode.DONE, shown.err
+    assert "0 of 1 runs worse than nothing" in shown.out

@@ -117,14 +117,23 @@ def fuzz(
         float | None, typer.Option(metavar="MINUTES", help="Begin no further run after so many real minutes.", min=0)
     ] = None,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where shrunk scenario files go.")] = Path("build/fuzz"),
+    fail_worse: Annotated[
+        bool, typer.Option("--fail-worse", help="Exit 6 also when a run lost more than nothing done and nobody asked for moves.")
+    ] = False,
 ) -> None:
-    """Random troubles in random worlds, every law's checker on. Exit 6 when something is wrong, with a short scenario of it."""
+    """Random troubles in random worlds, every law's checker on. Exit 6 when something is wrong, with a short scenario of it.
+
+    Runs that lose more than nothing done are counted and listed.
+    """
     from siteshift.cli.sim_fuzz import Hunt, hunt
 
     within_s = None if within is None else within * 60
     seeds = range(seed, seed + runs)
-    if missed := hunt(session, Hunt(seeds=seeds, jobs=jobs, minutes=minutes, bug=bug, within_s=within_s, out=out)):
-        session.say(f"{missed} runs found something wrong", BAD)
+    hunted = hunt(session, Hunt(seeds=seeds, jobs=jobs, minutes=minutes, bug=bug, within_s=within_s, out=out))
+    failures = hunted.failures(fail_worse=fail_worse)
+    for said in failures:
+        session.say(said, BAD)
+    if failures:
         raise typer.Exit(ExitCode.MISSED)
 
 

@@ -12,9 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from siteshift.cli.exits import ExitCode, Failure
-from siteshift.cli.figures import BAD, GOOD
+from siteshift.cli.figures import BAD, GOOD, WATCH
 from siteshift.cli.session import Session
 from siteshift.sim.fuzz import Ran, run_seeds
+from siteshift.sim.loss import WEIGHTS
 from siteshift.sim.mutants import MUTANTS
 from siteshift.sim.shrink import shrunk
 from siteshift.sim.swarm import draw_case
@@ -35,13 +36,50 @@ class Hunt:
     out: Path
 
 
-def hunt(session: Session, wanted: Hunt) -> int:
-    """Run the seeds and show what was found; how many found something wrong."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hunted:
+    """What came of the runs. ``worse``: those that lost more than nothing done, worst first."""
+
+    runs: int
+    found: tuple[Ran, ...]
+    worse: tuple[Ran, ...]
+
+    @classmethod
+    def of(cls, done: Sequence[Ran]) -> Hunted:
+        worse = sorted((ran for ran in done if ran.is_worse), key=lambda ran: -_more_s(ran))
+        return cls(runs=len(done), found=tuple(ran for ran in done if ran.found is not None), worse=tuple(worse))
+
+    @property
+    def unasked(self) -> tuple[Ran, ...]:
+        """Those of ``worse`` in which people moved nothing themselves."""
+        return tuple(ran for ran in self.worse if not ran.by_request)
+
+    def failures(self, *, fail_worse: bool) -> list[str]:
+        """Why the hunt failed; empty: it did not."""
+        said = [f"{len(self.found)} runs found something wrong"] if self.found else []
+        if fail_worse and self.unasked:
+            said.append(f"{len(self.unasked)} runs lost more than nothing done")
+        return said
+
+    def beside_nothing(self) -> Text:
+        """How many were worse, and the worst of those that nobody asked for."""
+        text = f"{len(self.worse)} of {self.runs} runs worse than nothing"
+        if asked := len(self.worse) - len(self.unasked):
+            text += f", in {asked} of them people moved traffic"
+        if self.unasked:
+            first = self.unasked[0]
+            text += f"; the worst, seed {first.seed}, by {_more_s(first):.1f} s of the site's traffic"
+        return Text(text, style=WATCH if self.worse else GOOD)
+
+
+def hunt(session: Session, wanted: Hunt) -> Hunted:
+    """Run the seeds and show what was found."""
     minutes, bug, out = wanted.minutes, wanted.bug, wanted.out
     if bug is not None and bug not in MUTANTS:
         raise Failure(ExitCode.USAGE, f"there is no deliberate bug `{bug}`", remedy=f"Known: {', '.join(MUTANTS)}.")
     done = _run(session, wanted)
-    found = [ran for ran in done if ran.found is not None]
+    hunted = Hunted.of(done)
+    found = hunted.found
     files = _stories(session, found, minutes=minutes, bug=bug, out=out)
     digest = sha256(" ".join(ran.digest for ran in done).encode()).hexdigest()[:16]
     document = {
@@ -52,15 +90,39 @@ def hunt(session: Session, wanted: Hunt) -> int:
         "moves": sum(ran.moves for ran in done),
         "digest": digest,
         "found": [{"seed": ran.seed, "found": str(ran.found), "file": files.get(ran.seed)} for ran in found],
+        "worse_than_nothing": [_worse_document(ran) for ran in hunted.worse],
     }
     lines = [Text.assemble((f"seed {ran.seed} ", BAD), str(ran.found)) for ran in found]
     lines += [Text(f"  siteshift sim run {file}") for file in files.values()]
+    lines += [Text.assemble((f"seed {ran.seed} ", WATCH), _worse_text(ran)) for ran in hunted.worse]
     sound = Text(f"{len(done) - len(found)} of {len(done)} runs sound", style=BAD if found else GOOD)
     moves = f", {document['moves']} moves, digest {digest}"
     if len(done) < len(wanted.seeds):
         moves += f"; time was up before the other {len(wanted.seeds) - len(done)}"
-    session.show(document, [*lines, sound + Text(moves)])
-    return len(found)
+    session.show(document, [*lines, sound + Text(moves), hunted.beside_nothing()])
+    return hunted
+
+
+def _more_s(ran: Ran) -> float:
+    return ran.beside.more_s() if ran.beside is not None else 0.0
+
+
+def _worse_text(ran: Ran) -> str:
+    asked = "; people moved traffic" if ran.by_request else ""
+    return f"worse than nothing: {ran.beside}{asked}"
+
+
+def _worse_document(ran: Ran) -> dict[str, object]:
+    assert ran.beside is not None
+    beside = ran.beside
+    return {
+        "seed": ran.seed,
+        "more_s": {name: beside.more_s(weight) for name, weight in WEIGHTS.items()},
+        "lost": beside.ours.as_document(),
+        "nothing_done": beside.nothing.as_document(),
+        "site_rps": beside.site_rps,
+        "by_request": ran.by_request,
+    }
 
 
 def _run(session: Session, wanted: Hunt) -> list[Ran]:

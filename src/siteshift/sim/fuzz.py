@@ -12,6 +12,9 @@ home. It stops at the first thing that is wrong. What can be wrong, besides the 
                 told from a dead one by anybody: leaving that is none. Nor is it soon after a trouble that no check sees
                 (`UNSEEN`), whose users try again there.
 ``no-home``     healed, the world did not come back to its nominal shares in time.
+
+A run that went through its whole time is also held beside nothing done (`nothing`). Losing more is counted and listed, and is no
+finding yet.
 """
 
 from __future__ import annotations
@@ -19,16 +22,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 from multiprocessing import get_context
 
 from siteshift.core.model.codes import MemberRole
 from siteshift.core.model.units import WHOLE_PM, EnactorId, ServiceId, SiteId
+from siteshift.sim.loss import Loss
 from siteshift.sim.mutants import MUTANTS, planted
+from siteshift.sim.nothing import BesideNothing, nothing_done
 from siteshift.sim.record import Line, Move, Record, Second
+from siteshift.sim.replay import site_rps
 from siteshift.sim.run import simulate
-from siteshift.sim.swarm import NEAR_PERCENT, NOMINAL_PERCENT, Case, draw_case
+from siteshift.sim.swarm import BINDING, NEAR_PERCENT, NOMINAL_PERCENT, Case, draw_case
 from siteshift.sim.witness import HEALTHY_PM, Witness
 from siteshift.sim.world import World
 
@@ -59,12 +65,25 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """How one run ended. ``digest`` is of everything that was said and done in it."""
+    """How one run ended. ``digest`` is of everything that was said and done in it.
+
+    ``loss`` and ``site_rps`` (`replay.site_rps`) only of a run that went through its whole time; ``beside`` where it was held
+    beside nothing done. ``by_request``: people moved traffic in it themselves, which nothing done would not have.
+    """
 
     seed: int
     found: Found | None
     digest: str
     moves: int
+    loss: Loss | None = None
+    site_rps: float = 0.0
+    beside: BesideNothing | None = None
+    by_request: bool = False
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether more was lost than with nothing done."""
+        return self.beside is not None and self.beside.is_worse
 
 
 class Stopped(Exception):
@@ -188,6 +207,7 @@ class ReprobeStandby:
 def run_case(case: Case) -> Ran:
     """Run one case to its end, or to the first thing that is wrong."""
     scenario, watch = case.scenario(), ReprobeStandby(case)
+    record = None
     try:
         record = simulate(
             scenario.world,
@@ -207,7 +227,23 @@ def run_case(case: Case) -> Ran:
         found = Found(check="crash", at_ms=at_ms, who=type(error).__name__, text=str(error))
     lines, moves = (watch.world.lines, watch.witness.moves) if watch.world and watch.witness else ([], [])
     text = "".join(f"{line}\n" for line in lines) + str(found)
-    return Ran(seed=case.seed, found=found, digest=hashlib.sha256(text.encode()).hexdigest()[:16], moves=len(moves))
+    return Ran(
+        seed=case.seed,
+        found=found,
+        digest=hashlib.sha256(text.encode()).hexdigest()[:16],
+        moves=len(moves),
+        loss=record.loss if record is not None else None,
+        site_rps=site_rps(scenario.world, record) if record is not None else 0.0,
+        by_request=any(event.get("ask") in BINDING for event in case.events),
+    )
+
+
+def held_beside_nothing(case: Case, ran: Ran) -> Ran:
+    """The same run with what nothing done would have lost, if it went through its whole time."""
+    if ran.loss is None:
+        return ran
+    nothing = nothing_done(case.scenario(), seed=case.seed)
+    return replace(ran, beside=BesideNothing(ours=ran.loss, nothing=nothing, site_rps=ran.site_rps))
 
 
 def not_home(case: Case, record: Record) -> Found | None:
@@ -226,9 +262,11 @@ def not_home(case: Case, record: Record) -> Found | None:
 
 
 def run_seed(seed: int, minutes: int, bug: str | None) -> Ran:
-    """Draw a seed's case and run it; with a deliberate bug in the core where one is named."""
+    """Draw a seed's case, run it, and hold it beside nothing done; with a deliberate bug in the core where one is named."""
+    case = draw_case(seed, minutes=minutes)
     with planted(MUTANTS[bug] if bug is not None else None):
-        return run_case(draw_case(seed, minutes=minutes))
+        ran = run_case(case)
+    return held_beside_nothing(case, ran)
 
 
 def run_seeds(
