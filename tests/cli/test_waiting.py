@@ -9,11 +9,11 @@ import pytest
 from nodes.command_line import Cli, on_terminal
 from nodes.running_node import RunningNode
 from siteshift.cli.exits import ExitCode
-from siteshift.cli.waiting import Goal, ReprobeStandby, look_at
+from siteshift.cli.waiting import AwaitedMove, Goal, look_at
 
 Document = dict[str, Any]
 
-LEAVING = ReprobeStandby(site="pangyo", goal=Goal.LEFT, ends_bp={"shop": 0})
+LEAVING = AwaitedMove(site="pangyo", goal=Goal.LEFT, ends_bp={"shop": 0})
 
 
 def status(*, seen_bp: int | None, actual_bp: int | None = 0, life: str = "draining", **service: Any) -> Document:
@@ -54,18 +54,18 @@ def test_what_stops_the_move_is_said() -> None:
 
 
 def test_a_part_that_stays_by_plan_ends_the_waiting() -> None:
-    watch = ReprobeStandby(site="pangyo", goal=Goal.LEFT, ends_bp={"shop": 1_000})
+    awaited = AwaitedMove(site="pangyo", goal=Goal.LEFT, ends_bp={"shop": 1_000})
     document = status(seen_bp=None, actual_bp=1_000)
     document["services"][0]["sites"]["pangyo"]["desired_bp"] = 1_000
-    assert look_at(document, watch).is_over
+    assert look_at(document, awaited).is_over
 
 
 def test_services_count_by_their_demand() -> None:
     document = status(seen_bp=1_000)
     document["services"].append({**document["services"][0], "service": "chat", "demand_rps": 300})
-    watch = ReprobeStandby(site="pangyo", goal=Goal.LEFT, ends_bp={"shop": 0, "chat": 0})
+    awaited = AwaitedMove(site="pangyo", goal=Goal.LEFT, ends_bp={"shop": 0, "chat": 0})
     document["services"][1]["sites"] = {"pangyo": {**document["services"][0]["sites"]["pangyo"], "seen_bp": 5_000}}
-    assert look_at(document, watch).share_bp == 4_000
+    assert look_at(document, awaited).share_bp == 4_000
 
 
 def test_waiting_ends_when_the_site_is_drained(cli: Cli, node: RunningNode) -> None:

@@ -17,7 +17,7 @@ from siteshift.cli.sim_fuzz import Hunted
 from siteshift.core.model.approval import Verb
 from siteshift.core.model.units import ServiceId, SiteId
 from siteshift.core.state.goals import GoalTrack
-from siteshift.sim.fuzz import Found, Ran, ReprobeStandby, run_case, run_seed
+from siteshift.sim.fuzz import Found, Ran, Watcher, run_case, run_seed
 from siteshift.sim.loss import Loss
 from siteshift.sim.mutants import MUTANTS, planted
 from siteshift.sim.nothing import BesideNothing
@@ -137,7 +137,7 @@ def test_a_seed_gives_the_same_run_whatever_python_hashes() -> None:
 
 @pytest.mark.parametrize(("utilisation_pm", "slow", "is_full"), [(1_000, 0.0, True), (990, 120.0, True), (990, 0.0, False)])
 def test_a_site_is_full_while_it_answers_late_what_waits(utilisation_pm: int, slow: float, is_full: bool) -> None:
-    watch = ReprobeStandby(draw_case(1, minutes=1))
+    watch = Watcher(draw_case(1, minutes=1))
     for at_ms in (1_000, 2_000):
         watch._note_full(
             Second(

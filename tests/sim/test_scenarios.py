@@ -166,7 +166,7 @@ def test_every_criterion_can_be_judged_on_any_record(small: tuple[Scenario, Outc
 def test_a_wrong_move_and_a_broken_limit_are_missed(small: tuple[Scenario, Outcome, Record]) -> None:
     scenario, _, record = small
     move = Move(
-        at_ms=1_000, by="c3", service=record.moves[0].service, before_bp={}, after_bp={}, shed_bp=0, truth_pm={},
+        at_ms=1_000, by="c3", service=record.moves[0].service, before_bp={}, after_bp={}, shed_bp=0, truth={},
         generation=9, wrong="gasan is healthy and was left",
     )  # fmt: skip
     evidence: Evidence = evidence_of(scenario, replace(record, moves=(*record.moves, move)))

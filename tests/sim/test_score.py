@@ -22,7 +22,7 @@ from siteshift.sim.peers import NOTHING, PEERS
 from siteshift.sim.planes import Trouble
 from siteshift.sim.record import LostTo
 from siteshift.sim.replay import Figures
-from siteshift.sim.score import INFORMED, OURS, LibraryScore, Score, as_document, score
+from siteshift.sim.score import INFORMED, OURS, LibraryScore, Score, as_document, merged, score
 from siteshift.sim.servers import Down
 from siteshift.sim.spec import Entry
 from siteshift.sim.worlds import ANYANG, GASAN, PANGYO, standard_world
@@ -149,7 +149,8 @@ def made(name: str, ours: float, informed: float, best: float) -> Score:
     )
     failed = {OURS: ours, INFORMED: informed, NOTHING.name: best * 4, **{peer.name: best * 2 for peer in PEERS}, "gdnsd": best}
     lost = {who: Loss(failed=amount) for who, amount in failed.items()}
-    return Score(id=name, title="", seed=1, figures=figures, bound_ms=500, site_rps=150.0, lost=lost)
+    least = Loss(failed=informed / 2)
+    return Score(id=name, title="", seeds=(1,), figures=figures, bound_ms=500, site_rps=150.0, lost=lost, least=least)
 
 
 def test_regret_is_in_seconds_of_the_failed_sites_traffic() -> None:
@@ -179,6 +180,15 @@ def test_scenarios_worse_than_nothing_are_named_worst_first() -> None:
     library = LibraryScore(scores=scores)
     assert [one.id for one in library.worse_than_nothing] == ["b", "a"]
     assert as_document(library)["worse_than_nothing"] == ["b", "a"]
+
+
+def test_several_seeds_are_one_line_of_means_and_of_the_worst() -> None:
+    slow = made("a", 300, 90, 1_000)
+    slow = replace(slow, seeds=(2,), figures=replace(slow.figures, detect_ms=900, wrong_moves=1, t95_ms=None))
+    found = merged([made("a", 100, 30, 1_000), slow])
+    assert found.seeds == (1, 2)
+    assert (found.lost[OURS].failed, found.least.failed) == (200, 30)
+    assert (found.figures.detect_ms, found.figures.t95_ms, found.figures.wrong_moves) == (900, None, 1)
 
 
 def test_nothing_lost_by_anybody_is_no_division_by_nothing() -> None:

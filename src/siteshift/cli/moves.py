@@ -10,7 +10,7 @@ from siteshift.cli.act import Act, Manner, carry_out
 from siteshift.cli.exits import Document, usage
 from siteshift.cli.session import Session, node_command
 from siteshift.cli.times import parse_duration_s
-from siteshift.cli.waiting import Goal, ReprobeStandby, wait
+from siteshift.cli.waiting import AwaitedMove, Goal, wait
 
 Site = Annotated[str, typer.Argument(help="The site.")]
 Member = Annotated[str, typer.Argument(help="The member, as service/site/name.")]
@@ -161,4 +161,4 @@ def _wait(session: Session, site: str, service: str | None, answer: Document, go
     named = [entry["service"] for entry in status["services"] if site in entry["sites"] and service in (None, entry["service"])]
     after = answer["plans"][0]["after_bp"] if answer["plans"] else {}
     ends_bp = {name: after.get(name, {}).get(site, 0) for name in named}
-    wait(session, ReprobeStandby(site=site, goal=goal, ends_bp=ends_bp, timeout_s=timeout_s))
+    wait(session, AwaitedMove(site=site, goal=goal, ends_bp=ends_bp, timeout_s=timeout_s))

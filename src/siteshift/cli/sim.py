@@ -41,37 +41,45 @@ def run(
     session: Session,
     files: Files,
     seed: Seed = None,
+    seeds: sim_score.Seeds = 1,
     policy: PolicyFile = None,
     transcript: Transcript = None,
     report: ReportFile = None,
     jobs: Jobs = 2,
 ) -> None:
-    """Run scenarios and judge them. Exit 0 only if every criterion holds, 6 if one is missed, 2 on a bad file."""
+    """Run scenarios and judge them. Exit 0 only if every criterion holds, 6 if one is missed, 2 on a bad file.
+
+    With several seeds every run must meet every criterion; the report shows the first of each.
+    """
     from siteshift.sim.library import Job, Wants, as_document
     from siteshift.sim.report import write_report
-    from siteshift.sim.scenario import load_policy_part, load_scenarios
+    from siteshift.sim.scenario import load_policy_part, load_scenarios, seeds_of
     from siteshift.sim.scenario_document import ScenarioError
 
     try:
-        load_scenarios(files, load_policy_part(policy) if policy is not None else None)
+        scenarios = load_scenarios(files, load_policy_part(policy) if policy is not None else None)
     except ScenarioError as error:
         raise _unusable(error) from error
-    wants = Wants.OUTCOME if report is None else Wants.REPORT
-    wanted = [Job(file=file, seed=seed, policy=policy, wants=wants) for file in files]
+    wanted = [
+        Job(file=file, seed=used, policy=policy, wants=Wants.OUTCOME if report is None or number else Wants.REPORT)
+        for file, scenario in zip(files, scenarios, strict=True)
+        for number, used in enumerate(seeds_of(scenario, seed, seeds))
+    ]
     ran = _run_all(session, wanted, jobs)
     if transcript is not None:
         _write(transcript, "".join(_headed(entry, len(ran)) for entry in ran))
     if report is not None:
         write_report([entry.part for entry in ran if entry.part is not None], report)
     outcomes = [entry.outcome for entry in ran]
-    tables = [_table(outcomes)] if len(outcomes) > 1 else []
-    details = [line for outcome in outcomes for line in _details(outcome, alone=len(outcomes) == 1)]
+    is_alone = len(outcomes) == 1
+    tables = [] if is_alone else [_table(outcomes)]
+    details = [line for outcome in outcomes for line in _details(outcome, alone=is_alone, has_seeds=seeds > 1)]
     session.show({"scenarios": [as_document(outcome) for outcome in outcomes]}, [*tables, *details])
     if report is not None:
         session.say(f"report: {report}")
-    missed = [outcome.id for outcome in outcomes if outcome.missed]
+    missed = dict.fromkeys(outcome.id for outcome in outcomes if outcome.missed)
     if missed:
-        session.say(f"{len(missed)} of {len(outcomes)} scenarios missed a criterion: {', '.join(missed)}", BAD)
+        session.say(f"{len(missed)} of {len(files)} scenarios missed a criterion: {', '.join(missed)}", BAD)
         raise typer.Exit(ExitCode.MISSED)
 
 
@@ -192,14 +200,16 @@ _COLUMNS = ("T_detect", "T_decide", "T50", "T95", "moves", "wrong", "lost", "pea
 
 
 def _table(outcomes: list[Outcome]) -> Table:
-    """The library on one page. Times in seconds after the fault that cost most."""
+    """The library on one page. Times in seconds after the fault that cost most; of several seeds the longest."""
+    from siteshift.sim.replay import worst_figures
+
     table = Table(box=None, pad_edge=False, header_style=QUIET, padding=(0, 1, 0, 0))
     table.add_column("scenario", no_wrap=True)
     for name in _COLUMNS:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    for outcome in outcomes:
-        figures = outcome.figures
+    for runs in _by_scenario(outcomes):
+        outcome, figures = runs[0], worst_figures([run.figures for run in runs])
         later = f" +{len(outcome.later)} later" if outcome.later else ""
         table.add_row(
             outcome.id,
@@ -209,15 +219,31 @@ def _table(outcomes: list[Outcome]) -> Table:
             "-" if figures.lost_s is None else f"{figures.lost_s:.1f}",
             f"{figures.peak_utilisation_pm / 10:.0f}",
             f"{figures.extra_probes_pm / 10:+.1f}",
-            Text(_word(outcome), style=BAD if outcome.missed else GOOD) + Text(later, style=QUIET),
+            _verdict(runs) + Text(later, style=QUIET),
         )
     return table
 
 
-def _details(outcome: Outcome, *, alone: bool) -> list[Text]:
+def _by_scenario(outcomes: list[Outcome]) -> list[list[Outcome]]:
+    """The runs of each scenario, with all its seeds."""
+    found: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        found.setdefault(outcome.id, []).append(outcome)
+    return list(found.values())
+
+
+def _verdict(runs: list[Outcome]) -> Text:
+    """``met``, ``2 missed``, or with several seeds ``met in 4 of 5``."""
+    met = sum(not run.missed for run in runs)
+    word = _word(runs[0]) if len(runs) == 1 else f"met in {met} of {len(runs)}"
+    return Text(word, style=GOOD if met == len(runs) else BAD)
+
+
+def _details(outcome: Outcome, *, alone: bool, has_seeds: bool) -> list[Text]:
     """Every criterion of a single run; of many runs only those that were missed."""
     shown = outcome.judged if alone else outcome.missed
-    lines = [Text(f"{outcome.id}: {outcome.title}", style="bold")] if shown else []
+    seed = f" (seed {outcome.seed})" if has_seeds else ""
+    lines = [Text(f"{outcome.id}{seed}: {outcome.title}", style="bold")] if shown else []
     for entry in shown:
         sign, style = ("holds ", GOOD) if entry.is_met else ("MISSED", BAD)
         lines.append(Text.assemble((f"  {sign} ", style), f"{entry.demand}: {entry.found}"))

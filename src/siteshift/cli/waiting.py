@@ -31,7 +31,7 @@ class Goal(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReprobeStandby:
+class AwaitedMove:
     """One move: ``ends_bp`` is the share each service has at the site when it is over."""
 
     site: str
@@ -50,20 +50,20 @@ class Look:
     note: str
 
 
-def look_at(status: Document, watch: ReprobeStandby) -> Look:
+def look_at(status: Document, awaited: AwaitedMove) -> Look:
     """Read the status for one move."""
-    rows = [(service, service["sites"][watch.site]) for service in status["services"] if service["service"] in watch.ends_bp]
+    rows = [(service, service["sites"][awaited.site]) for service in status["services"] if service["service"] in awaited.ends_bp]
     is_seen = bool(rows) and all(row["seen_bp"] is not None for _, row in rows)
     field = "seen_bp" if is_seen else "actual_bp"
     demand = sum(service["demand_rps"] for service, _ in rows) or 1
     share_bp = sum((row[field] or 0) * service["demand_rps"] for service, row in rows) // demand
-    over = [_is_over(service, row, watch) for service, row in rows]
+    over = [_is_over(service, row, awaited) for service, row in rows]
     return Look(share_bp=share_bp, by="seen" if is_seen else "actual", is_over=all(over), note=_note(rows, status["at_ms"]))
 
 
-def _is_over(service: Document, row: Document, watch: ReprobeStandby) -> bool:
-    ends_bp = watch.ends_bp[service["service"]]
-    if watch.goal is Goal.SERVING:
+def _is_over(service: Document, row: Document, awaited: AwaitedMove) -> bool:
+    ends_bp = awaited.ends_bp[service["service"]]
+    if awaited.goal is Goal.SERVING:
         return bool(row["real_life"] == "serving" and service["in_step"])
     if ends_bp == 0:
         return bool(row["real_life"] == "drained") and not row["delivered_by"]
@@ -84,33 +84,33 @@ def _note(rows: Iterable[tuple[Document, Document]], now_ms: int) -> str:
     return f"{lives}; old answers for another {span_text(tail_ms)}" if tail_ms > 0 else lives
 
 
-def wait(session: Session, watch: ReprobeStandby, *, now_s: Callable[[], float] = time.monotonic) -> Look:
+def wait(session: Session, awaited: AwaitedMove, *, now_s: Callable[[], float] = time.monotonic) -> Look:
     """Follow until it is over. Raises `Failure` when interrupted, when the time is up, or when the node stays away."""
     client = session.client
-    first = look_at(client.get("/v1/status"), watch)
+    first = look_at(client.get("/v1/status"), awaited)
     started_s = heard_s = now_s()
     look = first
     try:
         with _progress(session) as progress:
-            task = progress.add_task(_heading(watch, first), total=10_000, note=first.note)
+            task = progress.add_task(_heading(awaited, first), total=10_000, note=first.note)
             while not look.is_over:
-                if watch.timeout_s is not None and now_s() - started_s > watch.timeout_s:
-                    raise Failure(ExitCode.FAILED, f"not over after {watch.timeout_s} s: {look.note}", remedy=_goes_on(watch))
+                if awaited.timeout_s is not None and now_s() - started_s > awaited.timeout_s:
+                    raise Failure(ExitCode.FAILED, f"not over after {awaited.timeout_s} s: {look.note}", remedy=_goes_on(awaited))
                 time.sleep(EVERY_S)
                 try:
-                    look = look_at(client.get("/v1/status"), watch)
+                    look = look_at(client.get("/v1/status"), awaited)
                     heard_s = now_s()
                 except Failure:
                     if now_s() - heard_s > LOST_S:
                         raise
                     progress.update(task, note="the node does not answer; asking again")
                     continue
-                _update(progress, task, watch, first, look)
+                _update(progress, task, awaited, first, look)
     except KeyboardInterrupt:
-        raise Failure(ExitCode.FAILED, "no longer watching", remedy=_goes_on(watch)) from None
+        raise Failure(ExitCode.FAILED, "no longer watching", remedy=_goes_on(awaited)) from None
     if look.by == "actual":
         session.say("Nobody measures this traffic: the end is told by the data planes and the TTL, not by seen traffic.")
-    session.say(f"{watch.site}: {look.note}; {percent(look.share_bp)} {look.by}, after {now_s() - started_s:.0f} s")
+    session.say(f"{awaited.site}: {look.note}; {percent(look.share_bp)} {look.by}, after {now_s() - started_s:.0f} s")
     return look
 
 
@@ -125,19 +125,19 @@ def _progress(session: Session) -> Progress:
     )
 
 
-def _heading(watch: ReprobeStandby, look: Look) -> str:
-    return f"{watch.site} {percent(look.share_bp)} {look.by}"
+def _heading(awaited: AwaitedMove, look: Look) -> str:
+    return f"{awaited.site} {percent(look.share_bp)} {look.by}"
 
 
-def _update(progress: Progress, task: TaskID, watch: ReprobeStandby, first: Look, look: Look) -> None:
+def _update(progress: Progress, task: TaskID, awaited: AwaitedMove, first: Look, look: Look) -> None:
     """The bar is full when the share is where it ends; full only when it is over."""
-    end_bp = max(watch.ends_bp.values(), default=0)
+    end_bp = max(awaited.ends_bp.values(), default=0)
     way_bp = abs(first.share_bp - end_bp) or 1
     done = 10_000 * min(abs(first.share_bp - look.share_bp), way_bp) // way_bp
     completed = 10_000 if look.is_over else min(done, 9_900)
-    progress.update(task, description=_heading(watch, look), completed=completed, note=look.note)
+    progress.update(task, description=_heading(awaited, look), completed=completed, note=look.note)
 
 
-def _goes_on(watch: ReprobeStandby) -> str:
-    back = f" Take it back: `siteshift undrain {watch.site}`." if watch.goal is Goal.LEFT else ""
-    return f"The move itself goes on. Look: `siteshift status`, `siteshift why {watch.site}`.{back}"
+def _goes_on(awaited: AwaitedMove) -> str:
+    back = f" Take it back: `siteshift undrain {awaited.site}`." if awaited.goal is Goal.LEFT else ""
+    return f"The move itself goes on. Look: `siteshift status`, `siteshift why {awaited.site}`.{back}"

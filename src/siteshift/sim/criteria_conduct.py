@@ -88,16 +88,16 @@ class Blind:
 @criterion
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """People are told in time: with this code, if one is given."""
+    """People are told this code in time."""
 
     NAME: ClassVar[str] = "told"
     within_ms: int
-    code: str = ""
+    code: str
     after: str = ""
 
     def judge(self, evidence: Evidence) -> Judged:
-        demand = f"people are told{f' {self.code}' if self.code else ''} within {seconds(self.within_ms)}{_when(self.after)}"
-        lines = (line for line in evidence.lines("tell") if not self.code or f" {self.code}:" in line.text)
+        demand = f"people are told {self.code} within {seconds(self.within_ms)}{_when(self.after)}"
+        lines = (line for line in evidence.lines("tell") if f" {self.code}:" in line.text)
         return _first(self.NAME, demand, lines, evidence.instant(self.after), self.within_ms)
 
 

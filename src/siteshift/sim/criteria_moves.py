@@ -29,7 +29,7 @@ def _first_reason(moves: Iterable[Move]) -> str:
 @criterion
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrongMoves:
-    """Moves that drained a healthy site, sent users to a sick one, went back in generation or emptied an answer."""
+    """Moves that took half of a healthy site's due, sent more to a sick one, went back in generation or emptied an answer."""
 
     NAME: ClassVar[str] = "wrong_moves"
     at_most: int

@@ -172,6 +172,8 @@ class Flow:
                 shares = {pool.site: pool.nominal_bp for pool in population.service.pools}
                 reachable = [False] * len(sites)
             direct = _whole(parts_of(shares, sites), has_sorry=has_sorry)
+            if direct is not None and plane is not None and plane.spec.redispatches:
+                direct = _redispatched(direct, [_broken(pool) == 1 for pool in population.pools])
         elif answers is not None:
             answers = _whole(answers, has_sorry=has_sorry)
         if entry is Entry.DNS_AND_BALANCER:
@@ -343,6 +345,16 @@ def _whole(parts: list[float], *, has_sorry: bool) -> list[float] | None:
     if has_sorry:
         return [*parts, max(0.0, 1 - total)]
     return [part / total for part in parts]
+
+
+def _redispatched(parts: list[float], refuse: list[bool]) -> list[float]:
+    """Parts for sites that refuse every connection go to those that do not, as far as there are any."""
+    kept = [0.0 if number < len(refuse) and refuse[number] else part for number, part in enumerate(parts)]
+    total = sum(kept[: len(refuse)])
+    if not total:
+        return parts
+    moved = sum(parts[: len(refuse)]) - total
+    return [part * (1 + moved / total) if number < len(refuse) else part for number, part in enumerate(kept)]
 
 
 def _takers(pool: PoolFlow) -> list[Server]:

@@ -35,7 +35,7 @@ from siteshift.sim.record import Line, Move, Record, Second
 from siteshift.sim.replay import site_rps
 from siteshift.sim.run import simulate
 from siteshift.sim.swarm import BINDING, NEAR_PERCENT, NOMINAL_PERCENT, Case, draw_case
-from siteshift.sim.witness import HEALTHY_PM, Witness
+from siteshift.sim.witness import Witness
 from siteshift.sim.world import World
 
 LOOK_EVERY_MS = 1_000
@@ -94,7 +94,7 @@ class Stopped(Exception):
         super().__init__(str(found))
 
 
-class ReprobeStandby:
+class Watcher:
     """A pilot that steers nothing: it looks once a second, and stops the run at the first thing that is wrong."""
 
     def __init__(self, case: Case) -> None:
@@ -169,11 +169,8 @@ class ReprobeStandby:
         return move.at_ms - since_ms > FULL_FOR_S * 1_000 or self._is_any(UNSEEN, move.at_ms / 1_000)
 
     def _bystander(self, move: Move) -> None:
-        if not move.wrong.endswith("was left"):
-            return
-        for site, bp in move.after_bp.items():
-            was_left = bp == 0 and move.before_bp.get(site, 0) > 0 and move.truth_pm[site] >= HEALTHY_PM
-            if was_left and not (self._is_excused(move.service, site, move.at_ms / 1000) or self._is_unseen_load(move, site)):
+        for site in move.left:
+            if not (self._is_excused(move.service, site, move.at_ms / 1000) or self._is_unseen_load(move, site)):
                 text = f"{move.service} left {site}, which is healthy: {dict(move.before_bp)} to {dict(move.after_bp)}"
                 raise Stopped(Found(check="bystander", at_ms=move.at_ms, who=move.by, text=text))
 
@@ -206,7 +203,7 @@ class ReprobeStandby:
 
 def run_case(case: Case) -> Ran:
     """Run one case to its end, or to the first thing that is wrong."""
-    scenario, watch = case.scenario(), ReprobeStandby(case)
+    scenario, watch = case.scenario(), Watcher(case)
     record = None
     try:
         record = simulate(

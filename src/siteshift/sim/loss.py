@@ -6,8 +6,9 @@ said at 0 and at 1 stands beside it, so that no verdict hangs on the weight unse
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 JUDGING = 0.5
 """The weight of a late answer in whatever ranks, compares or calls worse. It costs its user something, and less than none."""
@@ -41,6 +42,15 @@ class Loss:
         """For JSON: the parts, and the loss by weight."""
         weighed = {name: self.weighed(weight) for name, weight in WEIGHTS.items()}
         return {"failed": self.failed, "shed": self.shed, "late": self.late, "by_weight": weighed}
+
+
+def mean_loss(losses: Sequence[Loss]) -> Loss:
+    """The mean of several, part by part."""
+    return Loss(
+        failed=fmean(one.failed for one in losses),
+        shed=fmean(one.shed for one in losses),
+        late=fmean(one.late for one in losses),
+    )
 
 
 def is_late(after_ms: float, objective_ms: int) -> bool:

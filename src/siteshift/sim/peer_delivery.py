@@ -65,13 +65,27 @@ def events_without_us(events: Sequence[TimedEvent], kinds: tuple[type, ...] = OF
 
 def behind_balancer(spec: WorldSpec) -> WorldSpec:
     """The same world behind one layer of load balancers that never fails, without our nodes."""
-    plane = PlaneSpec(id=EnactorId("lb"), kind=PlaneKind.BALANCER, answers_itself=False)
+    plane = PlaneSpec(id=EnactorId("lb"), kind=PlaneKind.BALANCER, answers_itself=False, redispatches=True)
     return replace(spec, nodes=(), planes=(plane,), entry=dict.fromkeys(_services(spec), Entry.BALANCER))
 
 
 def behind_dns(spec: WorldSpec) -> WorldSpec:
-    """The same world behind DNS that never fails, without our nodes."""
-    return replace(spec, nodes=(), planes=(PlaneSpec(id=EnactorId("dns")),), entry=dict.fromkeys(_services(spec), Entry.DNS))
+    """The same world behind DNS that never fails, with a balancer in each site for its own servers, without our nodes."""
+    planes = (PlaneSpec(id=EnactorId("dns")), *_local_balancers(spec))
+    return replace(spec, nodes=(), planes=planes, entry=dict.fromkeys(_services(spec), Entry.DNS))
+
+
+def by_hand(spec: WorldSpec) -> WorldSpec:
+    """The same world without our nodes, with a balancer in each site if it has none."""
+    has_balancer = any(plane.kind is PlaneKind.BALANCER for plane in spec.planes)
+    return replace(spec, nodes=(), planes=spec.planes if has_balancer else (*spec.planes, *_local_balancers(spec)))
+
+
+def _local_balancers(spec: WorldSpec) -> tuple[PlaneSpec, ...]:
+    return tuple(
+        PlaneSpec(id=EnactorId(f"lb-{site}"), kind=PlaneKind.BALANCER, place=site, answers_itself=False)
+        for site in spec.topology.site_ids
+    )
 
 
 def _services(spec: WorldSpec) -> list[ServiceId]:
@@ -96,13 +110,13 @@ class Delivery:
         return self.forced.get(service) or {pool.site: pool.nominal_bp for pool in pools}
 
     def set(self, service: ServiceId, weights: Mapping[SiteId, int], members_pm: Mapping[MemberId, int] | None = None) -> None:
-        """Deliver shares in proportion to weights; all 0: nothing is answered."""
+        """Deliver shares in proportion to weights; all 0: nothing is answered. ``members_pm`` None: members stay as they are."""
         total = sum(weights.values())
         shares = {site: weight * WHOLE_BP // total for site, weight in weights.items()} if total else dict.fromkeys(weights, 0)
         if total:
             largest = max(shares, key=lambda site: shares[site])
             shares[largest] += WHOLE_BP - sum(shares.values())
-        self.world.change_plane(lambda: self._write(service, shares, members_pm or {}))
+        self.world.change_plane(lambda: self._write(service, shares, members_pm))
         before = self._delivered.get(service) or self._first(service)
         self._delivered[service] = shares
         if before != shares:
@@ -113,11 +127,22 @@ class Delivery:
     def _first(self, service: ServiceId) -> dict[SiteId, int]:
         return {pool.site: pool.nominal_bp for pool in self.world.spec.topology.service_by_id[service].pools}
 
-    def _write(self, service: ServiceId, shares: Mapping[SiteId, int], members_pm: Mapping[MemberId, int]) -> None:
+    def set_members(self, service: ServiceId, site: SiteId, members_pm: Mapping[MemberId, int]) -> None:
+        """Let the balancer in a site give its members these parts."""
+        self.world.change_plane(lambda: self._write_members(service, site, members_pm))
+
+    def _write_members(self, service: ServiceId, site: SiteId, members_pm: Mapping[MemberId, int]) -> None:
+        for plane in self.world.planes.values():
+            if service in plane.shares_bp and plane.spec.kind is PlaneKind.BALANCER and plane.spec.place == site:
+                plane.members_pm[service] = members_pm
+                plane.changes += 1
+
+    def _write(self, service: ServiceId, shares: Mapping[SiteId, int], members_pm: Mapping[MemberId, int] | None) -> None:
         for plane in self.world.planes.values():
             if service in plane.shares_bp:
                 plane.shares_bp[service] = {site: bp for site, bp in shares.items() if bp > 0}
-                plane.members_pm[service] = members_pm
+                if members_pm is not None:
+                    plane.members_pm[service] = members_pm
                 plane.ttl_s[service] = self.ttl_s
                 plane.changes += 1
 

@@ -1,7 +1,9 @@
 """Health-checked DNS at documented defaults: Route 53, gdnsd, PowerDNS Lua records, k8gb.
 
-All check a site at its own address and answer by its weight while it is up. None knows capacity or starts standbys. The
-numbers are those of the vendors' documentation; where a zone's owner chooses (TTL), the value is one they recommend.
+All check a site at its own address and answer by its weight while it is up. None knows capacity. As a skilled operator would have
+it, an HAProxy in each site takes dead servers out (`peer_haproxy`), and the first server or site that goes down starts all
+standbys of its service. The numbers are those of the vendors' documentation; where a zone's owner chooses (TTL), the value is
+one they recommend.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from siteshift.core.model.units import ServiceId, SiteId
 from siteshift.sim.acts import TimedEvent
 from siteshift.sim.peer_checks import Counter, repeat, site_answers
 from siteshift.sim.peer_delivery import Delivery, persons_weights
+from siteshift.sim.peer_haproxy import run_local_balancers, start_standbys
 from siteshift.sim.spec import OUTSIDE, USERS
 from siteshift.sim.witness import Witness
 from siteshift.sim.world import World
@@ -111,6 +114,7 @@ class DnsChecks:
         """Every checker begins at a moment of its own."""
         habits = self._habits
         delivery = Delivery(name=habits.name, world=world, witness=witness, ttl_s=habits.ttl_s)
+        run_local_balancers(delivery)
         lots = world.lots.of(habits.name)
         for service, site in world.spec.topology.pools:
             self._is_up[(service, site)] = True
@@ -134,6 +138,8 @@ class DnsChecks:
             is_up = sum(one.is_up for one in counters) * 1_000 > self._habits.up_pm * len(counters)
             if is_up != self._is_up[key]:
                 self._is_up[key] = is_up
+                if not is_up:
+                    start_standbys(delivery.world, key[0])
                 self._deliver(delivery, key[0])
 
         return tell

@@ -1,8 +1,9 @@
 """An operator who drains by hand, 20 minutes after a fault began, and takes it back 20 minutes after it ended.
 
-Kinder than what happened: users of the outage of 2024-07-18 were told after 32 minutes. He names the fault rightly, starts
-every standby with the drain, sets the weights on every data plane at once, and never touches a site that is well. What
-people ask siteshift for in a scenario, this operator does at once.
+Kinder than what happened: users of the outage of 2024-07-18 were told after 32 minutes. They name the fault rightly, start
+every standby with the drain at the latest, set the weights on every data plane at once, and never touch a site that is well.
+An HAProxy in each site takes dead servers out by itself meanwhile, and starts the standbys with the first. What people ask
+siteshift for in a scenario, this operator does at once.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from siteshift.core.model.codes import MemberRole
 from siteshift.core.model.units import ServiceId, SiteId
 from siteshift.sim.acts import TimedEvent
 from siteshift.sim.peer_delivery import Delivery, persons_weights
-from siteshift.sim.witness import HEALTHY_PM, Witness
+from siteshift.sim.peer_haproxy import run_local_balancers, start_standbys
+from siteshift.sim.witness import Witness
 from siteshift.sim.world import World
 
 AFTER_MS = 20 * 60_000
@@ -32,8 +33,9 @@ class ByHand:
         self._out: set[Key] = set()
 
     def start(self, world: World, witness: Witness) -> None:
-        """ReprobeStandby what truly happens; act late."""
+        """Watch what truly happens; act late."""
         delivery = Delivery(name=NAME, world=world, witness=witness)
+        run_local_balancers(delivery)
         world.watchers.append(lambda: self._look(delivery))
         for event in self._events:
             world.clock.at(event.at_ms, partial(self._asked, delivery, event))
@@ -42,7 +44,7 @@ class ByHand:
         world = delivery.world
         now_ms = world.clock.now_ms
         for key in world.spec.topology.pools:
-            is_well = world.truth_pm(*key) >= HEALTHY_PM
+            is_well = world.truth(*key).is_healthy
             since, other = (self._well_since_ms, self._sick_since_ms) if is_well else (self._sick_since_ms, self._well_since_ms)
             other.pop(key, None)
             if key not in since:
@@ -61,19 +63,13 @@ class ByHand:
         if out == {key for key in self._out if key[0] == service}:
             return
         if sick:
-            self._start_standbys(delivery, service)
+            start_standbys(delivery.world, service)
         self._out = {key for key in self._out if key[0] != service} | out
         self._deliver(delivery, service)
 
-    @staticmethod
-    def _start_standbys(delivery: Delivery, service: ServiceId) -> None:
-        for member in delivery.world.spec.topology.members.values():
-            if member.role is MemberRole.STANDBY and member.service == service:
-                delivery.world.standbys.activate(member.id)
-
     def _asked(self, delivery: Delivery, event: TimedEvent) -> None:
         for service in persons_weights(event, delivery):
-            self._start_standbys(delivery, service)
+            start_standbys(delivery.world, service)
             self._deliver(delivery, service)
 
     def _deliver(self, delivery: Delivery, service: ServiceId) -> None:

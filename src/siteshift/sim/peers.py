@@ -1,7 +1,8 @@
 """What a user would pick instead of siteshift, each at its documented defaults, in the same world with the same faults.
 
 Peers stand behind the kind of entry they are made for: HAProxy as one layer of load balancers in front of all sites, the DNS
-products behind DNS, the operator behind what the scenario has. Their own parts never fail.
+products behind DNS, the operator behind what the scenario has. Their own parts never fail. Each is run as a skilled operator
+would run it: with a balancer in each site that takes dead servers out, and standbys that an alert starts.
 
 The baseline `NOTHING` is made the same way and is none of them: nobody moves anything, nothing is cold-started, DNS and balancers
 stay as configured. It meets the faults of those, too; but no clean-up deletes a plan that nobody wrote.
@@ -15,7 +16,7 @@ from functools import partial
 
 from siteshift.sim.acts import Ask, TimedEvent
 from siteshift.sim.faults_control import PlaneEdit, PlaneTrouble
-from siteshift.sim.peer_delivery import OF_THE_WORLD, behind_balancer, behind_dns, events_without_us
+from siteshift.sim.peer_delivery import OF_THE_WORLD, behind_balancer, behind_dns, by_hand, events_without_us
 from siteshift.sim.peer_dns import HABITS, DnsChecks
 from siteshift.sim.peer_haproxy import HaproxyChecks
 from siteshift.sim.peer_operator import ByHand
@@ -54,7 +55,7 @@ def _without_nodes(spec: WorldSpec) -> WorldSpec:
 PEERS: tuple[Peer, ...] = (
     Peer(name="haproxy", world=behind_balancer, make=HaproxyChecks),
     *(Peer(name=habits.name, world=behind_dns, make=partial(DnsChecks, habits)) for habits in HABITS),
-    Peer(name="by-hand", world=_without_nodes, make=ByHand),
+    Peer(name="by-hand", world=by_hand, make=ByHand),
 )
 
 NOTHING = Peer(name="nothing-done", world=_without_nodes, make=NobodyActs, meets=(*OF_THE_WORLD, PlaneTrouble, PlaneEdit))

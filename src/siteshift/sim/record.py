@@ -89,11 +89,44 @@ class Broken:
     text: str
 
 
+HEALTHY_PM = 970
+"""A pool whose true goodput is at least this is healthy: what the default policy would not leave."""
+SICK_PM = 500
+"""One whose true goodput is below this is sick: sending it more is wrong."""
+
+
+class Truth(NamedTuple):
+    """Three facts about a service at a site, none of which follows from another.
+
+    ``good_pm``     what its members answer well of what they are asked, faults and dependencies counted, overload not.
+    ``is_reached``  users get there.
+    ``is_cut_off``  no other site gets there: it serves its users, and nobody outside can know.
+    """
+
+    good_pm: int
+    is_reached: bool = True
+    is_cut_off: bool = False
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether leaving it is wrong."""
+        return self.good_pm >= HEALTHY_PM and self.is_reached and not self.is_cut_off
+
+    @property
+    def is_sick(self) -> bool:
+        """Whether sending it more is wrong."""
+        return self.good_pm < SICK_PM or not self.is_reached
+
+    def __str__(self) -> str:
+        """``400 pm, out of reach``"""
+        return ", ".join([f"{self.good_pm} pm"] + ["out of reach"] * (not self.is_reached) + ["cut off"] * self.is_cut_off)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
     """One change of a service's desired shares by whoever led. ``wrong``: why it was a wrong move; empty: it was not.
 
-    ``truth_pm`` is each site's true goodput (what the members could serve of what they are asked, overload apart) then.
+    ``truth`` is what was true of each site then; ``left`` the healthy sites that it took below half of what they should have.
     """
 
     at_ms: int
@@ -102,8 +135,9 @@ class Move:
     before_bp: Mapping[SiteId, int]
     after_bp: Mapping[SiteId, int]
     shed_bp: int
-    truth_pm: Mapping[SiteId, int]
+    truth: Mapping[SiteId, Truth]
     generation: int
+    left: tuple[SiteId, ...] = ()
     wrong: str = ""
 
 

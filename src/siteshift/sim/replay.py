@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from statistics import fmean
 
 from siteshift.core.model.units import WHOLE_BP
 from siteshift.sim.criteria import Evidence, Judged
 from siteshift.sim.criteria_conduct import extra_probes_pm
-from siteshift.sim.loss import Loss
+from siteshift.sim.loss import Loss, mean_loss
 from siteshift.sim.record import Milestones, Record
 from siteshift.sim.run import simulate
 from siteshift.sim.scenario import Later, Scenario
@@ -119,6 +121,29 @@ def figures_of(evidence: Evidence, times_of: str) -> Figures:
         offered_requests=record.offered,
         peak_utilisation_pm=max(record.peak_utilisation_pm.values(), default=0),
         extra_probes_pm=extra_probes_pm(evidence),
+    )
+
+
+def worst_figures(figures: Sequence[Figures]) -> Figures:
+    """Several runs of one scenario as one line: the longest times, the most moves and probes, all wrong moves, mean losses."""
+
+    def longest(times: list[int | None]) -> int | None:
+        return None if None in times else max(time for time in times if time is not None)
+
+    lost_s = [one.lost_s for one in figures if one.lost_s is not None]
+    return Figures(
+        fault=figures[0].fault,
+        detect_ms=longest([one.detect_ms for one in figures]),
+        decide_ms=longest([one.decide_ms for one in figures]),
+        t50_ms=longest([one.t50_ms for one in figures]),
+        t95_ms=longest([one.t95_ms for one in figures]),
+        moves=max(one.moves for one in figures),
+        wrong_moves=sum(one.wrong_moves for one in figures),
+        lost_s=fmean(lost_s) if lost_s else None,
+        loss=mean_loss([one.loss for one in figures]),
+        offered_requests=fmean(one.offered_requests for one in figures),
+        peak_utilisation_pm=max(one.peak_utilisation_pm for one in figures),
+        extra_probes_pm=max(one.extra_probes_pm for one in figures),
     )
 
 

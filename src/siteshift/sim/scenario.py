@@ -108,6 +108,12 @@ def load_scenarios(paths: Sequence[Path], over: PolicyPart | None = None) -> lis
     return list(found.values())
 
 
+def seeds_of(scenario: Scenario, first: int | None, count: int) -> tuple[int, ...]:
+    """So many seeds in a row, from ``first`` or the file's own on."""
+    start = scenario.seed if first is None else first
+    return tuple(range(start, start + count))
+
+
 def load_policy_part(path: Path) -> PolicyPart:
     """A file with one ``policy:`` section, to be laid over scenarios. Raises `ScenarioError`."""
     document = read_scenario_document(path)
@@ -137,7 +143,8 @@ def _read(document: ScenarioDocument, over: PolicyPart) -> Scenario:
     lasts_ms = _number(document, values, "lasts_s", LASTS_S, 1, MOST_S) * 1_000
     events = read_events(document, values.get("events"), ("events",), names, policy, lasts_ms)
     labels = frozenset(event.label for event in events if event.label)
-    criteria = read_criteria(document, values.get("pass"), ("pass",), names, labels, lasts_ms)
+    warm_up_ms = _number(document, values, "warm_up_s", WARM_UP_S, 10, 86_400) * 1_000
+    criteria = read_criteria(document, values.get("pass"), ("pass",), world, labels, lasts_ms=lasts_ms, warm_up_ms=warm_up_ms)
     times_of = _text(document, values, "times_of", is_needed=False)
     if times_of and times_of not in labels:
         document.note(Code.UNKNOWN_NAME, ("times_of",), f"no event is named `{times_of}`", "name a fault of this file")
@@ -147,7 +154,7 @@ def _read(document: ScenarioDocument, over: PolicyPart) -> Scenario:
         world=world,
         policy=policy,
         duration_ms=lasts_ms,
-        warm_up_ms=_number(document, values, "warm_up_s", WARM_UP_S, 10, 86_400) * 1_000,
+        warm_up_ms=warm_up_ms,
         seed=_number(document, values, "seed", 1, 0, 2**31),
         events=events,
         criteria=criteria,

@@ -6,18 +6,29 @@ from collections.abc import Mapping
 from typing import Any
 
 from siteshift.sim.criteria import CRITERIA, Criterion
+from siteshift.sim.criteria_limits import cannot_fail
 from siteshift.sim.criteria_outcome import FOREVER_MS
 from siteshift.sim.criteria_register import EVERYWHERE
 from siteshift.sim.scenario_document import ScenarioDocument, ScenarioProblemCode, Spot, Value
 from siteshift.sim.scenario_fields import Names, Unfit, convert, keys_of, note_missing, read_fields
+from siteshift.sim.scenario_world import names_of
+from siteshift.sim.spec import WorldSpec
 
 Code = ScenarioProblemCode
 
 
 def read_criteria(
-    document: ScenarioDocument, value: Value, spot: Spot, names: Names, labels: frozenset[str], lasts_ms: int
+    document: ScenarioDocument,
+    value: Value,
+    spot: Spot,
+    world: WorldSpec,
+    labels: frozenset[str],
+    *,
+    lasts_ms: int,
+    warm_up_ms: int,
 ) -> tuple[Criterion, ...]:
     """Read the list and add what holds everywhere, unless the file sets its own limit. Problems are noted."""
+    names = names_of(world)
     if not isinstance(value, list):
         document.note(Code.MISSING if value is None else Code.WRONG_TYPE, spot, "must be a list of criteria")
         return ()
@@ -38,6 +49,9 @@ def read_criteria(
             continue
         _check_label(document, read, (*here, name), labels)
         _check_instants(document, read, (*here, name), lasts_ms)
+        why = cannot_fail(read, world, lasts_ms=lasts_ms, warm_up_ms=warm_up_ms)
+        if why:
+            document.note(Code.CANNOT_FAIL, (*here, name), f"`{name}` {why}", "set a limit that a run can miss, or leave it out")
         found.append(read)
     given = {entry.NAME for entry in found}
     return (*found, *(entry for entry in EVERYWHERE if entry.NAME not in given))

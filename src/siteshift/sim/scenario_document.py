@@ -51,6 +51,7 @@ class ScenarioProblemCode(Enum):
     AFTER_THE_END = ("SIM-301", "an instant that lies outside the scenario")
     NOTHING_TO_HEAL = ("SIM-302", "a heal of what was never broken")
     DOES_NOT_FIT = ("SIM-303", "numbers that do not fit together")
+    CANNOT_FAIL = ("SIM-304", "a pass criterion that no run could miss")
 
     def __init__(self, id: str, meaning: str) -> None:
         self.id = id

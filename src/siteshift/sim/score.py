@@ -1,7 +1,8 @@
 """The score: what siteshift lost beyond the least possible, beside nothing done, and beside what a user would pick instead.
 
 Every scenario is run with siteshift, with the informed controller, with nobody who acts and with each peer, in the same world
-with the same seed. All are judged by `loss`.
+with the same seed; with several seeds, losses are their means and times the longest. All are judged by `loss`. Beside them stands
+the bound that nobody beats (`relaxation`).
 """
 
 from __future__ import annotations
@@ -9,18 +10,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from siteshift.sim.bound import bound_for
 from siteshift.sim.informed import run_informed
-from siteshift.sim.loss import JUDGING, WEIGHTS, Loss
+from siteshift.sim.loss import JUDGING, WEIGHTS, Loss, mean_loss
 from siteshift.sim.nothing import BesideNothing, nothing_done
 from siteshift.sim.peers import NOTHING, PEERS, run_peer
 from siteshift.sim.record import Record
-from siteshift.sim.replay import Figures, replay, site_rps, worst_of
+from siteshift.sim.relaxation import is_beaten, least_loss
+from siteshift.sim.replay import Figures, replay, site_rps, worst_figures, worst_of
 from siteshift.sim.scenario import Scenario, load_policy_part, load_scenario
 
 OURS, INFORMED = "siteshift", "informed"
@@ -33,20 +36,29 @@ class Score:
     """One scenario's line. ``lost`` by controller; ``site_rps`` is the failed site's traffic (`replay.site_rps`).
 
     ``bound_ms`` None: no fault here that Lorden's bound is for. Where no site failed, losses are in seconds of all traffic.
+    ``least`` is what nobody in this world loses less than (`relaxation`); ``beaten_by`` names who did, each held to the bound of
+    their own world: then the bound is wrong.
     """
 
     id: str
     title: str
-    seed: int
+    seeds: tuple[int, ...]
     figures: Figures
     bound_ms: int | None
     site_rps: float
     lost: Mapping[str, Loss]
+    least: Loss
+    beaten_by: tuple[str, ...] = ()
 
     @property
     def regret_s(self) -> float:
-        """What was lost beyond the least possible, in seconds of the failed site's traffic."""
+        """What was lost beyond who is told of every fault, in seconds of the failed site's traffic."""
         return self.lost_s(OURS) - self.lost_s(INFORMED)
+
+    @property
+    def least_s(self) -> float:
+        """The bound, in seconds of the failed site's traffic."""
+        return self.least.weighed() / self.site_rps
 
     @property
     def detect_to_bound(self) -> float | None:
@@ -102,6 +114,11 @@ class LibraryScore:
         return tuple(sorted(worse, key=lambda score: -score.beside_nothing.more_s()))
 
     @property
+    def bounds_beaten(self) -> tuple[Score, ...]:
+        """The scenarios whose bound somebody beat."""
+        return tuple(score for score in self.scores if score.beaten_by)
+
+    @property
     def wrong_moves(self) -> int:
         return sum(score.figures.wrong_moves for score in self.scores)
 
@@ -118,15 +135,40 @@ def score(scenario: Scenario, *, seed: int | None = None) -> Score:
         INFORMED: run_informed(scenario, seed=outcome.seed).loss,
         NOTHING.name: nothing_done(scenario, seed=outcome.seed),
     }
-    lost |= {peer.name: run_peer(peer, scenario, seed=outcome.seed).loss for peer in PEERS}
+    least = dict.fromkeys(lost, least_loss(scenario, seed=outcome.seed))
+    bounds: dict[int, Loss] = {}
+    for peer in PEERS:
+        lost[peer.name] = run_peer(peer, scenario, seed=outcome.seed).loss
+        if id(peer.world) not in bounds:
+            bounds[id(peer.world)] = least_loss(scenario, seed=outcome.seed, world=peer.world(scenario.world))
+        least[peer.name] = bounds[id(peer.world)]
     return Score(
         id=scenario.id,
         title=scenario.title,
-        seed=outcome.seed,
+        seeds=(outcome.seed,),
         figures=outcome.figures,
         bound_ms=_bound(scenario, record),
         site_rps=site_rps(scenario.world, record),
         lost=lost,
+        least=least[OURS],
+        beaten_by=tuple(name for name in lost if is_beaten(least[name], lost[name])),
+    )
+
+
+def merged(scores: Sequence[Score]) -> Score:
+    """Several seeds of one scenario as one: means of losses, the longest times, the most moves, all wrong moves."""
+    first = scores[0]
+    if len(scores) == 1:
+        return first
+    figures = [one.figures for one in scores]
+    return replace(
+        first,
+        seeds=tuple(seed for one in scores for seed in one.seeds),
+        figures=worst_figures(figures),
+        site_rps=fmean(one.site_rps for one in scores),
+        lost={name: mean_loss([one.lost[name] for one in scores]) for name in first.lost},
+        least=mean_loss([one.least for one in scores]),
+        beaten_by=tuple(dict.fromkeys(name for one in scores for name in one.beaten_by)),
     )
 
 
@@ -136,29 +178,31 @@ def _bound(scenario: Scenario, record: Record) -> int | None:
     return bound_for(event, scenario.world.topology, scenario.policy.judge) if event is not None else None
 
 
-def score_file(file: Path, seed: int | None = None, policy: Path | None = None) -> Score:
+def _score_file(file: Path, seed: int | None = None, policy: Path | None = None) -> Score:
     """Load and score. Raises `ScenarioError`."""
     over = load_policy_part(policy) if policy is not None else None
     return score(load_scenario(file, over), seed=seed)
 
 
 def score_files(
-    files: Sequence[Path], *, seed: int | None, policy: Path | None, processes: int, tell: Callable[[Score], None]
+    files: Mapping[Path, Sequence[int]], *, policy: Path | None, processes: int, tell: Callable[[Score], None]
 ) -> LibraryScore:
-    """Score many, ``processes`` at a time, in the order of the files; ``tell`` hears of each as soon as it is its turn."""
+    """Score files with their seeds, ``processes`` runs at a time; ``tell`` hears of each file in turn, as soon as it is done."""
     found: list[Score] = []
-    for one in _scored(files, seed, policy, processes):
-        found.append(one)
-        tell(one)
+    wanted = [(file, seed) for file, seeds in files.items() for seed in seeds]
+    runs = _scored(wanted, policy, processes)
+    for seeds in files.values():
+        found.append(merged([next(runs) for _ in seeds]))
+        tell(found[-1])
     return LibraryScore(scores=tuple(found))
 
 
-def _scored(files: Sequence[Path], seed: int | None, policy: Path | None, processes: int) -> Iterator[Score]:
-    if processes <= 1 or len(files) == 1:
-        yield from (score_file(file, seed, policy) for file in files)
+def _scored(wanted: Sequence[tuple[Path, int]], policy: Path | None, processes: int) -> Iterator[Score]:
+    if processes <= 1 or len(wanted) == 1:
+        yield from (_score_file(file, seed, policy) for file, seed in wanted)
         return
-    with ProcessPoolExecutor(max_workers=min(processes, len(files)), mp_context=get_context("spawn")) as pool:
-        waiting = [pool.submit(score_file, file, seed, policy) for file in files]
+    with ProcessPoolExecutor(max_workers=min(processes, len(wanted)), mp_context=get_context("spawn")) as pool:
+        waiting = [pool.submit(_score_file, file, seed, policy) for file, seed in wanted]
         yield from (one.result() for one in waiting)
 
 
@@ -173,6 +217,7 @@ def as_document(library: LibraryScore) -> dict[str, Any]:
         "to_nothing_by_weight": {name: library.to(NOTHING.name, weight) for name, weight in WEIGHTS.items()},
         "worse_than_nothing": [one.id for one in library.worse_than_nothing],
         "wrong_moves": library.wrong_moves,
+        "bounds_beaten": {one.id: list(one.beaten_by) for one in library.bounds_beaten},
         "scenarios": [_score_document(one) for one in library.scores],
     }
 
@@ -183,6 +228,8 @@ def _score_document(one: Score) -> dict[str, Any]:
         **asdict(one),
         "lost": {name: loss.as_document() for name, loss in one.lost.items()},
         "lost_s": {name: one.lost_s(name) for name in one.lost},
+        "least": one.least.as_document(),
+        "least_s": one.least_s,
         "regret_s": one.regret_s,
         "detect_to_bound": one.detect_to_bound,
         "best_peer": best_peer,

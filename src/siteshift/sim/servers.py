@@ -218,10 +218,12 @@ class PoolFlow:
     def truth_pm(self) -> int:
         """The true goodput of what the pool is: by its active members' conditions and dependencies, overload apart.
 
+        Members that a balancer took out do not count, unless it took out all of them: then the pool is what it would be without.
         Where faults took a part of its capacity, it serves no more of what it is asked than the rest of it can.
         """
         actives = [s for s in self.servers if s.member.role is MemberRole.ACTIVE]
-        takers = [s for s in actives if s.is_taking]
+        listening = [s for s in actives if s.is_open and s.condition.down is not Down.REFUSED]
+        takers = [s for s in listening if s.weight_pm > 0] or listening
         if not takers:
             return 0
         good = 0

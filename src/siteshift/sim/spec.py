@@ -81,7 +81,7 @@ class ServerSpec:
 
     Work beyond capacity waits; more than ``queue_ms`` of it is turned away (503). Past the knee servers serve less, not
     more: with load ``x`` times the capacity, x > ``knee_pm``/1000, capacity shrinks by 1 / (1 + ``thrash_pm``/1000 · (x - knee)).
-    ``front_retries``: the site's front sends a refused connection to another member, as balancers do.
+    A site's front sends a refused connection to another member, as balancers do.
     """
 
     latency_ms: int = 10
@@ -101,7 +101,10 @@ class StandbySpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaneSpec:
-    """One data plane. ``place``: the site it is lost with, or `OUTSIDE`. ``services`` empty: all."""
+    """One data plane. ``place``: the site it is lost with, or `OUTSIDE`. ``services`` empty: all.
+
+    ``redispatches``: this balancer before all sites sends a refused connection to another site.
+    """
 
     id: EnactorId
     kind: PlaneKind = PlaneKind.DNS
@@ -110,6 +113,7 @@ class PlaneSpec:
     write_ms: int = 20
     read_ms: int = 10
     answers_itself: bool = True
+    redispatches: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

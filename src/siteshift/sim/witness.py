@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from siteshift.core.beliefs.life import AWAY
 from siteshift.core.controller import Decision
 from siteshift.core.invariants import Violation
 from siteshift.core.messages.commands import ActivateStandby, Answer, Command, Record, RetireStandby, Tell
@@ -14,18 +13,14 @@ from siteshift.core.model.codes import Standing
 from siteshift.core.model.evidence import Picture
 from siteshift.core.model.override import forced_view
 from siteshift.core.model.steering import ServiceSteering, Steering
-from siteshift.core.model.units import ServiceId, SiteId
+from siteshift.core.model.units import WHOLE_BP, ServiceId, SiteId
 from siteshift.core.state.controller_state import ControllerState
-from siteshift.sim.record import Broken, Injury, Move, Second, Shed
+from siteshift.sim.record import Broken, Injury, Move, Second, Shed, Truth
 
 if TYPE_CHECKING:
     from siteshift.sim.node import Node
     from siteshift.sim.world import World
 
-HEALTHY_PM = 970
-"""A pool whose true goodput is at least this is healthy: what the default policy would not leave."""
-DEAD_PM = 500
-"""One whose true goodput is below this is sick: sending it more is wrong."""
 SICK = (Standing.DOWN, Standing.DEGRADED)
 
 
@@ -44,7 +39,8 @@ class Witness:
         self._world: World | None = None
         self._desired: Steering | None = None
         self._bad: frozenset[SiteId] = frozenset()
-        self._emptied: set[tuple[ServiceId, SiteId]] = set()
+        self._stays: dict[ServiceId, tuple[SiteId, int] | None] = {}
+        """What of the last move's shed part stays where it was."""
 
     def bind(self, world: World) -> None:
         """The world it sees."""
@@ -81,9 +77,7 @@ class Witness:
             self.detected += [(self._world.clock.now_ms, site) for site in sorted(bad - self._bad)]
             self._bad = bad
 
-    def _decided(
-        self, node: Node, state_before: ControllerState, state: ControllerState, reasons: Mapping[str, object]
-    ) -> None:
+    def _decided(self, node: Node, state_before: ControllerState, state: ControllerState, reasons: Mapping[str, object]) -> None:
         assert self._world is not None
         before, after = state_before.steering, state.steering
         lines = "; ".join(entry.line() for entry in after.services if before.of(entry.service) != entry)
@@ -98,20 +92,9 @@ class Witness:
                     before_bp=dict(old.shares_bp) if old is not None else {},
                     generation=after.generation,
                     forced=tuple(forced.drained_sites) if not forced.shares_bp else tuple(entry.shares_bp),
-                    lent=self._lent(entry, state_before),
                     went_back=after.generation <= before.generation,
                 )
         self._desired = after
-
-    def _lent(self, entry: ServiceSteering, before: ControllerState) -> tuple[SiteId, ...]:
-        """The sites that were left and wait for their return, and may have helped out since."""
-        for site in entry.shares_bp:
-            key = (entry.service, site)
-            if before.track(*key).life not in AWAY:
-                self._emptied.discard(key)
-            elif before.steering_share(*key) == 0:
-                self._emptied.add(key)
-        return tuple(site for site in entry.shares_bp if (entry.service, site) in self._emptied)
 
     def moved(
         self,
@@ -121,17 +104,24 @@ class Witness:
         before_bp: Mapping[SiteId, int],
         generation: int = 0,
         forced: tuple[SiteId, ...] = (),
-        lent: tuple[SiteId, ...] = (),
         went_back: bool = False,
     ) -> None:
         """Somebody who leads changed desired shares. Pilots call this too.
 
-        ``forced``: sites a person decided about. ``lent``: ones that were left before, and serve only while the others cannot.
+        ``forced``: sites a person decided about.
         """
         assert self._world is not None
-        truth = {site: self._world.truth_pm(entry.service, site) for site in entry.shares_bp}
-        stays = (*lent, self._shed_to(entry))
-        wrong = "a generation went backwards" if went_back else _wrong(before_bp, entry.shares_bp, truth, forced, stays)
+        world, service = self._world, entry.service
+        truth = {site: world.truth(service, site) for site in entry.shares_bp}
+        before = _with_stay(before_bp, self._stays.get(service))
+        self._stays[service] = self._stay(entry)
+        after = _with_stay(entry.shares_bp, self._stays[service])
+        left = tuple(
+            site
+            for site, true in truth.items()
+            if true.is_healthy and site not in forced and after[site] < self._least_bp(service, site) <= before.get(site, 0)
+        )
+        wrong = "a generation went backwards" if went_back else _wrong(before_bp, entry.shares_bp, truth, forced, left)
         move = Move(
             at_ms=self._world.clock.now_ms,
             by=by,
@@ -139,7 +129,8 @@ class Witness:
             before_bp=dict(before_bp),
             after_bp=dict(entry.shares_bp),
             shed_bp=entry.shed_bp,
-            truth_pm=truth,
+            truth=truth,
+            left=left if before_bp else (),
             generation=generation,
             wrong=wrong if before_bp else "",
         )
@@ -147,11 +138,21 @@ class Witness:
         if move.wrong:
             self._world.line(by, "note", f"wrong move: {entry.service}: {move.wrong}")
 
-    def _shed_to(self, entry: ServiceSteering) -> SiteId | None:
-        """The site where the shed part stays for want of an answer."""
+    def _stay(self, entry: ServiceSteering) -> tuple[SiteId, int] | None:
+        """The site where the shed part stays for want of an answer, and how much that is."""
         assert self._world is not None
         has_answer = bool(self._world.spec.topology.service_by_id[entry.service].shed_answers)
-        return entry.shed_at if entry.shed_bp and not has_answer else None
+        return (entry.shed_at, entry.shed_bp) if entry.shed_bp and entry.shed_at and not has_answer else None
+
+    def _least_bp(self, service: ServiceId, site: SiteId) -> float:
+        """Half of what a healthy site should have: its nominal share, or what it carries of the demand if that is less."""
+        assert self._world is not None
+        flow, now_ms = self._world.flow, self._world.clock.now_ms
+        population = next(one for one in flow.populations if one.service.id == service)
+        pool = flow.pool(service, site)
+        carries_rps = sum(server.capacity_rps for server in pool.servers if server.is_alive)
+        carries_bp = WHOLE_BP * carries_rps / max(1.0, population.demand_rps(now_ms))
+        return max(1.0, min(pool.pool.nominal_bp, carries_bp) / 2)
 
     def _commanded(self, node: Node, command: Command) -> None:
         assert self._world is not None
@@ -217,28 +218,31 @@ def _belief(picture: Picture) -> str:
     return f"{sites} {' '.join(named)}".rstrip()
 
 
+def _with_stay(shares_bp: Mapping[SiteId, int], stay: tuple[SiteId, int] | None) -> dict[SiteId, int]:
+    """The shares of users: the shed part that stays somewhere is that site's."""
+    found = dict(shares_bp)
+    if stay is not None:
+        found[stay[0]] = found.get(stay[0], 0) + stay[1]
+    return found
+
+
 def _wrong(
     before_bp: Mapping[SiteId, int],
     after_bp: Mapping[SiteId, int],
-    truth_pm: Mapping[SiteId, int],
+    truth: Mapping[SiteId, Truth],
     forced: tuple[SiteId, ...],
-    stays: tuple[SiteId | None, ...],
+    left: tuple[SiteId, ...],
 ) -> str:
     """Why a move was wrong: a healthy site left, a sick one sent more, nobody left to answer. Empty: it was not.
 
-    The site that keeps what is shed, for want of an answer, is not left: its users stay. Nor is one left that was drained
-    before, helped out, and goes on waiting for its return (``stays``: both kinds).
-    Growing shares of a degraded site are no wrong move when everybody else is no better.
+    Growing shares of a sick site are no wrong move when everybody else is sick too.
     """
     if not any(after_bp.values()):
         return "an empty answer set"
-    best = max(truth_pm.values(), default=0)
-    for site, bp in after_bp.items():
-        before = before_bp.get(site, 0)
-        if site in forced:
-            continue
-        if bp == 0 and before > 0 and site not in stays and truth_pm[site] >= HEALTHY_PM:
-            return f"{site} is healthy and was left"
-        if bp > before and truth_pm[site] < DEAD_PM and best >= DEAD_PM:
-            return f"{site} is sick ({truth_pm[site]} pm) and got more"
+    if left:
+        return f"{left[0]} is healthy and was left"
+    is_anybody_well = not all(true.is_sick for true in truth.values())
+    for site, true in truth.items():
+        if true.is_sick and is_anybody_well and site not in forced and after_bp[site] > before_bp.get(site, 0):
+            return f"{site} is sick ({true}) and got more"
     return ""

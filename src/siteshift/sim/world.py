@@ -17,7 +17,7 @@ from siteshift.sim.clock import Lots, VirtualClock
 from siteshift.sim.flow import Flow
 from siteshift.sim.network import Net
 from siteshift.sim.planes import Plane
-from siteshift.sim.record import Line
+from siteshift.sim.record import Line, Truth
 from siteshift.sim.servers import HEALTHY, Down, Effect, Server, combined
 from siteshift.sim.spec import OUTSIDE, USERS, WorldSpec
 from siteshift.sim.standbys import Standbys
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 TICK_MS, CALM_TICK_MS = 100, 1_000
 STIR_MS = 30_000
 """How long after a change traffic is followed closely."""
-CUT_OFF_PM = 900
-"""Between sick and healthy: leaving it is no wrong move, and neither is staying."""
 
 
 class World:
@@ -66,17 +64,14 @@ class World:
         """One line of the transcript."""
         self.lines.append(Line(at_ms=self.clock.now_ms, node=who, kind=kind, text=text, data=data or {}))
 
-    def truth_pm(self, service: ServiceId, site: SiteId) -> int:
-        """The true goodput of a pool as its users get it: faults, dependencies and links, overload apart.
-
-        A site cut off from every other one serves its users, but cannot be called healthy: it gets `CUT_OFF_PM` at most.
-        """
-        if not self.net.is_open(USERS, site) or site in self.dark_sites:
-            return 0
+    def truth(self, service: ServiceId, site: SiteId) -> Truth:
+        """What is true of a pool now, overload apart."""
         others = [other for other in self.spec.topology.site_ids if other != site]
-        is_cut_off = bool(others) and not any(self.net.is_open(site, other) for other in others)
-        truth_pm = self.flow.pool(service, site).truth_pm()
-        return min(truth_pm, CUT_OFF_PM) if is_cut_off else truth_pm
+        return Truth(
+            good_pm=0 if site in self.dark_sites else self.flow.pool(service, site).truth_pm(),
+            is_reached=self.net.is_open(USERS, site),
+            is_cut_off=bool(others) and not any(self.net.is_open(site, other) for other in others),
+        )
 
     def change_plane(self, change: Callable[[], object]) -> None:
         """Do something that may change what a plane delivers."""
