@@ -241,6 +241,15 @@ async def test_a_command_that_complains_without_end_fails_long_before_the_deadli
         raise await caught(CommandNotifier([command], clock=CLOCK, node="n"))
 
 
+@pytest.mark.parametrize("where", [">&2", "> /dev/stderr", ">> /dev/stderr"])
+async def test_a_script_may_complain_by_the_name_of_its_standard_error(tmp_path: Path, where: str) -> None:
+    """A file in memory that is sealed against growth cannot be opened anew: the script ended there, and nobody was told."""
+    told = tmp_path / "told"
+    command = script(tmp_path / "tell", f"set -e; echo sending {where}; cat /dev/stdin > {told}; echo no route {where}; exit 3")
+    assert "exit status 3: sending" in str(await caught(CommandNotifier([command], clock=CLOCK, node="n")))
+    assert json.loads(told.read_text())["node"] == "n"
+
+
 async def test_one_that_complains_without_end_and_does_not_mind_is_killed_at_the_deadline(tmp_path: Path) -> None:
     command = script(tmp_path / "tell", "while :; do echo only words >&2; done 2>/dev/null || true")
     assert type(await caught(CommandNotifier([command], clock=CLOCK, node="n"), deadline_ms=1_000)) is Ambiguous

@@ -1,7 +1,8 @@
-"""What commands share that we run: their input and output without pipes, and their end.
+"""What commands share that we run: input and output that nobody waits for, and their end.
 
-asyncio says that a child ended only when its pipes are closed as well, and a pipe stays open with whatever the child left
-running, or full where nobody reads on. Files in memory have no such end to wait for, and they are bounded.
+asyncio says that a child ended only when the pipes it made are closed as well, and a pipe stays open with whatever the child
+left running, or full where nobody reads on. So input is a file in memory, and output a pipe of our own that is read once the
+child has ended.
 """
 
 from __future__ import annotations
@@ -15,26 +16,41 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 OUTPUT_BYTES = 1 << 20
-"""What a talkative tool says is a tenth of this. A write beyond it fails in the child (EPERM)."""
+"""What a talkative tool says is a tenth of this, and a system's default limit for one pipe of an ordinary user (pipe(7))."""
 
 
 @contextmanager
-def output_file(limit_bytes: int = OUTPUT_BYTES) -> Iterator[int]:
-    """A file in memory that cannot grow, to be a child's standard output or error; on disk it could fill the disk."""
-    descriptor = os.memfd_create("output", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+def output_pipe() -> Iterator[tuple[int, int]]:
+    """A pipe for a child's standard output or error: our reading end, and the child's end.
+
+    It takes `OUTPUT_BYTES` (64 KiB where the user has no room for more); a write beyond that fails in the child (EAGAIN). The
+    child's end can read as well, so whoever keeps it when ours is closed is not killed by writing (SIGPIPE). A file cannot be
+    this: ``/dev/stderr`` opens it anew, at its beginning and to cut it, and one that is sealed against growth refuses that.
+    """
+    ours, writing = os.pipe()
     try:
-        os.ftruncate(descriptor, limit_bytes)
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
-        yield descriptor
+        try:
+            theirs = os.open(f"/proc/self/fd/{writing}", os.O_RDWR | os.O_NONBLOCK)
+        finally:
+            os.close(writing)
+        try:
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(ours, fcntl.F_SETPIPE_SZ, OUTPUT_BYTES)
+            os.set_blocking(ours, False)
+            yield ours, theirs
+        finally:
+            os.close(theirs)
     finally:
-        os.close(descriptor)
+        os.close(ours)
 
 
-def written(descriptor: int, most_bytes: int, *, from_end: bool) -> bytes:
-    """The beginning or the end of what a child wrote. The place where it goes on writing is shared with us."""
-    end = os.lseek(descriptor, 0, os.SEEK_CUR)
-    start = max(0, end - most_bytes) if from_end else 0
-    return os.pread(descriptor, min(end, most_bytes), start)
+def written(ours: int, most_bytes: int, *, from_end: bool) -> bytes:
+    """The beginning or the end of what a child wrote, taken out of our end of its pipe. Never waits."""
+    try:
+        text = os.read(ours, OUTPUT_BYTES)
+    except BlockingIOError:
+        return b""
+    return text[-most_bytes:] if from_end else text[:most_bytes]
 
 
 @contextmanager

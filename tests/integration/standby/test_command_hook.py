@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,14 +92,42 @@ async def test_a_daemon_that_keeps_standard_error_open_does_not_hold_us(tmp_path
     os.kill(int(pid_file.read_text()), signal.SIGKILL)
 
 
+async def test_a_daemon_that_goes_on_complaining_is_not_killed_by_it(tmp_path: Path) -> None:
+    goes_on, ended = tmp_path / "goes_on", tmp_path / "ended"
+    daemon = f"while ! test -e {goes_on}; do sleep 0.02; done; echo late >&2; echo $? > {ended}"
+    await shell(f"setsid sh -c '{daemon}' & exit 0").activate(MEMBER, deadline_ms=DEADLINE_MS)
+    goes_on.touch()
+
+    async def has_ended() -> bool:
+        return ended.exists() and ended.read_text().strip() != ""
+
+    await until(has_ended, "the daemon wrote and lived on")
+    assert ended.read_text().strip() == "0"
+
+
+@pytest.mark.parametrize("where", [">&2", "> /dev/stderr", ">> /dev/stderr"])
+async def test_a_script_says_why_wherever_it_writes_its_errors(where: str) -> None:
+    """A file in memory that is sealed against growth cannot be opened anew by its name: the whole script failed."""
+    with pytest.raises(Permanent, match=r"exit code 9: no image$"):
+        await shell(f"set -e; echo no image {where}; exit 9").activate(MEMBER, deadline_ms=DEADLINE_MS)
+    await shell(f"set -e; echo starting {where}").activate(MEMBER, deadline_ms=DEADLINE_MS)
+
+
 async def test_a_command_that_writes_without_end_fills_nothing(tmp_path: Path) -> None:
     """All it wrote until its deadline lay on the disk, and all that a daemon wrote for ever which kept standard error open."""
-    script = f"yes only words >&2; stat -L -c '%s %b' /proc/$$/fd/2 > {tmp_path}/size; echo and now the reason >&2; exit 1"
+    writer = tmp_path / "writer.py"
+    writer.write_text(
+        "import os, pathlib\n"
+        "taken = 0\n"
+        "try:\n"
+        "    while True:\n"
+        "        taken += os.write(2, b'only words ' * 100)\n"
+        "except BlockingIOError:\n"
+        f"    pathlib.Path({str(tmp_path / 'taken')!r}).write_text(str(taken))\n"
+    )
     with pytest.raises(Permanent, match="only words"):
-        await shell(script).activate(MEMBER, deadline_ms=DEADLINE_MS)
-    size, blocks = (tmp_path / "size").read_text().split()
-    assert int(size) == OUTPUT_BYTES
-    assert int(blocks) * 512 <= OUTPUT_BYTES
+        await shell(f"{sys.executable} {writer}; echo and now the reason >&2; exit 1").activate(MEMBER, deadline_ms=DEADLINE_MS)
+    assert 0 < int((tmp_path / "taken").read_text()) <= OUTPUT_BYTES
 
 
 async def test_a_command_that_does_not_exist_is_a_permanent_failure() -> None:

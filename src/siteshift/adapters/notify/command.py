@@ -3,7 +3,7 @@
 The program gets the message as JSON on its standard input and as ``SITESHIFT_NODE``, ``_SEVERITY``, ``_CODE``, ``_TEXT`` and
 ``_KEY`` in its environment (where a long text is cut), never on its command line, where everybody on the machine could read
 it. No shell is involved. It runs in a session of its own, and the whole of it is killed at the deadline. Standard error takes
-`child.OUTPUT_BYTES`; writing more fails in the program (EPERM).
+`child.OUTPUT_BYTES`; writing more fails in the program (EAGAIN).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class CommandNotifier:
     async def notify(self, *, severity: Severity, code: str, text: str, deadline_ms: int) -> None:
         """Run it. Raises `Retryable` (exit status 75), `Permanent` (other failures), `Ambiguous` (killed)."""
         message = Message(severity=severity, code=code, text=text, node=self._node, at_ms=self._clock.now_ms())
-        with child.input_file(json.dumps(message.fields()).encode()) as told, child.output_file() as complaint:
+        with child.input_file(json.dumps(message.fields()).encode()) as told, child.output_pipe() as (said, complaint):
             process = await self._start(message, told, complaint)
             try:
                 async with asyncio.timeout(deadline_ms / 1_000):
@@ -55,7 +55,7 @@ class CommandNotifier:
             finally:
                 if process.returncode is None:
                     await child.end(process)
-            self._judge(status, child.written(complaint, COMPLAINT_LIMIT, from_end=False))
+            self._judge(status, child.written(said, COMPLAINT_LIMIT, from_end=False))
 
     async def close(self) -> None:
         """Nothing is kept between messages."""

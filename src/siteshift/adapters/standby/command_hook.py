@@ -13,7 +13,7 @@ anything else  FAILED                          failed: `Permanent`
 
 A command that is not done at its deadline is killed with its whole process group: `Ambiguous` for activate and retire,
 `Retryable` for phase. A command that starts a daemon must detach it; standard error may stay open. It takes
-`child.OUTPUT_BYTES`; writing more fails there (EPERM), and neither disk nor memory is filled.
+`child.OUTPUT_BYTES`; writing more fails there (EAGAIN), and neither disk nor memory is filled.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class CommandHookStandby:
         """Exit code and the end of standard error."""
         values = template.fields(member)
         own = {f"SITESHIFT_{name.upper()}": value for name, value in values.items()}
-        with child.output_file() as errors:
+        with child.output_pipe() as (said, errors):
             try:
                 process = await asyncio.create_subprocess_exec(
                     *(template.fill(word, values) for word in argv),
@@ -111,4 +111,4 @@ class CommandHookStandby:
             finally:
                 if process.returncode is None:
                     await child.end(process)
-            return code, child.written(errors, WORDS_BYTES, from_end=True).decode("utf-8", "replace").strip()
+            return code, child.written(said, WORDS_BYTES, from_end=True).decode("utf-8", "replace").strip()
