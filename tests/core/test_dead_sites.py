@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from core.playbook import DOWN, SICK, UP, WEB, A, G, Mode, P, Playbook, three_sites
+from core.playbook import DOWN, PLANE, SICK, UP, WEB, A, G, Mode, P, Playbook, three_sites
+from siteshift.core.messages.commands import Enact
+from siteshift.core.messages.events import ReadBackArrived
 from siteshift.core.messages.requests import DrainRequest, UndrainRequest
-from siteshift.core.model.steering import ServiceSteering
-from siteshift.core.model.units import SiteId
+from siteshift.core.model.setup import PlaneRef
+from siteshift.core.model.steering import ReadBack, ServiceSteering
+from siteshift.core.model.units import EnactorId, SiteId
 from siteshift.core.state.codec import from_document, to_document
 
 
@@ -138,3 +141,24 @@ def test_what_is_closed_is_part_of_the_digest_and_survives_the_store() -> None:
     assert from_document(ServiceSteering, to_document(closed)) == closed
     old = {key: value for key, value in to_document(plain).items() if key != "dead_sites"}
     assert from_document(ServiceSteering, old) == plain
+
+
+def test_a_site_that_a_plane_gives_a_share_to_is_not_closed_by_the_others_when_that_is_taken_over() -> None:
+    """What is adopted of a plane that is ahead of us is its shares: the site we remember as dead has one there."""
+    balancer = EnactorId("haproxy")
+    setup = three_sites()
+    book = Playbook(setup=replace(setup, planes=(*setup.planes, PlaneRef(id=balancer, services=(WEB,)))))
+    book.run(5_000)
+    book.believe(P, DOWN)
+    book.run(30_000)
+    assert dead_sites(book) == {P}
+    book.believe(P, UP)
+    book.run(2_000)
+    before, shares = len(book.commands), {WEB: {P: 5000, G: 3000, A: 2000}}
+    reading = ReadBack(enactor=PLANE, at_ms=book.now_ms, generation=41, shares_bp=shares)
+    book.feed(ReadBackArrived(at_ms=book.now_ms, read_back=reading))
+    book.run(20_000)
+    written = [(c.enactor, c.steering.of(WEB)) for c in book.commands[before:] if isinstance(c, Enact)]
+    assert balancer in {name for name, _ in written}
+    assert [name for name, entry in written if entry and any(entry.shares_bp.get(s, 0) for s in entry.dead_sites)] == []
+    assert book.shares() == shares[WEB]

@@ -133,8 +133,9 @@ def _carried(draft: Draft, newest: int) -> Steering | None:
     for service in draft.setup.topology.services:
         if service.id not in shares:
             continue
-        base = state.steering.of(service.id) or _first(service, draft.setup)
-        entries.append(replace(base, shares_bp=shares[service.id], shed_bp=0, shed_at=None, onward_bp={}))
+        base, found_bp = state.steering.of(service.id) or _first(service, draft.setup), shares[service.id]
+        closed = frozenset(site for site in base.dead_sites if not found_bp.get(site, 0))
+        entries.append(replace(base, shares_bp=found_bp, shed_bp=0, shed_at=None, onward_bp={}, dead_sites=closed))
     generation = newest if ahead else newest + 1
     term = max(state.term or 0, state.steering.term)
     return Steering(generation=generation, term=term, decided_at_ms=draft.now_ms, services=tuple(entries))
