@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from core.playbook import PLANE, three_sites
 from siteshift.adapters.memory.ledger import MemoryLedger
@@ -24,6 +24,7 @@ from siteshift.runtime.evidence import Evidence
 from siteshift.runtime.executor import Executor
 from siteshift.runtime.limits import Limits
 from siteshift.runtime.loop import ControlLoop
+from siteshift.runtime.metrics import Done
 
 CLOCK = SystemClock()
 DEADLINE_S = 30
@@ -69,7 +70,7 @@ class SlowDriver:
         return StandbyPhase.READY
 
 
-def executor_of(equipment: Equipment, events: list[Event]) -> Executor:
+def executor_of(equipment: Equipment, events: list[Event], told: list[tuple[str, Done]] | None = None) -> Executor:
     return Executor(
         clock=CLOCK,
         ledger=MemoryLedger(),
@@ -79,7 +80,7 @@ def executor_of(equipment: Equipment, events: list[Event]) -> Executor:
         watch=lambda _: None,
         state_now=dict,
         on_error=lambda _what, _error: None,
-        on_told=lambda _notifier, _result: None,
+        on_told=lambda notifier, result: told.append((notifier, result)) if told is not None else None,
         on_written=lambda _rows, _sequence, _took_ms: None,
     )
 
@@ -130,14 +131,55 @@ async def test_beyond_the_limit_the_oldest_of_the_least_severe_notices_gives_way
     notifier = MemoryNotifier(clock=CLOCK)
     oncall = Addressee(id="oncall", least=Severity.ALLOWED, notifier=notifier)
     equipment = Equipment(setup=three_sites(), notifiers=(oncall,), limits=Limits(notify_queue=3))
-    executor = executor_of(equipment, [])
+    results: list[tuple[str, Done]] = []
+    executor = executor_of(equipment, [], results)
     told = [("a", Severity.ALLOWED), ("b", Severity.REFUSED), ("c", Severity.ALLOWED), ("d", Severity.NEEDS_APPROVAL)]
     told += [("e", Severity.REFUSED)]
     commands = tuple(Tell(severity=severity, code=code, text=code) for code, severity in told)
     executor.carry_out(commands, initial_state(now_ms=CLOCK.now_ms()))
-    assert executor.notices.dropped == 2
+    assert results == [("oncall", Done.FAILED)] * 2
     await working(executor, until=notifier.sent, count=3)
     assert [message.code for message in notifier.sent] == ["b", "d", "e"]
+
+
+@dataclass
+class Hanging:
+    """A notifier that never ends before its deadline."""
+
+    asked: list[str] = field(default_factory=list)
+
+    async def notify(self, *, severity: Severity, code: str, text: str, deadline_ms: int) -> None:
+        self.asked.append(code)
+        await asyncio.Event().wait()
+
+    async def close(self) -> None: ...
+
+
+async def test_a_notifier_that_hangs_keeps_nothing_from_the_others() -> None:
+    """Each message waited for the one before to run into its deadline at somebody else: five seconds a message."""
+    hanging, mail = Hanging(), MemoryNotifier(clock=CLOCK)
+    both = (
+        Addressee(id="pager", least=Severity.ALLOWED, notifier=hanging),
+        Addressee(id="mail", least=Severity.NEEDS_APPROVAL, notifier=mail),
+    )
+    executor = executor_of(Equipment(setup=three_sites(), notifiers=both), [])
+    told = [("a", Severity.REFUSED), ("b", Severity.ALLOWED), ("c", Severity.NEEDS_APPROVAL)]
+    commands = tuple(Tell(severity=severity, code=code, text=code) for code, severity in told)
+    executor.carry_out(commands, initial_state(now_ms=CLOCK.now_ms()))
+    await working(executor, until=mail.sent, count=2)
+    assert [message.code for message in mail.sent] == ["a", "c"]
+    assert hanging.asked == ["a"], "one at a time for each"
+
+
+async def test_what_waits_for_a_notifier_outlives_a_reload_that_keeps_its_name() -> None:
+    hanging, mail = Hanging(), MemoryNotifier(clock=CLOCK)
+    before = Equipment(setup=three_sites(), notifiers=(Addressee(id="oncall", least=Severity.ALLOWED, notifier=hanging),))
+    executor = executor_of(before, [])
+    tell = Tell(severity=Severity.REFUSED, code="a", text="a")
+    executor.carry_out((tell,), initial_state(now_ms=CLOCK.now_ms()))
+    executor.refit(replace(before, notifiers=(Addressee(id="oncall", least=Severity.ALLOWED, notifier=mail),)))
+    await working(executor, until=mail.sent, count=1)
+    assert hanging.asked == []
 
 
 def test_a_full_queue_drops_what_the_next_one_replaces_and_nothing_else() -> None:

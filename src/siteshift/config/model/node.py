@@ -152,7 +152,7 @@ class LimitsSection(Strict):
     event_queue: Annotated[int, Field(ge=100, le=1_000_000)] = 10_000
     """Events waiting for the core; beyond it reports and measurements, which the next ones replace, are dropped and counted."""
     notify_queue: Annotated[int, Field(ge=1, le=100_000)] = 1_000
-    """Notices waiting to be sent; beyond it the oldest of the least severe is dropped and counted."""
+    """Notices waiting to be sent, for each notifier; beyond it the oldest of the least severe is dropped and counts as failed."""
     journal_rows: Annotated[int, Field(ge=10, le=1_000_000)] = 2_000
     """Journal rows kept while the store is lost; beyond it what is heard is counted in one `gap` entry, what is done is kept."""
     api_subscribers: Annotated[int, Field(ge=1, le=10_000)] = 64
