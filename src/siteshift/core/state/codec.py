@@ -58,14 +58,21 @@ def _decode(kind: Any, document: Any, path: str) -> Any:
     if _is_record(kind):
         return _decode_record(typing.cast(type, kind), document, path)
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return kind(document)
-    if kind is float and isinstance(document, int):
+        return _decode_enum(kind, document, path)
+    if kind is float and isinstance(document, int) and not isinstance(document, bool):
         return float(document)
     if kind is object or kind is Any:
         return document
     if not isinstance(document, kind) or (kind is int and isinstance(document, bool)):
         raise ValueError(f"{path}: expected {kind.__name__}, found {type(document).__name__}")
     return document
+
+
+def _decode_enum(kind: type[Enum], document: Any, path: str) -> Enum:
+    try:
+        return kind(document)
+    except ValueError:
+        raise ValueError(f"{path}: {document!r} is no {kind.__name__}") from None
 
 
 def _decode_union(options: tuple[Any, ...], document: Any, path: str) -> Any:
@@ -90,23 +97,26 @@ def _decode_generic(origin: Any, arguments: tuple[Any, ...], document: Any, path
         if not isinstance(document, Mapping):
             raise ValueError(f"{path}: expected a mapping, found {type(document).__name__}")
         return {
-            _decode_key(arguments[0], key): _decode(arguments[1], item, f"{path}.{key}")
+            _decode_key(arguments[0], key, path): _decode(arguments[1], item, f"{path}.{key}")
             for key, item in document.items()
         }
     if not isinstance(document, Sequence) or isinstance(document, str):
         raise ValueError(f"{path}: expected a list, found {type(document).__name__}")
     if origin is tuple and not (len(arguments) == 2 and arguments[1] is Ellipsis):
-        return tuple(
-            _decode(kind, item, f"{path}[{i}]") for i, (kind, item) in enumerate(zip(arguments, document, strict=False))
-        )
+        if len(document) != len(arguments):
+            raise ValueError(f"{path}: expected {len(arguments)} values, found {len(document)}")
+        return tuple(_decode(kind, item, f"{path}[{i}]") for i, (kind, item) in enumerate(zip(arguments, document, strict=True)))
     items = (_decode(arguments[0], item, f"{path}[{i}]") for i, item in enumerate(document))
     return tuple(items) if origin is tuple else origin(items)
 
 
-def _decode_key(kind: Any, key: str) -> Any:
+def _decode_key(kind: Any, key: str, path: str) -> Any:
     if get_origin(kind) is tuple:
-        return tuple(key.split("|"))
-    return kind(key) if isinstance(kind, type) and issubclass(kind, Enum) else key
+        names = tuple(key.split("|"))
+        if len(names) != len(get_args(kind)):
+            raise ValueError(f"{path}: expected a key of {len(get_args(kind))} names, found {key!r}")
+        return names
+    return _decode_enum(kind, key, f"{path}.{key}") if isinstance(kind, type) and issubclass(kind, Enum) else key
 
 
 @cache
