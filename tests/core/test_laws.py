@@ -295,6 +295,21 @@ def test_law_13_a_step_outside_of_what_was_approved(book: Playbook) -> None:
     assert 13 not in laws(book, steered(is_dead, {P: 0, G: 3_600, A: 3_600}, shed_bp=2_800), before=is_dead)
 
 
+def test_law_13_forced_shares_give_no_site_more_than_was_approved(book: Playbook) -> None:
+    """Who loses was within its bounds, so nobody looked at who got it."""
+    track = a_goal(book)
+    bounds = tuple(replace(b, share_max_bp=3_500) if b.site == G else b for b in track.envelope.bounds)
+    goal, envelope = replace(track.goal, verb=Verb.SHARES, sites=(P, G, A)), replace(track.envelope, bounds=bounds)
+    forced = replace(track, goal=goal, envelope=envelope)
+    state = wanting(book.state, forced)
+    assert 13 not in laws(book, steered(state, {P: 4_400, G: 3_500, A: 2_100}), before=state)
+    assert 13 in laws(book, steered(state, {P: 4_400, G: 3_501, A: 2_099}), before=state)
+    dying = wanting(seeing(book, pangyo=Standing.DOWN), forced)
+    assert 13 not in laws(book, steered(dying, {P: 0, G: 6_000, A: 4_000}), before=dying), "they are where it went"
+    short = steered(state, {P: 4_400, G: 3_000, A: 2_000}, shed_bp=600)
+    assert 13 not in laws(book, steered(short, {P: 4_400, G: 3_600, A: 2_000}), before=short), "it takes what nobody carried"
+
+
 def test_law_13_a_step_of_a_goal_that_is_suspended(book: Playbook) -> None:
     state = wanting(book.state, a_goal(book, state=GoalState.SUSPENDED))
     assert 13 in laws(book, steered(state, {P: 4_500, G: 3_250, A: 2_250}), before=state)

@@ -31,8 +31,10 @@ def law_12_hold_still(p: Passage) -> Iterator[Violation]:
 def law_13_approval(p: Passage) -> Iterator[Violation]:
     """An approval binds the digest of a goal and its envelope: what needed others has them, and every step stays within.
 
-    What is bound is recognised by its sites alone: one that a goal forces out loses, or one it lets back gains. A site that
-    evidence is against is left by right, and so is going back to the shares before the last move.
+    What is bound is recognised by its sites alone: one that a goal forces out loses, or one it lets back gains; of forced shares
+    every site, whichever way. A site that evidence is against is left by right, what was shed is taken by right, and so is going
+    back to the shares before the last move. How far sites are used and what is shed is held against the envelope where a step
+    is made, and not judged here.
     """
     yield from _laid_without_digest(p)
     for track in p.after.goals.values():
@@ -110,8 +112,10 @@ def _beyond(
     for site in track.goal.sites:
         before_bp, after_bp = old.shares_bp.get(site, 0), new.shares_bp.get(site, 0)
         is_bad = p.standing(service, site) in (Standing.DOWN, Standing.DEGRADED) or p.is_overloaded(service, site)
-        moved = after_bp > before_bp if track.goal.verb in RELEASES else after_bp < before_bp
-        if not moved or is_bad or (track.goal.verb in RELEASES and _is_refuge(p, service, old, new)):
+        gains = after_bp > before_bp
+        is_forced_gain = gains and track.goal.verb is Verb.SHARES and new.shed_bp >= old.shed_bp
+        is_its_move = gains if track.goal.verb in RELEASES else after_bp < before_bp or is_forced_gain
+        if not is_its_move or is_bad or (gains and _is_refuge(p, service, old, new)):
             continue
         if track.state is GoalState.SUSPENDED:
             yield Violation(law=13, text=f"{service.id}: {site} moved for a goal that is suspended ({track.digest})")
