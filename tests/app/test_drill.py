@@ -112,6 +112,14 @@ def test_the_simulated_side_is_measured_as_the_lab_measures() -> None:
     assert seen.lost == pytest.approx(seen.lost_s * 150, rel=0.01)
 
 
+def test_answers_after_the_objective_are_counted_beside_what_is_lost() -> None:
+    world = lab_world(standard_world(), 300)
+    record = simulate(world, Policy(), [at(0, Latency(site=PANGYO, add_ms=900), label="slow")], duration_ms=30_000)
+    seen = simulated_side(record, PANGYO, 300)
+    assert seen.late > 100
+    assert seen.late > 10 * seen.lost
+
+
 def test_few_users_leave_resolvers_and_connections_idle() -> None:
     users = lab_world(standard_world(), 300).clients_of(WEB)
     assert users.resolver_idle_ms == pytest.approx(1_000 / 150 * 1_000, abs=1)

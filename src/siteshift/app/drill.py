@@ -48,13 +48,17 @@ class CannotDrill(SiteshiftError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """One side. Times in ms after the first fault; None: it did not happen while watched. ``lost_s``: of the site's traffic."""
+    """One side. Times in ms after the first fault; None: it did not happen while watched. ``lost_s``: of the site's traffic.
+
+    ``lost`` got no good answer, ``late`` one after the service's latency objective; both from the user's first try on.
+    """
 
     detect_ms: int | None
     decide_ms: int | None
     t95_ms: int | None
     lost: float
     lost_s: float
+    late: float
     survivor_peak_pm: int
 
 
@@ -233,6 +237,7 @@ async def _play(
         t95_ms=after(found.t95_ms),
         lost=found.lost,
         lost_s=found.lost / (load_rps * share_bp / 10_000),
+        late=found.late,
         survivor_peak_pm=found.survivor_peak_pm,
     )
     return seen, start_ms
@@ -258,15 +263,18 @@ def _told(one: _Real) -> str:
 
 
 def simulated_side(record: Record, site: SiteId, load_rps: int) -> Seen:
-    """The simulator's figures, by the lab's definitions (`lab.feed`)."""
+    """The simulator's figures, by the lab's definitions (`lab.feed`, `lab.measure`); but for ``lost_s``, whose site's traffic is
+    what was seen before the fault, and in the lab the site's nominal share of the load."""
     share = next((row.seen_bp for row in record.seconds if row.site == site and row.at_ms >= -5_000), 0) / 10_000
-    lost = sum(row.lost for row in record.seconds if row.at_ms >= 0)
+    rows = [row for row in record.seconds if row.at_ms >= 0]
+    lost = sum(row.lost for row in rows)
     return Seen(
         detect_ms=_detect_ms(record),
         decide_ms=_decide_ms(record),
         t95_ms=_t95_ms(record, site),
         lost=lost,
         lost_s=lost / max(1.0, load_rps * share),
+        late=sum(row.late for row in rows),
         survivor_peak_pm=max((pm for name, pm in record.peak_utilisation_pm.items() if name != site), default=0),
     )
 

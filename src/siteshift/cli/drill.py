@@ -68,6 +68,7 @@ def _rows(found: Drilled) -> list[tuple[str, str, str, bool]]:
         *times,
         ("lost, s of the site", f"{one.lost_s:.2f}", f"{other.lost_s:.2f}", is_far(one.lost_s, other.lost_s, 0.2)),
         ("lost requests", f"{one.lost:.0f}", f"{other.lost:.0f}", is_far(one.lost, other.lost, 30)),
+        ("late requests", f"{one.late:.0f}", f"{other.late:.0f}", is_far(one.late, other.late, 30)),
         ("survivors' peak %", f"{one.survivor_peak_pm / 10:.0f}", f"{other.survivor_peak_pm / 10:.0f}", False),
     ]
 
