@@ -231,7 +231,8 @@ class PoolFlow:
             condition = server.condition
             if condition.down is not None:
                 continue
-            slow_pm = condition.add_part_pm if condition.add_ms + self.dep_add_ms + self.spec.latency_ms > self.slo_ms else 0
+            slowed_ms = condition.add_ms + self.dep_add_ms + self.spec.latency_ms
+            slow_pm = condition.add_part_pm if is_late(slowed_ms, self.slo_ms) else 0
             good += (1_000 - condition.error_pm) * (1_000 - slow_pm) // 1_000
         room_pm = 1_000 * sum(int(s.capacity_rps * 1_000) for s in takers if s.condition.down is None)
         whole = sum(s.member.capacity_rps * 1_000 for s in actives)

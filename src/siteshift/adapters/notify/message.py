@@ -20,7 +20,7 @@ class Message:
 
     @property
     def key(self) -> str:
-        """The same for the same message: lets a receiver drop a repetition after an ambiguous end."""
+        """Names one attempt to tell: a gateway on the way that repeats it repeats this as well. We repeat none ourselves."""
         facts = f"{self.node}\n{self.at_ms}\n{self.severity}\n{self.code}\n{self.text}"
         return hashlib.sha256(facts.encode(errors="replace")).hexdigest()[:32]
 

@@ -2,8 +2,9 @@
 
 What is gone from the file is gone from every field: beliefs and hold-downs silently, what people forced and what is under way
 on record. A data plane that is no longer named keeps what it has; a standby that runs is not switched off behind the users it
-may have, it is named. The steering is not touched here: it is fitted to the setup wherever it is looked at
-(`ServiceSteering.within`) and decided anew with the next generation, when store and term allow it (law 12).
+may have, it is named. The steering is not touched here: it is fitted to the setup where it is decided by
+(`Steering.decided_for`) and decided anew with the next generation, when store and term allow it (law 12). Until then
+`Steering.of` may name what is gone: that is what the data planes were told.
 """
 
 from __future__ import annotations

@@ -152,7 +152,8 @@ class Envelope:
     """What the steps of a goal may do, from what was predicted when it was shown.
 
     ``not_before_ms`` to ``start_by_ms`` is when it may begin; at ``ends_at_ms`` it is suspended if it is not there yet.
-    The digest leaves the three instants out: they are counted from the confirmation.
+    The digest leaves the three instants out, which are counted from the confirmation, and how many persons a finding takes, which
+    follows from its code (`decide.severities`).
     """
 
     bounds: tuple[Bounds, ...]
