@@ -127,6 +127,7 @@ class Daemon:
             resolved=self.resolved,
         )
         supervisor.on_signal(signal.SIGHUP, lambda: reloading.ask(supervisor))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # what was asked during the start comes now
         self._tell_past(node, found, database.set_aside)
         gc.freeze()
         systemd.ready(f"generation {state.steering.generation}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +22,7 @@ def run(session: Session, config: File = CONFIG) -> None:
 
     A configuration with errors ends with exit code 2 and every problem: a service manager need not try again.
     """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # it ends who does not know it yet; the daemon lets it in
     import uvloop
 
     from siteshift.app.daemon import serve

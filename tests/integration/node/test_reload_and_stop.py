@@ -52,6 +52,14 @@ def hang_up(node: RunningNode) -> None:
     node.process.send_signal(signal.SIGHUP)
 
 
+def has_open(node: RunningNode, database: Path) -> bool:
+    """Whether the node's process has the database open: SQLite maps the index of its write-ahead log."""
+    assert node.process is not None
+    assert node.process.poll() is None, node.log_tail()
+    maps = Path(f"/proc/{node.process.pid}/maps").read_text(encoding="utf-8")
+    return f"{database}-shm" in maps
+
+
 def reload_refused(node: RunningNode) -> Document:
     """Ask for a reload that must be refused; what was told."""
     before = len(entries(node, "reload_refused"))
@@ -219,6 +227,21 @@ def test_a_start_under_another_file_is_a_reload_that_tells_what_it_lets_go_of(tm
 
 
 @pytest.mark.servers
+def test_a_reload_that_is_asked_for_during_the_start_waits_until_the_node_is_ready(tmp_path: Path) -> None:
+    """The file may have changed after it was read; and a service manager takes death by SIGHUP for a clean end."""
+    with running_node(tmp_path) as node:
+        node.stop()
+        node.launch()
+        while not has_open(node, node.database):
+            pass
+        hang_up(node)
+        document = document_of(node)
+        document["policy"]["max_utilisation_percent"] = 80
+        write(node, document)
+        hang_up(node)
+        node.until(lambda status: status["fresh"] and status["services"][0]["max_utilisation_pm"] == 800)
+
+
 def test_a_polite_stop_leaves_the_data_plane_as_it_is(tmp_path_factory: pytest.TempPathFactory) -> None:
     with node_behind_haproxy(tmp_path_factory.mktemp("stop"), UNMETERED) as world:
         assert_stops_in_mid_drain(world)
