@@ -252,6 +252,22 @@ def test_what_a_person_forced_is_lifted_with_the_name_of_what_is_gone(book: Play
     assert [row.data["why"] for row in book.recorded("override_lifted")] == ([f"{missing} is gone"] if missing else [])
 
 
+def test_a_drained_site_whose_servers_are_taken_out_of_the_file_for_a_while_is_still_drained(book: Playbook) -> None:
+    whole = book.setup
+    drain = an_override(book, site=A)
+    book.state = replace(book.state, overrides=(drain,))
+    services = tuple(
+        replace(service, pools=tuple(pool for pool in service.pools if pool.site != A)) for service in whole.topology.services
+    )
+    for setup in (replace(whole, topology=replace(whole.topology, services=services)), whole):
+        reload(book, setup)
+        assert book.state.overrides == (drain,)
+    assert told(book, "OVERRIDE_LIFTED") == []
+    book.run(30_000)
+    assert book.shares()[A] == 0
+    assert book.violations == []
+
+
 # -- standbys and planes -------------------------------------------------------------------------------------------------
 
 

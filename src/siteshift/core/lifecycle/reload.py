@@ -117,8 +117,8 @@ def _missing(override: Override, setup: Setup) -> str:
     topology = setup.topology
     if override.service is not None and override.service not in topology.service_by_id:
         return override.service
-    services = (topology.service_by_id[override.service],) if override.service is not None else topology.services
-    sites = {site for service in services for site in service.sites}
+    # A site without servers is still that site: who works on it may have taken them out of the file, and puts them back.
+    sites = topology.site_ids if override.service is None else topology.service_by_id[override.service].sites
     named = (*(() if override.site is None else (override.site,)), *(override.shares_bp or {}))
     for site in named:
         if site not in sites:
