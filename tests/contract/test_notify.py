@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import stat
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -291,6 +292,24 @@ async def test_a_cancelled_caller_leaves_no_process_behind(tmp_path: Path) -> No
     with pytest.raises(asyncio.CancelledError):
         await telling
     await until_gone(int(pids.read_text()))
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_caller_who_is_cancelled_while_the_program_starts_leaves_nothing_of_it(tmp_path: Path, turns: int) -> None:
+    pids = tmp_path / "pids"
+    command = script(tmp_path / "tell", f"sleep 600 & echo $! > {pids}.part; mv {pids}.part {pids}; wait")
+    notifier = CommandNotifier([command], clock=CLOCK, node="n")
+    telling = asyncio.create_task(
+        notifier.notify(severity=Severity.ALLOWED, code="X", text="y", deadline_ms=PATIENCE_MS * 10)
+    )
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    time.sleep(0.2)  # noqa: ASYNC251 (the program is there by now, and the loop has not noticed yet)
+    telling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await telling
+    if pids.exists():
+        await until_gone(int(pids.read_text()))
 
 
 @pytest.mark.parametrize("command", [["/nowhere/tell"], ["/etc/passwd"]])

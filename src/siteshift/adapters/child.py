@@ -12,7 +12,7 @@ import contextlib
 import fcntl
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 OUTPUT_BYTES = 1 << 20
@@ -64,6 +64,29 @@ def input_file(text: bytes) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+async def start(
+    argv: Sequence[str], *, stdin: int, stdout: int, stderr: int, env: Mapping[str, str], cwd: str | None = None
+) -> asyncio.subprocess.Process:
+    """Start a program that leads a session and a group of its own. Raises OSError, and ValueError for a null in a word.
+
+    Cancelled while it starts, all of it is killed: asyncio by itself kills the leader alone, and what that started stays. It is
+    started within milliseconds, and has its descriptors then: so the caller, who closes them, gets no word before.
+    """
+    run = asyncio.create_subprocess_exec
+    starting = asyncio.ensure_future(
+        run(*argv, stdin=stdin, stdout=stdout, stderr=stderr, env=env, cwd=cwd, start_new_session=True)
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        while not starting.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait({starting})
+        if starting.exception() is None:
+            kill_group(starting.result())
+        raise
 
 
 def kill_group(process: asyncio.subprocess.Process) -> None:

@@ -64,14 +64,13 @@ class CommandNotifier:
         clean = {name.upper(): _for_environment(str(value)) for name, value in message.fields().items()}
         about = {f"SITESHIFT_{name}": clean[name] for name in ("NODE", "SEVERITY", "CODE", "TEXT", "KEY")}
         try:
-            return await asyncio.create_subprocess_exec(
-                *self._command,
+            return await child.start(
+                self._command,
                 stdin=told,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=complaint,
                 env={**self._environment, **about},
                 cwd="/",
-                start_new_session=True,
             )
         except BlockingIOError as error:
             raise self._error(Retryable, f"cannot start: {error.strerror}") from None

@@ -43,12 +43,11 @@ class CommandVisit:
         }
         async with _pipe() as (reader, write_end):
             try:
-                process = await asyncio.create_subprocess_exec(
-                    *spec.command,
+                process = await child.start(
+                    spec.command,
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=write_end,
                     stderr=asyncio.subprocess.STDOUT,
-                    start_new_session=True,
                     env={**os.environ, **about},
                 )
             except OSError as problem:

@@ -92,15 +92,14 @@ class CommandHookStandby:
         own = {f"SITESHIFT_{name.upper()}": value for name, value in values.items()}
         with child.output_pipe() as (said, errors):
             try:
-                process = await asyncio.create_subprocess_exec(
-                    *(template.fill(word, values) for word in argv),
+                process = await child.start(
+                    [template.fill(word, values) for word in argv],
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=asyncio.subprocess.DEVNULL,
                     stderr=errors,
                     env={**os.environ, **self._hook.environment, **own},
-                    start_new_session=True,
                 )
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 raise Permanent(str(error), system=self._system, operation=operation, target=member.id) from error
             try:
                 async with asyncio.timeout(deadline_ms / 1000):
