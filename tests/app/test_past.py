@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -145,6 +146,13 @@ async def test_a_damaged_copy_beside_a_whole_store_is_told_and_changes_nothing(f
     found = await folder.find()
     assert "checksum" in found.notes[0]
     assert (await folder.start()).adoption is None
+
+
+@pytest.mark.timeout(60)
+async def test_a_copy_that_is_no_file_keeps_no_node_from_starting(tmp_path: Path) -> None:
+    """Nobody writes into a pipe that stands there, and whoever opens it waits for ever."""
+    os.mkfifo(tmp_path / "copy")
+    assert (await SecondCopy(tmp_path / "copy").find()).damage == "it is not a regular file"
 
 
 async def test_where_store_and_copy_disagree_the_newer_one_is_held(folder: Folder, drained: ControllerState) -> None:

@@ -25,7 +25,7 @@ from siteshift.core.messages.requests import (
     SwitchOffRequest,
     UndrainRequest,
 )
-from siteshift.core.model.approval import ApprovalState
+from siteshift.core.model.approval import ApprovalState, canonical
 from siteshift.core.model.codes import EnactOutcome, MemberRole, Mode, Severity, SiteLife, StandbyPhase
 from siteshift.core.model.policy import HOUR_MS, MINUTE_MS
 from siteshift.core.model.setup import Setup
@@ -112,6 +112,11 @@ class TestWhoCounts:
         book.run(10_000)
         assert book.shares() == NOMINAL
         assert book.state.overrides == ()
+
+    @pytest.mark.parametrize("spelling", ["Jose\u0301", " JOS\u00c9", "\uff2aos\u00e9"], ids=["two", "capitals", "wide"])
+    def test_one_name_in_two_spellings_is_one_person(self, spelling: str) -> None:
+        assert canonical(spelling) == canonical("Jos\u00e9")
+        assert canonical("kim  lee") == canonical("Kim Lee") != canonical("kimlee")
 
     def test_one_other_person_makes_it_two_and_it_begins(self, book: Playbook) -> None:
         track = forced_by_two(book)

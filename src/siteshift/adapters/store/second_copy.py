@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +75,10 @@ class SecondCopy:
 
     def _read(self) -> CopyFound:
         try:
-            if self.path.stat().st_size > MOST_BYTES:
+            found = self.path.stat()
+            if not stat.S_ISREG(found.st_mode):
+                return CopyFound(damage="it is not a regular file")
+            if found.st_size > MOST_BYTES:
                 return CopyFound(damage="it is larger than any copy of ours")
             checksum, _, body = self.path.read_text(encoding="utf-8").partition("\n")
         except FileNotFoundError:

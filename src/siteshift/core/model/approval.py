@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -67,8 +68,9 @@ def _digest_of(matter: Mapping[str, object]) -> str:
 
 
 def canonical(person: str) -> str:
-    """One spelling for one person, however they signed in."""
-    return person.strip().casefold()
+    """One spelling for one person, however they signed in: an accent may be a letter's part or a character of its own."""
+    folded = unicodedata.normalize("NFKC", person).casefold()
+    return " ".join(unicodedata.normalize("NFKC", folded).split())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
