@@ -78,6 +78,8 @@ async def read_record(path: Path) -> AsyncIterator[JournalEntry]:
                 yield parse_line(line, number=number).read()
     except OSError as error:
         raise Permanent(error.strerror or str(error), system="journal", operation="read", target=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise JournalBroken(1, "the export is not UTF-8") from error
 
 
 async def read_file(path: Path) -> AsyncIterator[JournalEntry]:

@@ -93,13 +93,12 @@ def _policy_of(file: Path | None) -> Callable[[Policy], Policy]:
     """What lays the file's policy over a recorded one; a whole configuration replaces it."""
     if file is None:
         return lambda policy: policy
-    import yaml
+    from siteshift.config.document import read_document
 
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise usage(f"{file} cannot be read: {error}") from error
-    if isinstance(values, dict) and "version" in values:
+    document = read_document(file)
+    if document.problems and not document.values:
+        raise usage("\n".join(str(problem) for problem in document.problems))
+    if "version" in document.values:
         return _of_configuration(file)
     return _of_part(file)
 
