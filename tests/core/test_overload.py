@@ -136,6 +136,7 @@ def test_retries_that_no_balancer_passed_on_do_not_make_a_silent_site_overloaded
 
 
 def test_what_is_passed_on_is_counted_once_in_the_demand(book: Metered) -> None:
+    book.go(3_000)
     before_rps = book.state.demand[WEB].peak_rps
     book.counts = {P: (50, 0, 50), G: (60, 40, 0), A: (40, 40, 0)}
     book.believe(P, SUSPECT)

@@ -198,6 +198,7 @@ def test_a_new_leader_takes_what_the_last_one_remembered_and_keeps_its_own_belie
     other.run(5_000)
     other.ask(DrainRequest(site=P))
     other.run(3_000)
+    book.run(5_000)
     mine = replace(book.state, is_store_usable=False, is_fresh=True, term=3)
     state = taken_over(mine, remember(other.state), now_ms=LATER_MS)
     for name in ("steering", "overrides", "tracks", "transitions"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from siteshift.core.beliefs.life import AWAY, Condition, Signal, advance, is_left_unexplained, may_return
-from siteshift.core.beliefs.traffic import settled_bp
+from siteshift.core.beliefs.traffic import first_heard_by_ms, settled_bp
 from siteshift.core.model.codes import (
     Failback,
     Hardness,
@@ -154,7 +154,7 @@ def is_gone(draft: Draft, service: Service, site: SiteId, policy: ServicePolicy)
     TTL has run out (law 9). What a person set by hand within our generation counts like everything else that is read.
 
     Without a fresh measurement at this site (what measures it may have died with it) the planes' read-back and the TTL
-    must do; `explain` says that seen is unknown.
+    must do; `explain` says that seen is unknown. Who has just begun to listen waits for the first one.
     """
     state = draft.state
     current = state.steering.of(service.id)
@@ -165,9 +165,11 @@ def is_gone(draft: Draft, service: Service, site: SiteId, policy: ServicePolicy)
         return False
     if not draft.due(state.transition(service.id).tail_until_ms):
         return False
-    seen = settled_bp(state, service, draft.now_ms)
-    if seen is None or site not in seen or service.id not in draft.setup.metered:
+    if service.id not in draft.setup.metered:
         return True
+    seen = settled_bp(state, service, draft.now_ms)
+    if seen is None or site not in seen:
+        return draft.due(first_heard_by_ms(state))
     draft.due(draft.now_ms + 1_000)
     return seen[site] <= policy.residual_done_bp
 

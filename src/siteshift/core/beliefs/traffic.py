@@ -20,10 +20,12 @@ LEARNING_MS = 60_000
 PEAK_MS = 300_000
 """The demand used is the highest of the last five minutes: a crash must not look like less demand."""
 WASHED_OUT_MS = 5 * SMOOTHING_MS
-"""So long after trouble the smoothed rates still hold what was tried again in it: less than a hundredth of it is left then.
-
-The same for a site that is heard again after a silence: all that piled up while it hung is counted in its first window.
-"""
+"""So long after trouble the smoothed rates still hold what was tried again in it: less than a hundredth of it is left then."""
+PILED_UP_MS = 1_000
+"""What a site shows first is no rate: all that piled up while nobody answered there, or while we did not (a restart of the
+embedded DNS), is counted in its first windows."""
+HEARD_MS = PILED_UP_MS + SMOOTHING_MS
+"""So long a site has to be heard before what comes there counts as demand."""
 FRESH_MS = 5_000
 """A measurement older than this says nothing about now."""
 
@@ -90,14 +92,14 @@ def _demand_of(
     """The demand now. Sites that nobody measures just now are unknown, not idle: then it may rise and not fall.
 
     What they had when they were last measured does not count either: it comes in elsewhere by now (a dead site's users).
-    Nor does what they show first when they are heard again (`WASHED_OUT_MS`).
+    Nor does what they show first when they begin to be heard, or are heard again (`HEARD_MS`).
     """
     seen_mrps = heard = 0
     for site in service.sites:
         track = traffic.get((service.id, site))
         if track is None or now_ms - track.at_ms >= window_ms:
             continue
-        if track.since_ms and now_ms - track.since_ms < WASHED_OUT_MS:
+        if now_ms - track.since_ms < HEARD_MS:
             continue
         seen_mrps += track.demand_mrps
         heard += 1
@@ -149,21 +151,26 @@ def _behind_shares(
     return sum(track.demand_mrps for track in tracks if track is not None) * WHOLE_BP // (sent_bp * 1000)
 
 
+def _part_pm(window_ms: int, of_ms: int) -> int:
+    """What one window is of a mean over so long; of a mean that has just begun, its part of what was counted so far."""
+    return min(WHOLE_PM, window_ms * WHOLE_PM // of_ms)
+
+
 def _smoothed(before: TrafficTrack | None, sample: SeenTraffic, window_ms: int, now_ms: int) -> TrafficTrack:
+    """The rates with one more window. The mean of demand leaves out what piled up before the site was heard, and what it had
+    before a silence: its users came in elsewhere meanwhile."""
     now_mrps = sample.requests * 1_000_000 // window_ms
     asked_mrps = max(0, sample.requests - sample.passed_on) * 1_000_000 // window_ms
     answered = sample.requests - sample.errors if sample.answered is None else sample.answered
     answered_mrps = max(0, answered) * 1_000_000 // window_ms
-    part_pm = min(WHOLE_PM, window_ms * WHOLE_PM // SMOOTHING_MS)
-    rate_mrps, demand_mrps, since_ms = now_mrps, asked_mrps, 0
+    rate_mrps, demand_mrps, since_ms = now_mrps, 0, now_ms
     if before is not None and now_ms - before.at_ms <= FRESH_MS:
-        rate_mrps = before.rate_mrps + (now_mrps - before.rate_mrps) * part_pm // WHOLE_PM
-        demand_mrps = before.demand_mrps + (asked_mrps - before.demand_mrps) * part_pm // WHOLE_PM
         since_ms = before.since_ms
-    elif before is not None:
-        # what it had longer ago is no part of a mean: its users came in elsewhere meanwhile
-        demand_mrps = asked_mrps * part_pm // WHOLE_PM
-        since_ms = now_ms
+        counted_ms = now_ms - since_ms - PILED_UP_MS
+        rate_mrps = before.rate_mrps + (now_mrps - before.rate_mrps) * _part_pm(window_ms, SMOOTHING_MS) // WHOLE_PM
+        if counted_ms > 0:
+            part_pm = _part_pm(window_ms, min(counted_ms, SMOOTHING_MS))
+            demand_mrps = before.demand_mrps + (asked_mrps - before.demand_mrps) * part_pm // WHOLE_PM
     return TrafficTrack(now_ms, rate_mrps, now_mrps, window_ms, asked_mrps, answered_mrps, demand_mrps, since_ms)
 
 
@@ -198,6 +205,11 @@ def seen_bp(state: ControllerState, service: Service, now_ms: int) -> dict[SiteI
 def settled_bp(state: ControllerState, service: Service, now_ms: int) -> dict[SiteId, int] | None:
     """The same over the last seconds (`SMOOTHING_MS`): one empty half second does not make a drain complete."""
     return _parts(state, service, now_ms, lambda track: track.rate_mrps)
+
+
+def first_heard_by_ms(state: ControllerState) -> int:
+    """Until then nobody can say of a site whose traffic is measured that none comes: we have only just begun to listen."""
+    return state.started_ms + FRESH_MS
 
 
 def _parts(

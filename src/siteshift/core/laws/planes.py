@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from siteshift.core.beliefs.traffic import settled_bp
+from siteshift.core.beliefs.traffic import first_heard_by_ms, settled_bp
 from siteshift.core.laws.passage import Passage, Violation
 from siteshift.core.messages.commands import Enact, ReadPlane
 from siteshift.core.messages.events import EnactFinished, ReadBackArrived
@@ -22,6 +22,8 @@ def law_8_seen(p: Passage) -> Iterator[Violation]:
         limit = p.setup.policy.of(service.id).residual_done_bp
         if seen is not None and seen.get(site, 0) > limit:
             yield Violation(law=8, text=f"{service.id}: {site} called drained with {seen[site]} bp still seen")
+        if (seen is None or site not in seen) and p.now_ms < first_heard_by_ms(p.after):
+            yield Violation(law=8, text=f"{service.id}: {site} called drained before anybody could have measured its traffic")
 
 
 def law_9_old_ttl(p: Passage) -> Iterator[Violation]:

@@ -138,7 +138,7 @@ class TrafficTrack(NamedTuple):
 
     ``rate_mrps`` and ``demand_mrps`` are smoothed (`core.traffic`), the others are of the last window. ``demand_mrps`` and
     ``asked_mrps`` leave out what was passed on to another server; ``answered_mrps`` got a good answer. ``since_ms``: when
-    it was heard again after a silence (0: never silent).
+    it began to be heard, or was heard again after a silence.
 
     A named tuple, for every sample makes one: a frozen dataclass of eight fields costs seven times as much to make.
     """
