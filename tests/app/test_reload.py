@@ -299,6 +299,18 @@ async def test_what_fails_while_tidying_up_does_not_undo_the_reload(tmp_path: Pa
         assert found.heard_by_systemd()[-1].startswith("READY=1\nSTATUS=configuration ")
 
 
+async def test_another_name_for_what_listens_needs_a_restart_and_is_told_so(tmp_path: Path) -> None:
+    """It was refused with "Address already in use", and so was every later reload of that file (found by hand)."""
+    async with world(tmp_path) as found:
+        was = found.whole()
+        found.write(lambda document: document["enactors"][0].update(id="dns2"))
+        await found.reloading.reload()
+        assert found.whole() == was
+        (told,) = (await found.journal("reload_refused"))[-1]["problems"]
+        port = found.outside.dns_port
+        assert told == f"enactor 'dns2' would listen at 127.0.0.1:{port}, where 'dns' does: that needs a restart"
+
+
 def test_a_fault_of_ours_is_told_as_such() -> None:
     (text,) = problems_of(KeyError("pangyo"), Stage.TAKE)
     assert text == "a fault of siteshift itself while taking it into use: KeyError: 'pangyo'"

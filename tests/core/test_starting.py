@@ -74,6 +74,15 @@ def test_a_newer_format_is_told_as_one_of_a_newer_version(book: Playbook) -> Non
         restore({**remember(book.state), "format": FORMAT + 1}, now_ms=LATER_MS)
 
 
+@pytest.mark.parametrize("generation", [-1, 10**18, 2**63])
+def test_a_generation_that_no_plane_could_carry_is_refused(book: Playbook, generation: int) -> None:
+    """It ended the start with a traceback as soon as a mark was to be made of it."""
+    document = remember(book.state)
+    document["steering"]["generation"] = generation
+    with pytest.raises(ValueError, match=rf"\$\.steering\.generation: {generation} "):
+        restore(document, now_ms=LATER_MS)
+
+
 def test_what_cannot_be_read_is_named_by_its_place(book: Playbook) -> None:
     with pytest.raises(ValueError, match=r"\$\.overrides_made"):
         restore({**remember(book.state), "overrides_made": "many"}, now_ms=LATER_MS)

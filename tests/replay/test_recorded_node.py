@@ -22,7 +22,7 @@ from siteshift.core.model.codes import Failback, Mode
 from siteshift.core.model.policy import Policy
 from siteshift.ports import JournalEntry
 from siteshift.replay.as_recorded import fold
-from siteshift.replay.rows import rows_of
+from siteshift.replay.rows import CannotReplay, rows_of
 from siteshift.replay.what_if import WhatIf, what_if
 
 
@@ -112,6 +112,17 @@ def test_an_input_that_is_missing_is_noticed(record: list[JournalEntry]) -> None
     asked = next(n for n, e in enumerate(record) if e.kind == "input" and "DrainRequest" in json.dumps(e.data))
     shorter = [entry for number, entry in enumerate(record) if number != asked]
     assert fold(rows_of(shorter)).mismatches
+
+
+def test_a_record_that_the_core_fails_on_is_refused_with_its_entry(record: list[JournalEntry]) -> None:
+    """A plan for a service that the configuration never had: a traceback, before."""
+    number, entry = next((n, e) for n, e in enumerate(record) if e.kind == "input" and e.data["event"].get("foreseen"))
+    event = json.loads(json.dumps(dict(entry.data["event"])))
+    event["foreseen"][0]["plan"]["services"][0] = "x"
+    forged = [*record]
+    forged[number] = replace(entry, data={**entry.data, "event": event})
+    with pytest.raises(CannotReplay, match=f"entry {entry.sequence}: the core fails on it"):
+        fold(rows_of(forged))
 
 
 def test_a_record_that_begins_before_a_start_is_passed_over_until_then(record: list[JournalEntry]) -> None:

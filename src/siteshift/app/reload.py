@@ -18,6 +18,7 @@ from siteshift.app.descriptors import need_of, share_out
 from siteshift.app.equip import Workshop
 from siteshift.app.secrets import secrets_of
 from siteshift.config import ConfigError, LoadedConfig, Resolved, describe_changes, load_config, resolve
+from siteshift.config.setups import AgentCheckSetup, EmbeddedDnsSetup, PlaneSetup
 from siteshift.errors import SiteshiftError
 from siteshift.ports import Clock
 from siteshift.runtime.logs import LogForm, configure_logs
@@ -139,6 +140,23 @@ def _must_stay(before: Resolved, after: Resolved) -> None:
     for name in ("node", "store", "api"):
         if getattr(before, name) != getattr(after, name):
             raise CannotReload(f"'{name}' changed: that needs a restart; nothing was reloaded")
+    held = {address: plane.id for plane in before.planes for address in _listens_at(plane)}
+    for plane in after.planes:
+        for host, port in _listens_at(plane):
+            holder = held.get((host, port), plane.id)
+            if holder != plane.id:
+                where = f"{host}:{port}"
+                raise CannotReload(f"enactor '{plane.id}' would listen at {where}, where '{holder}' does: that needs a restart")
+
+
+def _listens_at(plane: PlaneSetup) -> tuple[tuple[str, int], ...]:
+    match plane:
+        case EmbeddedDnsSetup(listen=addresses):
+            return tuple(addresses)
+        case AgentCheckSetup(listen=(host, port), ports=ports):
+            return ((host, port), *((host, own) for _, own in ports))
+        case _:
+            return ()
 
 
 def set_up_logs(resolved: Resolved, secrets: Mapping[str, str]) -> None:

@@ -121,8 +121,8 @@ def _seconds(value_ms: int | None) -> str:
 
 
 def _scores(library: LibraryScore) -> Table:
-    times = ("T_detect", "bound", "×", "T_decide", "T50", "T95")
-    table = _table("bound s", "regret s", *times, "moves", "wrong", "peak %", "probes %")
+    delays = ("T_detect", "bound", "×", "T_decide", "T50", "T95")
+    table = _table("bound s", "regret s", *delays, "moves", "wrong", "peak %", "probes %")
     for one in library.scores:
         figures = one.figures
         times = (figures.decide_ms, figures.t50_ms, figures.t95_ms)

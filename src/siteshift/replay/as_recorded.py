@@ -19,7 +19,7 @@ from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import VantageId
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.replay.digests import Digests, Former
-from siteshift.replay.rows import AnswerRow, DecisionRow, GapRow, InputRow, Row, SetupRow, StateRow
+from siteshift.replay.rows import AnswerRow, CannotReplay, DecisionRow, GapRow, InputRow, Row, SetupRow, StateRow
 
 KEEP_ALIVE_MS = 1_000
 """A vantage that was not silent has reported at least this lately."""
@@ -123,7 +123,11 @@ class AsRecorded:
         if former is not None and isinstance(event, Asked):
             self.former += 1
             before, heard = self._digests.put(before, event, self.setup, former.approved_by)
-        decision = step(before, heard, self.setup)
+        try:
+            decision = step(before, heard, self.setup)
+        except Exception as error:
+            why = f"the core fails on it ({type(error).__name__}: {error})"
+            raise CannotReplay(f"entry {row.sequence}: {why}: the record was changed, or this is a fault of siteshift") from error
         self.state = decision.state
         self.inputs += 1
         self._compare(row, recorded, decision)

@@ -1,5 +1,6 @@
 """The file itself: damage, strangers, versions, locks."""
 
+import contextlib
 import sqlite3
 import stat
 from pathlib import Path
@@ -50,6 +51,26 @@ async def test_a_damaged_file_is_kept_aside_and_the_error_says_where(tmp_path: P
     store = SqliteStore(database)
     assert dict(await store.load()) == {}
     await store.close()
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        ("DROP TABLE journal", "no table journal"),
+        ("DROP TABLE state", "no table state"),
+        ("PRAGMA user_version = 0", "schema version 0"),
+        ("PRAGMA user_version = -5", "schema version -5"),
+    ],
+)
+async def test_a_file_of_ours_without_its_tables_or_its_version_is_damaged(tmp_path: Path, harm: str, says: str) -> None:
+    """Its node ended with "no such table: journal" and was told to free what is in the way."""
+    path = tmp_path / "state.db"
+    await fill(path, entries=3)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(harm)
+    with pytest.raises(StoreBroken, match=says):
+        await open_sqlite(path)
+    assert len(set_aside_files(path)) == 1
 
 
 async def test_a_whole_file_has_nothing_set_aside(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from siteshift.adapters.store.schema import migrate
-from siteshift.adapters.store.sqlite_errors import StoreBroken, adapter_error, is_damage
+from siteshift.adapters.store.sqlite_errors import StoreBroken, adapter_error, damage, is_damage
 from siteshift.errors import Permanent, Retryable
 
 BUSY_MS = 2_000
@@ -155,10 +155,7 @@ def _check(connection: sqlite3.Connection) -> None:
     """Raise a damage error when the file is not whole. Reads every page once: about 1 s per GiB."""
     found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if found != "ok":
-        error = sqlite3.DatabaseError(str(found))
-        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-        error.sqlite_errorname = "SQLITE_CORRUPT"
-        raise error
+        raise damage(str(found))
 
 
 def _set_aside(path: Path, damage: str) -> StoreBroken:

@@ -6,8 +6,11 @@ the end and never changed afterwards; each runs in one transaction together with
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+from functools import cache
 
+from siteshift.adapters.store.sqlite_errors import damage
 from siteshift.errors import Permanent
 
 APPLICATION_ID = 0x53495445
@@ -41,10 +44,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 
 
 def migrate(connection: sqlite3.Connection, *, path: str, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS) -> int:
-    """Bring the file to the newest version; the version it had. Raises `Permanent` for a file that is not for us."""
+    """Bring the file to the newest version; the version it had.
+
+    Raises `Permanent` for a file that is not for us, and an error of damage where it is ours and a table is missing.
+    """
     ours = connection.execute("PRAGMA application_id").fetchone()[0]
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    tables = _tables(connection)
     if ours != APPLICATION_ID and tables:
         raise Permanent("the file is a database of some other program", system="sqlite", operation="open", target=path)
     if version > len(migrations):
@@ -54,6 +60,8 @@ def migrate(connection: sqlite3.Connection, *, path: str, migrations: tuple[tupl
             operation="open",
             target=path,
         )
+    if version < 0 or (version == 0 and tables):
+        raise damage(f"the file has tables and schema version {version}")
     for number, statements in enumerate(migrations[version:], start=version + 1):
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -66,4 +74,21 @@ def migrate(connection: sqlite3.Connection, *, path: str, migrations: tuple[tupl
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+    missing = _tables_of(migrations) - _tables(connection)
+    if missing:
+        raise damage(f"no table {', '.join(sorted(missing))}")
     return version
+
+
+def _tables(connection: sqlite3.Connection) -> set[str]:
+    return {str(name) for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+@cache
+def _tables_of(migrations: tuple[tuple[str, ...], ...]) -> frozenset[str]:
+    """The tables that these migrations make."""
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        for statements in migrations:
+            for statement in statements:
+                connection.execute(statement)
+        return frozenset(_tables(connection))

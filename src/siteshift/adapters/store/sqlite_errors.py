@@ -42,6 +42,14 @@ def is_damage(error: sqlite3.Error) -> bool:
     return code_of(error) & _PRIMARY in _BROKEN
 
 
+def damage(text: str) -> sqlite3.DatabaseError:
+    """An error like SQLite's own for a file that is not whole, for what SQLite does not look at."""
+    error = sqlite3.DatabaseError(text)
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    error.sqlite_errorname = "SQLITE_CORRUPT"
+    return error
+
+
 def adapter_error(error: sqlite3.Error, *, operation: str, target: str) -> AdapterError:
     """The `AdapterError` for an error of SQLite during ``operation``; the transaction was rolled back."""
     code = code_of(error)

@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 
 from siteshift.core.lifecycle.instants import shifted
 from siteshift.core.model.codes import StandbyPhase
+from siteshift.core.model.mark import NUMBER_END
 from siteshift.core.state.codec import Document, from_document, to_document
 from siteshift.core.state.controller_state import DURABLE, ControllerState, initial_state
 from siteshift.core.state.tracks import StandbyTrack
@@ -61,6 +62,9 @@ def restore(document: Document, *, now_ms: int, shift_ms: int = 0) -> Controller
         if (stored := name if name in document else _FORMER_NAMES.get(name, name)) in document and name in known
     }
     state = shifted(replace(initial_state(now_ms=now_ms), **values), shift_ms)
+    for name, number in (("generation", state.steering.generation), ("term", state.steering.term)):
+        if not 0 <= number < NUMBER_END:
+            raise ValueError(f"$.steering.{name}: {number} cannot stand in a mark")
     return replace(state, standbys={m: _restarted(track, now_ms) for m, track in state.standbys.items()})
 
 

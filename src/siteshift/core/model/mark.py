@@ -20,7 +20,7 @@ _NUMBER = r"(?:0|[1-9][0-9]{0,17})"
 _WHOLE_NAME = re.compile(_NAME)
 _MARK = re.compile(rf"v1:cluster=({_NAME}):term=({_NUMBER}):generation=({_NUMBER}):node=({_NAME})")
 _BARE = re.compile(_NUMBER)
-_NUMBER_END = 10**18
+NUMBER_END = 10**18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class PlaneMark:
         if (self.term is None) != (self.origin is None):
             raise ValueError("a mark has both a term and an origin, or neither")
         for number in (self.generation, self.term or 0):
-            if not 0 <= number < _NUMBER_END:
+            if not 0 <= number < NUMBER_END:
                 raise ValueError(f"{number} cannot stand in a mark")
 
     def text(self) -> str:
