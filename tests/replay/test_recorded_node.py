@@ -90,6 +90,7 @@ def policy_of(record: list[JournalEntry]) -> Policy:
 def test_every_decision_comes_out_as_recorded(record: list[JournalEntry]) -> None:
     found = fold(rows_of(record))
     assert found.mismatches == []
+    assert found.former == 0, "digests of this version hold by themselves"
     assert found.starts == 2
     assert found.decisions == sum(entry.kind == "decision" for entry in record) >= 6
     assert found.passed_over == 0

@@ -183,7 +183,7 @@ def test_what_siteshift_proposed_ends_with_its_approval_or_its_time(book: Playbo
 
 
 def test_a_reload_that_changes_its_part_suspends_a_goal_and_says_what_changed(book: Playbook) -> None:
-    made, changed = track(book), "changed by the configuration"
+    made, changed = track(book), "changed by the configuration, or by a default of this version"
     for changes, left in (
         ({"goal": replace(made.goal, topology="t")}, ("topology", "sites, members and capacities of then", changed)),
         ({"goal": replace(made.goal, policy="p")}, ("policy", "the rules of then", changed)),
@@ -199,7 +199,7 @@ def test_a_reload_that_changes_its_part_suspends_a_goal_and_says_what_changed(bo
         assert (found.state, found.fresh) == (GoalState.SUSPENDED, None), "what was offered afresh was of the file before"
         assert found.left is not None and found.left.field == left[0]
         found, _ = tended(book, replace(made, state=GoalState.WAITING, **changes))  # type: ignore[arg-type]
-        assert found.ended_because == f"the configuration changed: {left[0]}"
+        assert found.ended_because == f"the configuration, or a default of this version, changed: {left[0]}"
     more = replace(made, envelope=replace(made.envelope, planes=(*made.envelope.planes, "old")))
     assert tended(book, more)[0] == more, "a plane less is no new one"
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from siteshift.core.model.codes import FindingCode
+from siteshift.core.model.digest import digest_of, later_of
 from siteshift.core.model.finding import Finding
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
 
@@ -61,12 +60,6 @@ class ApprovalState(StrEnum):
     REVOKED = "revoked"
 
 
-def _digest_of(matter: Mapping[str, object]) -> str:
-    """SHA-256, first 16 hex digits, of a canonical text."""
-    text = json.dumps(matter, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def canonical(person: str) -> str:
     """One spelling for one person, however they signed in: an accent may be a letter's part or a character of its own."""
     folded = unicodedata.normalize("NFKC", person).casefold()
@@ -97,7 +90,7 @@ class Goal:
 
     @property
     def digest(self) -> str:
-        return _digest_of(
+        return digest_of(
             {
                 "verb": self.verb.value,
                 "services": sorted(self.services),
@@ -112,6 +105,7 @@ class Goal:
                 "expires_ms": self.expires_ms,
                 "topology": self.topology,
                 "policy": self.policy,
+                **later_of(self),
             }
         )
 
@@ -182,12 +176,16 @@ class Envelope:
         """What its digest is made of."""
         return {
             "bounds": sorted(
-                [b.service, b.site, b.share_min_bp, b.share_max_bp, b.utilisation_max_pm] for b in self.bounds
+                [b.service, b.site, b.share_min_bp, b.share_max_bp, b.utilisation_max_pm, *later_of(b).items()]
+                for b in self.bounds
             ),
             "shed_max_bp": dict(self.shed_max_bp),
             "members": {member: way.value for member, way in self.members.items()},
             "planes": sorted(self.planes),
-            "accepted": sorted([entry.code.value, sorted(map(str, entry.numbers.items()))] for entry in self.accepted),
+            "accepted": sorted(
+                [entry.code.value, sorted(map(str, entry.numbers.items())), *later_of(entry).items()] for entry in self.accepted
+            ),
+            **later_of(self),
         }
 
 
@@ -200,7 +198,7 @@ class Offer:
 
     @property
     def digest(self) -> str:
-        return _digest_of({"goal": self.goal.digest, "envelope": self.envelope.matter()})
+        return digest_of({"goal": self.goal.digest, "envelope": self.envelope.matter()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

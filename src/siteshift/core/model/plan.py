@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from siteshift.core.model.cause import Cause
 from siteshift.core.model.codes import StepKind
+from siteshift.core.model.digest import digest_of
 from siteshift.core.model.finding import Finding
 from siteshift.core.model.units import MemberId, ServiceId, SiteId
 
@@ -193,8 +192,7 @@ class Plan:
         }
         if self.caveats:
             matter["caveats"] = list(self.caveats)
-        text = json.dumps(matter, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return digest_of(matter)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

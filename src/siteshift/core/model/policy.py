@@ -1,4 +1,7 @@
-"""What may be done, how fast, and how sure one must be. Every number has its reason (DESIGN §8)."""
+"""What may be done, how fast, and how sure one must be. Every number has its reason (DESIGN §8).
+
+Approvals bind what stands here: a new field says what its absence stood for (`model.digest.added`).
+"""
 
 from __future__ import annotations
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable
 
 from siteshift.core.messages.requests import (
@@ -16,11 +14,12 @@ from siteshift.core.messages.requests import (
     UndrainRequest,
 )
 from siteshift.core.model.approval import Goal, Verb
+from siteshift.core.model.digest import digest_of
 from siteshift.core.model.override import Override
 from siteshift.core.model.plan import Plan
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import MemberId, ServiceId, SiteId
-from siteshift.core.state.codec import to_document
+from siteshift.core.state.codec import to_matter
 
 SITESHIFT = "siteshift"
 """Owner of what siteshift proposes by itself."""
@@ -118,17 +117,14 @@ def _goal(
 
 
 def setup_digests(setup: Setup, services: Iterable[ServiceId]) -> tuple[str, str]:
-    """Digests of what the configuration says of these services: topology, then policy."""
+    """Digests of what the configuration says of these services: topology, then policy; the same in every version that
+    does the same by it (`model.digest`)."""
     topology, policy = setup.topology, setup.policy
     named = [topology.service_by_id[name] for name in sorted(services) if name in topology.service_by_id]
     sites = {site for service in named for site in service.sites}
     matter = [
-        [to_document(service) for service in named],
-        [to_document(site) for site in topology.sites if site.id in sites],
-        [to_document(group) for group in topology.groups if sites & set(group.sites)],
+        [to_matter(service) for service in named],
+        [to_matter(site) for site in topology.sites if site.id in sites],
+        [to_matter(group) for group in topology.groups if sites & set(group.sites)],
     ]
-    return _digest(matter), _digest([to_document(policy.of(service.id)) for service in named])
-
-
-def _digest(matter: object) -> str:
-    return hashlib.sha256(json.dumps(matter, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
+    return digest_of(matter), digest_of([to_matter(policy.of(service.id)) for service in named])

@@ -22,6 +22,8 @@ KEEP_ENDED_MS = 24 * HOUR_MS
 MOST_ENDED = 50
 """Goals that are over stay in the list this long, and no more than this many: the journal has all of them."""
 
+_CHANGED = "changed by the configuration, or by a default of this version"
+
 
 def tend_goals(draft: Draft) -> None:
     """Before anything is decided: what may not go on as it was approved."""
@@ -41,7 +43,7 @@ def _tend(draft: Draft, track: GoalTrack) -> None:
     changed = _changed_setup(draft, track)
     if track.state is GoalState.WAITING:
         if changed is not None:
-            end(draft, track, f"the configuration changed: {changed.field}")
+            end(draft, track, f"the configuration, or a default of this version, changed: {changed.field}")
         elif draft.due(track.envelope.start_by_ms):
             end(draft, track, "not approved in time")
         return
@@ -84,12 +86,13 @@ def _let_lapse(draft: Draft, track: GoalTrack) -> None:
 
 
 def _changed_setup(draft: Draft, track: GoalTrack) -> Left | None:
-    """A reload that changes the goal's part of the configuration makes every approval of it void."""
+    """A reload that changes the goal's part of the configuration makes every approval of it void; so does a version with
+    another default for it. A version that only knows more fields does not (`model.digest`)."""
     topology, policy = setup_digests(draft.setup, track.goal.services)
     if topology != track.goal.topology:
-        return Left(field="topology", approved="sites, members and capacities of then", now="changed by the configuration")
+        return Left(field="topology", approved="sites, members and capacities of then", now=_CHANGED)
     if policy != track.goal.policy:
-        return Left(field="policy", approved="the rules of then", now="changed by the configuration")
+        return Left(field="policy", approved="the rules of then", now=_CHANGED)
     planes = {plane.id for name in track.goal.services for plane in draft.setup.planes_of(name)}
     known = (track.fresh or track.envelope).planes
     if not planes <= set(known):

@@ -1,19 +1,22 @@
 """Core values as JSON-compatible documents and back: for the store, the journal and the replay.
 
 Driven by the annotations of dataclasses and named tuples, so a new field needs no new code. Keys that are tuples of names
-are joined by ``|``. Unknown fields of a document are ignored and missing ones take their default, so that a newer node reads an
-older record; a value of the wrong shape raises `ValueError` naming its path.
+are joined by ``|``. Unknown fields of a document are ignored; missing ones take what their absence stands for, which is their
+default where nothing else is said (`model.digest`), so that a newer node reads an older record. A value of the wrong shape raises
+`ValueError` naming its path.
 """
 
 from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from siteshift.core.model.digest import before_of, later_of
 
 T = TypeVar("T")
 Document = Mapping[str, Any]
@@ -21,20 +24,40 @@ Document = Mapping[str, Any]
 
 def to_document(value: object) -> Any:
     """A JSON-compatible form of a core value. Dataclasses and named tuples carry their class name in ``type``, for unions."""
+    return _encode(value, _all_fields)
+
+
+def to_matter(value: object) -> Any:
+    """What a digest of a core value is made of: its document without later fields that do not count (`model.digest`)."""
+    return _encode(value, _counting_fields)
+
+
+def _encode(value: object, names_of: Callable[[object], Iterable[str]]) -> Any:
     if isinstance(value, Enum):
         return value.value
     if value is None or isinstance(value, str | int | float | bool):
         return value
     kind: Any = type(value)
     if _is_record(kind):
-        return {"type": kind.__name__, **{name: to_document(getattr(value, name)) for name in _needed_by_name(kind)}}
+        return {"type": kind.__name__, **{name: _encode(getattr(value, name), names_of) for name in names_of(value)}}
     if isinstance(value, Mapping):
-        return {_key_text(key): to_document(item) for key, item in value.items()}
+        return {_key_text(key): _encode(item, names_of) for key, item in value.items()}
     if isinstance(value, frozenset | set):
-        return sorted(to_document(item) for item in value)
+        return sorted(_encode(item, names_of) for item in value)
     if isinstance(value, Sequence):
-        return [to_document(item) for item in value]
+        return [_encode(item, names_of) for item in value]
     raise ValueError(f"no document for a {type(value).__name__}")
+
+
+def _all_fields(record: object) -> Iterable[str]:
+    kind: Any = type(record)
+    return _needed_by_name(kind)
+
+
+def _counting_fields(record: object) -> Iterable[str]:
+    kind: Any = type(record)
+    silent = before_of(kind).keys() - later_of(record).keys()
+    return [name for name in _needed_by_name(kind) if name not in silent]
 
 
 def _key_text(key: object) -> str:
@@ -141,11 +164,13 @@ def _needed_by_name(kind: Any) -> Mapping[str, bool]:
 def _decode_record(kind: type, document: Any, path: str) -> Any:
     if not isinstance(document, Mapping):
         raise ValueError(f"{path}: expected a {kind.__name__}, found {type(document).__name__}")
-    hints = _hints(kind)
+    hints, before = _hints(kind), before_of(kind)
     values: dict[str, Any] = {}
     for name, is_needed in _needed_by_name(kind).items():
         if name in document:
             values[name] = _decode(hints[name], document[name], f"{path}.{name}")
         elif is_needed:
             raise ValueError(f"{path}: {name} is missing")
+        elif name in before:
+            values[name] = before[name]
     return kind(**values)
