@@ -141,7 +141,7 @@ def _proof_line(proof: AsRecorded) -> Text:
     if proof.gaps:
         text = f"{text} ({proof.lost_rows} rows were lost to {proof.gaps} gaps while the store was)"
     if proof.former:
-        text = f"{text} ({proof.former} requests gave a digest of version 0.1, and held: they are put by the digest of now)"
+        text = f"{text} ({proof.former} requests gave a digest that another version formed, and held: put by the digest of now)"
     if proof.mismatches:
         return Text(f"{text}: {len(proof.mismatches)} come out differently", style=BAD)
     return Text(f"{text}: all come out as recorded", style=GOOD)

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 
 from siteshift.core.controller import Decision, step
 from siteshift.core.messages.commands import Record
-from siteshift.core.messages.events import Asked, Event, Reloaded
+from siteshift.core.messages.events import Event, Reloaded
 from siteshift.core.model.codes import Severity
 from siteshift.core.model.evidence import VantageReport
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import VantageId
 from siteshift.core.state.controller_state import ControllerState
-from siteshift.replay.digests import Digests, Former
+from siteshift.replay.digests import Digests
 from siteshift.replay.rows import AnswerRow, CannotReplay, DecisionRow, GapRow, InputRow, Row, SetupRow, StateRow
 
 KEEP_ALIVE_MS = 1_000
@@ -27,7 +27,7 @@ KEEP_ALIVE_MS = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refolded:
-    """One recorded step, taken again. ``answered``: what a request was answered then; ``former``: it was put in words of now."""
+    """One recorded step, taken again. ``answered``: what a request was answered then; ``approved_by``: as in its row."""
 
     sequence: int
     event: Event
@@ -36,7 +36,7 @@ class Refolded:
     decision: Decision
     setup: Setup
     answered: Severity = Severity.REFUSED
-    former: Former | None = None
+    approved_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,14 +70,17 @@ class AsRecorded:
     inputs: int = 0
     passed_over: int = 0
     decisions: int = 0
-    former: int = 0
-    """Requests whose digest was formed by version 0.1, and held."""
     mismatches: list[Mismatch] = field(default_factory=list)
     _setups: deque[Setup] = field(default_factory=deque)
     _decided: list[tuple[int, str]] = field(default_factory=list)
     _digests: Digests = field(default_factory=Digests)
     _answered: Severity = Severity.REFUSED
     _is_behind_gap: bool = False
+
+    @property
+    def former(self) -> int:
+        """Requests whose digest held, and is formed otherwise here."""
+        return self._digests.others
 
     def take(self, row: Row) -> Refolded | None:
         """Fold one row. Raises `CannotReplay`."""
@@ -117,13 +120,8 @@ class AsRecorded:
         event = row.whole(before.reports)
         if isinstance(event, Reloaded):
             self._take_setup(event)
-        is_former = row.former is not None and self._answered is Severity.ALLOWED
-        former = row.former if is_former else None
-        heard = event
-        if former is not None and isinstance(event, Asked):
-            self.former += 1
-            before, heard = self._digests.put(before, event, self.setup, former.approved_by)
         try:
+            before, heard = self._digests.put(before, event, self.setup, self._answered, row.approved_by)
             decision = step(before, heard, self.setup)
         except Exception as error:
             why = f"the core fails on it ({type(error).__name__}: {error})"
@@ -139,7 +137,7 @@ class AsRecorded:
             decision=decision,
             setup=self.setup,
             answered=self._answered,
-            former=former,
+            approved_by=row.approved_by,
         )
 
     def _take_setup(self, event: Reloaded) -> None:

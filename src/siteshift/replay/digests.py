@@ -1,8 +1,8 @@
-"""Digests that held when they were given and are formed otherwise here: by version 0.1, or under another policy.
+"""Digests that held when they were given and are others here: under another policy, or as another version formed them.
 
-Version 0.1 gave the digest of a plan, with who else approved it in the same request. Here it is of a goal and its envelope, and
-the policy is part of that. Whether a digest held is on record: the answer. One that held is put as the digest of what is offered
-here, approved by the same people; one that was refused stays as it is.
+Whether a digest held is on record: the answer. One that held is put as the digest of what is offered here; one that was refused
+stays as it is. Versions keep the form of digests (`core.model.digest`), so under the policy of the record none is another one;
+version 0.1 gave the digest of a plan, with who else approved it in the same request, and that is put with their approvals.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from siteshift.core.messages.events import Asked
+from siteshift.core.messages.events import Asked, Event
 from siteshift.core.messages.requests import ApproveRequest, OperatorRequest, RevokeRequest
 from siteshift.core.model.approval import Approval, Offer
-from siteshift.core.model.codes import FindingCode
+from siteshift.core.model.codes import FindingCode, Severity
 from siteshift.core.model.setup import Setup
 from siteshift.core.operate.answer import look_at
 from siteshift.core.state.codec import Document
@@ -21,36 +21,35 @@ from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.goals import GoalState, GoalTrack
 
 VERSION = "0.1"
-_ITS_NAME = "Asking"
-"""What version 0.1 called a request."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Former:
-    """What a request of version 0.1 said that is said otherwise now: who else had approved the plan of its digest."""
-
-    approved_by: tuple[str, ...]
-
-
-def former_of(event: Document) -> Former | None:
-    """What stands in a recorded event besides what is read of it; None: it is no request of 0.1 with a digest."""
-    asking = event.get("asking", {})
-    if asking.get("type") != _ITS_NAME or not (asking.get("digest") or asking["request"].get("digest")):
-        return None
-    return Former(approved_by=tuple(asking.get("approved_by") or ()))
+def approved_by(event: Document) -> tuple[str, ...]:
+    """Who else had approved what a recorded request gives the digest of; only version 0.1 said so in the request."""
+    return tuple(event.get("asking", {}).get("approved_by") or ())
 
 
 @dataclass(slots=True)
 class Digests:
-    """What the digests of a record are here, as far as they were needed."""
+    """What the digests of a record are here, as far as they were needed.
 
+    ``others``: so many requests gave one that held, and that is another one here.
+    """
+
+    others: int = 0
     _here: dict[str, str] = field(default_factory=dict)
 
     def put(
-        self, state: ControllerState, event: Asked, setup: Setup, approved_by: Sequence[str] = ()
-    ) -> tuple[ControllerState, Asked]:
-        """The request with the digest of what is offered here, and the state with what ``approved_by`` approved of it before."""
+        self, state: ControllerState, event: Event, setup: Setup, answered: Severity, approved_by: Sequence[str] = ()
+    ) -> tuple[ControllerState, Event]:
+        """A request with the digest of what is offered here, and the state with what ``approved_by`` approved of it before.
+
+        What is no request, was refused or gives no digest stays as it is.
+        """
+        if not isinstance(event, Asked) or answered is Severity.REFUSED:
+            return state, event
         asking = self._renamed(event.asking)
+        if asking.digest is None and not isinstance(asking.request, ApproveRequest):
+            return state, replace(event, asking=asking)
         found = look_at(state, setup, asking, event.at_ms)
         is_stale = any(entry.code is FindingCode.STALE_DIGEST for entry in found.findings)
         if found.offer is None or not is_stale:
@@ -58,6 +57,7 @@ class Digests:
         offer, is_approval = found.offer, isinstance(asking.request, ApproveRequest)
         given = asking.request.digest if isinstance(asking.request, ApproveRequest) else asking.digest
         self._here[given or ""] = offer.digest
+        self.others += 1
         if is_approval:
             asking = replace(asking, request=ApproveRequest(digest=offer.digest))
         else:

@@ -15,7 +15,7 @@ from siteshift.core.model.units import TargetId, VantageId
 from siteshift.core.state.codec import from_document
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.errors import SiteshiftError
-from siteshift.replay.digests import Former, former_of
+from siteshift.replay.digests import approved_by
 
 KINDS = ("setup", "state", "answer", "input", "decision", "gap")
 """The kinds of entries that matter here."""
@@ -58,15 +58,15 @@ class StateRow:
 class InputRow:
     """One event that the core heard. ``gone`` None: a report is whole; else it holds only the views that changed.
 
-    ``quiet``: vantages that had not reported for a while, and since when. ``former``: it is a request of version 0.1 that gave
-    a digest.
+    ``quiet``: vantages that had not reported for a while, and since when. ``approved_by``: who had approved what a request
+    gives the digest of, where the request said so.
     """
 
     sequence: int
     event: Event
     quiet: Mapping[VantageId, int]
     gone: tuple[TargetId, ...] | None = None
-    former: Former | None = None
+    approved_by: tuple[str, ...] = ()
 
     def whole(self, reports: Mapping[VantageId, VantageReport]) -> Event:
         """The event as it was heard. Raises `CannotReplay` when the report it builds on is not known."""
@@ -141,5 +141,5 @@ def _row(entry: Entry) -> Row:
                 event=from_document(Event, data["event"]),  # type: ignore[arg-type]  # a union is a form, not a class
                 quiet=from_document(dict[VantageId, int], data.get("quiet", {})),
                 gone=None if gone is None else tuple(gone),
-                former=former_of(data["event"]),
+                approved_by=approved_by(data["event"]),
             )

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from siteshift.core.controller import step
-from siteshift.core.messages.events import Asked, Event, Reloaded, ReportArrived, SeenTraffic, Ticked, TrafficMeasured
-from siteshift.core.model.codes import Severity, Standing
+from siteshift.core.messages.events import Event, Reloaded, ReportArrived, SeenTraffic, Ticked, TrafficMeasured
+from siteshift.core.model.codes import Standing
 from siteshift.core.model.evidence import TargetView
 from siteshift.core.model.policy import Policy
 from siteshift.core.model.setup import Setup
@@ -158,9 +158,7 @@ class WhatIf:
             return
         before = kept_alive(self.state, event.at_ms, refolded.quiet)
         heard = self._as_we_would_hear(event, refolded)
-        if isinstance(heard, Asked) and refolded.answered is not Severity.REFUSED:
-            approved_by = refolded.former.approved_by if refolded.former is not None else ()
-            before, heard = self._digests.put(before, heard, self._setup, approved_by)
+        before, heard = self._digests.put(before, heard, self._setup, refolded.answered, refolded.approved_by)
         decision = step(before, heard, self._setup)
         self.state = decision.state
         commands = to_workers(decision.commands)
