@@ -152,8 +152,8 @@ def test_what_was_tried_again_in_trouble_is_no_demand_after_it() -> None:
 
 
 def test_what_piled_up_before_we_were_there_is_no_demand() -> None:
-    """Users of an embedded DNS that restarts wait for it: each of eight restarts counted twice the demand in its first half second,
-    believed it for five minutes, started standbys and moved shares (found by hand)."""
+    """Users of an embedded DNS that restarts wait for it: each of eight restarts counted twice the demand in its first half
+    second, believed it for five minutes, started standbys and moved shares (found by hand)."""
     book = Playbook(is_metered=False, demand_rps=100)
     book.run(3_000)
     measured(book, {P: 95, G: 57, A: 38})
@@ -171,7 +171,7 @@ def test_a_surge_that_was_there_when_we_came_is_known_in_seconds() -> None:
 
 
 def test_a_site_is_not_called_drained_before_its_traffic_could_be_measured_after_a_restart() -> None:
-    """Seventeen milliseconds after the start, with 7 % of the users still there, nobody had counted yet: that is unknown, not zero."""
+    """Seventeen milliseconds after the start, with 7 % of the users there, nobody had counted yet: unknown is not zero."""
     book = book_at_rest()
     book.ask(DrainRequest(site=P))
     run_with(book, {P: 10, G: 54, A: 36}, 200_000)
