@@ -47,7 +47,7 @@ events:
   - {at_s: 0, fault: crash, site: pangyo}
   - {at_s: 0, fault: crash, site: gasan}
 pass:
-  - shed: {at_most_percent: 100}
+  - shed: {at_least_percent: 1}
 """
 
 

@@ -153,6 +153,27 @@ def test_two_files_may_not_share_an_id(tmp_path: Path) -> None:
         load_scenarios(paths)
 
 
+@pytest.mark.parametrize(
+    ("criterion", "says"),
+    [
+        ("share: {site: gasan, at_s: 1}", "no limit between 0 and 100 %"),
+        ("share: {site: gasan, at_s: 1, at_most_percent: 100}", "no limit between 0 and 100 %"),
+        ("shed: {at_most_percent: 100}", "no limit between 0 and 100 %"),
+        ("lost_percent: 100", "everything is lost"),
+        ("overload_percent: 100", "everything is lost"),
+        ("sites_removed: 3", "as many sites as there are (3)"),
+        ("empty_answers: 1000", "an empty answer all the time"),
+        ("shed_lowest_first: true", "there is only one"),
+        ("first_move_after_s: -60", "from the first instant on"),
+    ],
+)
+def test_a_criterion_that_no_run_could_miss_is_refused(tmp_path: Path, criterion: str, says: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(scenario_file(tmp_path, (SMALL % 3).replace("later:", f"  - {criterion}\nlater:")))
+    (problem,) = caught.value.problems
+    assert (problem.id, says in problem.message) == ("SIM-304", True), problem
+
+
 def test_every_criterion_can_be_judged_on_any_record(small: tuple[Scenario, Outcome, Record]) -> None:
     scenario, _, record = small
     values = {"at_most_ms": 1, "at_most": 0, "at_most_pm": 0, "at_most_percent": 0.0, "within_ms": 1, "at_ms": 1}

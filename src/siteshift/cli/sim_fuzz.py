@@ -63,7 +63,8 @@ class Hunted:
 
     def beside_nothing(self) -> Text:
         """How many were worse, and the worst of those that nobody asked for."""
-        text = f"{len(self.worse)} of {self.runs} runs worse than nothing"
+        whole = self.runs - len(self.found)
+        text = f"{len(self.worse)} of {whole} runs that went through worse than nothing"
         if asked := len(self.worse) - len(self.unasked):
             text += f", in {asked} of them people moved traffic"
         if self.unasked:

@@ -144,9 +144,12 @@ def _scores(library: LibraryScore) -> Table:
 
 def _line(one: Score) -> str:
     """One scenario as soon as it is scored: the whole library takes a while."""
+    from siteshift.sim.peers import NOTHING
+    from siteshift.sim.score import INFORMED, OURS
+
     bound = "" if one.detect_to_bound is None else f", detected in {one.detect_to_bound:.1f} x the bound"
-    lost = f"lost {one.lost_s('siteshift'):.1f} s, bound {one.least_s:.1f} s, informed {one.lost_s('informed'):.1f} s"
-    lost += f", nothing done {one.lost_s('nothing-done'):.1f} s"
+    lost = f"lost {one.lost_s(OURS):.1f} s, bound {one.least_s:.1f} s, informed {one.lost_s(INFORMED):.1f} s"
+    lost += f", nothing done {one.lost_s(NOTHING.name):.1f} s"
     best_peer = one.best_peer()
     peer = f"{best_peer} {one.lost_s(best_peer):.1f} s" if one.loses_anything() else "nothing to lose"
     return f"{one.id}: {lost}, {peer}{bound}, {one.figures.wrong_moves} wrong moves"
@@ -174,6 +177,8 @@ def _lost(one: Score, name: str) -> Text:
 def _beside_nothing(library: LibraryScore) -> Table:
     """Ours and nothing done's, by the weight of a late answer."""
     from siteshift.sim.loss import WEIGHTS
+    from siteshift.sim.peers import NOTHING
+    from siteshift.sim.score import OURS
 
     table = _table(*(f"w = {name}" for name in WEIGHTS), "more", "failed", "shed", "late")
     table.title = "siteshift / nothing done, by the weight w of a late answer, in seconds; and of which requests"
@@ -184,7 +189,7 @@ def _beside_nothing(library: LibraryScore) -> Table:
         pairs = [(ours.failed, nothing.failed), (ours.shed, nothing.shed), (ours.late, nothing.late)]
         table.add_row(
             one.id,
-            *(f"{one.lost_s('siteshift', w):.1f} / {one.lost_s('nothing-done', w):.1f}" for w in WEIGHTS.values()),
+            *(f"{one.lost_s(OURS, w):.1f} / {one.lost_s(NOTHING.name, w):.1f}" for w in WEIGHTS.values()),
             Text(f"{beside.more_s():+.1f}", style=BAD if beside.is_worse else ""),
             *(f"{mine:,.0f} / {theirs:,.0f}" for mine, theirs in pairs),
         )
@@ -193,12 +198,13 @@ def _beside_nothing(library: LibraryScore) -> Table:
 
 def _summary(library: LibraryScore) -> list[Text]:
     from siteshift.sim.loss import JUDGING, WEIGHTS
+    from siteshift.sim.peers import NOTHING
 
     mean = library.to_best_peer()
     style = GOOD if mean <= 1 / 3 else WATCH
     lossy = len(library.lossy())
     beside = ", ".join(f"{library.to_best_peer(w):.3f} with w = {name}" for name, w in WEIGHTS.items() if w != JUDGING)
-    to_nothing = ", ".join(f"{library.to('nothing-done', w):.3f} with w = {name}" for name, w in WEIGHTS.items())
+    to_nothing = ", ".join(f"{library.to(NOTHING.name, w):.3f} with w = {name}" for name, w in WEIGHTS.items())
     worse = library.worse_than_nothing
     named = ", ".join(f"{one.id} by {one.beside_nothing.more_s():.1f} s" for one in worse)
     return [

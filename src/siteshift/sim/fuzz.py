@@ -34,7 +34,7 @@ from siteshift.sim.nothing import BesideNothing, nothing_done
 from siteshift.sim.record import Line, Move, Record, Second
 from siteshift.sim.replay import site_rps
 from siteshift.sim.run import simulate
-from siteshift.sim.swarm import BINDING, NEAR_PERCENT, NOMINAL_PERCENT, Case, draw_case
+from siteshift.sim.swarm import NEAR_PERCENT, NOMINAL_PERCENT, Case, draw_case
 from siteshift.sim.witness import Witness
 from siteshift.sim.world import World
 
@@ -231,7 +231,7 @@ def run_case(case: Case) -> Ran:
         moves=len(moves),
         loss=record.loss if record is not None else None,
         site_rps=site_rps(scenario.world, record) if record is not None else 0.0,
-        by_request=any(event.get("ask") in BINDING for event in case.events),
+        by_request=any(move.is_by_people for move in moves),
     )
 
 

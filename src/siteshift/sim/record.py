@@ -25,7 +25,7 @@ class LostTo(StrEnum):
     ERROR = "error"
     """An error answer of a faulty member or a broken dependency."""
     OVERLOAD = "overload"
-    """Turned away or too late because of a full queue."""
+    """Turned away, or not answered within its user's patience, because of a full queue."""
     SHED = "shed"
     """Demand that the steering sheds openly (where the service has an answer for it)."""
 
@@ -126,7 +126,8 @@ class Truth(NamedTuple):
 class Move:
     """One change of a service's desired shares by whoever led. ``wrong``: why it was a wrong move; empty: it was not.
 
-    ``truth`` is what was true of each site then; ``left`` the healthy sites that it took below half of what they should have.
+    ``truth`` is what was true of each site then; ``left`` the healthy sites that it took below half of what they should have;
+    ``forced`` the sites that people had decided about.
     """
 
     at_ms: int
@@ -138,7 +139,13 @@ class Move:
     truth: Mapping[SiteId, Truth]
     generation: int
     left: tuple[SiteId, ...] = ()
+    forced: tuple[SiteId, ...] = ()
     wrong: str = ""
+
+    @property
+    def is_by_people(self) -> bool:
+        """Whether it changes the share of a site that people decided about."""
+        return any(self.before_bp.get(site, 0) != self.after_bp.get(site, 0) for site in self.forced)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

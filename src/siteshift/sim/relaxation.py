@@ -17,7 +17,7 @@ With N requests, at most A of them answered and at most T of those in time, no c
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
@@ -99,6 +99,8 @@ class Relaxation:
         self._first_ms = min((event.at_ms for event in events), default=None)
         self._ticks: dict[ServiceId, list[_Tick]] = {}
         self._best: dict[ServiceId, _Best] = {}
+        self._rates_rps: dict[ServiceId, float] = {}
+        """Demand when the present stretch of time began."""
         self._until_ms = 0
         self._world: World | None = None
 
@@ -125,31 +127,39 @@ class Relaxation:
         world.clock.after(TICK_MS, partial(self._tick, world))
 
     def _tick(self, world: World) -> None:
-        self._account(world)
+        now_ms = world.clock.now_ms
+        self._account(world, {one.service.id: one.demand_rps(now_ms) for one in world.flow.populations})
         if not self._are_standbys_up(world.clock.now_ms - TICK_MS):
             self._look(world)
         self._again(world)
 
     def _changed(self, world: World) -> None:
-        """What was the best before counts up to now."""
-        self._account(world)
+        """What was the best before counts up to now; of demand, what it was, for it may have changed just now."""
+        self._account(world, {})
         self._look(world)
 
-    def _account(self, world: World) -> None:
+    def _account(self, world: World, rates_rps: Mapping[ServiceId, float]) -> None:
+        """One more stretch of time, at the lesser of the demands at its ends. ``rates_rps`` are those of its end."""
         now_ms, before_ms = world.clock.now_ms, self._until_ms
         if now_ms <= before_ms:
             return
         self._until_ms = now_ms
         for population in world.flow.populations:
-            best = self._best[population.service.id]
-            rate_rps = min(population.demand_rps(before_ms), population.demand_rps(now_ms))
-            first = rate_rps * (now_ms - before_ms) / 1_000
+            name = population.service.id
+            best, rate_rps = self._best[name], self._rates_rps[name]
+            first = min(rate_rps, rates_rps.get(name, rate_rps)) * (now_ms - before_ms) / 1_000
             stuck = first * self._stuck_part(world, population, best)
-            self._ticks[population.service.id].append(_Tick(now_ms, now_ms - before_ms, first, stuck, best))
+            self._ticks[name].append(_Tick(now_ms, now_ms - before_ms, first, stuck, best))
+        self._note_rates(world)
 
     def _look(self, world: World) -> None:
         with_standbys = self._are_standbys_up(world.clock.now_ms)
         self._best = {p.service.id: _best(world, p, with_standbys=with_standbys) for p in world.flow.populations}
+        self._note_rates(world)
+
+    def _note_rates(self, world: World) -> None:
+        now_ms = world.clock.now_ms
+        self._rates_rps = {one.service.id: one.demand_rps(now_ms) for one in world.flow.populations}
 
     def _are_standbys_up(self, now_ms: int) -> bool:
         """Whether they could be in the tick that begins now, had they been started with the first event."""

@@ -14,7 +14,7 @@ from string import Template
 from siteshift.sim.nothing import BesideNothing
 from siteshift.sim.record import Line, Record
 from siteshift.sim.replay import Outcome, Verdict
-from siteshift.sim.report_parts import MOST_ROWS, Drawing, legend, losses_beside, lost_text, rows, seconds, tiles, verdict
+from siteshift.sim.report_parts import MOST_ROWS, Drawing, legend, losses_beside, rows, seconds, tiles, verdict
 from siteshift.sim.report_words import sentence
 from siteshift.sim.scenario import Scenario
 
@@ -128,7 +128,7 @@ def _library(parts: Sequence[Part]) -> str:
     heads = f"<th>{_HEADS[0]}</th>{numbers}<th>{_HEADS[-1]}</th>"
     lead = (
         f"{met} of {len(parts)} scenarios meet all their criteria. Times are those after the fault that cost most; lost is in "
-        "seconds of the failed site's traffic (a late answer is half a loss), and beside it what the whole run would have "
+        "seconds of the failed site's traffic over the whole run (a late answer is half a loss), beside what would have been "
         f"lost had nothing been done; peak is the fullest healthy site. {waiting} demands wait for features that are "
         "still to come (○): they count neither as met nor as missed."
     )
@@ -149,7 +149,7 @@ def _library_row(part: Part) -> str:
         seconds(figures.t95_ms),
         str(figures.moves),
         str(figures.wrong_moves),
-        lost_text(figures),
+        f"{beside.ours.weighed() / beside.site_rps:.1f} s",
         f"{beside.nothing.weighed() / beside.site_rps:.1f} s",
         f"{figures.peak_utilisation_pm / 10:.0f} %",
         f"{figures.extra_probes_pm / 10:.1f} %",

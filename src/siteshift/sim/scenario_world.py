@@ -35,6 +35,7 @@ class WorldPart:
     roles, ``sorry_page`` those that have an answer for what is shed, ``depends_on`` what a service needs at its own site.
     ``capacity_pm`` scales every capacity of the standard world; ``standbys`` members share a site's standby capacity.
     Nobody measures the traffic of ``unmetered`` services.
+    One node, as it is shipped, stands at Anyang; of three one stands in each site, with a member of the store.
     With the daily ``curve`` the scenario's zero is ``starts_at_h`` o'clock.
     """
 
@@ -43,7 +44,7 @@ class WorldPart:
     sorry_page: tuple[str, ...] = ()
     depends_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     demand_rps: int = 300
-    nodes: int = 3
+    nodes: int = 1
     members: int = 4
     standbys: int = 2
     capacity_pm: int = 1_000

@@ -131,6 +131,7 @@ class Witness:
             shed_bp=entry.shed_bp,
             truth=truth,
             left=left if before_bp else (),
+            forced=forced,
             generation=generation,
             wrong=wrong if before_bp else "",
         )
