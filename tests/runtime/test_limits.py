@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -23,7 +24,7 @@ from siteshift.runtime.equipment import Addressee, Equipment, Evidenced
 from siteshift.runtime.evidence import Evidence
 from siteshift.runtime.executor import Executor
 from siteshift.runtime.limits import Limits
-from siteshift.runtime.loop import ControlLoop
+from siteshift.runtime.loop import SLICE_US, ControlLoop
 from siteshift.runtime.metrics import Done
 
 CLOCK = SystemClock()
@@ -192,6 +193,24 @@ def test_a_full_queue_drops_what_the_next_one_replaces_and_nothing_else() -> Non
     assert loop.dropped == 15
     loop.offer(StoreChanged(at_ms=0, is_usable=False, detail="full"))
     assert loop.dropped == 15
+
+
+async def test_steps_that_take_long_let_others_have_their_turn_after_each() -> None:
+    """A flood of changes held probes and answers up for as long as 64 steps took, whatever each of them cost."""
+    loop = ControlLoop(clock=CLOCK, setup=three_sites(), state=initial_state(now_ms=0), carry_out=lambda _c, _s: None)
+    loop.watchers.append(lambda _stepped: time.sleep(2 * SLICE_US / 1_000_000))
+    for at_ms in range(10):
+        loop.offer(Ticked(at_ms=at_ms))
+    seen: list[int] = []
+    task = asyncio.create_task(loop.run())
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while loop.steps < 10:
+                await asyncio.sleep(0)
+                seen.append(loop.steps)
+    finally:
+        task.cancel()
+    assert set(range(1, 11)) <= set(seen), "no two steps in one turn"
 
 
 @dataclass
