@@ -23,8 +23,8 @@ from siteshift.runtime.limits import DEFAULT_LIMITS
 
 LONGEST_SLEEP_MS = 1_000
 SLICE_US = 300
-"""Events are handled for so long, and the one that is under way then, before probes and answers have their turn. Most take 10 us, one
-that changes something takes 600: a count of events would bound nothing."""
+"""Events are handled for so long, and the one that is under way then, before probes and answers have their turn. Most take
+10 us, one that changes something takes 600: a count of events would bound nothing."""
 
 _REPLACEABLE = (ReportArrived, TrafficMeasured, Ticked)
 
