@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import assert_never
 
 from siteshift.api.identity import approvers_of
@@ -12,12 +13,14 @@ from siteshift.config.setups import (
     AgentCheckSetup,
     EmbeddedDnsSetup,
     HaproxySetup,
+    MeterSetup,
     NotifierSetup,
     PlaneSetup,
     Rfc2136Setup,
     WebhookSetup,
 )
 from siteshift.core.model.setup import Part, PartKind, PlaneKind, PlaneRef, Setup
+from siteshift.core.model.topology import Topology
 from siteshift.core.model.units import ServiceId, SiteId
 
 
@@ -27,8 +30,8 @@ def core_setup(resolved: Resolved) -> Setup:
         topology=resolved.topology,
         policy=resolved.policy,
         node=resolved.node.id,
-        planes=tuple(_plane_ref(plane, resolved) for plane in resolved.planes),
-        metered=frozenset(service for meter in resolved.meters for service, _ in covered_by(meter)),
+        planes=tuple(plane_ref(plane, resolved.topology, resolved.node.site) for plane in resolved.planes),
+        metered=metered_by(resolved.meters),
         parts=_parts(resolved),
         digest=resolved.digest,
         cluster=resolved.node.cluster,
@@ -36,11 +39,17 @@ def core_setup(resolved: Resolved) -> Setup:
     )
 
 
-def _plane_ref(setup: PlaneSetup, resolved: Resolved) -> PlaneRef:
-    mapping = _mapping(setup, resolved)
+def metered_by(meters: Iterable[MeterSetup]) -> frozenset[ServiceId]:
+    """The services whose traffic is measured somewhere."""
+    return frozenset(service for meter in meters for service, _ in covered_by(meter))
+
+
+def plane_ref(setup: PlaneSetup, topology: Topology, here: SiteId) -> PlaneRef:
+    """A data plane as the core knows it; what the node itself answers stands ``here``."""
+    mapping = _mapping(setup, topology)
     match setup:
         case EmbeddedDnsSetup():
-            return PlaneRef(id=setup.id, services=setup.services, site=resolved.node.site, answers_itself=True, mapping=mapping)
+            return PlaneRef(id=setup.id, services=setup.services, site=here, answers_itself=True, mapping=mapping)
         case Rfc2136Setup():
             return PlaneRef(id=setup.id, services=setup.services, mapping=mapping)
         case HaproxySetup():
@@ -68,11 +77,11 @@ def _plane_ref(setup: PlaneSetup, resolved: Resolved) -> PlaneRef:
             assert_never(setup)
 
 
-def _mapping(setup: PlaneSetup, resolved: Resolved) -> str:
+def _mapping(setup: PlaneSetup, topology: Topology) -> str:
     """A digest of the plane's section and, where it answers with names and addresses, of those. Secrets are references here."""
     matter = [repr(setup)]
     if isinstance(setup, EmbeddedDnsSetup | Rfc2136Setup):
-        for service in (s for s in resolved.topology.services if s.id in setup.services):
+        for service in (s for s in topology.services if s.id in setup.services):
             matter += [repr(service.names), *(repr((pool.site, pool.answers)) for pool in service.pools)]
     return hashlib.sha256("\n".join(matter).encode()).hexdigest()[:16]
 

@@ -43,25 +43,34 @@ def run(
     seed: Seed = None,
     seeds: sim_score.Seeds = 1,
     policy: PolicyFile = None,
+    config: sim_score.ConfigFile = None,
     transcript: Transcript = None,
     report: ReportFile = None,
     jobs: Jobs = 2,
 ) -> None:
     """Run scenarios and judge them. Exit 0 only if every criterion holds, 6 if one is missed, 2 on a bad file.
 
-    With several seeds every run must meet every criterion; the report shows the first of each.
+    With several seeds every run must meet every criterion; the report shows the first of each. With a configuration the world is
+    its own: its sites, shares, capacities, groups, planes and policy.
     """
     from siteshift.sim.library import Job, Wants, as_document
     from siteshift.sim.report import write_report
     from siteshift.sim.scenario import load_policy_part, load_scenarios, seeds_of
     from siteshift.sim.scenario_document import ScenarioError
 
+    ground = sim_score.ground_of(session, config)
     try:
-        scenarios = load_scenarios(files, load_policy_part(policy) if policy is not None else None)
+        scenarios = load_scenarios(files, load_policy_part(policy) if policy is not None else None, ground)
     except ScenarioError as error:
         raise _unusable(error) from error
     wanted = [
-        Job(file=file, seed=used, policy=policy, wants=Wants.OUTCOME if report is None or number else Wants.REPORT)
+        Job(
+            file=file,
+            seed=used,
+            policy=policy,
+            ground=ground,
+            wants=Wants.OUTCOME if report is None or number else Wants.REPORT,
+        )
         for file, scenario in zip(files, scenarios, strict=True)
         for number, used in enumerate(seeds_of(scenario, seed, seeds))
     ]
@@ -74,7 +83,8 @@ def run(
     is_alone = len(outcomes) == 1
     tables = [] if is_alone else [_table(outcomes)]
     details = [line for outcome in outcomes for line in _details(outcome, alone=is_alone, has_seeds=seeds > 1)]
-    session.show({"scenarios": [as_document(outcome) for outcome in outcomes]}, [*tables, *details])
+    told = {} if ground is None else {"not_simulated": list(ground.notes)}
+    session.show({"scenarios": [as_document(outcome) for outcome in outcomes], **told}, [*tables, *details])
     if report is not None:
         session.say(f"report: {report}")
     missed = dict.fromkeys(outcome.id for outcome in outcomes if outcome.missed)

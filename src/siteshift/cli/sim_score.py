@@ -15,6 +15,7 @@ from siteshift.cli.session import Session, command
 
 if TYPE_CHECKING:
     from siteshift.sim.compare import Compared
+    from siteshift.sim.scenario import Ground
     from siteshift.sim.score import LibraryScore, Score
 
 LIBRARY = Path("simulations")
@@ -27,9 +28,36 @@ Jobs = Annotated[int, typer.Option(help="Scenarios run at a time.", min=1, max=6
 Seeds = Annotated[int, typer.Option(metavar="N", help="Run each with N seeds, from its first on.", min=1, max=1_000)]
 
 
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="Play them in the world of this configuration.")
+]
+
+
+def ground_of(session: Session, config: Path | None) -> Ground | None:
+    """The world of a configuration; what it has otherwise than for real is said."""
+    if config is None:
+        return None
+    from siteshift.app.own_world import load_ground
+    from siteshift.config import ConfigError
+
+    try:
+        ground = load_ground(config)
+    except ConfigError as error:
+        raise Failure(ExitCode.USAGE, str(error), remedy=f"Nothing was run. Look: siteshift config check {config}") from error
+    for note in ground.notes:
+        session.say(f"not simulated: {note}")
+    return ground
+
+
 @command
 def score(
-    session: Session, files: Files = None, seed: Seed = None, seeds: Seeds = 1, policy: PolicyFile = None, jobs: Jobs = 2
+    session: Session,
+    files: Files = None,
+    seed: Seed = None,
+    seeds: Seeds = 1,
+    policy: PolicyFile = None,
+    config: ConfigFile = None,
+    jobs: Jobs = 2,
 ) -> None:
     """Losses beside the least possible, beside nothing done, and beside what a user would pick instead at documented defaults."""
     from siteshift.sim.scenario import load_policy_part, load_scenarios, seeds_of
@@ -37,16 +65,20 @@ def score(
     from siteshift.sim.score import as_document, score_files
 
     chosen = _files(files)
+    ground = ground_of(session, config)
     try:
-        scenarios = load_scenarios(chosen, load_policy_part(policy) if policy is not None else None)
+        scenarios = load_scenarios(chosen, load_policy_part(policy) if policy is not None else None, ground)
     except ScenarioError as error:
         raise _unusable(error) from error
     wanted = {Path(one.file): seeds_of(one, seed, seeds) for one in scenarios}
     times = f" and {seeds} seeds" if seeds > 1 else ""
     scope = f"{len(chosen)} scenario{'s' if len(chosen) > 1 else ''}"
     session.say(f"{scope}, each with siteshift, the informed controller, nothing done and every peer{times}")
-    library = score_files(wanted, policy=policy, processes=jobs, tell=lambda one: session.say(_line(one)))
-    session.show(as_document(library), [_scores(library), _losses(library), _beside_nothing(library), *_summary(library)])
+    library = score_files(
+        wanted, policy=policy, ground=ground, processes=jobs, tell=lambda one: session.say(_line(one))
+    )
+    told = {} if ground is None else {"not_simulated": list(ground.notes)}
+    session.show({**as_document(library), **told}, [_scores(library), _losses(library), _beside_nothing(library), *_summary(library)])
     for one in library.bounds_beaten:
         session.say(f"{one.id}: {', '.join(one.beaten_by)} lost less than the bound: it is wrong, please report it", BAD)
     if library.bounds_beaten:

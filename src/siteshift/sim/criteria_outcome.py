@@ -283,14 +283,16 @@ def _is_harmed(record: Record, second: Second) -> bool:
 @criterion
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NeverEmpty:
-    """At every second every name had an answer: some site's actual share was above nothing."""
+    """At every second every name that a data plane carries had an answer: some site's actual share was above nothing."""
 
     NAME: ClassVar[str] = "empty_answers"
     at_most: int
 
     def judge(self, evidence: Evidence) -> Judged:
         sums: dict[tuple[ServiceId, int], int] = {}
-        for second in evidence.record.seconds:
+        planes = evidence.world.planes
+        carried = {s.id for s in evidence.world.topology.services if any(s.id in p.services or not p.services for p in planes)}
+        for second in (second for second in evidence.record.seconds if second.service in carried):
             key = (second.service, second.at_ms)
             sums[key] = sums.get(key, 0) + second.actual_bp
         empty = sum(1 for value in sums.values() if value == 0)

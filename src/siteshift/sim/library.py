@@ -16,7 +16,7 @@ from typing import Any
 from siteshift.sim.nothing import BesideNothing, nothing_done
 from siteshift.sim.replay import Outcome, replay, site_rps
 from siteshift.sim.report import Part, part_of
-from siteshift.sim.scenario import load_policy_part, load_scenario
+from siteshift.sim.scenario import Ground, load_policy_part, load_scenario
 
 
 class Wants(Enum):
@@ -33,6 +33,7 @@ class Job:
     file: Path
     seed: int | None = None
     policy: Path | None = None
+    ground: Ground | None = None
     wants: Wants = Wants.OUTCOME
 
 
@@ -48,7 +49,7 @@ class Ran:
 def run_job(job: Job) -> Ran:
     """Run one scenario. Raises `ScenarioError` when its file cannot be used."""
     over = load_policy_part(job.policy) if job.policy is not None else None
-    scenario = load_scenario(job.file, over)
+    scenario = load_scenario(job.file, over, job.ground)
     outcome, record = replay(scenario, seed=job.seed)
     if job.wants is Wants.OUTCOME:
         return Ran(outcome=outcome, transcript=record.text())

@@ -49,6 +49,15 @@ class Later:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """Another world than the standard one to play scenarios in, and its policy. ``notes``: what is otherwise than for real."""
+
+    world: WorldSpec
+    policy: Policy
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """One scenario, ready to run. ``times_of`` names the fault after which the table's times are taken; empty: the worst."""
 
@@ -70,11 +79,14 @@ class Scenario:
     later: tuple[Later, ...] = ()
 
 
-def load_scenario(path: Path, over: PolicyPart | None = None) -> Scenario:
-    """Read one file; ``over`` is a policy laid over its own. Raises `ScenarioError` with every problem."""
+def load_scenario(path: Path, over: PolicyPart | None = None, ground: Ground | None = None) -> Scenario:
+    """Read one file; ``over`` is a policy laid over its own, ``ground`` the world it is played in instead of the standard one.
+
+    Raises `ScenarioError` with every problem.
+    """
     document = read_scenario_document(path)
     document.refuse()
-    scenario = _read(document, over or PolicyPart())
+    scenario = _read(document, over or PolicyPart(), ground)
     document.refuse()
     return scenario
 
@@ -88,13 +100,13 @@ def scenario_of(text: str, file: str) -> Scenario:
     return scenario
 
 
-def load_scenarios(paths: Sequence[Path], over: PolicyPart | None = None) -> list[Scenario]:
+def load_scenarios(paths: Sequence[Path], over: PolicyPart | None = None, ground: Ground | None = None) -> list[Scenario]:
     """Read many files. Raises `ScenarioError` with the problems of all of them."""
     problems: list[ScenarioProblem] = []
     found: dict[str, Scenario] = {}
     for path in paths:
         try:
-            scenario = load_scenario(path, over)
+            scenario = load_scenario(path, over, ground)
         except ScenarioError as error:
             problems += error.problems
             continue
@@ -127,7 +139,7 @@ def load_policy_part(path: Path) -> PolicyPart:
     return part
 
 
-def _read(document: ScenarioDocument, over: PolicyPart) -> Scenario:
+def _read(document: ScenarioDocument, over: PolicyPart, ground: Ground | None = None) -> Scenario:
     values = document.values
     for key in values:
         if key not in _KEYS:
@@ -137,9 +149,10 @@ def _read(document: ScenarioDocument, over: PolicyPart) -> Scenario:
     stem = Path(document.file).stem
     if texts["id"] and texts["id"] != stem:
         document.note(Code.ID_NOT_FILE_NAME, ("id",), f"`{texts['id']}` is not the file's name", f"write `id: {stem}`")
-    world = read_world(document, values.get("world"), ("world",))
+    world = read_world(document, values.get("world"), ("world",), ground.world if ground is not None else None)
     names = names_of(world)
-    policy = over.over(read_policy(document, values.get("policy"), ("policy",), names).over(Policy()))
+    base = ground.policy if ground is not None else Policy()
+    policy = over.over(read_policy(document, values.get("policy"), ("policy",), names).over(base))
     lasts_ms = _number(document, values, "lasts_s", LASTS_S, 1, MOST_S) * 1_000
     events = read_events(document, values.get("events"), ("events",), names, policy, lasts_ms)
     labels = frozenset(event.label for event in events if event.label)

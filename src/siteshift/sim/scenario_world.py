@@ -77,22 +77,52 @@ _LIMITS = {
 }
 
 
-def read_world(document: ScenarioDocument, value: Value, spot: Spot) -> WorldSpec:
-    """Read a `world:` section; problems are noted in the document and the standard world stands in."""
+OF_ANY_WORLD = ("cold_start_ms", "curve", "starts_at_h")
+"""What a file may say of a world that was given, besides the sections: the rest is that world's own."""
+
+
+def read_world(document: ScenarioDocument, value: Value, spot: Spot, given_world: WorldSpec | None = None) -> WorldSpec:
+    """Read a `world:` section; problems are noted in the document and the standard world stands in.
+
+    With a world that is given the section changes its users, servers, noise, standbys and the course of its demand.
+    """
     section = _mapping(document, value, spot)
     plain = {key: entry for key, entry in section.items() if key not in SECTIONS}
     given = read_fields(document, plain, spot, WORLD_KEYS, NOTHING, what="a world")
+    if given_world is not None:
+        for name in [name for name in given if name not in OF_ANY_WORLD]:
+            key = next(key.key for key in WORLD_KEYS.values() if key.field == name)
+            document.note(ScenarioProblemCode.DOES_NOT_FIT, (*spot, key), f"`{key}` comes from the configuration", "leave it out")
+            del given[name]
     for name, (least, most) in _LIMITS.items():
         if name in given and not least <= given[name] <= most:
             message = f"must be between {least} and {most}"
             document.note(ScenarioProblemCode.OUT_OF_RANGE, (*spot, name), message)
             del given[name]
-    _check_services(document, given, spot)
+    if given_world is None:
+        _check_services(document, given, spot)
     parts = {
         name: read_fields(document, _mapping(document, section.get(name), (*spot, name)), (*spot, name), keys, NOTHING, what=name)
         for name, keys in SECTIONS.items()
     }
+    if given_world is not None:
+        return _changed(given_world, WorldPart(**given), parts)
     return _built(WorldPart(**given), parts)
+
+
+def _changed(world: WorldSpec, part: WorldPart, parts: Mapping[str, Mapping[str, Any]]) -> WorldSpec:
+    """A given world, with the habits and the course of demand that the file says."""
+    curve = DAILY_CURVE_PM if part.curve is Curve.DAILY else (1_000,)
+    services = world.topology.services
+    start_ms = part.starts_at_h * HOUR_MS
+    return replace(
+        world,
+        loads={s.id: LoadSpec(peak_rps=s.demand_rps, curve_pm=curve, start_ms=start_ms) for s in services},
+        clients={s.id: ClientSpec(**parts["users"]) for s in services},
+        server=replace(world.server, **parts["servers"]),
+        noise=replace(world.noise, **parts["noise"]),
+        standby=replace(world.standby, cold_start_ms=part.cold_start_ms),
+    )
 
 
 def _built(part: WorldPart, parts: Mapping[str, Mapping[str, Any]]) -> WorldSpec:

@@ -24,7 +24,7 @@ from siteshift.sim.peers import NOTHING, PEERS, run_peer
 from siteshift.sim.record import Record
 from siteshift.sim.relaxation import is_beaten, least_loss
 from siteshift.sim.replay import Figures, replay, site_rps, worst_figures, worst_of
-from siteshift.sim.scenario import Scenario, load_policy_part, load_scenario
+from siteshift.sim.scenario import Ground, Scenario, load_policy_part, load_scenario
 
 OURS, INFORMED = "siteshift", "informed"
 LEAST_LOST = 1.0
@@ -178,31 +178,38 @@ def _bound(scenario: Scenario, record: Record) -> int | None:
     return bound_for(event, scenario.world.topology, scenario.policy.judge) if event is not None else None
 
 
-def _score_file(file: Path, seed: int | None = None, policy: Path | None = None) -> Score:
+def _score_file(file: Path, seed: int, policy: Path | None, ground: Ground | None) -> Score:
     """Load and score. Raises `ScenarioError`."""
     over = load_policy_part(policy) if policy is not None else None
-    return score(load_scenario(file, over), seed=seed)
+    return score(load_scenario(file, over, ground), seed=seed)
 
 
 def score_files(
-    files: Mapping[Path, Sequence[int]], *, policy: Path | None, processes: int, tell: Callable[[Score], None]
+    files: Mapping[Path, Sequence[int]],
+    *,
+    policy: Path | None,
+    ground: Ground | None,
+    processes: int,
+    tell: Callable[[Score], None],
 ) -> LibraryScore:
     """Score files with their seeds, ``processes`` runs at a time; ``tell`` hears of each file in turn, as soon as it is done."""
     found: list[Score] = []
     wanted = [(file, seed) for file, seeds in files.items() for seed in seeds]
-    runs = _scored(wanted, policy, processes)
+    runs = _scored(wanted, policy, ground, processes)
     for seeds in files.values():
         found.append(merged([next(runs) for _ in seeds]))
         tell(found[-1])
     return LibraryScore(scores=tuple(found))
 
 
-def _scored(wanted: Sequence[tuple[Path, int]], policy: Path | None, processes: int) -> Iterator[Score]:
+def _scored(
+    wanted: Sequence[tuple[Path, int]], policy: Path | None, ground: Ground | None, processes: int
+) -> Iterator[Score]:
     if processes <= 1 or len(wanted) == 1:
-        yield from (_score_file(file, seed, policy) for file, seed in wanted)
+        yield from (_score_file(file, seed, policy, ground) for file, seed in wanted)
         return
     with ProcessPoolExecutor(max_workers=min(processes, len(wanted)), mp_context=get_context("spawn")) as pool:
-        waiting = [pool.submit(_score_file, file, seed, policy) for file, seed in wanted]
+        waiting = [pool.submit(_score_file, file, seed, policy, ground) for file, seed in wanted]
         yield from (one.result() for one in waiting)
 
 
