@@ -66,6 +66,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         assert by_api.code == ExitCode.DONE, by_api.out + by_api.err
         assert by_api.document["mismatches"] == []
         assert node.stop() == 0
+        shutil.copy(node.config, folder / "kept.yaml")
         kept = folder / "kept.db"
         with sqlite3.connect(node.database) as connection, sqlite3.connect(kept) as copy:
             connection.backup(copy)
@@ -176,6 +177,39 @@ def test_from_the_command_line(recorded: Path, tmp_path: Path) -> None:
     document = run("journal", "replay", "--file", str(recorded), "--policy", str(policy), "--json").document
     assert document["mismatches"] == []
     assert document["differences"][0]["recorded_bp"]["pangyo"] == 0
+
+
+def test_an_incident_becomes_a_scenario_that_plays_in_the_world_of_its_configuration(recorded: Path, tmp_path: Path) -> None:
+    again, transcript = tmp_path / "again.yaml", tmp_path / "transcript.txt"
+    made = run("journal", "to-scenario", str(again), "--file", str(recorded), "--json")
+    assert made.code == ExitCode.DONE, made.out + made.err
+    values = yaml.safe_load(again.read_text(encoding="utf-8"))
+    crash, drain = values["events"][0], next(event for event in values["events"] if event.get("ask") == "drain")
+    assert (crash["at_s"], crash["fault"], crash["site"]) == (0, "crash", "pangyo")
+    assert "members" not in crash, "all members of the site are the site"
+    assert (drain["site"], drain["confirms"], drain["reason"]) == ("gasan", True, "test")
+    assert any(event.get("note") == "the configuration was reloaded" for event in values["events"])
+
+    config = recorded.with_name("kept.yaml")
+    played = run("sim", "run", "--config", str(config), str(again), "--transcript", str(transcript), "--json")
+    assert played.code == ExitCode.DONE, played.out + played.err
+    said = transcript.read_text(encoding="utf-8")
+    assert "serving to suspect" in said and "shop/pangyo" in said
+    assert "root asks" in said or "asks" in said
+
+
+def test_a_part_of_the_record_in_which_nothing_happened_makes_no_scenario(recorded: Path, tmp_path: Path) -> None:
+    quiet = run("journal", "to-scenario", str(tmp_path / "no.yaml"), "--file", str(recorded), "--until", "2001-01-01T00:00:00Z")
+    assert quiet.code == ExitCode.FAILED
+    assert "nothing was ill and nobody asked for anything" in quiet.err
+    assert not (tmp_path / "no.yaml").exists()
+
+
+def test_a_scenario_is_written_over_nothing(recorded: Path, tmp_path: Path) -> None:
+    (tmp_path / "there.yaml").write_text("mine", encoding="utf-8")
+    assert run("journal", "to-scenario", str(tmp_path / "there.yaml"), "--file", str(recorded)).code == ExitCode.USAGE
+    assert (tmp_path / "there.yaml").read_text(encoding="utf-8") == "mine"
+    assert run("journal", "to-scenario", str(tmp_path / "there.txt"), "--file", str(recorded)).code == ExitCode.USAGE
 
 
 def test_an_export_serves_as_well(recorded: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, TextIO
 import typer
 from rich.text import Text
 
-from siteshift.cli import journal_replay
+from siteshift.cli import journal_replay, journal_scenario
 from siteshift.cli.client import LONG_DEADLINE_S, NodeClient, Query
 from siteshift.cli.exits import Document, ExitCode, Failure
 from siteshift.cli.figures import GOOD
@@ -29,6 +29,7 @@ TOO_LONG = ("input", "why")
 
 app = typer.Typer(no_args_is_help=True, help="The record: read it, follow it, check its chain, take a copy, replay it.")
 app.command("replay")(journal_replay.replay)
+app.command("to-scenario")(journal_scenario.to_scenario)
 
 Offline = Annotated[
     Path | None,

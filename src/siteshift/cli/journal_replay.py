@@ -20,7 +20,7 @@ from siteshift.cli.times import clock_text, instant_text, span_text
 if TYPE_CHECKING:
     from siteshift.core.model.policy import Policy
     from siteshift.replay.as_recorded import AsRecorded
-    from siteshift.replay.rows import Entry
+    from siteshift.replay.rows import Entry, Row
     from siteshift.replay.what_if import Difference, WhatIf
 
 CAVEATS = (
@@ -47,7 +47,7 @@ def replay(session: Session, policy: PolicyFile = None, file: RecordFile = None)
     from siteshift.replay.what_if import WhatIf
 
     run = WhatIf(over=_policy_of(policy))
-    asyncio.run(_read(run, file)) if file is not None else _ask(run, session.client)
+    read_rows(run.take, session, file)
     proof = run.recorded
     if not proof.starts:
         text = "the record holds no start of a node, so there is nothing to begin a replay from"
@@ -61,29 +61,37 @@ def replay(session: Session, policy: PolicyFile = None, file: RecordFile = None)
         raise typer.Exit(ExitCode.FAILED)
 
 
-async def _read(run: WhatIf, file: Path) -> None:
+def read_rows(take: Callable[[Row], object], session: Session, file: Path | None) -> None:
+    """Hand over every row of a file's record, else of the node's. Raises `Failure`, `CannotReplay`."""
+    if file is None:
+        _ask(take, session.client)
+    else:
+        asyncio.run(_read(take, file))
+
+
+async def _read(take: Callable[[Row], object], file: Path) -> None:
     from siteshift.app.offline import read_record
 
     async for entry in read_record(file):
-        _take(run, entry)
+        _take(take, entry)
 
 
-def _ask(run: WhatIf, client: NodeClient) -> None:
+def _ask(take: Callable[[Row], object], client: NodeClient) -> None:
     from siteshift.ports import JournalEntry
     from siteshift.replay.rows import KINDS
 
     after = 0
     while page := client.get("/v1/journal", {"kind": list(KINDS), "after": after}, deadline_s=LONG_DEADLINE_S)["entries"]:
         for entry in page:
-            _take(run, JournalEntry(**entry))
+            _take(take, JournalEntry(**entry))
         after = page[-1]["sequence"]
 
 
-def _take(run: WhatIf, entry: Entry) -> None:
+def _take(take: Callable[[Row], object], entry: Entry) -> None:
     from siteshift.replay.rows import rows_of
 
     for row in rows_of((entry,)):
-        run.take(row)
+        take(row)
 
 
 # -- the other policy -------------------------------------------------------------------------------------------------

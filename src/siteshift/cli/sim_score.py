@@ -78,7 +78,8 @@ def score(
         wanted, policy=policy, ground=ground, processes=jobs, tell=lambda one: session.say(_line(one))
     )
     told = {} if ground is None else {"not_simulated": list(ground.notes)}
-    session.show({**as_document(library), **told}, [_scores(library), _losses(library), _beside_nothing(library), *_summary(library)])
+    tables = [_scores(library), _losses(library), _beside_nothing(library)]
+    session.show({**as_document(library), **told}, [*tables, *_summary(library)])
     for one in library.bounds_beaten:
         session.say(f"{one.id}: {', '.join(one.beaten_by)} lost less than the bound: it is wrong, please report it", BAD)
     if library.bounds_beaten:

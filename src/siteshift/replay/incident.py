@@ -1,0 +1,301 @@
+"""A recorded incident as a scenario: what checks saw as faults, counted traffic as surges, what people asked for as asks.
+
+The scenario is played in the world of a configuration (`siteshift sim run --config`), whose names it uses. It is what the node
+*saw*: a member that refused connections crashes, one that stayed silent hangs, one whose answers erred errs as much, one whose
+answers came late is late. What no check saw is not in it, and trouble that was named overload is left to the virtual world's own
+queues.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
+
+import yaml
+
+from siteshift.core.messages.events import Asked, Reloaded, TrafficMeasured
+from siteshift.core.messages.requests import ApproveRequest, LiftRequest, OperatorRequest, RevokeRequest
+from siteshift.core.model.codes import Hardness, MemberRole, Standing
+from siteshift.core.model.evidence import TargetView
+from siteshift.core.model.setup import Setup
+from siteshift.core.model.topology import Service
+from siteshift.core.model.units import MemberId, ServiceId, SiteId
+from siteshift.core.state.controller_state import ControllerState
+from siteshift.errors import SiteshiftError
+from siteshift.replay.as_recorded import AsRecorded, Refolded
+from siteshift.replay.rows import Row
+
+LEAD_MS = 30_000
+"""The scenario begins so long before the first thing that happened."""
+TAIL_S = 600
+"""And ends so long after the last: for the way back."""
+TOGETHER_MS = 3_000
+"""Members that fail, or come back, within this time do it together: checks of one fault find it one after another."""
+WINDOW_MS = 30_000
+"""Demand is the mean of so long."""
+SURGE_PERCENT = 25
+"""Demand that differs by less from what was said last is the same."""
+LATE_FACTOR = 2
+"""A slow answer is taken to come after so many times the objective: the record says that it was late, not by how much."""
+_ILL = (Standing.DOWN, Standing.DEGRADED)
+"""A member is, too, that is only suspect while its pool is: of many that fail together the pool is known first."""
+Entry = dict[str, Any]
+
+
+class NothingHappened(SiteshiftError):
+    """The record, or the part of it that was asked for, holds nothing to make a scenario of."""
+
+
+class _Trouble(NamedTuple):
+    """How a member was ill: the fault's name and its arguments, as a scenario writes them."""
+
+    kind: str
+    arguments: tuple[tuple[str, object], ...] = ()
+
+
+class _Spell(NamedTuple):
+    """One member ill from then until then. ``until_ms`` None: to the end of the record."""
+
+    service: ServiceId
+    site: SiteId
+    member: MemberId
+    trouble: _Trouble
+    from_ms: int
+    until_ms: int | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Incident:
+    """Feed every row to `take`; `text` is the scenario. Instants of the record between ``from_ms`` and ``until_ms`` count."""
+
+    from_ms: int = 0
+    until_ms: int | None = None
+    recorded: AsRecorded = field(default_factory=AsRecorded)
+    _ill: dict[MemberId, _Spell] = field(default_factory=dict)
+    _spells: list[_Spell] = field(default_factory=list)
+    _asks: list[tuple[int, OperatorRequest]] = field(default_factory=list)
+    _approvers: dict[str, list[str]] = field(default_factory=dict)
+    _reloads: list[int] = field(default_factory=list)
+    _counted: dict[ServiceId, list[tuple[int, int, int]]] = field(default_factory=dict)
+    """Per service: instants, requests, window in ms; none while something there was ill, for users tried again."""
+    last_ms: int = 0
+    """The last instant that counted."""
+
+    def take(self, row: Row) -> None:
+        """One row. Raises `CannotReplay`."""
+        refolded = self.recorded.take(row)
+        if refolded is None or not self._counts(refolded.event.at_ms):
+            return
+        self.last_ms = refolded.event.at_ms
+        self._hear(refolded)
+        before, after = refolded.before.picture, refolded.decision.state.picture
+        if before is not after or not self._spells:
+            self._look(refolded.decision.state, refolded.setup, refolded.event.at_ms)
+
+    def _counts(self, at_ms: int) -> bool:
+        return self.from_ms <= at_ms and (self.until_ms is None or at_ms <= self.until_ms)
+
+    def _hear(self, refolded: Refolded) -> None:
+        match refolded.event:
+            case Asked(asking=asking, at_ms=at_ms):
+                match asking.request:
+                    case ApproveRequest(digest=digest):
+                        self._approvers.setdefault(digest, []).append(asking.person)
+                    case RevokeRequest() | LiftRequest():
+                        pass  # they name digests and overrides of that run, which another does not have
+                    case _:
+                        self._asks.append((at_ms, asking))
+            case Reloaded(at_ms=at_ms):
+                self._reloads.append(at_ms)
+            case TrafficMeasured(at_ms=at_ms, seen=seen):
+                ill = {spell.service for spell in self._ill.values()}
+                for sample in (sample for sample in seen if sample.service not in ill):
+                    row = (at_ms, max(0, sample.requests - sample.passed_on), sample.window_ms)
+                    self._counted.setdefault(sample.service, []).append(row)
+
+    # -- faults ---------------------------------------------------------------------------------------------------
+
+    def _look(self, state: ControllerState, setup: Setup, at_ms: int) -> None:
+        seen: dict[MemberId, _Spell] = {}
+        for (service, site), pool in state.picture.pools.items():
+            if state.picture.overload_of(service, site) is not None:
+                continue
+            found = setup.topology.service_by_id.get(service)
+            for member, view in pool.members.items() if found is not None else ():
+                assert found is not None
+                is_ill = view.standing in _ILL or (view.standing is Standing.SUSPECT and pool.standing in _ILL)
+                trouble = _trouble(view, found) if is_ill else None
+                if trouble is not None:
+                    begins_ms = max(self.from_ms, view.since_ms or at_ms)
+                    seen[member] = _Spell(service, site, member, trouble, min(begins_ms, at_ms), None)
+        for member, spell in list(self._ill.items()):
+            now = seen.get(member)
+            if now is None or now.trouble.kind != spell.trouble.kind:
+                self._spells.append(spell._replace(until_ms=at_ms))
+                del self._ill[member]
+        for member, spell in seen.items():
+            self._ill.setdefault(member, spell)
+
+    # -- the scenario ---------------------------------------------------------------------------------------------
+
+    def text(self, id: str, source: str) -> str:
+        """The scenario file. Raises `NothingHappened`."""
+        spells = sorted((*self._spells, *self._ill.values()), key=lambda spell: (spell.from_ms, spell.member))
+        instants = [spell.from_ms for spell in spells] + [at_ms for at_ms, _ in self._asks]
+        if self.recorded.setup is None or not instants:
+            raise NothingHappened("nothing was ill and nobody asked for anything in that part of the record")
+        zero_ms = min(instants)
+        setup = self.recorded.setup
+        events = [*_faults(spells, setup, zero_ms), *self._asked(zero_ms), *self._surges(setup.topology.services, zero_ms)]
+        events += [
+            {"at_s": _s(at_ms - zero_ms), "note": "the configuration was reloaded"} for at_ms in self._reloads if at_ms >= zero_ms
+        ]
+        events.sort(key=lambda event: event["at_s"])
+        lasts_s = max(int(max(event.get("until_s", event["at_s"]) for event in events)) + 1, (self.last_ms - zero_ms) // 1_000)
+        head = {
+            "id": id,
+            "title": f"{events[0].get('fault', events[0].get('ask', 'trouble'))} as recorded".replace("_", " "),
+            "source": source,
+            "happened": "Made from the record of a node: what its checks saw, what it counted, what people asked for.",
+            "lesson": "Say here what this shows.",
+            "lasts_s": lasts_s + TAIL_S,
+        }
+        lines = "".join(f"  - {_line(event)}\n" for event in events)
+        return (
+            f"# Play it in the world it comes from: siteshift sim run --config YOUR-CONFIGURATION.yaml {id}.yaml\n"
+            f"{yaml.safe_dump(head, sort_keys=False, width=120, allow_unicode=True)}events:\n{lines}"
+            "pass: []   # say what it must show: simulations/README.md lists the criteria\n"
+        )
+
+    def _asked(self, zero_ms: int) -> Iterator[Entry]:
+        for at_ms, asking in self._asks:
+            entry: Entry = {"at_s": _s(at_ms - zero_ms), "ask": _request_name(asking.request)}
+            entry |= _arguments(asking.request)
+            entry["person"] = asking.person
+            if asking.reason:
+                entry["reason"] = asking.reason
+            if asking.expires_ms is not None:
+                entry["expires_after_s"] = max(1, _s(asking.expires_ms - at_ms))
+            if asking.digest is not None:
+                entry["confirms"] = True
+                approvers = self._approvers.get(asking.digest, [])
+                if approvers:
+                    entry["approved_by"] = list(dict.fromkeys(approvers))
+            yield entry
+
+    def _surges(self, services: Iterable[Service], zero_ms: int) -> Iterator[Entry]:
+        """Demand in steps, where it was counted: in parts of what the configuration says."""
+        for service in services:
+            said_percent = 100
+            for at_ms, rate_rps in _windows(self._counted.get(service.id, ())):
+                percent = round(100 * rate_rps / max(1, service.demand_rps))
+                if abs(percent - said_percent) * 100 >= SURGE_PERCENT * said_percent and percent > 0:
+                    said_percent = percent
+                    at_s = max(-LEAD_MS / 1_000, _s(at_ms - zero_ms))
+                    yield {"at_s": at_s, "fault": "surge", "service": str(service.id), "factor_percent": percent, "ramp_s": 5}
+
+
+def _trouble(view: TargetView, service: Service) -> _Trouble:
+    """How a member is ill, by what its checks say."""
+    if view.is_contradicted:
+        return _Trouble("check_fails")
+    match view.hardness:
+        case Hardness.HARD:
+            return _Trouble("crash")
+        case Hardness.SILENT:
+            return _Trouble("hang")
+        case Hardness.SLOW:
+            return _Trouble("latency", (("add_s", LATE_FACTOR * (service.slo_latency_ms or 500) / 1_000),))
+        case _:
+            return _Trouble("errors", (("rate_percent", max(1, round((1_000 - view.score_pm) / 10))),))
+
+
+def _faults(spells: list[_Spell], setup: Setup, zero_ms: int) -> Iterator[Entry]:
+    """Spells that began and ended together, at one site, are one fault: of the site, of a service there, or of members."""
+    number = 0
+    rest = list(spells)
+    while rest:
+        first = rest[0]
+        same = [spell for spell in rest if _is_together(first, spell)]
+        rest = [spell for spell in rest if spell not in same]
+        number += 1
+        begins_s = _s(min(spell.from_ms for spell in same) - zero_ms)
+        entry: Entry = {"at_s": begins_s, "fault": first.trouble.kind, "site": str(first.site)}
+        services = list(dict.fromkeys(spell.service for spell in same))
+        if not _is_whole_site(same, setup):
+            members = [str(spell.member) for spell in same]
+            if len(services) == 1 and _is_whole_pool(same, setup):
+                entry["service"] = str(services[0])
+            else:
+                entry["members"] = members
+        entry |= dict(first.trouble.arguments)
+        entry["name"] = f"trouble {number}"
+        if first.until_ms is not None:
+            ends_ms = max(spell.until_ms or 0 for spell in same)
+            entry["until_s"] = max(_s(ends_ms - zero_ms), entry["at_s"] + 0.1)
+        yield entry
+
+
+def _is_together(one: _Spell, other: _Spell) -> bool:
+    if (one.site, one.trouble.kind) != (other.site, other.trouble.kind) or abs(one.from_ms - other.from_ms) > TOGETHER_MS:
+        return False
+    if one.until_ms is None or other.until_ms is None:
+        return one.until_ms is other.until_ms
+    return abs(one.until_ms - other.until_ms) <= TOGETHER_MS
+
+
+def _actives(setup: Setup, service: ServiceId, site: SiteId) -> set[MemberId]:
+    pool = setup.topology.pools.get((service, site))
+    return {member.id for member in pool.members if member.role is MemberRole.ACTIVE} if pool is not None else set()
+
+
+def _is_whole_pool(spells: list[_Spell], setup: Setup) -> bool:
+    return _actives(setup, spells[0].service, spells[0].site) <= {spell.member for spell in spells}
+
+
+def _is_whole_site(spells: list[_Spell], setup: Setup) -> bool:
+    site, ill = spells[0].site, {spell.member for spell in spells}
+    return all(_actives(setup, service.id, site) <= ill for service in setup.topology.services)
+
+
+def _windows(counted: Iterable[tuple[int, int, int]]) -> Iterator[tuple[int, float]]:
+    """The mean rate of all sites together, window by window."""
+    begins_ms: int | None = None
+    last_ms, requests = 0, 0
+    for at_ms, amount, window_ms in counted:
+        if begins_ms is None or at_ms - last_ms > WINDOW_MS:
+            begins_ms, requests = at_ms - window_ms, 0
+        requests, last_ms = requests + amount, at_ms
+        if at_ms - begins_ms >= WINDOW_MS:
+            yield begins_ms, requests * 1_000 / (at_ms - begins_ms)
+            begins_ms, requests = at_ms, 0
+
+
+def _request_name(request: object) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", type(request).__name__.removesuffix("Request")).lower()
+
+
+def _arguments(request: Any) -> Entry:
+    """A request's fields as a scenario writes them: shares in per cent, and what is not said left out."""
+    found: Entry = {}
+    for entry in fields(request):
+        value = getattr(request, entry.name)
+        if value is None:
+            continue
+        if entry.name.endswith("_bp"):
+            found[entry.name.removesuffix("_bp") + "_percent"] = {str(site): bp / 100 for site, bp in value.items()}
+        else:
+            found[entry.name] = str(value)
+    return found
+
+
+def _s(span_ms: int) -> float:
+    return round(span_ms / 1_000, 3)
+
+
+def _line(event: Mapping[str, object]) -> str:
+    """One event on one line."""
+    plain = {key: int(value) if isinstance(value, float) and value.is_integer() else value for key, value in event.items()}
+    return yaml.safe_dump(plain, sort_keys=False, width=10_000, default_flow_style=True, allow_unicode=True).strip()

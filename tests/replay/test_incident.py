@@ -1,0 +1,72 @@
+"""What a record's troubles become in a scenario: one event for what failed together, named as widely as it was."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.playbook import WEB, A, G, P, three_sites
+from siteshift.core.model.codes import Hardness, MemberRole, Standing
+from siteshift.core.model.evidence import TargetView
+from siteshift.core.model.units import MemberId, SiteId
+from siteshift.replay.incident import Entry, _faults, _Spell, _Trouble, _trouble, _windows
+
+SETUP = three_sites()
+SERVICE = SETUP.topology.service_by_id[WEB]
+CRASH = _Trouble("crash")
+
+
+def actives(site: SiteId) -> list[MemberId]:
+    return [m.id for m in SETUP.topology.members.values() if m.site == site and m.role is MemberRole.ACTIVE]
+
+
+def spells(site: SiteId, members: list[MemberId], from_ms: int, until_ms: int | None, trouble: _Trouble = CRASH) -> list[_Spell]:
+    return [_Spell(WEB, site, member, trouble, from_ms + 100 * n, until_ms) for n, member in enumerate(members)]
+
+
+def faults(*found: list[_Spell]) -> list[Entry]:
+    return list(_faults([spell for some in found for spell in some], SETUP, 0))
+
+
+def test_all_members_of_a_site_that_fail_together_are_the_site() -> None:
+    (event,) = faults(spells(P, actives(P), 1_000, 61_000))
+    assert event == {"at_s": 1, "fault": "crash", "site": P, "name": "trouble 1", "until_s": 61}
+
+
+def test_some_of_them_are_named() -> None:
+    (event,) = faults(spells(P, actives(P)[:1], 0, None))
+    assert event == {"at_s": 0, "fault": "crash", "site": P, "members": [actives(P)[0]], "name": "trouble 1"}
+
+
+def test_what_fails_later_elsewhere_or_otherwise_is_another_event() -> None:
+    late = spells(G, actives(G), 10_000, None)
+    other = spells(A, actives(A), 0, None, _Trouble("hang"))
+    assert [(e["fault"], e["site"], e["at_s"]) for e in faults(spells(P, actives(P), 0, None), other, late)] == [
+        ("crash", P, 0), ("hang", A, 0), ("crash", G, 10),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("hardness", "score_pm", "kind", "arguments"),
+    [
+        (Hardness.HARD, 0, "crash", {}),
+        (Hardness.SILENT, 0, "hang", {}),
+        (Hardness.GREY, 700, "errors", {"rate_percent": 30}),
+        (Hardness.SLOW, 0, "latency", {"add_s": 2 * SERVICE.slo_latency_ms / 1_000}),
+    ],
+)
+def test_a_trouble_is_named_by_what_its_checks_say(hardness: Hardness, score_pm: int, kind: str, arguments: Entry) -> None:
+    view = TargetView(standing=Standing.DOWN, score_pm=score_pm, hardness=hardness)
+    found = _trouble(view, SERVICE)
+    assert (found.kind, dict(found.arguments)) == (kind, arguments)
+
+
+def test_a_check_that_fails_where_users_are_served_is_a_broken_check() -> None:
+    view = TargetView(standing=Standing.DOWN, score_pm=0, hardness=Hardness.HARD, is_contradicted=True)
+    assert _trouble(view, SERVICE).kind == "check_fails"
+
+
+def test_demand_is_the_mean_of_half_a_minute_and_not_of_what_a_silence_lies_between() -> None:
+    counted = [(500 * n, 50, 500) for n in range(1, 200)]
+    assert [round(rate) for _, rate in _windows(counted)] == [100, 100, 100]
+    torn = [*counted[:40], *[(at + 120_000, n, w) for at, n, w in counted[:40]]]
+    assert list(_windows(torn)) == []
