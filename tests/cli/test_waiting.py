@@ -53,11 +53,42 @@ def test_what_stops_the_move_is_said() -> None:
     assert look_at(status(seen_bp=5_000, findings=findings), LEAVING).note == "stopped: VELOCITY"
 
 
+STAYS = AwaitedMove(site="pangyo", goal=Goal.LEFT, ends_bp={"shop": 1_000})
+BACK = AwaitedMove(site="pangyo", goal=Goal.SERVING, ends_bp={"shop": 4_800})
+
+
+def desiring(desired_bp: int, **rest: Any) -> Document:
+    """The status while this share is desired at the site."""
+    document = status(**rest)
+    document["services"][0]["sites"]["pangyo"]["desired_bp"] = desired_bp
+    return document
+
+
 def test_a_part_that_stays_by_plan_ends_the_waiting() -> None:
-    awaited = AwaitedMove(site="pangyo", goal=Goal.LEFT, ends_bp={"shop": 1_000})
-    document = status(seen_bp=None, actual_bp=1_000)
-    document["services"][0]["sites"]["pangyo"]["desired_bp"] = 1_000
-    assert look_at(document, awaited).is_over
+    look = look_at(desiring(1_000, seen_bp=None, actual_bp=1_000), STAYS)
+    assert (look.is_over, look.note) == (True, "draining; a part stays by plan")
+
+
+def test_waiting_for_a_part_to_stay_ends_when_users_have_left_and_not_when_it_is_decided() -> None:
+    document = desiring(1_000, seen_bp=3_099, actual_bp=1_000)
+    look = look_at(document, STAYS)
+    assert (look.is_over, look.note) == (False, "draining; users of shop still follow older answers")
+    assert look_at(desiring(1_000, seen_bp=1_080, actual_bp=1_000), STAYS).is_over
+
+
+def test_unmeasured_traffic_has_arrived_when_no_older_answer_lives() -> None:
+    assert not look_at(desiring(1_000, seen_bp=None, actual_bp=1_000, tail_until_ms=102_000), STAYS).is_over
+    assert not look_at(desiring(4_800, seen_bp=None, actual_bp=4_800, life="serving", tail_until_ms=102_000), BACK).is_over
+
+
+def test_a_plan_that_ends_a_little_elsewhere_because_demand_breathed_ends_the_waiting() -> None:
+    assert look_at(desiring(1_040, seen_bp=1_040), STAYS).is_over
+
+
+def test_waiting_for_a_site_to_come_back_ends_when_users_have_come() -> None:
+    look = look_at(desiring(4_800, seen_bp=2_700, actual_bp=4_800, life="serving"), BACK)
+    assert (look.is_over, look.note) == (False, "serving; users of shop still follow older answers")
+    assert look_at(desiring(4_800, seen_bp=4_750, actual_bp=4_800, life="serving"), BACK).is_over
 
 
 def test_services_count_by_their_demand() -> None:

@@ -1,7 +1,8 @@
 """``--wait``: follow a move by what is *seen* in traffic until the site is left, or serves again.
 
-A drain is complete when seen traffic says so (law 8). Where nobody measures traffic, the shares read back from the data
-planes stand in for it, and the screen says so. Interrupting ends the watching, never the move.
+A move is over when seen traffic is where the plan ends (law 8), also where a part of it stays by plan. Where nobody measures
+traffic, the shares read back from the data planes and the end of the TTL tail stand in for it, and the screen says so.
+Interrupting ends the watching, never the move.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from siteshift.cli.times import span_text
 EVERY_S = 0.5
 LOST_S = 30.0
 """A node that restarts is back within seconds."""
+MARGIN_BP = 100
+"""So near to where it ends a share has arrived: measured shares breathe, and `residual_done_bp` ends a whole drain by the same."""
 
 
 class Goal(Enum):
@@ -57,21 +60,35 @@ def look_at(status: Document, awaited: AwaitedMove) -> Look:
     field = "seen_bp" if is_seen else "actual_bp"
     demand = sum(service["demand_rps"] for service, _ in rows) or 1
     share_bp = sum((row[field] or 0) * service["demand_rps"] for service, row in rows) // demand
-    over = [_is_over(service, row, awaited) for service, row in rows]
-    return Look(share_bp=share_bp, by="seen" if is_seen else "actual", is_over=all(over), note=_note(rows, status["at_ms"]))
+    over = [_is_over(service, row, awaited, status["at_ms"]) for service, row in rows]
+    note = _note(rows, awaited, status["at_ms"])
+    return Look(share_bp=share_bp, by="seen" if is_seen else "actual", is_over=all(over), note=note)
 
 
-def _is_over(service: Document, row: Document, awaited: AwaitedMove) -> bool:
+def _is_over(service: Document, row: Document, awaited: AwaitedMove, now_ms: int) -> bool:
     ends_bp = awaited.ends_bp[service["service"]]
-    if awaited.goal is Goal.SERVING:
-        return bool(row["real_life"] == "serving" and service["in_step"])
-    if ends_bp == 0:
+    if awaited.goal is Goal.LEFT and ends_bp == 0:
         return bool(row["real_life"] == "drained") and not row["delivered_by"]
-    return bool((row["desired_bp"] or 0) <= ends_bp and service["in_step"])
+    return _is_decided(row, awaited.goal, ends_bp) and service["in_step"] and _has_arrived(service, row, awaited.goal, now_ms)
 
 
-def _note(rows: Iterable[tuple[Document, Document]], now_ms: int) -> str:
-    """What is being waited for, in words: what stops it first, then the TTL tail, then lives."""
+def _is_decided(row: Document, goal: Goal, ends_bp: int) -> bool:
+    """Whether the last step was made: what is desired now is where the plan ends. Back is a site when its ramp is over."""
+    if goal is Goal.SERVING:
+        return bool(row["real_life"] == "serving")
+    return bool((row["desired_bp"] or 0) <= ends_bp + MARGIN_BP)
+
+
+def _has_arrived(service: Document, row: Document, goal: Goal, now_ms: int) -> bool:
+    """Whether users are where the data planes send them: as measured, else when no older answer lives any more."""
+    if row["seen_bp"] is None:
+        return bool(service["tail_until_ms"] <= now_ms)
+    missing_bp = row["seen_bp"] - (row["desired_bp"] or 0)
+    return bool((missing_bp if goal is Goal.LEFT else -missing_bp) <= MARGIN_BP)
+
+
+def _note(rows: Iterable[tuple[Document, Document]], awaited: AwaitedMove, now_ms: int) -> str:
+    """What is being waited for, in words: what stops it first, then the TTL tail, then what users do, then lives."""
     rows = list(rows)
     stopped = [e["code"] for service, _ in rows for e in service["findings"] if e["severity"] != "allowed"]
     if stopped:
@@ -79,9 +96,15 @@ def _note(rows: Iterable[tuple[Document, Document]], now_ms: int) -> str:
     delivered = [entry["text"] for _, row in rows for entry in row["delivered_by"]]
     if delivered:
         return f"not drained: {'; '.join(delivered)}"
-    tail_ms = max((service["tail_until_ms"] - now_ms for service, _ in rows), default=0)
     lives = ", ".join(dict.fromkeys(row["life"] for _, row in rows))
-    return f"{lives}; old answers for another {span_text(tail_ms)}" if tail_ms > 0 else lives
+    tail_ms = max((service["tail_until_ms"] - now_ms for service, _ in rows), default=0)
+    if tail_ms > 0:
+        return f"{lives}; old answers for another {span_text(tail_ms)}"
+    late = [service["service"] for service, row in rows if not _has_arrived(service, row, awaited.goal, now_ms)]
+    if late:
+        return f"{lives}; users of {', '.join(late)} still follow older answers"
+    stays = awaited.goal is Goal.LEFT and any(awaited.ends_bp.values())
+    return f"{lives}; a part stays by plan" if stays else lives
 
 
 def wait(session: Session, awaited: AwaitedMove, *, now_s: Callable[[], float] = time.monotonic) -> Look:
