@@ -23,7 +23,7 @@ EVERY_S = 0.5
 LOST_S = 30.0
 """A node that restarts is back within seconds."""
 MARGIN_BP = 100
-"""So near to where it ends a share has arrived: measured shares breathe, and `residual_done_bp` ends a whole drain by the same."""
+"""So near to its end a share has arrived: measured shares breathe, and by default `residual_done_bp` is the same."""
 
 
 class Goal(Enum):

@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 from core.playbook import DOWN, WEB, A, G, P, Playbook, three_sites
+from siteshift.core.decide.situation import Situation
+from siteshift.core.decide.situations import situation_of
+from siteshift.core.decide.steering import Target
 from siteshift.core.messages.requests import DrainRequest, UndrainRequest
 from siteshift.core.model.cause import Cause
 from siteshift.core.model.codes import FindingCode, Mode, Severity, SiteLife, StepKind
 from siteshift.core.model.plan import Plan
 from siteshift.core.model.setup import PlaneKind
 from siteshift.core.plan.fold import HORIZON_MS, fold
+from siteshift.core.plan.warnings import room_findings
 from siteshift.core.state.draft import Licence
+from siteshift.core.state.goals import GoalState
 
 K = StepKind
 STANDBYS = tuple(f"web/{site}/{name}" for site in (G, A) for name in ("s1", "s2"))
@@ -111,6 +116,40 @@ def test_a_drain_that_the_survivors_cannot_carry_says_how_much_stays_and_waits_f
     assert short.numbers["stays_bp"] == plan.after[WEB][P] > 2_000
     assert short.numbers["moved_bp"] == plan.before[WEB][P] - plan.after[WEB][P] > 0
     assert short.numbers["approvals_needed"] == 0
+
+
+def crowded() -> Playbook:
+    book = serving()
+    book.demand_rps = 140
+    book.run(60_000)
+    return book
+
+
+def test_what_was_confirmed_to_stay_is_asked_of_nobody_again_when_the_drain_has_reached_its_end() -> None:
+    book = crowded()
+    assert book.confirm(DrainRequest(site=P)).severity is Severity.ALLOWED
+    book.run(120_000)
+    (track,) = book.state.goals.values()
+    assert track.state is GoalState.REACHED
+    assert fold(book.state, book.setup, book.now_ms) is None, "nothing is under way and nothing waits"
+
+
+def test_what_stays_beyond_what_was_confirmed_or_with_another_persons_drain_is_asked_for() -> None:
+    book = crowded()
+    book.confirm(DrainRequest(site=P))
+    book.run(120_000)
+    situation = situation_of(book.state, book.setup, book.setup.topology.services[0], book.now_ms)
+
+    def severity_of(stays_bp: int, situation: Situation = situation) -> Severity:
+        target = Target(shares_bp={P: stays_bp, G: 5_000, A: 5_000 - stays_bp}, shed_bp=0, shed_at=None, because={})
+        (found,) = room_findings(situation, target, situation.current.shares_bp)
+        return found.severity
+
+    stays_bp = book.shares()[P]
+    assert (severity_of(stays_bp), severity_of(stays_bp + 200)) == (Severity.ALLOWED, Severity.NEEDS_APPROVAL)
+    anothers = {P: replace(situation.forced.by[P], id="o9", owner="lee")}
+    theirs = replace(situation, forced=replace(situation.forced, by=anothers))
+    assert severity_of(stays_bp, theirs) is Severity.NEEDS_APPROVAL
 
 
 def test_nothing_is_planned_where_nothing_would_change() -> None:

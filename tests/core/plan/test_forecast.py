@@ -225,7 +225,7 @@ def test_a_drain_that_is_not_whole_says_what_moves_and_what_stays(book: Playbook
     away = view(book, tracks=tracks(book, pangyo=AWAY), forced=DRAINING)
     (found,) = room_findings(away, target({P: 1_400, G: 4_600, A: 4_000}), NOW)
     assert (found.code, found.severity) == (FindingCode.CAPACITY_SHORT, Severity.NEEDS_APPROVAL)
-    assert found.numbers == {"moved_bp": 3_600, "stays_bp": 1_400, "approvals_needed": 0}
+    assert found.numbers == {"service": "web", "moved_bp": 3_600, "stays_bp": 1_400, "approvals_needed": 0}
     assert found.text == (
         "web: the survivors can take 36.0 % of the demand within their limit, 14.0 % would stay at pangyo"
     )
@@ -237,7 +237,7 @@ def test_a_drain_that_is_not_whole_says_what_moves_and_what_stays(book: Playbook
 def test_what_finds_no_room_is_said_to_be_shed_and_where_it_would_go_on(book: Playbook) -> None:
     (found,) = room_findings(view(book), target({P: 4_000, G: 3_000, A: 2_000}, 1_000, P), NOW)
     assert (found.code, found.severity) == (FindingCode.SHED_NEEDED, Severity.NEEDS_APPROVAL)
-    assert found.numbers == {"shed_bp": 1_000, "approvals_needed": 0}
+    assert found.numbers == {"service": "web", "shed_bp": 1_000, "approvals_needed": 0}
     nowhere = "web: 10.0 % of the demand finds no room and would be shed"
     assert found.text == f"{nowhere}; nothing answers it (`shed_answers`), so it would go on being sent to pangyo"
     answered = view(book, has_shed_answer=True)

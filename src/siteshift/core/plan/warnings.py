@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from siteshift.core.decide.gate import examine
 from siteshift.core.decide.gate_input import context_of, proposal_for
 from siteshift.core.decide.situation import Situation
@@ -11,14 +14,21 @@ from siteshift.core.model.codes import FindingCode, Severity
 from siteshift.core.model.finding import Finding, finding
 from siteshift.core.model.plan import Shares
 from siteshift.core.model.setup import Setup
-from siteshift.core.model.units import ServiceId
+from siteshift.core.model.units import ServiceId, SiteId
 from siteshift.core.plan.predict import Forecast
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.draft import Draft
+from siteshift.core.state.goals import GoalState
+
+_GRANTED = frozenset({GoalState.RUNNING, GoalState.REACHED})
+"""What was accepted with a goal in these states still holds; a suspended one is offered afresh."""
 
 
 def room_findings(situation: Situation, target: Target, start_bp: Shares) -> list[Finding]:
-    """What a drain leaves undone: the last site, or demand the survivors cannot carry (laws 1 and 7)."""
+    """What a drain leaves undone: the last site, or demand the survivors cannot carry (laws 1 and 7).
+
+    What was confirmed with the drain that is in force is told, and asked of nobody again.
+    """
     service = situation.service.id
     away = [site for site in situation.service.sites if situation.away(site)]
     if away and len(away) == len(situation.service.sites):
@@ -31,15 +41,28 @@ def room_findings(situation: Situation, target: Target, start_bp: Shares) -> lis
             f"{service}: the survivors can take {moved_bp / 100:.1f} % of the demand within their limit, "
             f"{stays_bp / 100:.1f} % would stay at {', '.join(away)}"
         )
-        numbers = {"moved_bp": moved_bp, "stays_bp": stays_bp, "approvals_needed": 0}
-        return [finding(FindingCode.CAPACITY_SHORT, Severity.NEEDS_APPROVAL, text, **numbers)]
+        numbers = {"service": service, "moved_bp": moved_bp, "stays_bp": stays_bp, "approvals_needed": 0}
+        return [_unless_granted(situation, away, finding(FindingCode.CAPACITY_SHORT, Severity.NEEDS_APPROVAL, text, **numbers))]
     if target.shed_bp:
         text = f"{service}: {target.shed_bp / 100:.1f} % of the demand finds no room and would be shed"
         if target.shed_at is not None and not situation.has_shed_answer:
             text += f"; nothing answers it (`shed_answers`), so it would go on being sent to {target.shed_at}"
-        numbers = {"shed_bp": target.shed_bp, "approvals_needed": 0}
-        return [finding(FindingCode.SHED_NEEDED, Severity.NEEDS_APPROVAL, text, **numbers)]
+        numbers = {"service": service, "shed_bp": target.shed_bp, "approvals_needed": 0}
+        return [_unless_granted(situation, away, finding(FindingCode.SHED_NEEDED, Severity.NEEDS_APPROVAL, text, **numbers))]
     return []
+
+
+def _unless_granted(situation: Situation, away: Iterable[SiteId], found: Finding) -> Finding:
+    """The finding, only told where the drains in force accepted it: every site that is left, by the goal behind its override.
+
+    A drain asked for now has an override and no goal yet: whoever asks for it confirms it themselves.
+    """
+    behind = {track.override: track for track in situation.goals if track.state in _GRANTED}
+    tracks = [behind.get(made.id) if (made := situation.forced.by.get(site)) is not None else None for site in away]
+    if not tracks or not all(track is not None and track.envelope.accepts(found) for track in tracks):
+        return found
+    owners = ", ".join(dict.fromkeys(track.goal.owner for track in tracks if track is not None))
+    return replace(found, severity=Severity.ALLOWED, text=f"{found.text}; confirmed by {owners}")
 
 
 def stuck_findings(draft: Draft, situation: Situation, target: Target) -> list[Finding]:
