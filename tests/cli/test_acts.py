@@ -87,7 +87,10 @@ def test_a_plan_that_waits_is_approved_by_its_digest(cli: Cli, node: RunningNode
     assert "SITE_DOWN pangyo" in status.replace("  ", " ") or "SERVICE_DOWN" in status
     digest = cli("plan", "--json").document["plan"]["digest"]
     assert digest in cli("plan").out
-    assert cli("approve", digest).code == ExitCode.DONE
+    unseen = cli("approve", digest)
+    assert (unseen.code, "share now" in unseen.out) == (ExitCode.USAGE, True), "a digest alone, where nobody sits, is not a yes"
+    assert f"siteshift approve {digest} --yes" in unseen.err
+    assert cli("approve", digest, "--yes").code == ExitCode.DONE
     node.until(lambda status: status["services"][0]["sites"]["pangyo"]["desired_bp"] == 0)
     acknowledged = cli("ack", "pangyo")
     assert acknowledged.code == ExitCode.DONE, acknowledged.err

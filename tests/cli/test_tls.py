@@ -116,7 +116,9 @@ def test_two_persons_carry_an_overload(cli_of: dict[str, Cli], tls_node: tuple[R
         assert part in listed
     assert max(map(len, listed.splitlines())) <= 80
     assert cli_of["oskar"]("approve", digest).code == ExitCode.FAILED
-    granted = cli_of["anna"]("approve", digest)
+    shown = cli_of["anna"]("approve", digest)
+    assert (shown.code, "shop at pangyo: share 49 to 97 %" in shown.out) == (ExitCode.USAGE, True)
+    granted = cli_of["anna"]("approve", digest, "--yes")
     assert granted.code == ExitCode.DONE, granted.err
     assert tls_node[0].status()["overrides"][0]["approved_by"] == ["anna"]
     again = cli_of["oskar"](*words, "--digest", digest)

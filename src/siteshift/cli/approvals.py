@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from siteshift.cli.act import Act, Manner, carry_out, plan_and_findings, send
+from siteshift.cli.act import Act, Manner, carry_out, plan_and_findings, refused, send
 from siteshift.cli.exits import Document, ExitCode, Failure, usage
-from siteshift.cli.moves import DryRun, OneService, Reason, Ticket, Yes, record_of, record_words
+from siteshift.cli.moves import DryRun, OneService, Reason, Ticket, record_of, record_words
 from siteshift.cli.session import Session, node_command
 from siteshift.cli.show_goals import digests_of, goals_renderables
 
@@ -19,6 +19,8 @@ OnePlane = Annotated[
 ]
 MaybeSite = Annotated[str | None, typer.Argument(help="The site; else all that are held as they were found.")]
 Digest = Annotated[str, typer.Argument(help="The digest of what you looked at; `siteshift approvals` lists them.")]
+
+YesApproved = Annotated[bool, typer.Option("--yes", "-y", help="Approve without being asked again; for where nobody sits.")]
 
 switch = typer.Typer(no_args_is_help=True, help="The off switch of all automatic action.")
 
@@ -38,7 +40,7 @@ def approve(
     reason: Reason = "",
     ticket: Ticket = "",
     dry_run: DryRun = False,
-    yes: Yes = False,
+    yes: YesApproved = False,
 ) -> None:
     """Approve what a colleague asked for and confirmed, or what siteshift proposes, within the bounds shown."""
     body: Document = {"digest": checked(digest), **record_of(reason, ticket)}
@@ -46,13 +48,29 @@ def approve(
     if dry_run:
         carry_out(session, act, Manner(dry_run=True))
         return
-    if session.can_ask and not yes:
-        for entry in goals_renderables([g for g in session.client.get("/v1/approvals")["goals"] if digest in digests_of(g)]):
-            session.print(entry)
-        if not typer.confirm(f"Approve {digest}?", err=True):
-            raise Failure(ExitCode.FAILED, "nothing was approved")
+    if not yes:
+        _look_and_decide(session, act, body, digest)
     answer = send(session, act, body)
     session.show(answer, [*plan_and_findings({"plans": [], "findings": [], **answer}), Text(act.done)])
+
+
+def _look_and_decide(session: Session, act: Act, body: Document, digest: str) -> None:
+    """Show what would be approved, and ask. Raises `Failure` when it is refused, or when there is nobody to ask.
+
+    A digest often comes in a message: who only repeats it has looked at nothing.
+    """
+    looked = session.client.post(act.path, {**body, "dry_run": True})
+    if not session.is_json:
+        asked_for = [goal for goal in session.client.get("/v1/approvals")["goals"] if digest in digests_of(goal)]
+        for entry in goals_renderables(asked_for) if asked_for else plan_and_findings(looked):
+            session.print(entry)
+    if looked["severity"] == "refused":
+        raise refused(act, looked)
+    if not session.can_ask:
+        look = f"Look at what it means: `siteshift approve {digest} --dry-run`. "
+        raise usage("there is no terminal to ask on", f"{look}Then: siteshift approve {digest} --yes")
+    if not typer.confirm(f"Approve {digest}?", err=True):
+        raise Failure(ExitCode.FAILED, "nothing was approved")
 
 
 @node_command

@@ -24,8 +24,10 @@ the command.
 **Times.** `--for 2h`, `90m`, `1h30m`; `--at 2026-05-13T13:44:00+09:00`, `13:44`, `13:44:05`, `-5m`.
 
 **Before traffic moves** the plan is shown: shares before and after, load against capacity, waits, rules touched. Then a
-person says yes; `--yes` says it beforehand, confirms nothing and binds nothing. `switch`, `ack` and `approve` with a digest
-do not show a plan first: look with `siteshift plan` and `siteshift approvals`.
+person says yes; `--yes` says it beforehand, confirms nothing and binds nothing. Where there is no terminal and no `--yes`, the
+command shows the plan and ends with exit code 2. `--digest` is the yes to exactly what was shown under it: nothing is asked, and
+what would go beyond it is refused. `approve` shows what is approved and asks like the others, for a digest is easily copied from
+a message: without a terminal it takes `--yes`. `switch` and `ack` begin at once: look with `siteshift plan` and `--dry-run`.
 
 **Approvals.** Who asks confirms the bounds that are shown, by repeating the command with `--digest`; that is no approval. Where
 a rule wants another person too, the confirmed request waits for 15 minutes (`siteshift approvals`), until somebody else with the

@@ -41,7 +41,7 @@ def room_findings(situation: Situation, target: Target, start_bp: Shares) -> lis
             f"{service}: the survivors can take {moved_bp / 100:.1f} % of the demand within their limit, "
             f"{stays_bp / 100:.1f} % would stay at {', '.join(away)}"
         )
-        numbers = {"service": service, "moved_bp": moved_bp, "stays_bp": stays_bp, "approvals_needed": 0}
+        numbers: dict[str, int | str] = {"service": service, "moved_bp": moved_bp, "stays_bp": stays_bp, "approvals_needed": 0}
         return [_unless_granted(situation, away, finding(FindingCode.CAPACITY_SHORT, Severity.NEEDS_APPROVAL, text, **numbers))]
     if target.shed_bp:
         text = f"{service}: {target.shed_bp / 100:.1f} % of the demand finds no room and would be shed"
