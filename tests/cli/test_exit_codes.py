@@ -89,6 +89,33 @@ def test_an_unknown_site_is_refused_with_the_names_there_are(cli: Cli, words: tu
     assert "pangyo, gasan, anyang" in ended.out + ended.err
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "exit_code"),
+    [
+        (("members", "mars"), "UNKNOWN_NAME", ExitCode.REFUSED),
+        (("why", "mars"), "UNKNOWN_NAME", ExitCode.REFUSED),
+        (("drain", "mars", "-r", "x", "--yes"), "UNKNOWN_NAME", ExitCode.REFUSED),
+        (("drain", "mars", "-r", "x", "--dry-run"), "UNKNOWN_NAME", ExitCode.REFUSED),
+        (("undrain", "pangyo", "--yes"), "NOTHING_TO_DO", ExitCode.REFUSED),
+        (("ack", "pangyo"), "NOTHING_TO_DO", ExitCode.REFUSED),
+        (("approve", "0123456789abcdef"), "NOTHING_TO_DO", ExitCode.REFUSED),
+        (("unfreeze", "shop"), "NOTHING_TO_DO", ExitCode.REFUSED),
+        (("drain", "pangyo", "-r", "x"), "USAGE", ExitCode.USAGE),
+        (("why", "pangyo", "--at", "yesterday"), "USAGE", ExitCode.USAGE),
+    ],
+)
+def test_a_failure_in_json_says_what_why_and_what_to_do(cli: Cli, words: tuple[str, ...], code: str, exit_code: ExitCode) -> None:
+    ended = cli(*words, "--json")
+    said = ended.document
+    assert (ended.code, said["exit_code"], said["code"]) == (exit_code, exit_code, code)
+    assert said["detail"] and said["remedy"]
+    assert said.get("dry_run", "--dry-run" in words) is ("--dry-run" in words)
+
+
+def test_an_unknown_name_is_said_once(cli: Cli) -> None:
+    assert cli("why", "mars").err.startswith("UNKNOWN_NAME: there is no site 'mars'; known: pangyo")
+
+
 def test_an_override_that_is_over_already(cli: Cli) -> None:
     assert cli("drain", "pangyo", "-r", "x", "--for", "0s", "--yes").code == ExitCode.USAGE
 

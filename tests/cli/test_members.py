@@ -115,7 +115,6 @@ def _reason(cli: Cli, name: str) -> str:
     return str(next(entry["reason"] for entry in found if entry["member"] == name))
 
 
-def test_an_unknown_site_is_a_mistake_of_the_command_line(cli: Cli) -> None:
+def test_an_unknown_site_is_refused_like_any_unknown_name(cli: Cli) -> None:
     ended = cli("members", "atlantis")
-    assert ended.code == ExitCode.USAGE
-    assert "pangyo" in ended.err
+    assert (ended.code, "UNKNOWN_NAME" in ended.err, "pangyo" in ended.err) == (ExitCode.REFUSED, True, True)

@@ -16,7 +16,7 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from siteshift.cli.exits import Document, ExitCode, Failure, exit_code_of, usage
+from siteshift.cli.exits import Document, ExitCode, Failure, exit_code_of, failure_document, usage
 from siteshift.cli.figures import GOOD
 from siteshift.cli.session import Session
 from siteshift.cli.show_findings import finding_lines, override_line
@@ -72,17 +72,21 @@ def send(session: Session, act: Act, body: Document) -> Document:
 def _only_look(session: Session, act: Act, body: Document) -> Document:
     """``--dry-run``: what it would mean, with the exit code it would have."""
     looked = session.client.post(act.path, {**body, "dry_run": True})
+    code = _code_of(looked)
     if session.is_json:
-        session.print_json(looked)
+        session.print_json(looked if code is ExitCode.DONE else failure_document(_stopped(act, looked, code)))
     else:
         for entry in _preview(act, looked):
             session.print(entry)
-    code = _code_of(looked)
     if code is not ExitCode.DONE:
         session.say(f"dry run: nothing was changed; it would be {_verdict(code)}")
         raise typer.Exit(code)
     session.say("dry run: nothing was changed; it would be granted")
     return looked
+
+
+def _stopped(act: Act, answer: Document, code: ExitCode) -> Failure:
+    return _needs_approval(act, answer) if code is ExitCode.NEEDS_APPROVAL else refused(act, answer)
 
 
 def _code_of(answer: Document) -> ExitCode:
@@ -113,15 +117,19 @@ def _preview(act: Act, looked: Document) -> Iterator[RenderableType]:
 
 
 def _stop_unless_granted(session: Session, act: Act, looked: Document, manner: Manner) -> None:
-    """Show the plan. Raises `Failure` when it is refused, or takes a confirmation that cannot be given here."""
+    """Show the plan. Raises `Failure` when it is refused, or takes a confirmation that cannot be given here.
+
+    What was looked at then stands for the answer to the real request, which is not made.
+    """
     if not session.is_json:
         for entry in _preview(act, looked):
             session.print(entry)
     code = _code_of(looked)
+    answer = {**looked, "dry_run": False}
     if code is ExitCode.NEEDS_APPROVAL and not manner.digest and (not session.can_ask or _others(looked) is None):
-        raise _needs_approval(act, looked)
+        raise _needs_approval(act, answer)
     if code not in (ExitCode.DONE, ExitCode.NEEDS_APPROVAL):
-        raise refused(act, looked)
+        raise refused(act, answer)
 
 
 def _decide(session: Session, act: Act, looked: Document, manner: Manner) -> str | None:
@@ -151,9 +159,7 @@ def _explained(session: Session, act: Act, failure: Failure) -> Failure:
     if not session.is_json:
         for entry in plan_and_findings(document):
             session.print(entry)
-    if failure.exit_code is ExitCode.NEEDS_APPROVAL:
-        return _needs_approval(act, document)
-    return refused(act, document)
+    return _stopped(act, document, failure.exit_code)
 
 
 def refused(act: Act, answer: Document) -> Failure:

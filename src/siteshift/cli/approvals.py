@@ -65,7 +65,7 @@ def _look_and_decide(session: Session, act: Act, body: Document, digest: str) ->
         for entry in goals_renderables(asked_for) if asked_for else plan_and_findings(looked):
             session.print(entry)
     if looked["severity"] == "refused":
-        raise refused(act, looked)
+        raise refused(act, {**looked, "dry_run": False})
     if not session.can_ask:
         look = f"Look at what it means: `siteshift approve {digest} --dry-run`. "
         raise usage("there is no terminal to ask on", f"{look}Then: siteshift approve {digest} --yes")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any
 
+from siteshift.core.model.codes import FindingCode
+from siteshift.core.model.remedy import REMEDIES
 from siteshift.errors import SiteshiftError
 
 Document = dict[str, Any]
@@ -44,6 +46,38 @@ class Failure(SiteshiftError):
         super().__init__(text)
 
 
+_CODES = {ExitCode.USAGE: "USAGE", ExitCode.UNREACHABLE: "UNREACHABLE", ExitCode.MISSED: "MISSED"}
+_HELP = "See `siteshift --help`, or --help of the command."
+_OF_CODE = {code.value: remedy for code, remedy in REMEDIES.items()}
+_RANK = ("refused", "needs_approval")
+
+
+def failure_document(failure: Failure) -> Document:
+    """What ``--json`` prints of a failure: what the node said, and always ``code``, ``detail``, ``remedy``, ``exit_code``.
+
+    Where the node gave findings alone, the gravest of them says it. ``remedy`` is empty where there is none.
+    """
+    document = failure.document
+    graves = [entry for severity in _RANK for entry in document.get("findings", ()) if entry["severity"] == severity]
+    worst: Document = graves[0] if graves else {}
+    code = document.get("code") or worst.get("code") or _CODES.get(failure.exit_code, "FAILED")
+    remedy = failure.remedy or document.get("remedy") or worst.get("remedy") or _OF_CODE.get(code)
+    return {
+        **document,
+        "code": code,
+        "detail": document.get("detail") or worst.get("text") or failure.text,
+        "remedy": remedy or (_HELP if failure.exit_code is ExitCode.USAGE else ""),
+        "exit_code": int(failure.exit_code),
+    }
+
+
+def unknown_name(text: str) -> Failure:
+    """There is no such name; ``text`` names those there are."""
+    code = FindingCode.UNKNOWN_NAME
+    document = {"title": "no such name", "code": code.value, "detail": text}
+    return Failure(ExitCode.REFUSED, f"{code.value}: {text}", remedy=REMEDIES[code], document=document)
+
+
 def usage(text: str, remedy: str = "") -> Failure:
     """The command line is wrong."""
     return Failure(ExitCode.USAGE, text, remedy=remedy)
@@ -76,6 +110,8 @@ def exit_code_of(status: int, code: str) -> ExitCode:
 def problem_failure(status: int, document: Document) -> Failure:
     """The failure a problem document stands for (RFC 9457)."""
     code = str(document.get("code", f"HTTP_{status}"))
+    if code == FindingCode.UNKNOWN_NAME and "findings" not in document:
+        return unknown_name(str(document["detail"]))
     text = ": ".join(part for part in (document.get("title"), document.get("detail")) if part)
     return Failure(
         exit_code_of(status, code),

@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from siteshift.cli.exits import Document, usage
+from siteshift.cli.exits import Document, unknown_name
 from siteshift.cli.figures import BAD, QUIET, WATCH, percent, pm_percent, word
 from siteshift.cli.session import Session, node_command
 from siteshift.cli.times import instant_text, span_text
@@ -31,7 +31,7 @@ def of_site(document: Document, site: str) -> Document:
     """Only the members of one site."""
     known = list(dict.fromkeys(entry["site"] for entry in document["members"]))
     if site not in known:
-        raise usage(f"there is no member at a site {site!r}; known: {', '.join(known)}")
+        raise unknown_name(f"there is no member at a site {site!r}; known: {', '.join(known)}")
     return {**document, "members": [entry for entry in document["members"] if entry["site"] == site]}
 
 

@@ -38,7 +38,8 @@ capacity or policy suspend it likewise. What is done is ended by `undrain`, `poo
 
 **`--dry-run`** shows the answer, changes nothing, and ends with the exit code the real request would have.
 
-**`--json`** prints one document on standard output, also for failures (`code`, `detail`, `remedy`, `exit_code`).
+**`--json`** prints one document on standard output, also for failures: beside what the node answered it has `code`, `detail`,
+`remedy` (empty where there is none) and `exit_code`. A command line that cannot be parsed is told on standard error alone.
 """
 
 SHARED = frozenset({"--socket", "--url", "--token-file", "--ca", "--json", "--help"})

@@ -22,7 +22,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from siteshift.cli.client import NodeClient
-from siteshift.cli.exits import Document, ExitCode, Failure
+from siteshift.cli.exits import Document, ExitCode, Failure, failure_document
 from siteshift.cli.figures import BAD, WATCH
 from siteshift.cli.reach import GivenAddress, find_place
 from siteshift.errors import SiteshiftError
@@ -142,8 +142,7 @@ def _session(ctx: typer.Context, shared: dict[str, Any]) -> Session:
 def report(session: Session, failure: Failure) -> ExitCode:
     """Say what went wrong and what to do next; the exit code."""
     if session.is_json:
-        remedy = {"remedy": failure.remedy} if failure.remedy else {}
-        session.print_json({**failure.document, **remedy, "exit_code": int(failure.exit_code)})
+        session.print_json(failure_document(failure))
         return failure.exit_code
     session.say(failure.text, WATCH if failure.exit_code is ExitCode.NEEDS_APPROVAL else BAD)
     if failure.remedy:
