@@ -17,6 +17,7 @@ from siteshift.lab.faults import (
     SlowMember,
     name_of,
     parse_fault,
+    words_of,
 )
 
 
@@ -40,7 +41,7 @@ def test_a_fault_is_read_from_the_words_of_the_command_line(text: str, fault: Fa
     assert parse_fault(text, site="pangyo", member="p1") == fault
 
 
-@pytest.mark.parametrize("text", ["flood", "errors:many", "", "crash:-1", "errors:1001"])
+@pytest.mark.parametrize("text", ["flood", "errors:many", "errors:", "", "crash:-1", "crash:5", "crash@", "errors:1001"])
 def test_words_without_sense_are_refused(text: str) -> None:
     with pytest.raises(FaultImpossible):
         parse_fault(text, site="pangyo", member="p1")
@@ -49,3 +50,21 @@ def test_words_without_sense_are_refused(text: str) -> None:
 @pytest.mark.parametrize("name", list(FAULTS))
 def test_every_fault_has_a_name_that_leads_back_to_it(name: str) -> None:
     assert name_of(parse_fault(name, site="pangyo", member="p1")) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("errors@gasan", "errors:300@gasan"),
+        ("crash@gasan", "crash@gasan"),
+        ("slow_member", "slow_member:10000@pangyo (p1)"),
+        ("health_page_broken@everywhere", "health_page_broken@everywhere"),
+    ],
+)
+def test_a_fault_is_told_with_everything_it_was_given_by_default(text: str, whole: str) -> None:
+    assert words_of(parse_fault(text, site="pangyo", member="p1")) == whole
+
+
+def test_where_no_site_is_the_usual_one_it_has_to_be_named() -> None:
+    with pytest.raises(FaultImpossible, match="where"):
+        parse_fault("crash", site="", member="p1")

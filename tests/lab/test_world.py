@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from rich.console import Console
 
 from lab.scripted_dns import scripted_dns
 from lab.waiting import until, until_answer
-from siteshift.cli.lab_prompt import obey
+from siteshift.cli.lab_prompt import obey, prompt
 from siteshift.lab.control import ControlError
 from siteshift.lab.faults import (
     BlackHole,
@@ -326,3 +327,34 @@ async def test_the_prompt_outlives_what_is_typed_wrong_and_says_so() -> None:
         assert said.count("done") == 1, "nothing is called done that was not"
         assert "the site does not answer" in said
         assert (await get(lab.spec.sites[1].front, lab.spec.port, "/work"))[0] == 200
+
+
+async def test_the_prompt_reads_a_pipe_and_names_what_it_did_and_where() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"help\ncrash\nerrors@gasan\nmember_crash@gasan\nundo hang@anyang\nquit\n")
+    os.close(writing)
+    async with Lab(quick()) as lab:
+        console = Console(file=io.StringIO(), width=160)
+        async with asyncio.timeout(20):
+            await prompt(console, lab, os.fdopen(reading))
+        assert isinstance(console.file, io.StringIO)
+        said = console.file.getvalue()
+        assert "health_page_broken" in said and "sites: pangyo, gasan, anyang" in said
+        assert "where? write crash@SITE" in said, "nobody crashes a site that was not named"
+        first = lab.spec.sites[1].members[0].name
+        for done in ("errors:300@gasan", f"member_crash@gasan ({first})", "undo hang@anyang"):
+            assert f"done: {done}\n" in said
+        assert (await get(lab.spec.sites[0].front, lab.spec.port, "/work"))[0] == 200
+
+
+async def test_a_lab_whose_input_ends_stays_up_and_says_so(tmp_path: Path) -> None:
+    (typed := tmp_path / "typed").write_text("undo hang@anyang\n")
+    async with Lab(quick()) as lab:
+        console = Console(file=io.StringIO(), width=160)
+        with typed.open() as source:
+            staying = asyncio.create_task(prompt(console, lab, source))
+            assert isinstance(console.file, io.StringIO)
+            said = console.file
+            await until(lambda: "stays up until Ctrl-C" in said.getvalue(), "it said that there is nothing more")
+            assert "done: undo hang@anyang" in said.getvalue() and not staying.done()
+            staying.cancel()

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import stat
 import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console
 
 from siteshift.lab.control import ControlError
-from siteshift.lab.faults import Fault, FaultImpossible, apply, parse_fault, undo
+from siteshift.lab.faults import (
+    FAULTS,
+    Fault,
+    FaultImpossible,
+    MemberCrash,
+    MemberFlap,
+    SlowMember,
+    apply,
+    parse_fault,
+    undo,
+    words_of,
+)
 from siteshift.lab.node_client import NodeClient
 from siteshift.lab.spec import SERVICE_NAME, ClientSpec
 from siteshift.lab.world import Lab, LabShape
@@ -23,7 +39,7 @@ async def stay(console: Console, folder: Path, load: int) -> None:
             await node.until_fresh(deadline_s=20)
             await lab.start_clients()
             _print_ways_in(console, lab)
-            await _prompt(console, lab)
+            await prompt(console, lab, sys.stdin)
 
 
 def _print_ways_in(console: Console, lab: Lab) -> None:
@@ -35,48 +51,78 @@ def _print_ways_in(console: Console, lab: Lab) -> None:
     console.print(f"  DNS      dig @{lab.spec.dns} -p {lab.spec.dns_port} {SERVICE_NAME}", markup=False)
     console.print(f"  files    {lab.spec.path}", markup=False)
     console.print("Type a fault: crash@pangyo, hang@gasan, errors:300@pangyo, latency:1500@anyang;")
-    console.print("the same with 'undo' before it; 'load 400'; or 'quit'.")
+    console.print("the same with 'undo' before it; 'load 400'; 'help'; or 'quit'.")
     console.print("Errors are per mille of all requests, latency is in ms.")
 
 
-async def _prompt(console: Console, lab: Lab) -> None:
-    """Read commands; without a terminal, just stay."""
-    reader = asyncio.StreamReader()
-    loop = asyncio.get_running_loop()
-    if not sys.stdin.isatty():
-        await asyncio.Event().wait()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while line := await reader.readline():
-        words = line.decode(errors="replace").split()
+async def prompt(console: Console, lab: Lab, source: TextIO) -> None:
+    """Obey line by line, from a terminal, a pipe or a file. ``quit`` ends it, and Ctrl-D on a terminal; else the lab stays."""
+    is_terminal = source.isatty()
+    async for line in _lines(source):
+        words = line.split()
         if words in (["quit"], ["exit"]):
             return
         if words:
             await obey(console, lab, words)
+    if not is_terminal:
+        console.print("Nothing more to read; the lab stays up until Ctrl-C.")
+        await asyncio.Event().wait()
+
+
+async def _lines(source: TextIO) -> AsyncIterator[str]:
+    if stat.S_ISREG(os.fstat(source.fileno()).st_mode):  # cannot be waited for, and never has to be
+        for line in source:
+            yield line
+        return
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), source)
+    try:
+        while line_read := await reader.readline():
+            yield line_read.decode(errors="replace")
+    finally:
+        transport.close()
 
 
 async def obey(console: Console, lab: Lab, words: list[str]) -> None:
     """Do what was typed, or say why not; the lab stays up whatever it was."""
     try:
-        if words[0] == "load" and len(words) == 2 and words[1].isdigit():
+        if words[0] == "load" and len(words) == 2 and words[1].isascii() and words[1].isdigit():
             await lab.set_load(int(words[1]))
+            console.print(f"done: load {int(words[1])}")
         elif words[0] == "undo" and len(words) == 2:
-            await undo(lab, _fault(lab, words[1]))
+            fault = _fault(lab, words[1])
+            await undo(lab, fault)
+            console.print(f"done: undo {words_of(fault)}", markup=False)
+        elif words in (["help"], ["?"]):
+            _print_help(console, lab)
         elif len(words) == 1:
-            await apply(lab, _fault(lab, words[0]))
+            fault = _fault(lab, words[0])
+            await apply(lab, fault)
+            console.print(f"done: {words_of(fault)}", markup=False)
         else:
-            console.print("not understood; see above", markup=False)
-            return
-        console.print("done")
+            console.print("not understood; `help` says what is", markup=False)
     except FaultImpossible as error:
         console.print(str(error), markup=False)
     except ControlError as error:
         console.print(f"the site does not answer; if it crashed or hangs, undo that first ({error})", markup=False)
 
 
+def _print_help(console: Console, lab: Lab) -> None:
+    """All there is to type."""
+    console.print("FAULT@SITE or FAULT:NUMBER@SITE; `undo FAULT@SITE`; `load REQUESTS_PER_S`; `quit`", markup=False)
+    console.print(f"faults: {', '.join(FAULTS)}", markup=False)
+    console.print("numbers: errors in per mille of all requests (300), latency in added ms (1500), slow_member 1000 is as usual")
+    console.print("(10000). Faults of a member hit the first of its site; health_page_broken also takes @everywhere.")
+    console.print(f"sites: {', '.join(site.id for site in lab.spec.sites)}", markup=False)
+
+
 def _fault(lab: Lab, text: str) -> Fault:
-    """The fault that was typed. Raises `FaultImpossible` also for a site that the lab does not have."""
-    fault = parse_fault(text, site="pangyo", member="p1")
-    known = [site.id for site in lab.spec.sites]
-    if fault.site and fault.site not in known:
-        raise FaultImpossible(f"unknown site {fault.site!r}; known: {', '.join(known)}")
+    """The fault that was typed, at the site that was named. Raises `FaultImpossible` also for a site the lab does not have."""
+    fault = parse_fault(text, site="", member="")
+    sites = {site.id: site for site in lab.spec.sites}
+    if fault.site and fault.site not in sites:
+        raise FaultImpossible(f"unknown site {fault.site!r}; known: {', '.join(sites)}")
+    if isinstance(fault, SlowMember | MemberCrash | MemberFlap):
+        return replace(fault, member=sites[fault.site].members[0].name)
     return fault

@@ -136,19 +136,26 @@ class FaultImpossible(Exception):
 
 MOST_ERRORS_PM = 1_000
 
+_SIZED = ("errors", "latency", "slow_member")
+"""Faults that take a number."""
+
 
 def parse_fault(text: str, *, site: str, member: str) -> Fault:
     """A fault from ``name``, ``name:number`` or ``name:number@site`` (rate in per mille, latency in ms).
 
-    ``site`` and ``member`` are the defaults. Raises `FaultImpossible` for an unknown name, or a number that
-    cannot be.
+    ``site`` and ``member`` are the defaults; an empty ``site``: one has to be named. Raises `FaultImpossible` for an unknown
+    name, or a number that cannot be.
     """
-    words, _, where = text.partition("@")
-    name, _, number = words.partition(":")
-    where = where or site
+    words, at, where = text.partition("@")
+    name, colon, number = words.partition(":")
+    where = where if at else site
     if name not in FAULTS:
         raise FaultImpossible(f"unknown fault {name!r}; known: {', '.join(FAULTS)}")
-    if number and not number.isdigit():
+    if not where:
+        raise FaultImpossible(f"where? write {name}@SITE")
+    if colon and name not in _SIZED:
+        raise FaultImpossible(f"{name} takes no number")
+    if colon and not (number.isascii() and number.isdigit()):
         raise FaultImpossible(f"{number!r} is not a whole number")
     size = int(number) if number else None
     if name == "errors" and size is not None and size > MOST_ERRORS_PM:
@@ -179,6 +186,17 @@ def parse_fault(text: str, *, site: str, member: str) -> Fault:
 def name_of(fault: Fault) -> str:
     """The command line's name of a fault."""
     return next(name for name, kind in FAULTS.items() if isinstance(fault, kind))
+
+
+def words_of(fault: Fault) -> str:
+    """A fault as it is typed, with the number and the place it has; of a member also which."""
+    match fault:
+        case Errors(rate_pm=size) | Latency(added_ms=size) | SlowMember(slowdown_pm=size):
+            number = f":{size}"
+        case _:
+            number = ""
+    member = f" ({fault.member})" if isinstance(fault, SlowMember | MemberCrash | MemberFlap) else ""
+    return f"{name_of(fault)}{number}@{fault.site or 'everywhere'}{member}"
 
 
 async def apply(world: World, fault: Fault) -> None:
