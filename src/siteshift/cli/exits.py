@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import Any
 
-from siteshift.core.model.codes import FindingCode
-from siteshift.core.model.remedy import REMEDIES
 from siteshift.errors import SiteshiftError
 
 Document = dict[str, Any]
@@ -42,13 +41,13 @@ class Failure(SiteshiftError):
         self.exit_code = exit_code
         self.text = text
         self.remedy = remedy
-        self.document = document if document is not None else {"title": text}
+        self.document: Document = document if document is not None else {"title": text}
         super().__init__(text)
 
 
+UNKNOWN_NAME = "UNKNOWN_NAME"
 _CODES = {ExitCode.USAGE: "USAGE", ExitCode.UNREACHABLE: "UNREACHABLE", ExitCode.MISSED: "MISSED"}
 _HELP = "See `siteshift --help`, or --help of the command."
-_OF_CODE = {code.value: remedy for code, remedy in REMEDIES.items()}
 _RANK = ("refused", "needs_approval")
 
 
@@ -58,10 +57,9 @@ def failure_document(failure: Failure) -> Document:
     Where the node gave findings alone, the gravest of them says it. ``remedy`` is empty where there is none.
     """
     document = failure.document
-    graves = [entry for severity in _RANK for entry in document.get("findings", ()) if entry["severity"] == severity]
-    worst: Document = graves[0] if graves else {}
+    worst = _worst(document.get("findings", ()))
     code = document.get("code") or worst.get("code") or _CODES.get(failure.exit_code, "FAILED")
-    remedy = failure.remedy or document.get("remedy") or worst.get("remedy") or _OF_CODE.get(code)
+    remedy = failure.remedy or document.get("remedy") or worst.get("remedy") or _known_remedy(code)
     return {
         **document,
         "code": code,
@@ -71,11 +69,23 @@ def failure_document(failure: Failure) -> Document:
     }
 
 
+def _worst(findings: Iterable[Document]) -> Document:
+    """The first of the gravest; empty where all is allowed."""
+    graves = sorted((entry for entry in findings if entry["severity"] in _RANK), key=lambda entry: _RANK.index(entry["severity"]))
+    return graves[0] if graves else {}
+
+
+def _known_remedy(code: str) -> str:
+    """What the rules say of a code; empty where it is none of theirs. The core is loaded for it alone."""
+    from siteshift.core.model.remedy import REMEDIES
+
+    return next((remedy for known, remedy in REMEDIES.items() if known.value == code), "")
+
+
 def unknown_name(text: str) -> Failure:
     """There is no such name; ``text`` names those there are."""
-    code = FindingCode.UNKNOWN_NAME
-    document = {"title": "no such name", "code": code.value, "detail": text}
-    return Failure(ExitCode.REFUSED, f"{code.value}: {text}", remedy=REMEDIES[code], document=document)
+    document: Document = {"title": "no such name", "code": UNKNOWN_NAME, "detail": text}
+    return Failure(ExitCode.REFUSED, f"{UNKNOWN_NAME}: {text}", remedy=_known_remedy(UNKNOWN_NAME), document=document)
 
 
 def usage(text: str, remedy: str = "") -> Failure:
@@ -91,7 +101,7 @@ _BY_STATUS = {
     422: ExitCode.REFUSED,
     504: ExitCode.UNREACHABLE,
 }
-_BY_CODE = {"NOT_LEADER": ExitCode.UNREACHABLE, "UNKNOWN_NAME": ExitCode.REFUSED}
+_BY_CODE = {"NOT_LEADER": ExitCode.UNREACHABLE, UNKNOWN_NAME: ExitCode.REFUSED}
 
 _REMEDIES = {
     401: "Have the user given a role in the configuration (`api.unix.grants`), or give a token of its `api.tokens` with "
@@ -110,7 +120,7 @@ def exit_code_of(status: int, code: str) -> ExitCode:
 def problem_failure(status: int, document: Document) -> Failure:
     """The failure a problem document stands for (RFC 9457)."""
     code = str(document.get("code", f"HTTP_{status}"))
-    if code == FindingCode.UNKNOWN_NAME and "findings" not in document:
+    if code == UNKNOWN_NAME and "findings" not in document:
         return unknown_name(str(document["detail"]))
     text = ": ".join(part for part in (document.get("title"), document.get("detail")) if part)
     return Failure(
