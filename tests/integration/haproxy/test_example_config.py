@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import json
+import re
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
@@ -15,12 +18,15 @@ from servers.haproxy_server import HaproxyServer
 from servers.web_members import WebMember, get, tally
 from siteshift.adapters.haproxy.enactor import HaproxyEnactor
 from siteshift.adapters.haproxy.plane import BackendMap, PlaneMode, ServerMap
+from siteshift.config import Surroundings, config_schema, load_config, resolve
+from siteshift.config.setups import HaproxySetup
 from siteshift.core.model.codes import EnactOutcome, MemberRole
 from siteshift.core.model.units import MemberId
 
 from .planes import ANYANG, GASAN, PANGYO, WEB, WallClock, global_plane, steering
 
 EXAMPLE = Path(__file__).parents[3] / "config" / "haproxy.cfg.example"
+HEADED = EXAMPLE.with_name("one-node-haproxy.yaml")
 DEADLINE_MS = 10_000
 
 
@@ -32,6 +38,38 @@ def test_haproxy_accepts_it_without_a_warning(tmp_path: Path) -> None:
     checked = subprocess.run([binary, "-c", "-f", str(config)], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
     assert "WARNING" not in checked.stderr
+
+
+def of_header(config: Path) -> str:
+    """The haproxy.cfg in the comment at the head of a configuration."""
+    head = itertools.takewhile(lambda line: line.startswith("#"), config.read_text().splitlines())
+    found = itertools.dropwhile(lambda line: line != "# haproxy.cfg:", head)
+    return "\n".join(line[2:] for line in found if line.startswith("#   "))
+
+
+def test_the_servers_that_a_configuration_writes_stand_in_the_haproxy_cfg_of_its_header(tmp_path: Path) -> None:
+    """What is mapped and is not there is drift for good."""
+    text = of_header(HEADED)
+    setup = resolve(load_config(HEADED, Surroundings.IGNORED).config)
+    (plane,) = (entry for entry in setup.planes if isinstance(entry, HaproxySetup))
+    for backend in plane.backends:
+        assert re.search(rf"^  backend {backend.backend}$", text, re.MULTILINE)
+        wanted = {*(mapped.server for mapped in backend.servers), *backend.shed_servers}
+        assert wanted == set(re.findall(r"^    server +(\S+)", text, re.MULTILINE))
+    whole = tmp_path / "haproxy.cfg"
+    defaults = "defaults\n  mode http\n  timeout connect 1s\n  timeout client 9s\n  timeout server 9s\n"
+    front = "frontend public\n  bind 127.0.0.1:18080\n  default_backend be_shop\n"
+    whole.write_text(text.replace("  backend ", f"{defaults}{front}  backend ", 1) + "\n")
+    checked = subprocess.run(["/usr/sbin/haproxy", "-c", "-f", str(whole)], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+    assert "WARNING" not in checked.stderr
+
+
+def test_what_the_examples_say_of_siteshifts_keys_is_true() -> None:
+    """A quoted `key: value` of siteshift is a key there is."""
+    schema = json.dumps(config_schema())
+    for key in re.findall(r'"(\w+): [^"]+"', EXAMPLE.read_text()):
+        assert f'"{key}"' in schema, key
 
 
 @pytest.fixture
