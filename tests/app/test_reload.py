@@ -245,6 +245,7 @@ async def test_a_fault_at_any_stage_leaves_the_old_configuration_whole(tmp_path:
             assert found.node.sensing.observer.report(found.node.clock.now_ms()).sequence > sequence
             told = (await found.journal("reload_refused"))[refused:]
             assert [entry["stage"] for entry in told] == [stage.value], where
+            assert found.node.status()["reload_refused"]["problems"] == told[0]["problems"], where
             begin, end = found.heard_by_systemd()
             assert begin.startswith("RELOADING=1\nMONOTONIC_USEC=")
             assert end.startswith("READY=1\nSTATUS=reload refused"), end
@@ -257,6 +258,7 @@ async def test_a_fault_at_any_stage_leaves_the_old_configuration_whole(tmp_path:
         await found.reloading.reload()
         status = await found.until(lambda status: len(status["services"]) == 2 and all(s["in_step"] for s in status["services"]))
         assert status["setup"] == found.reloading.resolved.digest
+        assert status["reload_refused"] is None
         assert await found.addresses("blog.shop.test")
         assert b'siteshift_config_last_reload_successful 1.0' in found.metrics.render()
         assert found.heard_by_systemd()[-1] == f"READY=1\nSTATUS=configuration {status['setup']}"

@@ -52,6 +52,8 @@ Noted = set[tuple[type, str]]
 CORE = Path(siteshift.core.__file__).parent
 OF_THE_RUNTIME = {
     NoticeCode.RECORD_GAP: "tests/runtime/test_remembering.py runs it against a store that fails",
+    NoticeCode.RELOAD_REFUSED: "tests/integration/node/test_reload_and_stop.py, with a file that is broken",
+    NoticeCode.STARTED_FROM_NOTHING: "tests/integration/node/test_lost_store.py, with a store that is deleted",
     NoticeCode.CLOCK: "tests/runtime/test_clock.py and tests/app/test_past.py, with a clock that is set",
 }
 

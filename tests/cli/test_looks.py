@@ -83,6 +83,7 @@ def test_the_status_in_json_is_that_of_the_node(cli: Cli, node: RunningNode) -> 
         ({"fresh": False}, "NOT FRESH"),
         ({"switched_off": True}, "SWITCHED OFF"),
         ({"store_usable": False}, "STORE LOST"),
+        ({"reload_refused": {"at_ms": 1, "problems": ["a.yaml:3:1 CFG-101 x", "y"]}}, "RELOAD REFUSED"),
     ],
 )
 def test_what_concerns_everything_is_said_in_words(node: RunningNode, changes: Document, said: str) -> None:

@@ -24,6 +24,7 @@ from siteshift.app.past import FoundPast, find_past, open_store
 from siteshift.app.reload import Reloading, set_up_logs
 from siteshift.app.secrets import secrets_of
 from siteshift.config import LoadedConfig, Resolved, load_config, resolve
+from siteshift.config.setups import EmbeddedDnsSetup
 from siteshift.core.lifecycle.start import is_reload_due, start
 from siteshift.core.model.steering import Steering
 from siteshift.errors import AdapterError
@@ -144,6 +145,8 @@ class Daemon:
         for note in found.notes:
             log.error("second copy", problem=note)
             node.executor.note("second_copy", {"problem": note})
+        if found.is_nothing:
+            node.tell_nothing_remembered([plane.id for plane in self.resolved.planes if isinstance(plane, EmbeddedDnsSetup)])
         if found.time.told:
             node.tell_clock(self.clock.skew_ms(), found.time.told)
         if (adoption := node.loop.state.adoption) is not None:

@@ -60,6 +60,11 @@ class FoundPast:
     notes: tuple[str, ...] = ()
     """What people should know besides: a copy that cannot be used while the store is whole."""
 
+    @property
+    def is_nothing(self) -> bool:
+        """Whether nothing at all was found, and nothing is known to be lost: a first start, or everything was deleted."""
+        return self.past.document is None and self.past.copy is None and not self.past.lost and not self.past.recorded_generation
+
 
 async def find_past(
     opened: OpenStore, store: SqliteStore, journal: SqliteJournal, copy: SecondCopy, clocks: ClockReading

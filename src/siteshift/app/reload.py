@@ -72,7 +72,10 @@ class Reloading:
         supervisor.start("reload", run, restart=ONCE, stage=StopStage.INTAKE)
 
     async def reload(self) -> None:
-        """Take the file as it is now. What fails is told to the log, the journal, the metrics and systemd; never raises."""
+        """Take the file as it is now. What fails is told to the log, the journal, people, the status, the metrics and systemd.
+
+        Never raises.
+        """
         self.systemd.reloading()
         try:
             await self._take_file()
@@ -94,6 +97,7 @@ class Reloading:
             self._stage = Stage.TAKE
             self.node.refit(equipment)
         self.resolved = resolved
+        self.node.tell_reload(())
         await self._tidy_up(loaded, resolved, secrets, tuple(changes))
 
     async def _tidy_up(
@@ -119,6 +123,7 @@ class Reloading:
         log.error("reload refused, the last good configuration stays", problems=problems, exc_info=fault)
         self.metrics.reloaded(Done.FAILED, at_ms=self.clock.now_ms())
         self.node.executor.note("reload_refused", {"stage": self._stage.value, "problems": problems})
+        self.node.tell_reload(problems)
         self.systemd.ready(f"reload refused, configuration {self.resolved.digest} stays: {problems[0]}")
 
 

@@ -53,6 +53,10 @@ def warnings(status: Document) -> Iterator[Text]:
         yield Text("SWITCHED OFF: no automatic action; `siteshift switch on` ends this", style=BAD)
     if not status["store_usable"]:
         yield Text("STORE LOST: nothing can be remembered, so steering holds still; look at the disk", style=BAD)
+    if refused := status["reload_refused"]:
+        at, problems = clock_text(refused["at_ms"])[:-4], refused["problems"]
+        more = f" (and {len(problems) - 1} more: `siteshift journal tail -k reload_refused`)" if len(problems) > 1 else ""
+        yield Text(f"RELOAD REFUSED at {at}; the configuration that runs stays: {problems[0]}{more}", style=BAD)
     if status["record"]["has_gap"]:
         counted = status["record"]["summarised_rows"]
         yield Text(f"RECORD HAS A GAP: {counted} journal rows were counted instead of kept; look at the disk", style=BAD)

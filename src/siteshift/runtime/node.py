@@ -7,7 +7,7 @@ to the observer, reports and results to the loop, commands to the executor, ever
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -69,6 +69,7 @@ class Node:
     clock_ahead_ms: int = 0
     """Wall clock minus siteshift time, when people were last told."""
     clock_told: str = ""
+    reload_refused: dict[str, Any] | None = None
     _answers: dict[str, asyncio.Future[Answer]] = field(default_factory=dict)
     _unplanned: asyncio.Event = field(default_factory=asyncio.Event)
     _planes_started: set[EnactorId] = field(default_factory=set)
@@ -138,7 +139,8 @@ class Node:
         state, now_ms = self.loop.state, self.clock.now_ms()
         document = status_document(state, self.loop.setup, now_ms)
         document["goals"] = [goal for goal in goals_document(state, now_ms) if goal["state"] in ("waiting", "suspended")]
-        return {**document, "record": record, "clock": {"ahead_ms": self.clock_ahead_ms, "told": self.clock_told}}
+        clock = {"ahead_ms": self.clock_ahead_ms, "told": self.clock_told}
+        return {**document, "record": record, "clock": clock, "reload_refused": self.reload_refused}
 
     def tell_clock(self, ahead_ms: int, text: str) -> None:
         """The wall clock left siteshift time: on record, to people, and on the status until a restart."""
@@ -146,6 +148,29 @@ class Node:
         log.warning("clock", ahead_ms=ahead_ms, text=text)
         self.executor.note("clock", {"ahead_ms": ahead_ms, "text": text})
         self.executor.notices.take(Tell(severity=Severity.NEEDS_APPROVAL, code=NoticeCode.CLOCK, text=text))
+
+    def tell_reload(self, problems: Sequence[str]) -> None:
+        """How the last reload went; ``problems`` empty: well. A refused one is on record, told to people, and on the status.
+
+        There it stays until a reload goes well or the node starts anew: who asked by a signal has no other answer.
+        """
+        self.reload_refused = {"at_ms": self.clock.now_ms(), "problems": list(problems)} if problems else None
+        if problems:
+            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+            text = f"reload refused, the configuration that runs stays: {problems[0]}{more}"
+            self.executor.notices.take(Tell(severity=Severity.NEEDS_APPROVAL, code=NoticeCode.RELOAD_REFUSED, text=text))
+
+    def tell_nothing_remembered(self, planes: Sequence[str]) -> None:
+        """Neither a store nor its second copy was found: on record, and to people where data planes live in this process.
+
+        From those nothing can be read back; what the others carry is adopted. A first start looks the same.
+        """
+        self.executor.note("started_from_nothing", {"embedded": list(planes)})
+        log.warning("started from nothing: no store and no second copy", embedded=list(planes))
+        if planes:
+            text = f"no store and no second copy was found: {', '.join(planes)} answers by the configuration alone. "
+            text += "If this node ran before, what people drained or forced is forgotten: drain again what must stay away"
+            self.executor.notices.take(Tell(severity=Severity.NEEDS_APPROVAL, code=NoticeCode.STARTED_FROM_NOTHING, text=text))
 
     def members(self) -> dict[str, Any]:
         """Every member: state, weight, evidence, and who took it out."""

@@ -55,6 +55,23 @@ def test_a_drain_is_held_when_the_store_is_lost_however_often_the_node_is_starte
     assert node.status()["adoption"] is None
 
 
+def test_a_node_whose_store_second_copy_and_lock_are_gone_says_that_it_starts_from_nothing(node: RunningNode) -> None:
+    """Nothing can be read back from DNS in its own process: who drained has to know that nobody remembers it."""
+    drain(node)
+    node.stop()
+    for file in node.database.parent.glob("siteshift.db*"):
+        file.unlink()
+    node.config.write_text(f"{node.config.read_text()}\nnotifiers: [{{id: log, kind: log}}]\n")
+    node.start()
+    node.until(lambda status: status["fresh"] and status["services"][0]["sites"]["pangyo"]["desired_bp"] == 5_000)
+    assert "STARTED_FROM_NOTHING" in node.log_tail()
+    kinds = [entry["kind"] for entry in node.ask("GET", "/v1/journal?kind=started_from_nothing")[1]["entries"]]
+    assert kinds == ["started_from_nothing"]
+    node.stop()
+    node.start()
+    assert len(node.ask("GET", "/v1/journal?kind=started_from_nothing")[1]["entries"]) == 1, "said once"
+
+
 def test_a_database_deleted_while_the_node_runs_is_told_at_once_and_nothing_is_granted(node: RunningNode) -> None:
     drain(node)
     delete(node)

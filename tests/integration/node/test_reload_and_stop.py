@@ -92,14 +92,21 @@ def test_a_good_file_is_taken_and_what_people_forced_stays(node: RunningNode) ->
 
 
 def test_a_broken_file_is_told_with_every_problem_and_changes_nothing(node: RunningNode) -> None:
+    document = {**document_of(node), "notifiers": [{"id": "log", "kind": "log"}]}
+    write(node, document)
+    count = len(entries(node, "reload"))
+    hang_up(node)
+    node.until(lambda _: len(entries(node, "reload")) > count)
     before = node.status()
-    document = document_of(node)
     document["policy"]["velocity_percent"] = "plenty"
     document["sites"].append({"id": "pangyo"})
     document["services"][0]["pools"][0]["site"] = "mars"
     document["nonsense"] = 1
     write(node, document)
-    problems = "\n".join(reload_refused(node)["problems"])
+    told = reload_refused(node)["problems"]
+    assert node.status()["reload_refused"]["problems"] == told
+    assert "RELOAD_REFUSED" in node.log_tail()
+    problems = "\n".join(told)
     for part in ("velocity_percent", "pangyo", "mars", "nonsense"):
         assert part in problems, problems
     after = node.status()
