@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import sqlite3
 from pathlib import Path
@@ -11,7 +12,10 @@ import pytest
 from nodes.command_line import Cli, on_terminal, run
 from nodes.running_node import RunningNode
 from siteshift.cli.exits import ExitCode
+from siteshift.cli.journal_kinds import KINDS
 from siteshift.cli.show_journal import LONGEST, sentence
+
+SOURCE = Path(__file__).parents[2] / "src" / "siteshift"
 
 
 def test_the_last_entries_in_order(cli: Cli) -> None:
@@ -97,3 +101,22 @@ def test_every_kind_has_something_to_say() -> None:
     assert sentence({"kind": "life", "data": {"from": "serving"}}) == '{"from": "serving"}'
     assert sentence({"kind": "new", "data": {"text": "x" * 1_000}}).endswith("whole with --json)")
     assert len(sentence({"kind": "new", "data": {"text": "x" * 1_000}})) < LONGEST + 60
+
+
+def test_a_kind_that_no_row_has_is_refused_with_those_there_are(cli: Cli) -> None:
+    ended = cli("journal", "tail", "-k", "decison")
+    assert (ended.code, "'decison'" in ended.err, "decision, envelope_left" in ended.err) == (ExitCode.USAGE, True, True)
+
+
+def test_the_kinds_that_are_named_are_those_that_are_written() -> None:
+    """Rows are written by `record(KIND, ...)`, `note(KIND, ...)` and `Record(kind=KIND, ...)`."""
+    written = {"gap"}
+    for path in (SOURCE / "core", SOURCE / "runtime", SOURCE / "app"):
+        for file in path.rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, ast.Call):
+                    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                    given = [k.value for k in node.keywords if k.arg == "kind"] if name == "Record" else node.args[:1]
+                    if name in ("record", "note", "Record"):
+                        written |= {e.value for e in given if isinstance(e, ast.Constant) and isinstance(e.value, str)}
+    assert set(KINDS) == written

@@ -14,8 +14,9 @@ from rich.text import Text
 
 from siteshift.cli import journal_replay, journal_scenario
 from siteshift.cli.client import LONG_DEADLINE_S, NodeClient, Query
-from siteshift.cli.exits import Document, ExitCode, Failure
+from siteshift.cli.exits import Document, ExitCode, Failure, usage
 from siteshift.cli.figures import GOOD
+from siteshift.cli.journal_kinds import KINDS
 from siteshift.cli.session import Session, node_command
 from siteshift.cli.show_journal import entry_text
 
@@ -49,6 +50,8 @@ def tail(
     kind: Kinds = None,
 ) -> None:
     """The last entries of the record."""
+    if unknown := [name for name in kind or () if name not in KINDS]:
+        raise usage(f"no row of the journal is of the kind {unknown[0]!r}", f"Known: {', '.join(KINDS)}.")
     client = session.client
     query: dict[str, list[str]] = {"kind": kind} if kind else {"without": list(TOO_LONG)}
     found = _last(client, lines, query)

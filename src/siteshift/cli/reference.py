@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from siteshift.cli.exits import MEANING
+from siteshift.cli.journal_kinds import KINDS
 from siteshift.cli.program import app
 
 HEAD = """# Command line reference
@@ -48,7 +49,7 @@ SHARED = frozenset({"--socket", "--url", "--token-file", "--ca", "--json", "--he
 
 def reference() -> str:
     """The whole reference as Markdown."""
-    return "\n".join((HEAD, *_exit_codes(), *_group(typer.main.get_command(app), "siteshift"))) + "\n"
+    return "\n".join((HEAD, *_exit_codes(), *_group(typer.main.get_command(app), "siteshift"), *_kinds())) + "\n"
 
 
 def _exit_codes() -> Iterator[str]:
@@ -56,6 +57,14 @@ def _exit_codes() -> Iterator[str]:
     for code, meaning in MEANING.items():
         yield f"| {int(code)} | {meaning} |"
     yield ""
+
+
+def _kinds() -> Iterator[str]:
+    yield "## Kinds of journal rows\n"
+    yield "For `siteshift journal tail --kind KIND` and `kind=` of `/v1/journal`; `data` of a row has what is said here.\n"
+    yield "| kind | what it tells |\n|---|---|"
+    for kind, meaning in KINDS.items():
+        yield f"| `{kind}` | {meaning} |"
 
 
 def _group(group: Any, words: str) -> Iterator[str]:

@@ -125,7 +125,7 @@ class WebhookNotifier(NotifierCommon):
 
 
 class CommandNotifier(NotifierCommon):
-    """A program; the notice stands as JSON on its standard input."""
+    """A program; the notice stands as JSON on its standard input (OPERATING.md). It has 5 s, and is not run again."""
 
     kind: Literal["command"]
     argv: Annotated[tuple[str, ...], Field(min_length=1)] = Field(examples=[["/usr/local/bin/page"]])
