@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from siteshift.cli.exits import ExitCode, Failure, usage
 from siteshift.cli.figures import BAD, GOOD, QUIET, WATCH
 from siteshift.cli.session import Session, command
+from siteshift.cli.wide_table import WideTable
 
 if TYPE_CHECKING:
     from siteshift.sim.compare import Compared
@@ -141,21 +141,13 @@ def _more_or_less(saved: float) -> str:
     return f"{abs(saved):,.0f} requests {'less' if saved >= 0 else 'more'}"
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style=QUIET, padding=(0, 2, 0, 0))
-    table.add_column("scenario", no_wrap=True)
-    for name in columns:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
-
-
 def _seconds(value_ms: int | None) -> str:
     return "-" if value_ms is None else f"{value_ms / 1000:.1f}"
 
 
-def _scores(library: LibraryScore) -> Table:
+def _scores(library: LibraryScore) -> WideTable:
     delays = ("T_detect", "bound", "×", "T_decide", "T50", "T95")
-    table = _table("bound s", "regret s", *delays, "moves", "wrong", "peak %", "probes %")
+    table = WideTable("bound s", "regret s", *delays, "moves", "wrong", "peak %", "probes %")
     for one in library.scores:
         figures = one.figures
         times = (figures.decide_ms, figures.t50_ms, figures.t95_ms)
@@ -188,12 +180,11 @@ def _line(one: Score) -> str:
     return f"{one.id}: {lost}, {peer}{bound}, {one.figures.wrong_moves} wrong moves"
 
 
-def _losses(library: LibraryScore) -> Table:
+def _losses(library: LibraryScore) -> WideTable:
     """Losses in seconds of the failed site's traffic, a column for each controller."""
     names = list(library.scores[0].lost) if library.scores else []
-    table = _table(*names, "to best")
-    table.title = "lost, in seconds of the failed site's traffic; a late answer is half a loss"
-    table.title_style = QUIET
+    title = "lost, in seconds of the failed site's traffic; a late answer is half a loss"
+    table = WideTable(*names, "to best", title=title)
     for one in library.scores:
         to_best = one.to(one.best_peer())
         ratio = f"{to_best:.2f}" if one.loses_anything() else "-"
@@ -207,15 +198,14 @@ def _lost(one: Score, name: str) -> Text:
     return Text(f"{one.lost_s(name):.1f}", style=style)
 
 
-def _beside_nothing(library: LibraryScore) -> Table:
+def _beside_nothing(library: LibraryScore) -> WideTable:
     """Ours and nothing done's, by the weight of a late answer."""
     from siteshift.sim.loss import WEIGHTS
     from siteshift.sim.peers import NOTHING
     from siteshift.sim.score import OURS
 
-    table = _table(*(f"w = {name}" for name in WEIGHTS), "more", "failed", "shed", "late")
-    table.title = "siteshift / nothing done, by the weight w of a late answer, in seconds; and of which requests"
-    table.title_style = QUIET
+    title = "siteshift / nothing done, by the weight w of a late answer, in seconds; and of which requests"
+    table = WideTable(*(f"w = {name}" for name in WEIGHTS), "more", "failed", "shed", "late", title=title)
     for one in library.scores:
         beside = one.beside_nothing
         ours, nothing = beside.ours, beside.nothing
@@ -249,8 +239,8 @@ def _summary(library: LibraryScore) -> list[Text]:
     ]
 
 
-def _differences(found: list[Compared]) -> Table:
-    table = _table("lost", "T_detect", "T95", "moves", "wrong", "peak %", "missed")
+def _differences(found: list[Compared]) -> WideTable:
+    table = WideTable("lost", "T_detect", "T95", "moves", "wrong", "peak %", "missed")
     for entry in found:
         one, other = entry.one.figures, entry.other.figures
         table.add_row(
