@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from rich.text import Text
 
 from nodes.command_line import Cli
 from nodes.running_node import RunningNode
-from siteshift.cli.act import Act, refused
+from siteshift.cli.act import Act, plan_and_findings, refused
 from siteshift.cli.exits import ExitCode
 
 
@@ -16,6 +17,21 @@ def test_undrain_brings_a_site_back(cli: Cli, node: RunningNode) -> None:
     assert ended.code == ExitCode.DONE
     assert "pangyo comes back" in ended.out
     assert node.site("pangyo")["real_life"] == "serving"
+
+
+def test_a_rule_that_only_holds_later_steps_does_not_look_like_a_refusal() -> None:
+    finding = {"code": "CAPACITY_SHORT", "severity": "refused", "text": "gasan is full", "remedy": "wait"}
+    steps = [{"kind": "soak", "before_bp": {}, "after_bp": {}, "members": [], "weights_pm": {}, "ttl_s": None, "wait_ms": 0}]
+    plan = {"digest": "0" * 16, "cause": "release", "services": [], "steps": [{**steps[0], "postcondition": "x"}], "loads": []}
+    plan |= {"findings": [finding], "ttl_tail_ms": 0, "expected_ms": 0, "is_cut": False}
+    for severity, said in (("allowed", "they do not stop the request"), ("refused", "Rules touched:")):
+        shown = plan_and_findings({"severity": severity, "plans": [plan], "findings": []})
+        assert any(said in str(entry) for entry in shown if isinstance(entry, Text))
+
+
+def test_a_wrong_mode_is_told_with_those_there_are(cli: Cli) -> None:
+    said = cli("override", "mode", "shop", "off", "-r", "x").err
+    assert "'observe', 'recommend' or 'auto'" in said and "^" not in said
 
 
 def test_undrain_of_a_site_that_serves(cli: Cli) -> None:

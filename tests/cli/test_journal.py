@@ -23,7 +23,7 @@ def test_the_last_entries_in_order(cli: Cli) -> None:
     cli("switch", "on", "-r", "second")
     document = cli("journal", "tail", "-n", "2", "--kind", "answer", "--json").document
     assert [entry["data"]["reason"] for entry in document["entries"]] == ["first", "second"]
-    assert "root asked SwitchOnRequest (second): allowed" in cli("journal", "tail", "--kind", "answer").out
+    assert "root asked: switch on (second): allowed" in cli("journal", "tail", "--kind", "answer").out
 
 
 def test_what_serves_a_replay_shows_only_when_asked_for(cli: Cli) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -107,7 +107,7 @@ class ModeBody(Body):
     """Force the mode of a service for a while."""
 
     service: Name
-    mode: Annotated[str, Field(pattern="^(observe|recommend|auto)$")]
+    mode: Literal["observe", "recommend", "auto"]
 
     def request(self) -> Request:
         return ModeRequest(service=ServiceId(self.service), mode=Mode(self.mode))

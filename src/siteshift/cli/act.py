@@ -24,6 +24,8 @@ from siteshift.cli.show_goals import offer_lines
 from siteshift.cli.show_plan import plan_renderables
 from siteshift.cli.times import instant_text
 
+DIGEST_DIGITS = 16
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
@@ -46,8 +48,17 @@ class Manner:
     digest: str | None = None
 
 
+def checked(digest: str) -> str:
+    """The digest. Raises `Failure` when it is none."""
+    if len(digest) != DIGEST_DIGITS or not set(digest) <= set("0123456789abcdef"):
+        raise usage(f"{digest!r} is no digest", "It has 16 hexadecimal digits; `siteshift approvals` lists them.")
+    return digest
+
+
 def carry_out(session: Session, act: Act, manner: Manner) -> Document:
     """Do it, or raise the `Failure` that says why not. The granted answer is shown and returned."""
+    if manner.digest:
+        checked(manner.digest)
     body = {**act.body, **({"digest": manner.digest} if manner.digest else {})}
     if manner.dry_run:
         return _only_look(session, act, body)
@@ -102,7 +113,10 @@ def _verdict(code: ExitCode) -> str:
 def plan_and_findings(answer: Document) -> Iterator[RenderableType]:
     """The plans with their findings as they count for this request; an answer without a plan has findings alone."""
     for plan in answer["plans"]:
-        yield from plan_renderables({**plan, "findings": answer["findings"] or plan["findings"]})
+        found = answer["findings"] or plan["findings"]
+        is_later = answer["severity"] == "allowed" and any(entry["severity"] != "allowed" for entry in found)
+        rules = "Rules touched; they do not stop the request, but steps of it wait for them:" if is_later else "Rules touched:"
+        yield from plan_renderables({**plan, "findings": found}, rules)
     if not answer["plans"]:
         yield from finding_lines(answer["findings"])
 

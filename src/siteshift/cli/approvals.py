@@ -7,13 +7,12 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from siteshift.cli.act import Act, Manner, carry_out, plan_and_findings, refused, send
+from siteshift.cli.act import Act, Manner, carry_out, checked, plan_and_findings, refused, send
 from siteshift.cli.exits import Document, ExitCode, Failure, usage
 from siteshift.cli.moves import DryRun, OneService, Reason, Ticket, record_of, record_words
 from siteshift.cli.session import Session, node_command
 from siteshift.cli.show_goals import digests_of, goals_renderables
 
-DIGEST_DIGITS = 16
 OnePlane = Annotated[
     str | None, typer.Option("--plane", help="Take over this data plane, which another controller holds; nothing else.")
 ]
@@ -87,13 +86,6 @@ def revoke(
     whose = f"the approval of {person}" if person else "your word"
     act = Act(path="revoke", body=body, words=("revoke", digest), done=f"granted: {whose} for {digest} is taken back")
     carry_out(session, act, Manner(dry_run=dry_run))
-
-
-def checked(digest: str) -> str:
-    """The digest. Raises `Failure` when it is none."""
-    if len(digest) != DIGEST_DIGITS or not set(digest) <= set("0123456789abcdef"):
-        raise usage(f"{digest!r} is no digest", "It has 16 hexadecimal digits; `siteshift approvals` lists them.")
-    return digest
 
 
 @node_command

@@ -121,7 +121,7 @@ def problem_failure(status: int, document: Document) -> Failure:
     """The failure a problem document stands for (RFC 9457)."""
     code = str(document.get("code", f"HTTP_{status}"))
     if code == UNKNOWN_NAME and "findings" not in document:
-        return unknown_name(str(document["detail"]))
+        return unknown_name(str(document.get("detail") or document.get("title") or "there is no such name"))
     text = ": ".join(part for part in (document.get("title"), document.get("detail")) if part)
     return Failure(
         exit_code_of(status, code),

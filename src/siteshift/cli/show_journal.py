@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 
 from rich.text import Text
@@ -75,7 +76,12 @@ def _answer(data: Document) -> str:
     codes = ", ".join(entry["code"] for entry in data["findings"])
     override = f", override {data['override']}" if data["override"] else ""
     verdict = f"{data['severity'].replace('_', ' ')}{override}{f' [{codes}]' if codes else ''}"
-    return f"{data['person']} asked {data['request']}{why}: {verdict}"
+    return f"{data['person']} asked: {_request_words(data['request'])}{why}: {verdict}"
+
+
+def _request_words(kind: str) -> str:
+    """``SwitchOffRequest`` as ``switch off``."""
+    return re.sub(r"(?<!^)(?=[A-Z])", " ", kind.removesuffix("Request")).lower()
 
 
 def _findings(data: Document) -> str:

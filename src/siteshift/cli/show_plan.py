@@ -21,8 +21,8 @@ NARROW_PERCENT = "\N{NO-BREAK SPACE}%"
 """Keeps 60 % together at the end of a line."""
 
 
-def plan_renderables(plan: Document) -> Iterator[RenderableType]:
-    """Everything a person should see before saying yes."""
+def plan_renderables(plan: Document, rules: str = "Rules touched:") -> Iterator[RenderableType]:
+    """Everything a person should see before saying yes. ``rules`` stands above what the rules say."""
     if not plan["steps"]:
         held = any(entry["severity"] != "allowed" for entry in plan["findings"])
         yield Text("nothing moves now" if held else "nothing would move: the steering already is as wanted")
@@ -36,7 +36,7 @@ def plan_renderables(plan: Document) -> Iterator[RenderableType]:
     if plan["is_cut"]:
         yield Text("There are more steps than a plan may have; the rest is planned when these are done.", style=WATCH)
     if plan["findings"]:
-        yield Text("Rules touched:")
+        yield Text(rules)
     yield from finding_lines(plan["findings"])
 
 

@@ -69,7 +69,7 @@ def test_a_crash_is_told_since_its_first_failure(fault: Fault, hardness: Hardnes
     for target in (POOL, site_target(PANGYO)):
         assert said(seen(drive, target))[:4] == (Standing.DOWN, 0, hardness, 250)
     drive.run(10_000)
-    assert said(drive.pool(PANGYO)) == (Standing.DOWN, 0, hardness, 250, "4 of 4 members failing now, goodput 0 pm")
+    assert said(drive.pool(PANGYO)) == (Standing.DOWN, 0, hardness, 250, "4 of 4 members failing now, goodput 0 %")
     assert said(drive.member(PANGYO, 0)) == (Standing.DOWN, 0, hardness, member_since_ms, f"{fault.value}, 100 % failing")
     assert drive.pool(PANGYO).last_pass_ms == BEGAN_MS
     assert said(drive.pool(GASAN))[:3] == (Standing.UP, 1_000, Hardness.NONE)
@@ -81,7 +81,7 @@ def test_on_the_way_back_it_is_down_with_the_few_good_answers_counted_and_then_u
     drive.run(11_000)
     drive.heal()
     drive.run(1_000)
-    assert said(drive.pool(PANGYO)) == (Standing.DOWN, 57, Hardness.HARD, 250, "1 of 4 members failing now, goodput 57 pm")
+    assert said(drive.pool(PANGYO)) == (Standing.DOWN, 57, Hardness.HARD, 250, "1 of 4 members failing now, goodput 5.7 %")
     drive.run(8_000)
     assert said(drive.pool(PANGYO)) == (Standing.UP, 1_000, Hardness.NONE, 14_050, "")
 
@@ -90,9 +90,9 @@ def test_slowness_is_no_goodput_and_names_itself() -> None:
     drive = healthy()
     drive.slow(PANGYO, 700)
     drive.run(2_500)
-    assert said(drive.pool(PANGYO)) == (Standing.SUSPECT, 333, Hardness.SLOW, 1_200, "0 of 4 members failing now, goodput 333 pm")
+    assert said(drive.pool(PANGYO)) == (Standing.SUSPECT, 333, Hardness.SLOW, 1_200, "0 of 4 members failing now, goodput 33.3 %")
     drive.run(13_000)
-    assert said(drive.pool(PANGYO)) == (Standing.DEGRADED, 0, Hardness.SLOW, 250, "0 of 4 members failing now, goodput 0 pm")
+    assert said(drive.pool(PANGYO)) == (Standing.DEGRADED, 0, Hardness.SLOW, 250, "0 of 4 members failing now, goodput 0 %")
     assert said(drive.member(PANGYO, 0)) == (Standing.DEGRADED, 0, Hardness.SLOW, 1_000, "slow, 100 % failing")
 
 
@@ -143,7 +143,7 @@ def test_what_a_pool_still_delivers_is_told_of_those_that_answer() -> None:
     drive.fail(PANGYO, only=3)
     drive.run(20_000)
     found = said(drive.pool(PANGYO))
-    assert found == (Standing.DEGRADED, 1_000, Hardness.HARD, 250, "3 of 4 members failing now, goodput 1000 pm")
+    assert found == (Standing.DEGRADED, 1_000, Hardness.HARD, 250, "3 of 4 members failing now, goodput 100 %")
 
 
 # -- stale passes and slow siblings --------------------------------------------------------------------------------------
@@ -377,7 +377,7 @@ def test_good_figures_that_lag_contradict_no_check() -> None:
     for _ in range(6):
         drive.run(1_000)
         drive.observer.observe_counts(POOL, 1_000, 0, 20, drive.at_ms, GOOD_FOR_MS)
-    assert said(drive.pool(PANGYO)) == (Standing.DOWN, 0, Hardness.GREY, 250, "4 of 4 members failing now, goodput 0 pm")
+    assert said(drive.pool(PANGYO)) == (Standing.DOWN, 0, Hardness.GREY, 250, "4 of 4 members failing now, goodput 0 %")
 
 
 def test_what_the_checks_of_a_member_said_is_not_lost_behind_its_figures() -> None:

@@ -290,6 +290,10 @@ def test_an_undrain_lifts_the_drains_it_names(book: Playbook) -> None:
     code, text = refused(asked(book, UndrainRequest(site=P, service=BLOG))[0])
     assert (code, text) == (FindingCode.NOTHING_TO_DO, "pangyo is drained for all services by override o1 of kim")
     assert refused(asked(book, UndrainRequest(site=A))[0]) == (FindingCode.NOTHING_TO_DO, "anyang is not drained")
+    adoption = Adoption(found=AdoptedFrom.COPY, why="the store is gone", since_ms=book.now_ms, sites=frozenset({(WEB, A)}))
+    book.state = replace(book.state, adoption=adoption)
+    text = "anyang is not drained; it is held as it was found: `siteshift ack anyang` lets it go"
+    assert refused(asked(book, UndrainRequest(site=A))[0]) == (FindingCode.NOTHING_TO_DO, text)
 
 
 def test_an_undrain_lets_a_site_return_that_was_left_whatever_for(book: Playbook) -> None:

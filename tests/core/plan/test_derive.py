@@ -429,19 +429,25 @@ def test_of_a_finding_the_gravest_is_told_once_for_each_site_or_plane(book: Play
     def short(site: str, used_pm: int, severity: Severity = Severity.NEEDS_APPROVAL) -> Finding:
         return finding(FindingCode.CAPACITY_SHORT, severity, f"{site} {used_pm}", site=site, utilisation_pm=used_pm)
 
+    def passing(entry: Finding, plan: Plan) -> Finding:
+        """What is crowded on the way says where it ends, which is what the plan's table shows."""
+        (end,) = (load for load in plan.loads if load.site == entry.numbers["site"])
+        return replace(entry, text=f"{entry.text}; this is on the way, it ends at {end.utilisation_pm / 10:.0f} %")
+
     mild, worse, other, refused = short(G, 910), short(G, 950), short(A, 905), short(G, 901, Severity.REFUSED)
     listing = Listing(began_ms=START)
     looked(book, listing, 0, replace(MOVE, findings=(mild,)))
     looked(book, listing, 1, replace(MOVE, findings=(worse, other)))
     looked(book, listing, 2, replace(MOVE, findings=(mild,)))
     plan = planned(book, listing)
-    assert plan is not None and plan.findings == (worse, other)
+    assert plan is not None and plan.findings == (passing(worse, plan), passing(other, plan))
     looked(book, listing, 3, replace(MOVE, kind=StepKind.POOL, findings=(refused,)))
     plan = planned(book, listing)
-    assert plan is not None and plan.findings == (worse, other), "what others carry along was said of a move that waits"
+    assert plan is not None
+    assert plan.findings == (passing(worse, plan), passing(other, plan)), "what others carry along was said of a move that waits"
     looked(book, listing, 4, wait(WaitCode.GATE, findings=(refused,)))
     plan = planned(book, listing)
-    assert plan is not None and plan.findings == (refused, other)
+    assert plan is not None and plan.findings == (refused, passing(other, plan))
     looked(book, listing, 5, wait(WaitCode.PLANES, findings=(REFUSED,)))
     plan = planned(book, listing)
     assert plan is not None and REFUSED not in plan.findings, "that it will not confirm is said as a warning"

@@ -135,7 +135,7 @@ def name_pools(
             else:
                 down = pool.standing is Standing.DOWN
                 code = DiagnosisCode.SERVICE_DOWN if down else DiagnosisCode.SERVICE_DEGRADED
-                reason = verdicts[(service.id, site)].view.reason or f"goodput {pool.score_pm} pm"
+                reason = verdicts[(service.id, site)].view.reason or f"goodput {pool.score_pm / 10:g} %"
             findings.add(code, reason, since_ms=pool.since_ms, site=site, service=service.id, accusers=accusers)
 
 

@@ -86,4 +86,4 @@ def _group_reason(group: Pooled) -> str:
     if group.standing in (Standing.UP, Standing.UNKNOWN):
         return ""
     failing = sum(1 for one in group.members if one.failing)
-    return f"{failing} of {len(group.members)} members failing now, goodput {group.score_pm} pm"
+    return f"{failing} of {len(group.members)} members failing now, goodput {group.score_pm / 10:g} %"

@@ -51,6 +51,8 @@ def undrain(draft: Draft, asking: OperatorRequest, site: SiteId, service: Servic
     left = [key for key, track in state.tracks.items() if key[1] == site and service in (None, key[0]) and track.left_because]
     if not gone and not left:
         text = f"{site} is not drained"
+        if any(state.is_held(entry.id, site) for entry in draft.setup.topology.services if service in (None, entry.id)):
+            text += f"; it is held as it was found: `siteshift ack {site}` lets it go"
         return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text, site=site),))
     tracks = {**state.tracks, **{key: replace(state.tracks[key], is_return_asked=True) for key in left}}
     looked_at = frozenset((entry.id, site) for entry in draft.setup.topology.services if service in (None, entry.id))

@@ -184,6 +184,7 @@ class Listing:
         """
         rows, wait = self._rows.get(service), self._waits.get(service)
         found = [entry for step in rows.steps if step.kind in _JUDGED for entry in step.findings] if rows is not None else []
+        found = [self._as_passing(service, entry) for entry in found]
         if wait is not None and wait.code is not WaitCode.PLANES:
             found += wait.findings
         worst: dict[tuple[FindingCode, object], Finding] = {}
@@ -195,6 +196,16 @@ class Listing:
             return list(worst.values())
         known = {entry.code for entry in standing[service].findings} if service in standing else set()
         return [_of_another(entry) for entry in worst.values() if entry.code in _SHARED - known]
+
+    def _as_passing(self, service: ServiceId, entry: Finding) -> Finding:
+        """What is crowded by a step and less so at the end, with where that is: the table of the plan shows the end."""
+        site, used_pm = entry.numbers.get("site"), entry.numbers.get("utilisation_pm")
+        if entry.code is not FindingCode.CAPACITY_SHORT or used_pm is None:
+            return entry
+        end_pm = next((load.utilisation_pm for load in self._loads(service) if load.site == site), 0)
+        if end_pm >= int(used_pm):
+            return entry
+        return replace(entry, text=f"{entry.text}; this is on the way, it ends at {end_pm / 10:.0f} %")
 
     def _all_sites(self, service: ServiceId, shares_bp: Shares) -> Shares:
         sites = self._end[service].service.sites
