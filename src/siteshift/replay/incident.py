@@ -1,6 +1,6 @@
 """A recorded incident as a scenario: what checks saw as faults, counted traffic as surges, what people asked for as asks.
 
-The scenario is played in the world of a configuration (`siteshift sim run --config`), whose names it uses. It is what the node
+The scenario is played in the world of a configuration (`sim run --config`), whose names it uses. It is what the node
 *saw*: a member that refused connections crashes, one that stayed silent hangs, one whose answers erred errs as much, one whose
 answers came late is late. What no check saw is not in it, and trouble that was named overload is left to the virtual world's own
 queues.
