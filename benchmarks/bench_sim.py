@@ -14,13 +14,13 @@ from dataclasses import replace
 
 from siteshift.core.model.policy import Policy
 from siteshift.core.model.units import VantageId
-from siteshift.sim.acts import TimedEvent
-from siteshift.sim.faults import Crash, Errors
-from siteshift.sim.faults_control import CtlKill
-from siteshift.sim.record import Record
-from siteshift.sim.run import simulate
-from siteshift.sim.spec import DAILY_CURVE_PM, NoiseSpec, WorldSpec
-from siteshift.sim.worlds import GASAN, PANGYO, standard_world
+from siteshift.sim.faults.acts import TimedEvent
+from siteshift.sim.faults.control import CtlKill
+from siteshift.sim.faults.world import Crash, Errors
+from siteshift.sim.results.record import Record
+from siteshift.sim.run.simulation import simulate
+from siteshift.sim.world.spec import DAILY_CURVE_PM, NoiseSpec, WorldSpec
+from siteshift.sim.world.worlds import GASAN, PANGYO, standard_world
 
 DAY_MS, HOUR_MS = 86_400_000, 3_600_000
 NODES = tuple(VantageId(name) for name in ("c1", "c2", "c3"))

@@ -18,12 +18,12 @@ from siteshift.lab import faults as real
 from siteshift.lab.ground import Loopback
 from siteshift.lab.setup import NodeOptions, config_of
 from siteshift.lab.shape import LabShape, lay_out
-from siteshift.sim.acts import Heal, Note, TimedEvent
-from siteshift.sim.faults import CapCut, Crash, Errors, Flap, Hang, Latency, ProbeLie, Surge
-from siteshift.sim.faults_control import CtlKill
-from siteshift.sim.run import simulate
-from siteshift.sim.scenario import load_scenario
-from siteshift.sim.worlds import GASAN, PANGYO, WEB, standard_world
+from siteshift.sim.faults.acts import Heal, Note, TimedEvent
+from siteshift.sim.faults.control import CtlKill
+from siteshift.sim.faults.world import CapCut, Crash, Errors, Flap, Hang, Latency, ProbeLie, Surge
+from siteshift.sim.run.simulation import simulate
+from siteshift.sim.scenario.scenario import load_scenario
+from siteshift.sim.world.worlds import GASAN, PANGYO, WEB, standard_world
 
 DRILLS = sorted((Path(__file__).parents[2] / "simulations" / "drills").glob("*.yaml"))
 CRASH = """\

@@ -11,9 +11,9 @@ from siteshift.app.own_world import load_ground
 from siteshift.cli.exits import ExitCode
 from siteshift.core.model.codes import Mode
 from siteshift.core.model.units import ServiceId, SiteId
-from siteshift.sim.scenario import load_scenario
-from siteshift.sim.scenario_document import ScenarioError
-from siteshift.sim.spec import OUTSIDE, Entry
+from siteshift.sim.scenario.document import ScenarioError
+from siteshift.sim.scenario.scenario import load_scenario
+from siteshift.sim.world.spec import OUTSIDE, Entry
 
 CONFIG = Path(__file__).parents[2] / "config"
 THREE = CONFIG / "three-sites.yaml"

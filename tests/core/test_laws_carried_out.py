@@ -27,7 +27,7 @@ from siteshift.core.model.override import Forced
 from siteshift.core.model.units import MemberId
 from siteshift.core.plan import derive
 from siteshift.core.state.goals import GoalState
-from siteshift.sim.mutants import Mutant, Patch, planted
+from siteshift.sim.fuzz.mutants import Mutant, Patch, planted
 
 M1 = MemberId("web/pangyo/m1")
 OTHERS = {P: 4000, G: 3500, A: 2500}

@@ -44,7 +44,7 @@ def alone() -> str:
 @pytest.mark.parametrize(
     "before",
     [
-        pytest.param("import siteshift.sim.fuzz, sim.test_fuzz", id="the tests of the simulator"),
+        pytest.param("import siteshift.sim.fuzz.fuzz, sim.test_fuzz", id="the tests of the simulator"),
         pytest.param("import siteshift.lab.demo, siteshift.app.daemon", id="every layer"),
         pytest.param("random.seed(7)", id="a seed of its own"),
     ],

@@ -8,8 +8,8 @@ import pytest
 
 from nodes.command_line import run
 from siteshift.cli.exits import ExitCode
-from siteshift.sim.compare import compare_file
-from siteshift.sim.peers import PEERS
+from siteshift.sim.library.compare import compare_file
+from siteshift.sim.peers.peers import PEERS
 
 SCENARIO = """\
 id: small

@@ -12,13 +12,13 @@ import pytest
 
 from siteshift.core.model.policy import Policy
 from siteshift.core.model.units import VantageId
-from siteshift.sim.acts import TimedEvent
-from siteshift.sim.faults import Crash, Errors, Fault, Hang, Latency
-from siteshift.sim.faults_control import CtlKill
-from siteshift.sim.record import Record
-from siteshift.sim.run import simulate
-from siteshift.sim.spec import NoiseSpec
-from siteshift.sim.worlds import ANYANG, GASAN, PANGYO, standard_world
+from siteshift.sim.faults.acts import TimedEvent
+from siteshift.sim.faults.control import CtlKill
+from siteshift.sim.faults.world import Crash, Errors, Fault, Hang, Latency
+from siteshift.sim.results.record import Record
+from siteshift.sim.run.simulation import simulate
+from siteshift.sim.world.spec import NoiseSpec
+from siteshift.sim.world.worlds import ANYANG, GASAN, PANGYO, standard_world
 
 NODES = tuple(VantageId(name) for name in ("c1", "c2", "c3"))
 NOISY = replace(standard_world(cold_start_ms=1_500), noise=NoiseSpec(failures_ppm=300))

@@ -17,18 +17,18 @@ from siteshift.cli.sim_fuzz import Hunted
 from siteshift.core.model.approval import Verb
 from siteshift.core.model.units import ServiceId, SiteId
 from siteshift.core.state.goals import GoalTrack
-from siteshift.sim.fuzz import Found, Ran, Watcher, run_case, run_seed
-from siteshift.sim.loss import Loss
-from siteshift.sim.mutants import MUTANTS, planted
-from siteshift.sim.nothing import BesideNothing
-from siteshift.sim.record import Second
-from siteshift.sim.run import simulate
-from siteshift.sim.scenario import scenario_of
-from siteshift.sim.shrink import shrunk
-from siteshift.sim.swarm import BINDING, draw_case
-from siteshift.sim.troubles import KINDS
-from siteshift.sim.witness import Witness
-from siteshift.sim.world import World
+from siteshift.sim.fuzz.fuzz import Found, Ran, Watcher, run_case, run_seed
+from siteshift.sim.fuzz.mutants import MUTANTS, planted
+from siteshift.sim.fuzz.shrink import shrunk
+from siteshift.sim.fuzz.swarm import BINDING, draw_case
+from siteshift.sim.fuzz.troubles import KINDS
+from siteshift.sim.nodes.witness import Witness
+from siteshift.sim.peers.nothing import BesideNothing
+from siteshift.sim.results.loss import Loss
+from siteshift.sim.results.record import Second
+from siteshift.sim.run.simulation import simulate
+from siteshift.sim.scenario.scenario import scenario_of
+from siteshift.sim.world.world import World
 
 SAFETY = Path(__file__).parents[2] / "docs" / "SAFETY.md"
 MINUTES = 12
@@ -121,7 +121,7 @@ def test_every_drawn_case_is_a_valid_scenario() -> None:
 
 
 def test_a_seed_gives_the_same_run_whatever_python_hashes() -> None:
-    code = f"from siteshift.sim.fuzz import run_seed; print(run_seed(1, {MINUTES}, 'same-number'))"
+    code = f"from siteshift.sim.fuzz.fuzz import run_seed; print(run_seed(1, {MINUTES}, 'same-number'))"
     told = {
         subprocess.run(
             [sys.executable, "-c", code],

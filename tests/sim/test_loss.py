@@ -12,25 +12,25 @@ import pytest
 from sim.test_peers import fault, scenario
 from siteshift.core.messages.requests import DrainRequest
 from siteshift.core.model.units import EnactorId
-from siteshift.sim.acts import Ask, TimedEvent
-from siteshift.sim.faults import CapCut, Crash, Fault, Hang, Latency
-from siteshift.sim.faults_control import GcRace, PlaneTrouble
-from siteshift.sim.library import Job, Wants, run_job
-from siteshift.sim.loss import JUDGING, WEIGHTS, Loss, is_late
-from siteshift.sim.nothing import BesideNothing, nothing_done
-from siteshift.sim.peer_delivery import Delivery
-from siteshift.sim.peers import NOTHING, PEERS, Peer, run_peer
-from siteshift.sim.planes import Trouble
-from siteshift.sim.record import Record
-from siteshift.sim.replay import replay, site_rps
-from siteshift.sim.report import render
-from siteshift.sim.run import simulate
-from siteshift.sim.scenario import Scenario, load_scenario
-from siteshift.sim.score import LibraryScore, Score, as_document, score
-from siteshift.sim.spec import ClientSpec, Entry, ServerSpec, WorldSpec
-from siteshift.sim.witness import Witness
-from siteshift.sim.world import World
-from siteshift.sim.worlds import GASAN, PANGYO, WEB, standard_world
+from siteshift.sim.faults.acts import Ask, TimedEvent
+from siteshift.sim.faults.control import GcRace, PlaneTrouble
+from siteshift.sim.faults.world import CapCut, Crash, Fault, Hang, Latency
+from siteshift.sim.library.jobs import Job, Wants, run_job
+from siteshift.sim.nodes.witness import Witness
+from siteshift.sim.peers.delivery import Delivery
+from siteshift.sim.peers.nothing import BesideNothing, nothing_done
+from siteshift.sim.peers.peers import NOTHING, PEERS, Peer, run_peer
+from siteshift.sim.report.report import render
+from siteshift.sim.results.loss import JUDGING, WEIGHTS, Loss, is_late
+from siteshift.sim.results.record import Record
+from siteshift.sim.run.replay import replay, site_rps
+from siteshift.sim.run.simulation import simulate
+from siteshift.sim.scenario.scenario import Scenario, load_scenario
+from siteshift.sim.score.score import LibraryScore, Score, as_document, score
+from siteshift.sim.world.planes import Trouble
+from siteshift.sim.world.spec import ClientSpec, Entry, ServerSpec, WorldSpec
+from siteshift.sim.world.world import World
+from siteshift.sim.world.worlds import GASAN, PANGYO, WEB, standard_world
 
 UNSTEERED = replace(standard_world(nodes=1), nodes=())
 PATIENT = ClientSpec(deadline_ms=3_000, try_ms=3_000)

@@ -8,16 +8,16 @@ import pytest
 
 from siteshift.core.messages.requests import DrainRequest, UndrainRequest
 from siteshift.core.model.policy import Policy
-from siteshift.sim.acts import Ask, Heal, Note, TimedEvent
-from siteshift.sim.faults import CheckFails, Crash, Errors, Fault, Hang, Partition
-from siteshift.sim.faults_control import CtlKill, StoreDown
-from siteshift.sim.peer_checks import Counter
-from siteshift.sim.peer_delivery import events_without_us
-from siteshift.sim.peers import PEERS, run_peer
-from siteshift.sim.record import LostTo, Record
-from siteshift.sim.scenario import Scenario
-from siteshift.sim.spec import WorldSpec
-from siteshift.sim.worlds import GASAN, PANGYO, SITES, standard_world
+from siteshift.sim.faults.acts import Ask, Heal, Note, TimedEvent
+from siteshift.sim.faults.control import CtlKill, StoreDown
+from siteshift.sim.faults.world import CheckFails, Crash, Errors, Fault, Hang, Partition
+from siteshift.sim.peers.checks import Counter
+from siteshift.sim.peers.delivery import events_without_us
+from siteshift.sim.peers.peers import PEERS, run_peer
+from siteshift.sim.results.record import LostTo, Record
+from siteshift.sim.scenario.scenario import Scenario
+from siteshift.sim.world.spec import WorldSpec
+from siteshift.sim.world.worlds import GASAN, PANGYO, SITES, standard_world
 
 MINUTE_MS = 60_000
 BY_NAME = {peer.name: peer for peer in PEERS}

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from siteshift.core.model.policy import Policy
-from siteshift.sim.acts import TimedEvent
-from siteshift.sim.faults import Crash, Errors, Fault, Surge
-from siteshift.sim.loss import Loss
-from siteshift.sim.relaxation import is_beaten, least_loss
-from siteshift.sim.scenario import Scenario, load_scenario
-from siteshift.sim.score import score
-from siteshift.sim.spec import Entry, WorldSpec
-from siteshift.sim.worlds import ANYANG, GASAN, PANGYO, standard_world
+from siteshift.sim.faults.acts import TimedEvent
+from siteshift.sim.faults.world import Crash, Errors, Fault, Surge
+from siteshift.sim.results.loss import Loss
+from siteshift.sim.scenario.scenario import Scenario, load_scenario
+from siteshift.sim.score.relaxation import is_beaten, least_loss
+from siteshift.sim.score.score import score
+from siteshift.sim.world.spec import Entry, WorldSpec
+from siteshift.sim.world.worlds import ANYANG, GASAN, PANGYO, standard_world
 
 SHORT = ("tunnel-overshoot", "standby-warm", "gh-43s", "sink-site")
 """`sim score` holds everybody to the bound in every scenario; these are the quick ones."""

@@ -7,12 +7,12 @@ from functools import cache
 import pytest
 
 from siteshift.core.model.policy import Policy
-from siteshift.sim.acts import Reload, TimedEvent
-from siteshift.sim.faults import Crash, Errors, Fault
-from siteshift.sim.record import Record
-from siteshift.sim.run import simulate
-from siteshift.sim.swarm import draw_case
-from siteshift.sim.worlds import PANGYO, standard_world
+from siteshift.sim.faults.acts import Reload, TimedEvent
+from siteshift.sim.faults.world import Crash, Errors, Fault
+from siteshift.sim.fuzz.swarm import draw_case
+from siteshift.sim.results.record import Record
+from siteshift.sim.run.simulation import simulate
+from siteshift.sim.world.worlds import PANGYO, standard_world
 
 HOUR_MS = 3_600_000
 END_MS = HOUR_MS + 20_000

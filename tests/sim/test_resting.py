@@ -6,7 +6,7 @@ from core.judge.cases import GASAN, PANGYO, WEB, deployment
 from siteshift.core.model.codes import Fault, Outcome, Standing
 from siteshift.core.model.policy import JudgePolicy
 from siteshift.core.model.units import VantageId, pool_target
-from siteshift.sim.resting import RestingObserver
+from siteshift.sim.nodes.resting import RestingObserver
 
 
 def test_what_real_traffic_said_of_a_site_is_forgotten_at_rest_when_none_comes_any_more() -> None:

@@ -16,19 +16,19 @@ from typer.testing import CliRunner
 from siteshift.cli.program import app
 from siteshift.config.model.policy import JUDGE_FIELDS, SERVICE_POLICY_FIELDS
 from siteshift.core.model.codes import DiagnosisCode
-from siteshift.sim.criteria import CRITERIA, Evidence
-from siteshift.sim.criteria_moves import Shed
-from siteshift.sim.criteria_outcome import PeakUtilisation
-from siteshift.sim.criteria_register import EVERYWHERE
-from siteshift.sim.nothing import BesideNothing
-from siteshift.sim.record import Injury, Move, Record
-from siteshift.sim.replay import Outcome, evidence_of, replay
-from siteshift.sim.report import part_of, render
-from siteshift.sim.scenario import Scenario, load_scenario, load_scenarios
-from siteshift.sim.scenario_document import ScenarioError
-from siteshift.sim.scenario_policy import JUDGING_KEYS, SERVICE_KEYS
-from siteshift.sim.scenario_reference import criterion_table, fault_table
-from siteshift.sim.worlds import GASAN, PANGYO
+from siteshift.sim.criteria.criterion import CRITERIA, Evidence
+from siteshift.sim.criteria.moves import Shed
+from siteshift.sim.criteria.outcome import PeakUtilisation
+from siteshift.sim.criteria.register import EVERYWHERE
+from siteshift.sim.peers.nothing import BesideNothing
+from siteshift.sim.report.report import part_of, render
+from siteshift.sim.results.record import Injury, Move, Record
+from siteshift.sim.run.replay import Outcome, evidence_of, replay
+from siteshift.sim.scenario.document import ScenarioError
+from siteshift.sim.scenario.policy import JUDGING_KEYS, SERVICE_KEYS
+from siteshift.sim.scenario.reference import criterion_table, fault_table
+from siteshift.sim.scenario.scenario import Scenario, load_scenario, load_scenarios
+from siteshift.sim.world.worlds import GASAN, PANGYO
 
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "simulations"

@@ -12,20 +12,20 @@ from siteshift.core.messages.requests import DrainRequest
 from siteshift.core.model.codes import Hardness
 from siteshift.core.model.policy import JudgePolicy
 from siteshift.core.model.units import EnactorId
-from siteshift.sim.acts import Ask, TimedEvent
-from siteshift.sim.bound import BASE_RATE, bound_for, bound_ms, failing_rate
-from siteshift.sim.faults import CapCut, Crash, Errors, Fault, Hang, Latency, ProbeLie, Surge
-from siteshift.sim.faults_control import PlaneTrouble
-from siteshift.sim.informed import run_informed
-from siteshift.sim.loss import Loss
-from siteshift.sim.peers import NOTHING, PEERS
-from siteshift.sim.planes import Trouble
-from siteshift.sim.record import LostTo
-from siteshift.sim.replay import Figures
-from siteshift.sim.score import INFORMED, OURS, LibraryScore, Score, as_document, merged, score
-from siteshift.sim.servers import Down
-from siteshift.sim.spec import Entry
-from siteshift.sim.worlds import ANYANG, GASAN, PANGYO, standard_world
+from siteshift.sim.faults.acts import Ask, TimedEvent
+from siteshift.sim.faults.control import PlaneTrouble
+from siteshift.sim.faults.world import CapCut, Crash, Errors, Fault, Hang, Latency, ProbeLie, Surge
+from siteshift.sim.peers.peers import NOTHING, PEERS
+from siteshift.sim.results.loss import Loss
+from siteshift.sim.results.record import LostTo
+from siteshift.sim.run.replay import Figures
+from siteshift.sim.score.bound import BASE_RATE, bound_for, bound_ms, failing_rate
+from siteshift.sim.score.informed import run_informed
+from siteshift.sim.score.score import INFORMED, OURS, LibraryScore, Score, as_document, merged, score
+from siteshift.sim.world.planes import Trouble
+from siteshift.sim.world.servers import Down
+from siteshift.sim.world.spec import Entry
+from siteshift.sim.world.worlds import ANYANG, GASAN, PANGYO, standard_world
 
 WARM = standard_world(entry=Entry.DNS_AND_BALANCER, cold_start_ms=1_000)
 

@@ -9,12 +9,12 @@ import pytest
 from siteshift.core.model.codes import MemberRole
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.units import WHOLE_BP, SiteId
-from siteshift.sim.record import HEALTHY_PM, Move
-from siteshift.sim.servers import HEALTHY, PoolFlow, Server
-from siteshift.sim.spec import USERS, ServerSpec
-from siteshift.sim.witness import Witness
-from siteshift.sim.world import World
-from siteshift.sim.worlds import ANYANG, GASAN, PANGYO, WEB, standard_world
+from siteshift.sim.nodes.witness import Witness
+from siteshift.sim.results.record import HEALTHY_PM, Move
+from siteshift.sim.world.servers import HEALTHY, PoolFlow, Server
+from siteshift.sim.world.spec import USERS, ServerSpec
+from siteshift.sim.world.world import World
+from siteshift.sim.world.worlds import ANYANG, GASAN, PANGYO, WEB, standard_world
 
 
 def pool_asked(rps: int, *, capacity_pm: int) -> PoolFlow:

@@ -7,20 +7,20 @@ import subprocess
 import sys
 
 from siteshift.core.model.policy import Policy
-from siteshift.sim.acts import TimedEvent
-from siteshift.sim.faults import Errors
-from siteshift.sim.run import simulate
-from siteshift.sim.worlds import PANGYO, standard_world
+from siteshift.sim.faults.acts import TimedEvent
+from siteshift.sim.faults.world import Errors
+from siteshift.sim.run.simulation import simulate
+from siteshift.sim.world.worlds import PANGYO, standard_world
 
 STORY = """
 from dataclasses import replace
 from siteshift.core.model.policy import Policy
-from siteshift.sim.acts import TimedEvent
-from siteshift.sim.faults import Crash, Errors, Loss
-from siteshift.sim.faults_control import CtlKill
-from siteshift.sim.run import simulate
-from siteshift.sim.spec import NoiseSpec
-from siteshift.sim.worlds import GASAN, PANGYO, standard_world
+from siteshift.sim.faults.acts import TimedEvent
+from siteshift.sim.faults.world import Crash, Errors, Loss
+from siteshift.sim.faults.control import CtlKill
+from siteshift.sim.run.simulation import simulate
+from siteshift.sim.world.spec import NoiseSpec
+from siteshift.sim.world.worlds import GASAN, PANGYO, standard_world
 
 spec = replace(standard_world(services=("web", "api"), cold_start_ms=1_500), noise=NoiseSpec(failures_ppm=1_000))
 events = [

@@ -8,9 +8,8 @@ from siteshift.core.messages.events import Event, TrafficMeasured
 from siteshift.core.messages.requests import DrainRequest
 from siteshift.core.model.policy import Policy, ServicePolicy
 from siteshift.core.model.units import EnactorId
-from siteshift.sim.acts import Act, Ask, TimedEvent
-from siteshift.sim.faults import Crash, Facility, Hang, Hazard, Partition, Surge
-from siteshift.sim.faults_control import (
+from siteshift.sim.faults.acts import Act, Ask, TimedEvent
+from siteshift.sim.faults.control import (
     ClockStep,
     CtlKill,
     CtlPause,
@@ -23,13 +22,14 @@ from siteshift.sim.faults_control import (
     StandbyBad,
     StoreDown,
 )
-from siteshift.sim.node import Node
-from siteshift.sim.planes import Trouble
-from siteshift.sim.record import Line, Record
-from siteshift.sim.run import simulate
-from siteshift.sim.spec import Entry, WorldSpec
-from siteshift.sim.standbys import Spoiled
-from siteshift.sim.worlds import ANYANG, GASAN, PANGYO, WEB, standard_world
+from siteshift.sim.faults.world import Crash, Facility, Hang, Hazard, Partition, Surge
+from siteshift.sim.nodes.node import Node
+from siteshift.sim.results.record import Line, Record
+from siteshift.sim.run.simulation import simulate
+from siteshift.sim.world.planes import Trouble
+from siteshift.sim.world.spec import Entry, WorldSpec
+from siteshift.sim.world.standbys import Spoiled
+from siteshift.sim.world.worlds import ANYANG, GASAN, PANGYO, WEB, standard_world
 
 QUICK = Policy(default=ServicePolicy(hold_down_ms=20_000, soak_ms=2_000, ttl_normal_s=10))
 ONE = standard_world(nodes=1, cold_start_ms=1_500)

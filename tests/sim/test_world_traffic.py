@@ -8,14 +8,14 @@ import pytest
 
 from siteshift.core.model.policy import Policy
 from siteshift.core.model.units import EnactorId
-from siteshift.sim.acts import TimedEvent
-from siteshift.sim.clients import Cache
-from siteshift.sim.faults import CapCut, Crash, Errors, Fault, Flap, Hang, Latency, Partition, ResolverPin, Surge
-from siteshift.sim.record import LostTo, Record
-from siteshift.sim.run import simulate
-from siteshift.sim.servers import Batch, Down, Effect, PoolFlow, Server, combined
-from siteshift.sim.spec import ClientSpec, Entry, ServerSpec, WorldSpec
-from siteshift.sim.worlds import ANYANG, GASAN, PANGYO, WEB, standard_world
+from siteshift.sim.faults.acts import TimedEvent
+from siteshift.sim.faults.world import CapCut, Crash, Errors, Fault, Flap, Hang, Latency, Partition, ResolverPin, Surge
+from siteshift.sim.results.record import LostTo, Record
+from siteshift.sim.run.simulation import simulate
+from siteshift.sim.world.clients import Cache
+from siteshift.sim.world.servers import Batch, Down, Effect, PoolFlow, Server, combined
+from siteshift.sim.world.spec import ClientSpec, Entry, ServerSpec, WorldSpec
+from siteshift.sim.world.worlds import ANYANG, GASAN, PANGYO, WEB, standard_world
 
 UNSTEERED = replace(standard_world(nodes=1), nodes=())
 RETRYING = ClientSpec(retries=3, retry_after_ms=200, try_ms=300, deadline_ms=3_000)

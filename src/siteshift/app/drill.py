@@ -24,14 +24,14 @@ from siteshift.lab.setup import NodeOptions
 from siteshift.lab.shape import LabShape
 from siteshift.lab.spec import ClientSpec as LabClients
 from siteshift.lab.world import Lab
-from siteshift.sim import faults as sim
-from siteshift.sim.acts import Heal, Note, TimedEvent
-from siteshift.sim.faults_control import CtlKill
-from siteshift.sim.record import Record
-from siteshift.sim.run import simulate
-from siteshift.sim.scenario import Scenario
-from siteshift.sim.spec import Entry, WorldSpec
-from siteshift.sim.worlds import WEB, standard_world
+from siteshift.sim.faults import world as sim
+from siteshift.sim.faults.acts import Heal, Note, TimedEvent
+from siteshift.sim.faults.control import CtlKill
+from siteshift.sim.results.record import Record
+from siteshift.sim.run.simulation import simulate
+from siteshift.sim.scenario.scenario import Scenario
+from siteshift.sim.world.spec import Entry, WorldSpec
+from siteshift.sim.world.worlds import WEB, standard_world
 
 QUIET_S = 12.0
 """Healthy load before the first event: the node learns the demand."""

@@ -21,9 +21,9 @@ from siteshift.core.model.codes import DataKind
 from siteshift.core.model.setup import PlaneKind, PlaneRef, Setup
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import ServiceId, SiteId, VantageId
-from siteshift.sim.scenario import Ground
-from siteshift.sim.scenario_world import SORRY_ANSWERS
-from siteshift.sim.spec import OUTSIDE, Entry, NodeSpec, PlaneSpec, WorldSpec
+from siteshift.sim.scenario.scenario import Ground
+from siteshift.sim.scenario.world import SORRY_ANSWERS
+from siteshift.sim.world.spec import OUTSIDE, Entry, NodeSpec, PlaneSpec, WorldSpec
 
 WRITE_MS = {PlaneKind.DNS: 20, PlaneKind.BALANCER: 5}
 """As in the standard world."""

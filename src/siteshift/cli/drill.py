@@ -32,8 +32,8 @@ def drill(session: Session, lab: Scenario, watched: Watched = 60, load: Load = 3
     from siteshift.app.drill import drill as play
     from siteshift.lab.children import ChildFailed
     from siteshift.lab.node_client import NodeSilent
-    from siteshift.sim.scenario import load_scenario
-    from siteshift.sim.scenario_document import ScenarioError
+    from siteshift.sim.scenario.document import ScenarioError
+    from siteshift.sim.scenario.scenario import load_scenario
 
     try:
         scenario = load_scenario(lab)

@@ -122,9 +122,9 @@ def _of_configuration(file: Path) -> Callable[[Policy], Policy]:
 
 
 def _of_part(file: Path) -> Callable[[Policy], Policy]:
-    from siteshift.sim.scenario_document import ScenarioError, read_scenario_document
-    from siteshift.sim.scenario_fields import Names
-    from siteshift.sim.scenario_policy import read_policy
+    from siteshift.sim.scenario.document import ScenarioError, read_scenario_document
+    from siteshift.sim.scenario.fields import Names
+    from siteshift.sim.scenario.policy import read_policy
 
     try:
         document = read_scenario_document(file)

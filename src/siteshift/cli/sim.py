@@ -16,10 +16,10 @@ from siteshift.cli.figures import BAD, GOOD, QUIET, WATCH
 from siteshift.cli.session import Session, command
 
 if TYPE_CHECKING:
-    from siteshift.sim.library import Ran
-    from siteshift.sim.replay import Outcome
-    from siteshift.sim.scenario import Scenario
-    from siteshift.sim.scenario_document import ScenarioError
+    from siteshift.sim.library.jobs import Ran
+    from siteshift.sim.run.replay import Outcome
+    from siteshift.sim.scenario.document import ScenarioError
+    from siteshift.sim.scenario.scenario import Scenario
 
 app = typer.Typer(no_args_is_help=True, help="Replay outages in a virtual world, with the core that runs in production.")
 app.command("score")(sim_score.score)
@@ -53,10 +53,10 @@ def run(
     With several seeds every run must meet every criterion; the report shows the first of each. With a configuration the world is
     its own: its sites, shares, capacities, groups, planes and policy.
     """
-    from siteshift.sim.library import Job, Wants, as_document
-    from siteshift.sim.report import write_report
-    from siteshift.sim.scenario import load_policy_part, load_scenarios, seeds_of
-    from siteshift.sim.scenario_document import ScenarioError
+    from siteshift.sim.library.jobs import Job, Wants, as_document
+    from siteshift.sim.report.report import write_report
+    from siteshift.sim.scenario.document import ScenarioError
+    from siteshift.sim.scenario.scenario import load_policy_part, load_scenarios, seeds_of
 
     ground = sim_score.ground_of(session, config)
     try:
@@ -100,8 +100,8 @@ def list_scenarios(
     folder: Annotated[Path, typer.Argument(help="Where the scenarios are.")] = LIBRARY,
 ) -> None:
     """The scenarios of a folder: id, source, what they are about."""
-    from siteshift.sim.scenario import load_scenarios
-    from siteshift.sim.scenario_document import ScenarioError
+    from siteshift.sim.scenario.document import ScenarioError
+    from siteshift.sim.scenario.scenario import load_scenarios
 
     files = sorted(folder.glob("*.yaml"))
     if not files:
@@ -171,7 +171,7 @@ def _unusable(error: ScenarioError) -> Failure:
 
 def _run_all(session: Session, wanted: list, jobs: int) -> list[Ran]:  # type: ignore[type-arg]  # Job is imported late
     """Run with progress on standard error."""
-    from siteshift.sim.library import run_jobs
+    from siteshift.sim.library.jobs import run_jobs
 
     if session.is_json or not session.err.is_terminal:
         return run_jobs(wanted, processes=jobs, tell=lambda ran: session.say(f"{ran.outcome.id}: {_word(ran.outcome)}"))
@@ -211,7 +211,7 @@ _COLUMNS = ("T_detect", "T_decide", "T50", "T95", "moves", "wrong", "lost", "pea
 
 def _table(outcomes: list[Outcome]) -> Table:
     """The library on one page. Times in seconds after the fault that cost most; of several seeds the longest."""
-    from siteshift.sim.replay import worst_figures
+    from siteshift.sim.run.replay import worst_figures
 
     table = Table(box=None, pad_edge=False, header_style=QUIET, padding=(0, 1, 0, 0))
     table.add_column("scenario", no_wrap=True)

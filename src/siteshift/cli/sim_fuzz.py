@@ -14,11 +14,11 @@ from rich.text import Text
 from siteshift.cli.exits import ExitCode, Failure
 from siteshift.cli.figures import BAD, GOOD, WATCH
 from siteshift.cli.session import Session
-from siteshift.sim.fuzz import Ran, run_seeds
-from siteshift.sim.loss import WEIGHTS
-from siteshift.sim.mutants import MUTANTS
-from siteshift.sim.shrink import shrunk
-from siteshift.sim.swarm import draw_case
+from siteshift.sim.fuzz.fuzz import Ran, run_seeds
+from siteshift.sim.fuzz.mutants import MUTANTS
+from siteshift.sim.fuzz.shrink import shrunk
+from siteshift.sim.fuzz.swarm import draw_case
+from siteshift.sim.results.loss import WEIGHTS
 
 STORIES = 5
 """So many findings are shrunk, one of each check: the others are most likely the same again."""

@@ -14,9 +14,9 @@ from siteshift.cli.session import Session, command
 from siteshift.cli.wide_table import WideTable
 
 if TYPE_CHECKING:
-    from siteshift.sim.compare import Compared
-    from siteshift.sim.scenario import Ground
-    from siteshift.sim.score import LibraryScore, Score
+    from siteshift.sim.library.compare import Compared
+    from siteshift.sim.scenario.scenario import Ground
+    from siteshift.sim.score.score import LibraryScore, Score
 
 LIBRARY = Path("simulations")
 
@@ -60,9 +60,9 @@ def score(
     jobs: Jobs = 2,
 ) -> None:
     """Losses beside the least possible, beside nothing done, and beside what a user would pick instead at documented defaults."""
-    from siteshift.sim.scenario import load_policy_part, load_scenarios, seeds_of
-    from siteshift.sim.scenario_document import ScenarioError
-    from siteshift.sim.score import as_document, score_files
+    from siteshift.sim.scenario.document import ScenarioError
+    from siteshift.sim.scenario.scenario import load_policy_part, load_scenarios, seeds_of
+    from siteshift.sim.score.score import as_document, score_files
 
     chosen = _files(files)
     ground = ground_of(session, config)
@@ -96,9 +96,9 @@ def compare(
     jobs: Jobs = 2,
 ) -> None:
     """Two policies over the library: what differs, scenario by scenario."""
-    from siteshift.sim.compare import as_document, compare_files
-    from siteshift.sim.scenario import load_policy_part, load_scenarios
-    from siteshift.sim.scenario_document import ScenarioError
+    from siteshift.sim.library.compare import as_document, compare_files
+    from siteshift.sim.scenario.document import ScenarioError
+    from siteshift.sim.scenario.scenario import load_policy_part, load_scenarios
 
     chosen = _files(files)
     try:
@@ -169,8 +169,8 @@ def _scores(library: LibraryScore) -> WideTable:
 
 def _line(one: Score) -> str:
     """One scenario as soon as it is scored: the whole library takes a while."""
-    from siteshift.sim.peers import NOTHING
-    from siteshift.sim.score import INFORMED, OURS
+    from siteshift.sim.peers.peers import NOTHING
+    from siteshift.sim.score.score import INFORMED, OURS
 
     bound = "" if one.detect_to_bound is None else f", detected in {one.detect_to_bound:.1f} x the bound"
     lost = f"lost {one.lost_s(OURS):.1f} s, bound {one.least_s:.1f} s, informed {one.lost_s(INFORMED):.1f} s"
@@ -200,9 +200,9 @@ def _lost(one: Score, name: str) -> Text:
 
 def _beside_nothing(library: LibraryScore) -> WideTable:
     """Ours and nothing done's, by the weight of a late answer."""
-    from siteshift.sim.loss import WEIGHTS
-    from siteshift.sim.peers import NOTHING
-    from siteshift.sim.score import OURS
+    from siteshift.sim.peers.peers import NOTHING
+    from siteshift.sim.results.loss import WEIGHTS
+    from siteshift.sim.score.score import OURS
 
     title = "siteshift / nothing done, by the weight w of a late answer, in seconds; and of which requests"
     table = WideTable(*(f"w = {name}" for name in WEIGHTS), "more", "failed", "shed", "late", title=title)
@@ -220,8 +220,8 @@ def _beside_nothing(library: LibraryScore) -> WideTable:
 
 
 def _summary(library: LibraryScore) -> list[Text]:
-    from siteshift.sim.loss import JUDGING, WEIGHTS
-    from siteshift.sim.peers import NOTHING
+    from siteshift.sim.peers.peers import NOTHING
+    from siteshift.sim.results.loss import JUDGING, WEIGHTS
 
     mean = library.to_best_peer()
     style = GOOD if mean <= 1 / 3 else WATCH

@@ -1,0 +1,90 @@
+"""Many scenarios at a time: each in a process of its own, so that one core is not the limit."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from enum import Enum, auto
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any
+
+from siteshift.sim.peers.nothing import BesideNothing, nothing_done
+from siteshift.sim.report.report import Part, part_of
+from siteshift.sim.run.replay import Outcome, replay, site_rps
+from siteshift.sim.scenario.scenario import Ground, load_policy_part, load_scenario
+
+
+class Wants(Enum):
+    """What is to come back besides the outcome."""
+
+    OUTCOME = auto()
+    REPORT = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One run to make."""
+
+    file: Path
+    seed: int | None = None
+    policy: Path | None = None
+    ground: Ground | None = None
+    wants: Wants = Wants.OUTCOME
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What came of a job. ``part`` only where a report was wanted."""
+
+    outcome: Outcome
+    transcript: str
+    part: Part | None = None
+
+
+def run_job(job: Job) -> Ran:
+    """Run one scenario. Raises `ScenarioError` when its file cannot be used."""
+    over = load_policy_part(job.policy) if job.policy is not None else None
+    scenario = load_scenario(job.file, over, job.ground)
+    outcome, record = replay(scenario, seed=job.seed)
+    if job.wants is Wants.OUTCOME:
+        return Ran(outcome=outcome, transcript=record.text())
+    nothing = nothing_done(scenario, seed=outcome.seed)
+    beside = BesideNothing(ours=record.loss, nothing=nothing, site_rps=site_rps(scenario.world, record))
+    return Ran(outcome=outcome, transcript=record.text(), part=part_of(scenario, record, outcome, beside))
+
+
+def run_jobs(jobs: Sequence[Job], *, processes: int, tell: Callable[[Ran], None]) -> list[Ran]:
+    """Run them all, ``processes`` at a time; ``tell`` hears of each as it ends. The results are in the order of the jobs."""
+    if processes <= 1 or len(jobs) == 1:
+        found = []
+        for job in jobs:
+            found.append(run_job(job))
+            tell(found[-1])
+        return found
+    done: dict[int, Ran] = {}
+    with ProcessPoolExecutor(
+        max_workers=min(processes, len(jobs)), mp_context=get_context("spawn"), initializer=_die_with_parent
+    ) as pool:
+        waiting = {pool.submit(run_job, job): number for number, job in enumerate(jobs)}
+        for future in as_completed(waiting):
+            done[waiting[future]] = future.result()
+            tell(done[waiting[future]])
+    return [done[number] for number in range(len(jobs))]
+
+
+def _die_with_parent() -> None:
+    """A worker whose parent was killed would compute on for nobody."""
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
+
+
+def as_document(outcome: Outcome) -> dict[str, Any]:
+    """An outcome for JSON."""
+    document = asdict(outcome)
+    return {**document, "verdict": outcome.verdict.value, "missed": [entry.name for entry in outcome.missed]}

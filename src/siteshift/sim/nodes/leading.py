@@ -1,0 +1,87 @@
+"""Standing for leader: campaign, keep the lease, step down before it can have ended. What a store adapter does in real life.
+
+A new leader takes over what the last one remembered (steering, overrides, hold-downs) and keeps its own beliefs; the
+planes it has to read anew before it writes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from siteshift.core.lifecycle.start import taken_over
+
+if TYPE_CHECKING:
+    from siteshift.sim.nodes.node import Node
+    from siteshift.sim.world.world import World
+
+BEFORE_END_MS = 200
+"""A leader stops this long before its lease can have ended on its own monotonic clock."""
+
+
+class Candidate:
+    """One node's dealings with the leader's key."""
+
+    def __init__(self, node: Node, world: World) -> None:
+        self._node = node
+        self._world = world
+        self._store = world.store
+        self._term: int | None = None
+        self._kept_ms = 0
+        self._watching_ms = 0
+
+    @property
+    def term(self) -> int | None:
+        return self._term
+
+    def start(self) -> None:
+        """Begin: first try soon, each node at its own moment."""
+        self._term = None
+        self._watching_ms = self._world.clock.now_ms
+        place = self._world.nodes.index(self._node)
+        self._node.later(self._world.clock.now_ms + 10 + 20 * place, self._turn)
+
+    def _turn(self) -> None:
+        """Ask now, hear after the way there and back, and again after the keepalive interval."""
+        clock, store = self._world.clock, self._store
+        asked_ms = clock.now_ms
+        self._give_up_in_time(asked_ms)
+        if store.is_reachable(self._node.spec.site):
+            self._node.later(asked_ms + store.call_ms, lambda: self._hear(asked_ms))
+        else:
+            self._node.store_is(usable=False, detail="no majority of the store answers")
+        self._node.later(asked_ms + store.spec.keepalive_ms, self._turn)
+
+    def _give_up_in_time(self, now_ms: int) -> None:
+        end_ms = self._kept_ms + self._store.spec.lease_ms - BEFORE_END_MS
+        if self._term is not None and now_ms >= end_ms:
+            self.lose("its lease may have ended")
+        elif self._term is not None and self._watching_ms < end_ms:
+            self._watching_ms = end_ms
+            self._node.later(end_ms, lambda: self._give_up_in_time(self._world.clock.now_ms))
+
+    def _hear(self, asked_ms: int) -> None:
+        node, store, now_ms = self._node, self._store, self._world.clock.now_ms
+        if self._term is not None and asked_ms >= self._kept_ms:
+            if store.keep(node.spec.id, self._term, asked_ms):
+                self._kept_ms = asked_ms
+            else:
+                self.lose("the store gave its key away")
+        node.store_is(usable=True)
+        if self._term is None:
+            found = store.campaign(node.spec.id, now_ms)
+            if found is not None:
+                self._term, self._kept_ms = found.term, asked_ms
+                self._adopt()
+                self._world.line(node.spec.id, "term", f"leads with term {found.term}")
+                node.term_is(found.term)
+
+    def lose(self, why: str) -> None:
+        """No leader any more."""
+        self._term = None
+        self._world.line(self._node.spec.id, "term", f"leads no more: {why}")
+        self._node.term_is(None)
+
+    def _adopt(self) -> None:
+        """Take over what is durable; beliefs are this node's own."""
+        node = self._node
+        node.state = taken_over(node.state, self._store.document, now_ms=node.now_ms)
