@@ -12,9 +12,9 @@ import pytest
 
 from siteshift.core.model.policy import Policy
 from siteshift.core.model.units import VantageId
-from siteshift.sim.faults.acts import TimedEvent
+from siteshift.sim.faults.acts import Fault, TimedEvent
 from siteshift.sim.faults.control import CtlKill
-from siteshift.sim.faults.world import Crash, Errors, Fault, Hang, Latency
+from siteshift.sim.faults.world import Crash, Errors, Hang, Latency
 from siteshift.sim.results.record import Record
 from siteshift.sim.run.simulation import simulate
 from siteshift.sim.world.spec import NoiseSpec

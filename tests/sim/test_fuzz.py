@@ -22,6 +22,7 @@ from siteshift.sim.fuzz.mutants import MUTANTS, planted
 from siteshift.sim.fuzz.shrink import shrunk
 from siteshift.sim.fuzz.swarm import BINDING, draw_case
 from siteshift.sim.fuzz.troubles import KINDS
+from siteshift.sim.nodes.node import Node
 from siteshift.sim.nodes.witness import Witness
 from siteshift.sim.peers.nothing import BesideNothing
 from siteshift.sim.results.loss import Loss
@@ -107,8 +108,8 @@ class Goals:
         self.world = world
 
     def goals(self) -> list[GoalTrack]:
-        leader = self.world.leader()
-        return list(leader.state.goals.values()) if leader is not None else []
+        leaders = [node for node in self.world.nodes if isinstance(node, Node) and node.id == self.world.leader()]
+        return [track for node in leaders for track in node.state.goals.values()]
 
 
 def test_every_drawn_case_is_a_valid_scenario() -> None:

@@ -12,9 +12,9 @@ import pytest
 from sim.test_peers import fault, scenario
 from siteshift.core.messages.requests import DrainRequest
 from siteshift.core.model.units import EnactorId
-from siteshift.sim.faults.acts import Ask, TimedEvent
+from siteshift.sim.faults.acts import Ask, Fault, TimedEvent
 from siteshift.sim.faults.control import GcRace, PlaneTrouble
-from siteshift.sim.faults.world import CapCut, Crash, Fault, Hang, Latency
+from siteshift.sim.faults.world import CapCut, Crash, Hang, Latency
 from siteshift.sim.library.jobs import Job, Wants, run_job
 from siteshift.sim.nodes.witness import Witness
 from siteshift.sim.peers.delivery import Delivery

@@ -8,9 +8,9 @@ import pytest
 
 from siteshift.core.messages.requests import DrainRequest, UndrainRequest
 from siteshift.core.model.policy import Policy
-from siteshift.sim.faults.acts import Ask, Heal, Note, TimedEvent
+from siteshift.sim.faults.acts import Ask, Fault, Heal, Note, TimedEvent
 from siteshift.sim.faults.control import CtlKill, StoreDown
-from siteshift.sim.faults.world import CheckFails, Crash, Errors, Fault, Hang, Partition
+from siteshift.sim.faults.world import CheckFails, Crash, Errors, Hang, Partition
 from siteshift.sim.peers.checks import Counter
 from siteshift.sim.peers.delivery import events_without_us
 from siteshift.sim.peers.peers import PEERS, run_peer

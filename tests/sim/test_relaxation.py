@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from siteshift.core.model.policy import Policy
-from siteshift.sim.faults.acts import TimedEvent
-from siteshift.sim.faults.world import Crash, Errors, Fault, Surge
+from siteshift.sim.faults.acts import Fault, TimedEvent
+from siteshift.sim.faults.world import Crash, Errors, Surge
 from siteshift.sim.results.loss import Loss
 from siteshift.sim.scenario.scenario import Scenario, load_scenario
 from siteshift.sim.score.relaxation import is_beaten, least_loss

@@ -7,8 +7,8 @@ from functools import cache
 import pytest
 
 from siteshift.core.model.policy import Policy
-from siteshift.sim.faults.acts import Reload, TimedEvent
-from siteshift.sim.faults.world import Crash, Errors, Fault
+from siteshift.sim.faults.acts import Fault, Reload, TimedEvent
+from siteshift.sim.faults.world import Crash, Errors
 from siteshift.sim.fuzz.swarm import draw_case
 from siteshift.sim.results.record import Record
 from siteshift.sim.run.simulation import simulate

@@ -12,9 +12,9 @@ from siteshift.core.messages.requests import DrainRequest
 from siteshift.core.model.codes import Hardness
 from siteshift.core.model.policy import JudgePolicy
 from siteshift.core.model.units import EnactorId
-from siteshift.sim.faults.acts import Ask, TimedEvent
+from siteshift.sim.faults.acts import Ask, Fault, TimedEvent
 from siteshift.sim.faults.control import PlaneTrouble
-from siteshift.sim.faults.world import CapCut, Crash, Errors, Fault, Hang, Latency, ProbeLie, Surge
+from siteshift.sim.faults.world import CapCut, Crash, Errors, Hang, Latency, ProbeLie, Surge
 from siteshift.sim.peers.peers import NOTHING, PEERS
 from siteshift.sim.results.loss import Loss
 from siteshift.sim.results.record import LostTo

@@ -8,8 +8,8 @@ import pytest
 
 from siteshift.core.model.policy import Policy
 from siteshift.core.model.units import EnactorId
-from siteshift.sim.faults.acts import TimedEvent
-from siteshift.sim.faults.world import CapCut, Crash, Errors, Fault, Flap, Hang, Latency, Partition, ResolverPin, Surge
+from siteshift.sim.faults.acts import Fault, TimedEvent
+from siteshift.sim.faults.world import CapCut, Crash, Errors, Flap, Hang, Latency, Partition, ResolverPin, Surge
 from siteshift.sim.results.record import LostTo, Record
 from siteshift.sim.run.simulation import simulate
 from siteshift.sim.world.clients import Cache

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from siteshift.core.messages.requests import Request
 from siteshift.core.model.policy import Policy
-from siteshift.sim.faults.world import Fault
+from siteshift.sim.faults.control import NodeFault
+from siteshift.sim.faults.world import WorldFault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,7 @@ class Note:
     text: str
 
 
+Fault = WorldFault | NodeFault
 Act = Fault | Heal | Ask | Reload | Note
 
 

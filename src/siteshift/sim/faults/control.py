@@ -8,16 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from siteshift.core.model.units import EnactorId, ServiceId, SiteId
+from siteshift.sim.nodes.cluster import LEADER, Cluster
 from siteshift.sim.world.planes import Trouble
-from siteshift.sim.world.standbys import Spoiled
-
-if TYPE_CHECKING:
-    from siteshift.sim.world.world import World
-
-LEADER = "leader"
+from siteshift.sim.world.standbys import EFFECTS, Spoiled
+from siteshift.sim.world.world import World
 
 
 class Sees(StrEnum):
@@ -41,88 +38,101 @@ class _HarmsNoSite:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProberBlind(_HarmsNoSite):
+class NodeFault(_HarmsNoSite):
+    """Something that can go wrong with nodes themselves."""
+
+    def apply(self, cluster: Cluster) -> None:
+        """Make it so."""
+        raise NotImplementedError
+
+    def heal(self, cluster: Cluster) -> None:
+        """Undo it. What it caused meanwhile stays."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProberBlind(NodeFault):
     """The probes of these nodes (empty: of all) see nothing right."""
 
     kind: ClassVar[str] = "prober_blind"
     nodes: tuple[str, ...] = ()
     sees: Sees = Sees.FAIL
 
-    def apply(self, world: World) -> None:
-        for node in world.nodes_named(self.nodes):
+    def apply(self, cluster: Cluster) -> None:
+        for node in cluster.named(self.nodes):
             node.prober.blind(self.sees.value)
-        world.disturb()
+        cluster.world.disturb()
 
-    def heal(self, world: World) -> None:
-        for node in world.nodes_named(self.nodes):
+    def heal(self, cluster: Cluster) -> None:
+        for node in cluster.named(self.nodes):
             node.prober.blind("")
-        world.disturb()
+        cluster.world.disturb()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CtlKill(_HarmsNoSite):
+class CtlKill(NodeFault):
     """Nodes die; healing starts them again from what is durable. Empty: all."""
 
     kind: ClassVar[str] = "ctl_kill"
     nodes: tuple[str, ...] = (LEADER,)
 
-    def apply(self, world: World) -> None:
-        for node in world.nodes_named(self.nodes):
+    def apply(self, cluster: Cluster) -> None:
+        for node in cluster.named(self.nodes):
             node.kill()
 
-    def heal(self, world: World) -> None:
-        for node in world.nodes_named(()):
+    def heal(self, cluster: Cluster) -> None:
+        for node in cluster.named(()):
             if node.is_dead:
                 node.start_again()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CtlPause(_HarmsNoSite):
+class CtlPause(NodeFault):
     """Nodes are stopped (SIGSTOP) and know nothing of it when healed; what they were about to write they write then."""
 
     kind: ClassVar[str] = "ctl_pause"
     nodes: tuple[str, ...] = (LEADER,)
 
-    def apply(self, world: World) -> None:
-        for node in world.nodes_named(self.nodes):
+    def apply(self, cluster: Cluster) -> None:
+        for node in cluster.named(self.nodes):
             node.pause()
 
-    def heal(self, world: World) -> None:
-        for node in world.nodes_named(()):
+    def heal(self, cluster: Cluster) -> None:
+        for node in cluster.named(()):
             node.resume()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClockStep(_HarmsNoSite):
+class ClockStep(NodeFault):
     """A node's wall clock jumps. Siteshift time is monotonic within a process: it follows at the node's next start only."""
 
     kind: ClassVar[str] = "clock_step"
     node: str
     by_ms: int
 
-    def apply(self, world: World) -> None:
-        for node in world.nodes_named((self.node,)):
+    def apply(self, cluster: Cluster) -> None:
+        for node in cluster.named((self.node,)):
             node.step_wall_clock(self.by_ms)
 
-    def heal(self, world: World) -> None:
-        for node in world.nodes_named((self.node,)):
+    def heal(self, cluster: Cluster) -> None:
+        for node in cluster.named((self.node,)):
             node.step_wall_clock(-self.by_ms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlanDelay(_HarmsNoSite):
+class PlanDelay(NodeFault):
     """Writes of a node to data planes are under way for ``for_ms`` before they arrive."""
 
     kind: ClassVar[str] = "plan_delay"
     node: str
     for_ms: int
 
-    def apply(self, world: World) -> None:
-        for node in world.nodes_named((self.node,)):
+    def apply(self, cluster: Cluster) -> None:
+        for node in cluster.named((self.node,)):
             node.write_delay_ms = self.for_ms
 
-    def heal(self, world: World) -> None:
-        for node in world.nodes_named(() if self.node == LEADER else (self.node,)):  # another may lead by now
+    def heal(self, cluster: Cluster) -> None:
+        for node in cluster.named(() if self.node == LEADER else (self.node,)):  # another may lead by now
             node.write_delay_ms = 0
 
 
@@ -204,7 +214,7 @@ class Pushed(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CfgPush(_HarmsNoSite):
+class CfgPush(NodeFault):
     """A configuration is pushed to nodes. Files that cannot be read are refused by the loader (law 15: nothing happens);
     a bomb is loaded and kills each node ``fuse_ms`` later."""
 
@@ -213,16 +223,16 @@ class CfgPush(_HarmsNoSite):
     nodes: tuple[str, ...] = ()
     fuse_ms: int = 300_000
 
-    def apply(self, world: World) -> None:
-        world.fact(self.kind, f"{self.how.value} configuration", {"nodes": list(self.nodes)})
+    def apply(self, cluster: Cluster) -> None:
+        cluster.world.fact(self.kind, f"{self.how.value} configuration", {"nodes": list(self.nodes)})
         if self.how is not Pushed.BOMB:
             return
-        for node in world.nodes_named(self.nodes):
+        for node in cluster.named(self.nodes):
             node.reload("bomb")
-            world.clock.after(self.fuse_ms, node.kill)
+            cluster.world.clock.after(self.fuse_ms, node.kill)
 
-    def heal(self, world: World) -> None:
-        for node in world.nodes_named(self.nodes):
+    def heal(self, cluster: Cluster) -> None:
+        for node in cluster.named(self.nodes):
             if node.is_dead:
                 node.start()
 
@@ -256,11 +266,19 @@ class StandbyBad(_HarmsNoSite):
     service: ServiceId | None = None
 
     def apply(self, world: World) -> None:
-        world.standbys.spoil(self.site, self.service, self.how)
-        world.disturb()
+        self._spoil(world, self.how)
 
     def heal(self, world: World) -> None:
-        world.standbys.spoil(self.site, self.service, Spoiled.NO)
+        self._spoil(world, Spoiled.NO)
+
+    def _spoil(self, world: World, how: Spoiled) -> None:
+        """What they answer changes at once, how they start from the next time on."""
+        for member in world.standbys_at(self.site, self.service):
+            scope = f"standby/{member}"
+            world.unharm(scope)
+            world.standbys.spoil(member, how)
+            if how in EFFECTS:
+                world.harm(scope, (member,), EFFECTS[how])
         world.disturb()
 
 

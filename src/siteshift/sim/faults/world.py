@@ -10,17 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 from siteshift.core.model.units import MemberId, ServiceId, SiteId
 from siteshift.sim.world.servers import Down, Effect
-
-if TYPE_CHECKING:
-    from siteshift.sim.world.world import World
+from siteshift.sim.world.world import World
 
 
-class Fault(Protocol):
-    """Something that can go wrong. ``sites`` are those it truly harms (none: no site is to be left for it)."""
+class WorldFault(Protocol):
+    """Something that can go wrong in the world itself.
+
+    ``sites`` are those it truly harms (none: no site is to be left for it).
+    """
 
     @property
     def kind(self) -> str: ...

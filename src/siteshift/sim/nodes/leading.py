@@ -6,25 +6,43 @@ planes it has to read anew before it writes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
-from siteshift.core.lifecycle.start import taken_over
-
-if TYPE_CHECKING:
-    from siteshift.sim.nodes.node import Node
-    from siteshift.sim.world.world import World
+from siteshift.sim.world.spec import NodeSpec
+from siteshift.sim.world.world import World
 
 BEFORE_END_MS = 200
 """A leader stops this long before its lease can have ended on its own monotonic clock."""
 
 
+class CampaigningNode(Protocol):
+    """What a candidacy needs of its node."""
+
+    @property
+    def spec(self) -> NodeSpec: ...
+
+    def later(self, at_ms: int, do: Callable[[], None]) -> None:
+        """At an instant of the world, if it lives then."""
+
+    def term_is(self, term: int | None) -> None:
+        """It leads with this term, or no more."""
+
+    def store_is(self, *, usable: bool, detail: str = "") -> None:
+        """Whether the store answers."""
+
+    def takes_over(self, document: Mapping[str, Any] | None) -> None:
+        """A new leader: what the last one remembered is its own now."""
+
+
 class Candidate:
     """One node's dealings with the leader's key."""
 
-    def __init__(self, node: Node, world: World) -> None:
+    def __init__(self, node: CampaigningNode, world: World) -> None:
         self._node = node
         self._world = world
         self._store = world.store
+        self._place = world.spec.nodes.index(node.spec)
         self._term: int | None = None
         self._kept_ms = 0
         self._watching_ms = 0
@@ -37,8 +55,7 @@ class Candidate:
         """Begin: first try soon, each node at its own moment."""
         self._term = None
         self._watching_ms = self._world.clock.now_ms
-        place = self._world.nodes.index(self._node)
-        self._node.later(self._world.clock.now_ms + 10 + 20 * place, self._turn)
+        self._node.later(self._world.clock.now_ms + 10 + 20 * self._place, self._turn)
 
     def _turn(self) -> None:
         """Ask now, hear after the way there and back, and again after the keepalive interval."""
@@ -71,7 +88,7 @@ class Candidate:
             found = store.campaign(node.spec.id, now_ms)
             if found is not None:
                 self._term, self._kept_ms = found.term, asked_ms
-                self._adopt()
+                node.takes_over(store.document)
                 self._world.line(node.spec.id, "term", f"leads with term {found.term}")
                 node.term_is(found.term)
 
@@ -80,8 +97,3 @@ class Candidate:
         self._term = None
         self._world.line(self._node.spec.id, "term", f"leads no more: {why}")
         self._node.term_is(None)
-
-    def _adopt(self) -> None:
-        """Take over what is durable; beliefs are this node's own."""
-        node = self._node
-        node.state = taken_over(node.state, self._store.document, now_ms=node.now_ms)

@@ -8,13 +8,13 @@ one knows nothing of the pause.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Any
 
 from siteshift.core.controller import step
 from siteshift.core.invariants import check
-from siteshift.core.lifecycle.start import Past, is_reload_due, start
+from siteshift.core.lifecycle.start import Past, is_reload_due, start, taken_over
 from siteshift.core.messages.commands import Command, ReprobeStandby
 from siteshift.core.messages.events import (
     Asked,
@@ -31,7 +31,7 @@ from siteshift.core.messages.requests import OperatorRequest
 from siteshift.core.model.codes import Fault, Outcome
 from siteshift.core.model.evidence import VantageReport
 from siteshift.core.model.policy import Policy
-from siteshift.core.model.units import TargetId, pool_target
+from siteshift.core.model.units import SiteId, TargetId, VantageId, pool_target
 from siteshift.core.state.controller_state import NEVER_MS, ControllerState, initial_state
 from siteshift.sim.nodes.leading import Candidate
 from siteshift.sim.nodes.probing import Check, Prober
@@ -40,10 +40,8 @@ from siteshift.sim.nodes.witness import Witness
 from siteshift.sim.nodes.workers import Workers
 from siteshift.sim.world.clock import EPOCH_MS
 from siteshift.sim.world.spec import NodeSpec
+from siteshift.sim.world.world import World
 from siteshift.sim.world.worlds import setup_of
-
-if TYPE_CHECKING:
-    from siteshift.sim.world.world import World
 
 KEEP_ALIVE_MS = 1_000
 HASTEN_FOR_MS, HASTEN_AGAIN_MS = 5_000, 2_000
@@ -53,9 +51,14 @@ Totals = tuple[float, float, float, float]
 
 
 class Node:
-    """One node. `start`, `kill`, `pause`, `resume` are its life; `ask` is its local interface."""
+    """One node. `start`, `kill`, `pause`, `resume` are its life; `ask` is its local interface.
 
-    def __init__(self, spec: NodeSpec, world: World, policy: Policy, witness: Witness, *, may_rest: bool) -> None:
+    ``among``: all nodes of the world, this one too once they are made.
+    """
+
+    def __init__(
+        self, spec: NodeSpec, world: World, policy: Policy, witness: Witness, *, among: Sequence[Node], may_rest: bool
+    ) -> None:
         self.spec = spec
         self.setup = setup_of(world.spec, policy, spec.id)
         self._life = 0
@@ -63,6 +66,7 @@ class Node:
         self.write_delay_ms = 0
         self.asked = 0
         self._world = world
+        self._among = among
         self._witness = witness
         self._wall_ms = spec.wall_offset_ms
         self._offset_ms = EPOCH_MS + spec.wall_offset_ms
@@ -92,6 +96,19 @@ class Node:
         spec, boot_id = self.spec, f"{self.spec.id}#{self._life}"
         topology, judge = self.setup.topology, self.setup.policy.judge
         return RestingObserver(topology, judge, spec.id, spec.site, anchors=self._anchors, boot_id=boot_id)
+
+    @property
+    def id(self) -> VantageId:
+        return self.spec.id
+
+    @property
+    def site(self) -> SiteId:
+        return self.spec.site
+
+    @property
+    def term(self) -> int | None:
+        """The term its core holds."""
+        return self.state.term
 
     def time_ms(self, world_ms: int) -> int:
         """This node's siteshift time at an instant of the world."""
@@ -213,7 +230,7 @@ class Node:
         if decision.is_idle:
             return
         broken = check(before, stamped, decision.state, decision.commands, self.setup)
-        self._witness.stepped(self, before, stamped, decision, broken)
+        self._witness.stepped(self.id, before, stamped, decision, broken)
         if decision.commands:
             self._carry_out(decision.commands)
 
@@ -252,9 +269,7 @@ class Node:
     def _take_policy(self, policy: Policy, digest: str) -> None:
         self.setup = replace(setup_of(self._world.spec, policy, self.spec.id), digest=digest)
         self.prober.take_policy(policy.judge)
-        self.observer.refit(
-            self.setup.topology, policy.judge, self.spec.site, anchors=self._anchors, changed=frozenset()
-        )
+        self.observer.refit(self.setup.topology, policy.judge, self.spec.site, anchors=self._anchors, changed=frozenset())
         self._hot_seen = -1
         self._is_changed = True
         self._plan_sense(self._world.clock.now_ms)
@@ -263,6 +278,10 @@ class Node:
         """Leadership changed."""
         if term != self.state.term:
             self.offer(TermChanged(at_ms=0, term=term))
+
+    def takes_over(self, document: Mapping[str, Any] | None) -> None:
+        """Make what the last leader remembered its own; beliefs stay."""
+        self.state = taken_over(self.state, document, now_ms=self.now_ms)
 
     def store_is(self, *, usable: bool, detail: str = "") -> None:
         """The store was lost or is back."""
@@ -312,7 +331,7 @@ class Node:
     def _publish(self, report: VantageReport) -> None:
         """To the core at once; to the others over the link between, or by way of the store."""
         self.offer(ReportArrived(at_ms=self.now_ms, report=report))
-        for other in self._world.nodes:
+        for other in self._among:
             if other is not self and not other.is_dead and self._reaches(other):
                 delay_ms = self._world.net.delay_ms(self.spec.site, other.spec.site)
                 other.later(self._world.clock.now_ms + delay_ms, self._delivery(other, report))
@@ -364,6 +383,10 @@ class Node:
         turn = self._meter_turn
         wait_ms = every_ms if self._world.is_stirred else CALM_METERS * every_ms
         self.later(self._sampled_ms + wait_ms, lambda: self._meter() if turn == self._meter_turn else None)
+
+    def wake_prober(self) -> None:
+        """Something is about to change: no rest any more."""
+        self.prober.wake()
 
     def wakes(self) -> None:
         """The world stirs after a calm: look at traffic again soon."""

@@ -12,17 +12,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 from siteshift.core.model.codes import Fault, MemberRole, Outcome
 from siteshift.core.model.policy import JudgePolicy
 from siteshift.core.model.units import TargetId
+from siteshift.sim.nodes.resting import RestingObserver
 from siteshift.sim.world.servers import Down, Server
-from siteshift.sim.world.spec import ANCHORS
-
-if TYPE_CHECKING:
-    from siteshift.sim.nodes.node import Node
-    from siteshift.sim.world.world import World
+from siteshift.sim.world.spec import ANCHORS, NodeSpec
+from siteshift.sim.world.world import World
 
 AT_ONCE_MS = 15
 """A pass (or a closed standby's refusal) that takes no longer is told when it starts: nothing can come between."""
@@ -60,10 +58,31 @@ class Answered(NamedTuple):
 SILENCE = Answered(Outcome.FAIL, Fault.TIMEOUT, None)
 
 
+class ProbingNode(Protocol):
+    """What a prober needs of its node."""
+
+    @property
+    def spec(self) -> NodeSpec: ...
+
+    @property
+    def observer(self) -> RestingObserver:
+        """The one of its present life."""
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether the core asked for something to be looked at often: then there is no rest."""
+
+    def time_ms(self, world_ms: int) -> int:
+        """Its siteshift time at an instant of the world."""
+
+    def sense_result(self, probed: Check, outcome: Outcome, fault: Fault, after_ms: int, at_ms: int, started_ms: int) -> None:
+        """One finished check (instants of the world)."""
+
+
 class Prober:
     """Probes for one node. ``may_rest`` off: every check is made (the reference of the equivalence test)."""
 
-    def __init__(self, node: Node, world: World, judge: JudgePolicy, *, may_rest: bool) -> None:
+    def __init__(self, node: ProbingNode, world: World, judge: JudgePolicy, *, may_rest: bool) -> None:
         self._node = node
         self._world = world
         self._judge = judge

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from siteshift.core.controller import Decision
 from siteshift.core.invariants import Violation
@@ -13,13 +13,10 @@ from siteshift.core.model.codes import Standing
 from siteshift.core.model.evidence import Picture
 from siteshift.core.model.override import forced_view
 from siteshift.core.model.steering import ServiceSteering, Steering
-from siteshift.core.model.units import WHOLE_BP, ServiceId, SiteId
+from siteshift.core.model.units import WHOLE_BP, ServiceId, SiteId, VantageId
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.sim.results.record import Broken, Injury, Move, Second, Shed, Truth
-
-if TYPE_CHECKING:
-    from siteshift.sim.nodes.node import Node
-    from siteshift.sim.world.world import World
+from siteshift.sim.world.world import World
 
 SICK = (Standing.DOWN, Standing.DEGRADED)
 
@@ -49,45 +46,52 @@ class Witness:
     # -- nodes ----------------------------------------------------------------------------------------------------
 
     def stepped(
-        self, node: Node, before: ControllerState, event: Event, decision: Decision, broken: tuple[Violation, ...]
+        self, node: VantageId, before: ControllerState, event: Event, decision: Decision, broken: tuple[Violation, ...]
     ) -> None:
-        """One step of a node's core."""
+        """One step of a node's core, at the event's instant (siteshift time of the node)."""
         assert self._world is not None
         after, now_ms = decision.state, self._world.clock.now_ms
         for violation in broken:
-            self.violations.append(Broken(at_ms=now_ms, node=node.spec.id, law=violation.law, text=violation.text))
-            self._world.line(node.spec.id, "violation", f"law {violation.law}: {violation.text} at {type(event).__name__}")
+            self.violations.append(Broken(at_ms=now_ms, node=node, law=violation.law, text=violation.text))
+            self._world.line(node, "violation", f"law {violation.law}: {violation.text} at {type(event).__name__}")
         if before.picture is not after.picture:
             self._believes(node, before.picture, after.picture)
         if before.steering is not after.steering and before.steering != after.steering:
-            self._decided(node, before, after, _reasons(decision))
+            self._decided(node, before, after, event.at_ms, _reasons(decision))
         for command in decision.commands:
             self._commanded(node, command)
         tells = [f"{c.severity.value} {c.code}: {c.text}" for c in decision.commands if isinstance(c, Tell)]
         for text in sorted(tells):
-            self._world.line(node.spec.id, "tell", text)
+            self._world.line(node, "tell", text)
 
-    def _believes(self, node: Node, before: Picture, after: Picture) -> None:
+    def _believes(self, node: VantageId, before: Picture, after: Picture) -> None:
         assert self._world is not None
         old, new = _belief(before), _belief(after)
         if old != new:
-            self._world.line(node.spec.id, "belief", new)
-        if self._world.leader() is node:
+            self._world.line(node, "belief", new)
+        if self._world.leader() == node:
             bad = frozenset(site for (_, site), pool in after.pools.items() if pool.standing in SICK)
             self.detected += [(self._world.clock.now_ms, site) for site in sorted(bad - self._bad)]
             self._bad = bad
 
-    def _decided(self, node: Node, state_before: ControllerState, state: ControllerState, reasons: Mapping[str, object]) -> None:
+    def _decided(
+        self,
+        node: VantageId,
+        state_before: ControllerState,
+        state: ControllerState,
+        time_ms: int,
+        reasons: Mapping[str, object],
+    ) -> None:
         assert self._world is not None
         before, after = state_before.steering, state.steering
         lines = "; ".join(entry.line() for entry in after.services if before.of(entry.service) != entry)
-        self._world.line(node.spec.id, "decision", f"generation {after.generation} term {after.term}: {lines}", reasons)
+        self._world.line(node, "decision", f"generation {after.generation} term {after.term}: {lines}", reasons)
         for entry in after.services:
             old = before.of(entry.service)
             if old is None or dict(old.shares_bp) != dict(entry.shares_bp) or old.shed_bp != entry.shed_bp:
-                forced = forced_view(state.overrides, entry.service, node.now_ms)
+                forced = forced_view(state.overrides, entry.service, time_ms)
                 self.moved(
-                    by=node.spec.id,
+                    by=node,
                     entry=entry,
                     before_bp=dict(old.shares_bp) if old is not None else {},
                     generation=after.generation,
@@ -155,21 +159,21 @@ class Witness:
         carries_bp = WHOLE_BP * carries_rps / max(1.0, population.demand_rps(now_ms))
         return max(1.0, min(pool.pool.nominal_bp, carries_bp) / 2)
 
-    def _commanded(self, node: Node, command: Command) -> None:
+    def _commanded(self, node: VantageId, command: Command) -> None:
         assert self._world is not None
         match command:
             case ActivateStandby(member=member):
-                self._world.line(node.spec.id, "command", f"activate {member}")
+                self._world.line(node, "command", f"activate {member}")
             case RetireStandby(member=member):
-                self._world.line(node.spec.id, "command", f"retire {member}")
+                self._world.line(node, "command", f"retire {member}")
             case Answer(asking=asking, severity=severity, findings=findings):
                 codes = ",".join(finding.code.value for finding in findings)
                 said = {"findings": [f"{f.severity.value} {f.code.value}: {f.text}" for f in findings]}
-                self._world.line(node.spec.id, "answer", f"{asking}: {severity.value} {codes}".rstrip(), said)
+                self._world.line(node, "answer", f"{asking}: {severity.value} {codes}".rstrip(), said)
             case Record(kind="findings", data=data):
-                self._world.line(node.spec.id, "finding", _found(data), data)
+                self._world.line(node, "finding", _found(data), data)
             case Record(kind="life", data=data):
-                self._world.line(node.spec.id, "life", _lived(data), data)
+                self._world.line(node, "life", _lived(data), data)
             case _:
                 pass
 

@@ -7,24 +7,23 @@ and only the newest steering waits; a write that could not be remembered is refu
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from siteshift.core.lifecycle.durable import remember
 from siteshift.core.messages.commands import ActivateStandby, AskStandby, Command, Enact, ReadPlane, Remember, RetireStandby
-from siteshift.core.messages.events import EnactFinished, ReadBackArrived, ReadBackFailed, StandbyReported
+from siteshift.core.messages.events import EnactFinished, Event, ReadBackArrived, ReadBackFailed, StandbyReported
 from siteshift.core.model.codes import EnactOutcome, StandbyPhase
 from siteshift.core.model.setup import PlaneKind
 from siteshift.core.model.steering import EnactResult, Steering
 from siteshift.core.model.units import EnactorId, MemberId
 from siteshift.core.state.controller_state import ControllerState
+from siteshift.sim.nodes.leading import Candidate
 from siteshift.sim.world.planes import Plane, Trouble
+from siteshift.sim.world.spec import NodeSpec
 from siteshift.sim.world.store import Wrote
-
-if TYPE_CHECKING:
-    from siteshift.sim.nodes.node import Node
-    from siteshift.sim.world.world import World
+from siteshift.sim.world.world import World
 
 ENACT_DEADLINE_MS = 3_000
 READ_DEADLINE_MS = 2_000
@@ -51,10 +50,38 @@ class PlaneWork:
     reads: bool = False
 
 
+class WorkingNode(Protocol):
+    """What workers need of their node."""
+
+    @property
+    def spec(self) -> NodeSpec: ...
+
+    @property
+    def candidate(self) -> Candidate | None:
+        """Its dealings with the leader's key; None: it has a store of its own and leads."""
+
+    @property
+    def now_ms(self) -> int:
+        """Its siteshift time."""
+
+    @property
+    def write_delay_ms(self) -> int:
+        """How much longer its writes are under way."""
+
+    def later(self, at_ms: int, do: Callable[[], None]) -> None:
+        """At an instant of the world, if it lives then."""
+
+    def offer(self, event: Event) -> None:
+        """For its core."""
+
+    def store_is(self, *, usable: bool, detail: str = "") -> None:
+        """Whether the store answers."""
+
+
 class Workers:
     """Everything of one node that acts."""
 
-    def __init__(self, node: Node, world: World) -> None:
+    def __init__(self, node: WorkingNode, world: World) -> None:
         self._node = node
         self._world = world
         self._file: Mapping[str, Any] | None = None

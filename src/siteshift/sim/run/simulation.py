@@ -10,8 +10,9 @@ from siteshift.core.messages.requests import ApproveRequest, OperatorRequest
 from siteshift.core.model.policy import Policy
 from siteshift.core.model.units import VantageId
 from siteshift.core.operate.answer import look_at
-from siteshift.sim.faults.acts import Ask, Heal, Note, Reload, TimedEvent
-from siteshift.sim.faults.world import Fault
+from siteshift.sim.faults.acts import Ask, Fault, Heal, Note, Reload, TimedEvent
+from siteshift.sim.faults.control import NodeFault
+from siteshift.sim.nodes.cluster import Cluster, cluster_in
 from siteshift.sim.nodes.node import Node
 from siteshift.sim.nodes.witness import Witness
 from siteshift.sim.results.record import Injury, Record
@@ -53,21 +54,21 @@ def simulate(
     world = World(spec, seed=seed, start_ms=-warm_up_ms)
     witness = Witness()
     witness.bind(world)
-    world.nodes += [Node(node, world, policy, witness, may_rest=node.id not in probe_one_by_one) for node in spec.nodes]
-    player = _Player(world, witness)
+    cluster = cluster_in(world, policy, witness, probe_one_by_one=probe_one_by_one)
+    player = _Player(cluster, witness)
     for event in sorted(events, key=lambda one: one.at_ms):
         player.plan(event)
-    for node in world.nodes:
+    for node in cluster.nodes:
         node.start()
     for pilot in pilots:
         pilot.start(world, witness)
     _plan_second(world, witness)
     world.clock.run_until(duration_ms)
-    for node in world.nodes:
-        node.prober.wake()
+    for node in cluster.nodes:
+        node.wake_prober()
     world.flow.settle(duration_ms)
     witness.second(duration_ms, duration_ms % 1_000 or 1_000)
-    return _record(world, witness, seed=seed, duration_ms=duration_ms)
+    return _record(cluster, witness, seed=seed, duration_ms=duration_ms)
 
 
 def _plan_second(world: World, witness: Witness) -> None:
@@ -84,8 +85,9 @@ def _plan_second(world: World, witness: Witness) -> None:
 class _Player:
     """Makes timed events happen."""
 
-    def __init__(self, world: World, witness: Witness) -> None:
-        self._world = world
+    def __init__(self, cluster: Cluster, witness: Witness) -> None:
+        self._cluster = cluster
+        self._world = cluster.world
         self._witness = witness
         self._acts: dict[str, TimedEvent] = {}
         self._open: dict[str, int] = {}
@@ -106,7 +108,7 @@ class _Player:
             case Heal(label=label):
                 self._heal(self._acts[label])
             case Reload(policy=policy):
-                for node in world.nodes:
+                for node in self._cluster.nodes:
                     node.reload(f"reload at {event.at_ms}", policy)
             case Ask() as ask:
                 self._ask(ask)
@@ -127,14 +129,20 @@ class _Player:
                 sites=fault.sites,
             )
         )
-        fault.apply(world)
+        if isinstance(fault, NodeFault):
+            fault.apply(self._cluster)
+        else:
+            fault.apply(world)
 
     def _heal(self, event: TimedEvent) -> None:
         fault = event.act
         if isinstance(fault, Heal | Ask | Reload | Note):
             return
         self._world.line("world", "fault", f"healed: {_told(fault)}")
-        fault.heal(self._world)
+        if isinstance(fault, NodeFault):
+            fault.heal(self._cluster)
+        else:
+            fault.heal(self._world)
         self._end(fault)
 
     def _end(self, fault: Fault) -> None:
@@ -145,7 +153,7 @@ class _Player:
             injuries[number] = replace(injuries[number], healed_ms=self._world.clock.now_ms)
 
     def _ask(self, ask: Ask) -> None:
-        for node in self._world.nodes_named((ask.node,)):
+        for node in self._cluster.named((ask.node,)):
             expires_ms = None if ask.expires_after_ms is None else node.now_ms + ask.expires_after_ms
             asking = OperatorRequest(
                 id="",
@@ -180,7 +188,8 @@ def _told(fault: Fault) -> str:
     return f"{fault.kind} {fault}"
 
 
-def _record(world: World, witness: Witness, *, seed: int, duration_ms: int) -> Record:
+def _record(cluster: Cluster, witness: Witness, *, seed: int, duration_ms: int) -> Record:
+    world = cluster.world
     totals = world.flow.totals()
     sites_of = {service.id: service.sites for service in world.spec.topology.services}
     milestones = tuple(
@@ -214,6 +223,6 @@ def _record(world: World, witness: Witness, *, seed: int, duration_ms: int) -> R
         late=totals.late,
         pending=totals.pending,
         peak_utilisation_pm=dict(witness.peaks),
-        probes={node.spec.id: node.prober.count for node in world.nodes},
+        probes={node.spec.id: node.prober.count for node in cluster.nodes},
         facts=tuple(world.facts),
     )

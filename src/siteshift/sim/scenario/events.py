@@ -18,7 +18,7 @@ from siteshift.core.messages.requests import Request
 from siteshift.core.model.policy import Policy
 from siteshift.sim.faults import control, world
 from siteshift.sim.faults.acts import Act, Ask, Heal, Note, Reload, TimedEvent
-from siteshift.sim.faults.control import LEADER
+from siteshift.sim.nodes.cluster import LEADER
 from siteshift.sim.scenario.document import ScenarioDocument, ScenarioProblemCode, Spot, Value
 from siteshift.sim.scenario.fields import FieldKey, Names, keys_of, note_missing, read_fields
 from siteshift.sim.scenario.policy import read_policy

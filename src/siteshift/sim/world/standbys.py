@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from siteshift.core.model.codes import StandbyPhase
-from siteshift.core.model.units import MemberId, ServiceId, SiteId
-from siteshift.sim.world.servers import Effect
-
-if TYPE_CHECKING:
-    from siteshift.sim.world.world import World
+from siteshift.core.model.units import MemberId
+from siteshift.sim.world.clock import VirtualClock
+from siteshift.sim.world.servers import Effect, Server
 
 
 class Spoiled(StrEnum):
@@ -30,17 +28,21 @@ class Spoiled(StrEnum):
     """It takes four times as long to start."""
 
 
-_EFFECTS = {
+EFFECTS = {
     Spoiled.BROKEN: Effect(error_pm=1_000, probe_error_pm=1_000),
     Spoiled.LIES: Effect(error_pm=1_000),
 }
+"""What a member answers that is spoiled so; others answer well."""
 
 
 @dataclass(slots=True)
 class Standbys:
-    """All standby members. ``phase`` is what their drivers say."""
+    """All standby members. ``phase`` is what their drivers say; ``became`` is told each new one."""
 
-    world: World
+    clock: VirtualClock
+    servers: Mapping[MemberId, Server]
+    cold_start_ms: int
+    became: Callable[[MemberId, StandbyPhase], None]
     phases: dict[MemberId, StandbyPhase] = field(default_factory=dict)
     _spoiled: dict[MemberId, Spoiled] = field(default_factory=dict)
     _starts: dict[MemberId, int] = field(default_factory=dict)
@@ -65,38 +67,30 @@ class Standbys:
             return
         self._become(member, StandbyPhase.STARTING)
         if how is not Spoiled.NEVER_STARTS:
-            wait_ms = self.world.spec.standby.cold_start_ms * (4 if how is Spoiled.SLOW else 1)
-            self.world.clock.after(wait_ms, lambda: self._ready(member, start))
+            wait_ms = self.cold_start_ms * (4 if how is Spoiled.SLOW else 1)
+            self.clock.after(wait_ms, lambda: self._ready(member, start))
 
     def _ready(self, member: MemberId, start: int) -> None:
         if self._starts.get(member) != start or self.phase(member) is not StandbyPhase.STARTING:
             return
-        if self.world.servers[member].condition.down is not None:
+        if self.servers[member].condition.down is not None:
             self._become(member, StandbyPhase.FAILED)
             return
         self._become(member, StandbyPhase.READY)
-        self.world.open(member)
 
     def retire(self, member: MemberId) -> None:
         """Back to cold at once."""
         self._starts[member] = self._starts.get(member, 0) + 1
         if self.phase(member) is not StandbyPhase.COLD:
             self._become(member, StandbyPhase.COLD)
-            self.world.shut(member)
 
-    def spoil(self, site: SiteId, service: ServiceId | None, how: Spoiled) -> None:
-        """From the next start on (and, for what it answers, at once)."""
-        for member in self.world.standbys_at(site, service):
-            scope = f"standby/{member}"
-            self.world.unharm(scope)
-            if how is Spoiled.NO:
-                self._spoiled.pop(member, None)
-                continue
+    def spoil(self, member: MemberId, how: Spoiled) -> None:
+        """How it starts from the next time on; what it answers (`EFFECTS`) is for the caller to lay over it."""
+        if how is Spoiled.NO:
+            self._spoiled.pop(member, None)
+        else:
             self._spoiled[member] = how
-            if how in _EFFECTS:
-                self.world.harm(scope, (member,), _EFFECTS[how])
 
     def _become(self, member: MemberId, phase: StandbyPhase) -> None:
         self.phases[member] = phase
-        self.world.line("world", "standby", f"{member} {phase.value}")
-        self.world.disturb()
+        self.became(member, phase)

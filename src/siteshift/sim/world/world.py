@@ -8,23 +8,20 @@ own instant first, so that the length of a tick is not the resolution of a fault
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
-from siteshift.core.model.codes import MemberRole
-from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
+from siteshift.core.model.codes import MemberRole, StandbyPhase
+from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId, VantageId
 from siteshift.sim.results.record import Line, Truth
 from siteshift.sim.world.clients import Population
 from siteshift.sim.world.clock import Lots, VirtualClock
 from siteshift.sim.world.flow import Flow
 from siteshift.sim.world.network import Net
 from siteshift.sim.world.planes import Plane
+from siteshift.sim.world.process import NodeProcess
 from siteshift.sim.world.servers import HEALTHY, Down, Effect, Server, combined
 from siteshift.sim.world.spec import OUTSIDE, USERS, WorldSpec
 from siteshift.sim.world.standbys import Standbys
 from siteshift.sim.world.store import SharedStore
-
-if TYPE_CHECKING:
-    from siteshift.sim.nodes.node import Node
 
 TICK_MS, CALM_TICK_MS = 100, 1_000
 STIR_MS = 30_000
@@ -32,7 +29,7 @@ STIR_MS = 30_000
 
 
 class World:
-    """Everything outside the nodes. `nodes` are put in by `simulate`. Mutable; one run, one world."""
+    """Everything outside the nodes. `nodes` are put in by `nodes.cluster`. Mutable; one run, one world."""
 
     def __init__(self, spec: WorldSpec, *, seed: int, start_ms: int) -> None:
         self.spec = spec
@@ -44,9 +41,11 @@ class World:
         }
         self.flow = Flow(spec, self.net, self.planes, start_ms)
         self.servers: dict[MemberId, Server] = self.flow.servers
-        self.standbys = Standbys(self)
+        self.standbys = Standbys(
+            clock=self.clock, servers=self.servers, cold_start_ms=spec.standby.cold_start_ms, became=self._standby_became
+        )
         self.shared_store = SharedStore(spec.store, self.net) if spec.store is not None else None
-        self.nodes: list[Node] = []
+        self.nodes: list[NodeProcess] = []
         self.lines: list[Line] = []
         self.facts: list[Line] = []
         self.watchers: list[Callable[[], None]] = []
@@ -94,7 +93,7 @@ class World:
         """Before a change: bring traffic and probers up to now, under what was true until now."""
         self.flow.settle(self.clock.now_ms)
         for node in self.nodes:
-            node.prober.wake()
+            node.wake_prober()
 
     def _stir(self) -> None:
         was_stirred = self.is_stirred
@@ -124,7 +123,7 @@ class World:
         self.flow.settle(self.clock.now_ms)
         if was_plain and not self.flow.is_plain:
             for node in self.nodes:
-                node.prober.wake()
+                node.wake_prober()
                 node.wakes()
         self._next_tick()
 
@@ -192,17 +191,16 @@ class World:
         if after is Down.REFUSED or (before is Down.SILENT and after is None):
             self.flow.drop(server, self.clock.now_ms)
 
-    def open(self, member: MemberId) -> None:
-        """A standby begins to listen."""
-        self.prepare()
-        self.servers[member].is_open = True
+    def _standby_became(self, member: MemberId, phase: StandbyPhase) -> None:
+        """A ready standby begins to listen, a cold one stops."""
+        self.line("world", "standby", f"{member} {phase.value}")
         self.disturb()
-
-    def shut(self, member: MemberId) -> None:
-        """A standby stops listening."""
+        if phase not in (StandbyPhase.READY, StandbyPhase.COLD):
+            return
         self.prepare()
-        self.servers[member].is_open = False
-        self.flow.drop(self.servers[member], self.clock.now_ms)
+        self.servers[member].is_open = phase is StandbyPhase.READY
+        if phase is StandbyPhase.COLD:
+            self.flow.drop(self.servers[member], self.clock.now_ms)
         self.disturb()
 
     def darken(self, site: SiteId) -> None:
@@ -216,7 +214,7 @@ class World:
         if self.shared_store is not None:
             self.shared_store.darken(site)
         for node in self.nodes:
-            if node.spec.site == site:
+            if node.site == site:
                 node.kill()
         self.disturb()
 
@@ -232,7 +230,7 @@ class World:
         if self.shared_store is not None:
             self.shared_store.relight(site)
         for node in self.nodes:
-            if node.spec.site == site and node.is_dead:
+            if node.site == site and node.is_dead:
                 node.start_again()
         self.disturb()
 
@@ -254,19 +252,11 @@ class World:
         """The users of a service, or of all."""
         return [p for p in self.flow.populations if service in (None, p.service.id)]
 
-    def leader(self) -> Node | None:
+    def leader(self) -> VantageId | None:
         """The node that holds the term, if one does; of several that believe so, the one the store knows."""
-        holders = [node for node in self.nodes if not node.is_dead and node.state.term is not None]
+        holders = [node.id for node in self.nodes if not node.is_dead and node.term is not None]
         held = self.shared_store.leadership if self.shared_store is not None else None
-        return next((node for node in holders if held is not None and node.spec.id == held.node), holders[0] if holders else None)
-
-    def nodes_named(self, names: Sequence[str]) -> list[Node]:
-        """Nodes by id, in order; ``leader`` is whoever leads; no names: all. Raises KeyError for an unknown one."""
-        if not names:
-            return list(self.nodes)
-        by_id = {str(node.spec.id): node for node in self.nodes}
-        found = [self.leader() if name == "leader" else by_id[name] for name in names]
-        return [node for node in found if node is not None]
+        return held.node if held is not None and held.node in holders else next(iter(holders), None)
 
     def place_is_reached(self, site: SiteId, place: str) -> bool:
         """Whether a node at a site reaches a place and is answered."""
