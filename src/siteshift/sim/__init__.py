@@ -12,7 +12,7 @@ A package may know those below it (import-linter keeps this):
 ``run``         `simulate(spec, policy, events, *, seed, duration_ms, ...) -> Record`; `replay(scenario)` also judges it.
 ``scenario``    the files: read strictly into world, policy, timed events and criteria.
 ``faults``      what happens when: faults of the world and of ourselves, `TimedEvent`. ``criteria``: what a run must show.
-``nodes``       the controller node: its core, prober, workers, candidacy; the witness that writes down what they do.
+``nodes``       the controller node: core, prober, meter, workers, candidacy; the witness of what it does; `Cluster`: all of them.
 ``world``       `WorldSpec` and the running `World`: clock, network, servers, clients, data planes, standbys, store.
 ``results``     `Record`: per-second series, transcript, decisions, violations, milestones; `Loss`: what counts as lost.
 

@@ -1,1 +1,1 @@
-"""Controller nodes in virtual time: the real core and observer, with prober, workers and candidacy; and the run's witness."""
+"""Controller nodes in virtual time: the real core and observer, with prober, meter, workers, candidacy; and the run's witness."""

@@ -21,19 +21,18 @@ from siteshift.core.messages.events import (
     Event,
     Reloaded,
     ReportArrived,
-    SeenTraffic,
     StoreChanged,
     TermChanged,
     Ticked,
-    TrafficMeasured,
 )
 from siteshift.core.messages.requests import OperatorRequest
 from siteshift.core.model.codes import Fault, Outcome
 from siteshift.core.model.evidence import VantageReport
 from siteshift.core.model.policy import Policy
-from siteshift.core.model.units import SiteId, TargetId, VantageId, pool_target
+from siteshift.core.model.units import SiteId, TargetId, VantageId
 from siteshift.core.state.controller_state import NEVER_MS, ControllerState, initial_state
 from siteshift.sim.nodes.leading import Candidate
+from siteshift.sim.nodes.metering import Meter
 from siteshift.sim.nodes.probing import Check, Prober
 from siteshift.sim.nodes.resting import RestingObserver
 from siteshift.sim.nodes.witness import Witness
@@ -45,9 +44,6 @@ from siteshift.sim.world.worlds import setup_of
 
 KEEP_ALIVE_MS = 1_000
 HASTEN_FOR_MS, HASTEN_AGAIN_MS = 5_000, 2_000
-CALM_METERS = 4
-Totals = tuple[float, float, float, float]
-"""Counted at a site's front since the run's start: requests, errors, latency sum, answers (see `flow`)."""
 
 
 class Node:
@@ -74,6 +70,7 @@ class Node:
         self.prober = Prober(self, world, policy.judge, may_rest=may_rest)
         self.observer = self._new_observer()
         self.workers = Workers(self, world)
+        self.meter = Meter(self, world)
         self.candidate = Candidate(self, world) if world.shared_store is not None else None
         self.state: ControllerState = initial_state(now_ms=self.time_ms(world.clock.now_ms))
         self._is_paused = False
@@ -88,9 +85,6 @@ class Node:
         self._watched: dict[TargetId, int] = {}
         self._hot_seen = -1
         self._hastened_ms = 0
-        self._metered: dict[TargetId, Totals] = {}
-        self._sampled_ms = 0
-        self._meter_turn = 0
 
     def _new_observer(self) -> RestingObserver:
         spec, boot_id = self.spec, f"{self.spec.id}#{self._life}"
@@ -138,12 +132,11 @@ class Node:
             self.candidate.start()
         self.workers.start()
         now_ms = self._world.clock.now_ms
-        self._published_ms = self._hastened_ms = self._sampled_ms = now_ms
-        self._metered = {}
+        self._published_ms = self._hastened_ms = now_ms
         self._world.line(self.spec.id, "note", "starts")
         self.prober.start()
         self._plan_sense(now_ms + 1)
-        self._plan_meter()
+        self.meter.start()
         self.offer(Reloaded(at_ms=0, digest=self.setup.digest) if is_reload_due(self.state, self.setup) else Ticked(at_ms=0))
 
     def start_again(self) -> None:
@@ -374,15 +367,11 @@ class Node:
             return
         self.prober.hasten(lambda: sorted({*hot, *self._watched}), now_ms + HASTEN_FOR_MS)
 
-    # -- seen traffic ---------------------------------------------------------------------------------------------
+    def sense_counts(self, target: TargetId, requests: int, errors: int, latency_ms: int | None) -> None:
+        """What a site's front counted in the window that ends now."""
+        self._is_changed |= self.observer.observe_counts(target, requests, errors, latency_ms, self.now_ms)
 
-    def _plan_meter(self) -> None:
-        """Twice a second while anything stirs, every two seconds in calm (its counts are rates either way)."""
-        every_ms = self._world.spec.meter_every_ms
-        self._meter_turn += 1
-        turn = self._meter_turn
-        wait_ms = every_ms if self._world.is_stirred else CALM_METERS * every_ms
-        self.later(self._sampled_ms + wait_ms, lambda: self._meter() if turn == self._meter_turn else None)
+    # -- what the world tells -------------------------------------------------------------------------------------
 
     def wake_prober(self) -> None:
         """Something is about to change: no rest any more."""
@@ -391,56 +380,7 @@ class Node:
     def wakes(self) -> None:
         """The world stirs after a calm: look at traffic again soon."""
         if not self.is_dead and not self._is_paused:
-            self._end_calm_windows()
-            self._plan_meter()
-
-    def _end_calm_windows(self) -> None:
-        """End the windows that would be over by now had each been looked at: what came in calm came evenly."""
-        world, every_ms = self._world, self._world.spec.meter_every_ms
-        passed_ms = world.clock.now_ms - self._sampled_ms
-        over_ms = passed_ms // every_ms * every_ms
-        if over_ms <= 0:
-            return
-        for service, site in world.spec.topology.pools:
-            before = self._metered.get(pool_target(service, site))
-            if before is not None:
-                totals = world.flow.metered(service, site)
-                self._metered[pool_target(service, site)] = _between(before, totals, over_ms / passed_ms)
-        self._sampled_ms += over_ms
-
-    def _meter(self) -> None:
-        """Ask every site's front what it served; a site that cannot be asked says nothing (unknown, not zero)."""
-        world = self._world
-        world.flow.settle(world.clock.now_ms)
-        now_ms, window_ms = world.clock.now_ms, world.clock.now_ms - self._sampled_ms
-        seen: list[SeenTraffic] = []
-        for (service, site), _ in world.spec.topology.pools.items():
-            target = pool_target(service, site)
-            totals = world.flow.metered(service, site)
-            if not world.place_is_reached(self.spec.site, site) or service not in self.setup.metered:
-                self._metered.pop(target, None)  # what is counted meanwhile belongs to no window of ours
-                continue
-            before = self._metered.get(target)
-            self._metered[target] = totals
-            if before is None:
-                continue
-            requests, errors = int(totals[0]) - int(before[0]), int(totals[1]) - int(before[1])
-            asked, answered = totals[0] - before[0], int(totals[3]) - int(before[3])
-            latency_ms = int((totals[2] - before[2]) / asked) if asked > 0 else None
-            seen.append(
-                SeenTraffic(service=service, site=site, window_ms=window_ms, requests=requests, errors=errors, answered=answered)
-            )
-            self._is_changed |= self.observer.observe_counts(target, requests, errors, latency_ms, self.now_ms)
-        self._sampled_ms = now_ms
-        if seen:
-            self.offer(TrafficMeasured(at_ms=self.now_ms, seen=tuple(seen)))
-        self._plan_meter()
-
-
-def _between(before: Totals, after: Totals, part: float) -> Totals:
-    """What was counted when this part of the time between was over, had it come evenly."""
-    a, b, c, d = (was + (now - was) * part for was, now in zip(before, after, strict=True))
-    return a, b, c, d
+            self.meter.wake()
 
 
 def _on_grid(timer_ms: int, now_ms: int) -> int:

@@ -1,0 +1,118 @@
+"""A node's look at traffic: what every site's front counted since the last look, as windows for the core and the observer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from siteshift.core.messages.events import Event, SeenTraffic, TrafficMeasured
+from siteshift.core.model.setup import Setup
+from siteshift.core.model.units import TargetId, pool_target
+from siteshift.sim.world.spec import NodeSpec
+from siteshift.sim.world.world import World
+
+CALM_METERS = 4
+"""In calm only every fourth look is made (its counts are rates either way)."""
+Totals = tuple[float, float, float, float]
+"""Counted at a site's front since the run's start: requests, errors, latency sum, answers (see `flow`)."""
+
+
+class MeteringNode(Protocol):
+    """What a meter needs of its node."""
+
+    @property
+    def spec(self) -> NodeSpec: ...
+
+    @property
+    def setup(self) -> Setup:
+        """It says which services are metered."""
+
+    @property
+    def now_ms(self) -> int:
+        """Its siteshift time."""
+
+    def later(self, at_ms: int, do: Callable[[], None]) -> None:
+        """At an instant of the world, if it lives then."""
+
+    def offer(self, event: Event) -> None:
+        """For its core."""
+
+    def sense_counts(self, target: TargetId, requests: int, errors: int, latency_ms: int | None) -> None:
+        """For its observer: a window that ends now."""
+
+
+class Meter:
+    """Looks twice a second while anything stirs, every two seconds in calm. Instants are the world's."""
+
+    def __init__(self, node: MeteringNode, world: World) -> None:
+        self._node = node
+        self._world = world
+        self._metered: dict[TargetId, Totals] = {}
+        self._sampled_ms = 0
+        self._turn = 0
+
+    def start(self) -> None:
+        """Begin: nothing is known of what was counted before."""
+        self._metered = {}
+        self._sampled_ms = self._world.clock.now_ms
+        self._plan()
+
+    def wake(self) -> None:
+        """The world stirs after a calm: look again soon."""
+        self._end_calm_windows()
+        self._plan()
+
+    def _plan(self) -> None:
+        every_ms = self._world.spec.meter_every_ms
+        self._turn += 1
+        turn = self._turn
+        wait_ms = every_ms if self._world.is_stirred else CALM_METERS * every_ms
+        self._node.later(self._sampled_ms + wait_ms, lambda: self._look() if turn == self._turn else None)
+
+    def _end_calm_windows(self) -> None:
+        """End the windows that would be over by now had each been looked at: what came in calm came evenly."""
+        world, every_ms = self._world, self._world.spec.meter_every_ms
+        passed_ms = world.clock.now_ms - self._sampled_ms
+        over_ms = passed_ms // every_ms * every_ms
+        if over_ms <= 0:
+            return
+        for service, site in world.spec.topology.pools:
+            before = self._metered.get(pool_target(service, site))
+            if before is not None:
+                totals = world.flow.metered(service, site)
+                self._metered[pool_target(service, site)] = _between(before, totals, over_ms / passed_ms)
+        self._sampled_ms += over_ms
+
+    def _look(self) -> None:
+        """Ask every site's front what it served; a site that cannot be asked says nothing (unknown, not zero)."""
+        world, node = self._world, self._node
+        world.flow.settle(world.clock.now_ms)
+        now_ms, window_ms = world.clock.now_ms, world.clock.now_ms - self._sampled_ms
+        seen: list[SeenTraffic] = []
+        for service, site in world.spec.topology.pools:
+            target = pool_target(service, site)
+            totals = world.flow.metered(service, site)
+            if not world.place_is_reached(node.spec.site, site) or service not in node.setup.metered:
+                self._metered.pop(target, None)  # what is counted meanwhile belongs to no window of ours
+                continue
+            before = self._metered.get(target)
+            self._metered[target] = totals
+            if before is None:
+                continue
+            requests, errors = int(totals[0]) - int(before[0]), int(totals[1]) - int(before[1])
+            asked, answered = totals[0] - before[0], int(totals[3]) - int(before[3])
+            latency_ms = int((totals[2] - before[2]) / asked) if asked > 0 else None
+            seen.append(
+                SeenTraffic(service=service, site=site, window_ms=window_ms, requests=requests, errors=errors, answered=answered)
+            )
+            node.sense_counts(target, requests, errors, latency_ms)
+        self._sampled_ms = now_ms
+        if seen:
+            node.offer(TrafficMeasured(at_ms=node.now_ms, seen=tuple(seen)))
+        self._plan()
+
+
+def _between(before: Totals, after: Totals, part: float) -> Totals:
+    """What was counted when this part of the time between was over, had it come evenly."""
+    a, b, c, d = (was + (now - was) * part for was, now in zip(before, after, strict=True))
+    return a, b, c, d
