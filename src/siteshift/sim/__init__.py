@@ -1,4 +1,4 @@
-"""The virtual world: sites, users, links, data planes, store and 1-5 nodes that run the real core in virtual time.
+"""The virtual world: sites, users, links, data planes, store and 1-3 nodes that run the real core in virtual time.
 
 There is no decision logic here. The world drives `core.controller.step` and `core.judge.vantage.Observer` as the live
 daemon does, carries out their commands on modelled planes, and counts what users lose. Everything is decided by the
