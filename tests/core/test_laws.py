@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from core.playbook import DOWN, NODE, PLANE, UNKNOWN, UP, WEB, A, G, P, Playbook, three_sites
+from siteshift.core.beliefs.traffic import FRESH_MS
 from siteshift.core.invariants import CHECKERS, check
 from siteshift.core.messages.commands import ActivateStandby, Command, Enact, Record, Remember, RetireStandby
 from siteshift.core.messages.events import Asked, EnactFinished, Event, ReadBackArrived, Reloaded, Ticked
@@ -206,6 +207,12 @@ def drained(book: Playbook, state: ControllerState) -> ControllerState:
 
 def test_law_8_drained_while_traffic_is_seen(book: Playbook) -> None:
     assert 8 in laws(book, drained(book, book.state))
+
+
+def test_law_8_drained_before_anybody_could_have_measured(book: Playbook) -> None:
+    unheard = replace(book.state, traffic={})
+    assert 8 in laws(book, drained(book, replace(unheard, started_ms=book.now_ms - FRESH_MS + 1)))
+    assert 8 not in laws(book, drained(book, replace(unheard, started_ms=book.now_ms - FRESH_MS)))
 
 
 def test_law_9_drained_before_the_old_ttl_ran_out(book: Playbook) -> None:
