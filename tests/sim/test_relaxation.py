@@ -6,42 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from siteshift.core.model.policy import Policy
-from siteshift.sim.faults.acts import Fault, TimedEvent
+from sim.test_peers import fault, scenario
+from siteshift.sim.faults.acts import TimedEvent
 from siteshift.sim.faults.world import Crash, Errors, Surge
 from siteshift.sim.results.loss import Loss
-from siteshift.sim.scenario.scenario import Scenario, load_scenario
+from siteshift.sim.scenario.scenario import load_scenario
 from siteshift.sim.score.relaxation import is_beaten, least_loss
 from siteshift.sim.score.score import score
-from siteshift.sim.world.spec import Entry, WorldSpec
+from siteshift.sim.world.spec import Entry
 from siteshift.sim.world.worlds import ANYANG, GASAN, PANGYO, standard_world
 
 SHORT = ("tunnel-overshoot", "standby-warm", "gh-43s", "sink-site")
 """`sim score` holds everybody to the bound in every scenario; these are the quick ones."""
 DUST = 1.5
-
-
-def scenario(*events: TimedEvent, world: WorldSpec | None = None, minutes: int = 4) -> Scenario:
-    return Scenario(
-        file="test.yaml",
-        id="test",
-        title="",
-        source="",
-        link="",
-        happened="",
-        lesson="",
-        world=world or standard_world(nodes=1),
-        policy=Policy(),
-        duration_ms=minutes * 60_000,
-        warm_up_ms=30_000,
-        seed=1,
-        events=events,
-        criteria=(),
-    )
-
-
-def fault(kind: Fault, until_ms: int | None = None) -> TimedEvent:
-    return TimedEvent(at_ms=0, act=kind, until_ms=until_ms, label="fault")
 
 
 @pytest.mark.parametrize("name", SHORT)
@@ -72,13 +49,13 @@ def test_demand_beyond_what_all_servers_carry_is_lost_by_everybody() -> None:
     world = standard_world(nodes=1, standbys=0, entry=Entry.BALANCER)
     one = scenario(fault(Surge(service=None, factor_pm=2_000, ramp_ms=0)), world=world)
     # 600 requests/s, and 420 that all three sites can answer.
-    assert least_loss(one, seed=1).weighed(0) == pytest.approx(180 * 240, rel=0.02)
+    assert least_loss(one, seed=1).weighed(0) == pytest.approx(180 * 300, rel=0.02)
 
 
 def test_errors_at_every_site_are_lost_by_everybody() -> None:
     world = standard_world(nodes=1, entry=Entry.BALANCER)
     errors = [TimedEvent(at_ms=0, act=Errors(site=site, rate_pm=200), label=str(site)) for site in (PANGYO, GASAN, ANYANG)]
-    assert least_loss(scenario(*errors, world=world), seed=1).weighed() == pytest.approx(0.2 * 300 * 240, rel=0.02)
+    assert least_loss(scenario(*errors, world=world), seed=1).weighed() == pytest.approx(0.2 * 300 * 300, rel=0.02)
 
 
 def test_errors_at_one_site_cost_nothing() -> None:
