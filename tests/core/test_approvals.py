@@ -338,6 +338,20 @@ class TestMembersDieAfterTheApproval:
         assert goal(book).state is GoalState.SUSPENDED
 
 
+class TestObserved:
+    def test_what_is_refused_whoever_asks_leaves_no_envelope(self) -> None:
+        """A drain of two seconds, of all services: one is only observed and would never move. It was held against its bounds, and
+        the goal suspended in the very step in which the other service moved (found by the fuzz)."""
+        setup = with_mail(three_sites(hold_down_ms=5_000, soak_ms=2_000))
+        observed = replace(setup.policy.default, mode=Mode.OBSERVE)
+        setup = replace(setup, policy=replace(setup.policy, services={WEB: observed}))
+        book = Playbook(setup=setup)
+        book.run(5_000)
+        book.confirm(DrainRequest(site=P), expires_ms=book.now_ms + 2_000)
+        book.run(60_000)
+        assert book.violations == []
+
+
 class TestTtl:
     def test_it_is_lowered_and_raised_for_the_service_of_the_goal_and_for_no_other(self) -> None:
         book = Playbook(setup=with_mail(three_sites(hold_down_ms=5_000, soak_ms=2_000)))

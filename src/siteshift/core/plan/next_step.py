@@ -118,7 +118,8 @@ def _share_step(draft: Draft, situation: Situation, goal: SharesGoal) -> Step | 
         return wait_first
     after = with_shares(current, target, _how_far(situation, target, cause))
     findings = examine(proposal_for(situation, after, cause), context_of(draft, situation, goal.mode, after))
-    if _is_short_until_standby(draft, situation, findings):
+    # What is refused whoever asks leaves no envelope: an observed service stays where it is while a drain of all goes on.
+    if _is_short_until_standby(draft, situation, findings) or verdict(findings) is Severity.REFUSED:
         return _at_the_gate(draft, situation, findings, cause)
     held = held_to_envelope(situation, after, cause)
     if held is not None:
