@@ -21,7 +21,6 @@ from siteshift.core.model.plan import Plan, Step, Wait, WaitCode
 from siteshift.core.model.steering import ReadBack, ServiceSteering
 from siteshift.core.model.units import EnactorId, ServiceId
 from siteshift.core.plan.derive import (
-    FIRST_READINGS_MS,
     RESTLESS_AFTER_MS,
     RESTLESS_MS,
     WARM_AFTER_MS,
@@ -215,8 +214,8 @@ def test_a_node_that_remembers_nothing_reads_every_plane_first_for_half_a_minute
         planes = {PLANE: PlaneTrack(**plane)}  # type: ignore[arg-type]
         return awaits_readings(draft_of(book, steering=steering, started_ms=book.now_ms - ago_ms, planes=planes))
 
-    assert awaits(0) and awaits(FIRST_READINGS_MS - 1)
-    assert not awaits(FIRST_READINGS_MS)
+    assert awaits(0) and awaits(29_999)
+    assert not awaits(30_000)
     assert not awaits(0, read_back=read)
     assert not awaits(0, steering=book.state.steering)
 

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -13,16 +15,18 @@ from core.playbook import SICK, WEB, A, G, P, Playbook, pool, three_sites
 from siteshift.core.decide import situations
 from siteshift.core.messages.events import EnactFinished, ReadBackFailed
 from siteshift.core.messages.requests import DrainRequest, OperatorRequest, SharesRequest
-from siteshift.core.model.codes import EnactOutcome, FindingCode, Severity, SiteLife, StepKind
+from siteshift.core.model.codes import EnactOutcome, FindingCode, Severity, SiteLife, StandbyPhase, StepKind
 from siteshift.core.model.plan import WaitCode
 from siteshift.core.model.setup import PlaneRef, Setup
 from siteshift.core.model.steering import EnactResult
 from siteshift.core.model.topology import Service, Site, Topology
-from siteshift.core.model.units import EnactorId, ServiceId
+from siteshift.core.model.units import EnactorId, MemberId, ServiceId
 from siteshift.core.operate.answer import look_at
 from siteshift.core.plan import derive
-from siteshift.core.plan.fold import MOST_STEPS, Fold, fold, sharing_room
+from siteshift.core.plan.fold import MOST_STEPS, Fold, _is_news, fold, sharing_room
 from siteshift.core.plan.foreseen import basis_of
+from siteshift.core.plan.listing import Listing
+from siteshift.core.state.tracks import SiteTrack, StandbyTrack
 from siteshift.runtime.planning import PIECES
 
 
@@ -202,3 +206,22 @@ def test_a_plan_made_beforehand_counts_only_while_the_facts_are_the_same() -> No
     book.believe(G, SICK)
     book.run(2_000)
     assert basis_of(book.state, book.setup, None) != basis
+
+
+def test_a_look_is_news_when_a_life_or_a_standby_changed_and_only_then() -> None:
+    state = serving().state
+    member = MemberId("web/gasan/s1")
+    lived = state.changed(tracks={**state.tracks, (WEB, P): SiteTrack(life=SiteLife.DRAINING)})
+    starting = state.changed(standbys={member: StandbyTrack(phase=StandbyPhase.STARTING)})
+    ready = state.changed(standbys={member: StandbyTrack(phase=StandbyPhase.READY)})
+    assert not _is_news(state, state)
+    assert not _is_news(state, state.changed(tracks=dict(state.tracks))), "the same once more"
+    assert _is_news(state, lived)
+    assert _is_news(state, starting) and _is_news(starting, ready)
+    assert not _is_news(ready, state.changed(standbys=dict(ready.standbys)))
+
+
+def test_a_listing_has_every_site_once_those_that_left_the_configuration_last() -> None:
+    end = {WEB: SimpleNamespace(service=SimpleNamespace(sites=(P, G)))}
+    listing = cast(Listing, SimpleNamespace(_end=end))
+    assert list(Listing._all_sites(listing, WEB, {A: 100, G: 9_900}).items()) == [(P, 0), (G, 9_900), (A, 100)]

@@ -434,6 +434,8 @@ def test_the_facts_a_plan_follows_from_are_said_in_words(book: Playbook) -> None
         "member web/anyang/s1": "down",
         "member web/anyang/s2": "down",
     }
+    unseen = facts_of(replace(state, picture=replace(state.picture, pools={})), book.setup, WEB, book.now_ms)
+    assert not [name for name in unseen if name.startswith("member ")], "nothing is known of members that nobody saw"
     starting = replace(state, standbys={S1: StandbyTrack(phase=StandbyPhase.STARTING)}, planes={})
     told = facts_of(starting, book.setup, WEB, book.now_ms)
     assert "member web/gasan/s1" not in told and told["data plane dns"] == "answers"
