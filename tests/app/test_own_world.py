@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,24 @@ def test_a_fire_in_our_own_world_from_the_command_line(tmp_path: Path) -> None:
     assert any("no data plane carries resolver" in note for note in found.document["not_simulated"])
     (outcome,) = found.document["scenarios"]
     assert outcome["missed"] == [] and outcome["figures"]["detect_ms"] < 3_000
+
+
+def test_a_report_says_what_is_otherwise_than_for_real(tmp_path: Path) -> None:
+    report = tmp_path / "report.html"
+    run("sim", "run", "--config", str(THREE), str(ours(tmp_path)), "--report", str(report))
+    page = report.read_text(encoding="utf-8")
+    assert "Not simulated" in page and "no data plane carries resolver" in page
+
+
+def test_a_world_that_expects_no_requests_is_scored_like_any(tmp_path: Path) -> None:
+    """Nobody asks anything, so nothing is lost: a division by zero, before."""
+    config = tmp_path / "quiet.yaml"
+    text = (CONFIG / "one-node-embedded-dns.yaml").read_text(encoding="utf-8")
+    config.write_text(re.sub(r"demand_rps: \d+", "demand_rps: 0", text), encoding="utf-8")
+    scenario = ours(tmp_path, FIRE.replace("service: login, ", ""))
+    found = run("sim", "score", "--config", str(config), str(scenario), "--json")
+    assert found.code == ExitCode.DONE, found.out + found.err
+    assert found.document["scenarios"][0]["lost"]["siteshift"]["failed"] == 0
 
 
 def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path) -> None:

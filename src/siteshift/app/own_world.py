@@ -1,7 +1,7 @@
 """An installation's own configuration as a virtual world: its sites, shares, capacities, groups, planes, policy and node.
 
 What the file cannot say is what a scenario says of any world: the habits of users and servers, how long a standby takes to start,
-how demand goes. What the virtual world does not have is told by `not_simulated`.
+how demand goes. What the virtual world has otherwise is told (`Ground.notes`).
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ Nodes are named by id; ``leader`` means whoever leads when the fault strikes.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -38,16 +39,16 @@ class _HarmsNoSite:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeFault(_HarmsNoSite):
+class NodeFault(_HarmsNoSite, ABC):
     """Something that can go wrong with nodes themselves."""
 
+    @abstractmethod
     def apply(self, cluster: Cluster) -> None:
         """Make it so."""
-        raise NotImplementedError
 
+    @abstractmethod
     def heal(self, cluster: Cluster) -> None:
         """Undo it. What it caused meanwhile stays."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

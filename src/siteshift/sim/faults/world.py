@@ -7,6 +7,7 @@ restores all). Faults of different kinds lie over each other. ``site`` with ``se
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -37,7 +38,7 @@ class WorldFault(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _AtMembers:
+class _AtMembers(ABC):
     """What all faults of members share."""
 
     kind: ClassVar[str] = ""
@@ -54,9 +55,9 @@ class _AtMembers:
     def scope(self) -> str:
         return f"{self.kind}/{self.site}/{self.service or '*'}/{','.join(self.members)}"
 
+    @abstractmethod
     def effect(self) -> Effect:
         """What it does to each member it hits."""
-        raise NotImplementedError
 
     def apply(self, world: World) -> None:
         hit = world.choose(self.site, self.service, self.fraction, self.members)

@@ -21,10 +21,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass, replace
 from itertools import islice, takewhile
-from multiprocessing import get_context
 
 from siteshift.core.model.codes import MemberRole
 from siteshift.core.model.units import WHOLE_PM, EnactorId, ServiceId, SiteId
@@ -34,6 +33,7 @@ from siteshift.sim.nodes.witness import Witness
 from siteshift.sim.peers.nothing import BesideNothing, nothing_done
 from siteshift.sim.results.loss import Loss
 from siteshift.sim.results.record import Line, Move, Record, Second
+from siteshift.sim.run.pool import workers
 from siteshift.sim.run.replay import site_rps
 from siteshift.sim.run.simulation import simulate
 from siteshift.sim.world.world import World
@@ -287,7 +287,7 @@ def run_seeds(
         return done
     ended: dict[int, Ran] = {}
     ahead = iter(seeds)
-    with ProcessPoolExecutor(max_workers=min(jobs, len(seeds)), mp_context=get_context("spawn")) as pool:
+    with workers(jobs, len(seeds)) as pool:
         under_way = {pool.submit(run_seed, seed, minutes, bug) for seed in islice(ahead, jobs) if goes_on()}
         while under_way:
             finished, under_way = wait(under_way, return_when=FIRST_COMPLETED)

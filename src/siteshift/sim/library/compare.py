@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from siteshift.sim.run.pool import workers
 from siteshift.sim.run.replay import Figures, Outcome, replay
 from siteshift.sim.scenario.scenario import load_policy_part, load_scenario
 
@@ -69,7 +68,7 @@ def compare_files(
             found.append(compare_file(file, one, other, seed))
             tell(found[-1])
         return found
-    with ProcessPoolExecutor(max_workers=min(processes, len(files)), mp_context=get_context("spawn")) as pool:
+    with workers(processes, len(files)) as pool:
         for waiting in [pool.submit(compare_file, file, one, other, seed) for file in files]:
             found.append(waiting.result())
             tell(found[-1])

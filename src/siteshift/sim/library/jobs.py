@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass
 from enum import Enum, auto
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
 from siteshift.sim.peers.nothing import BesideNothing, nothing_done
 from siteshift.sim.report.report import Part, part_of
+from siteshift.sim.run.pool import workers
 from siteshift.sim.run.replay import Outcome, replay, site_rps
 from siteshift.sim.scenario.scenario import Ground, load_policy_part, load_scenario
 
@@ -67,21 +64,12 @@ def run_jobs(jobs: Sequence[Job], *, processes: int, tell: Callable[[Ran], None]
             tell(found[-1])
         return found
     done: dict[int, Ran] = {}
-    with ProcessPoolExecutor(
-        max_workers=min(processes, len(jobs)), mp_context=get_context("spawn"), initializer=_die_with_parent
-    ) as pool:
+    with workers(processes, len(jobs)) as pool:
         waiting = {pool.submit(run_job, job): number for number, job in enumerate(jobs)}
         for future in as_completed(waiting):
             done[waiting[future]] = future.result()
             tell(done[waiting[future]])
     return [done[number] for number in range(len(jobs))]
-
-
-def _die_with_parent() -> None:
-    """A worker whose parent was killed would compute on for nobody."""
-    parent = parent_process()
-    if parent is not None:
-        threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
 
 
 def as_document(outcome: Outcome) -> dict[str, Any]:

@@ -78,6 +78,8 @@ def part_of(scenario: Scenario, record: Record, outcome: Outcome, beside: Beside
     body.append(
         _section("Requests lost", "After their retries, by the site that lost them.", f"<div>{sites}</div>{drawing.losses()}")
     )
+    if scenario.notes:
+        body.append(_section("Not simulated", "", "".join(f"<p>{html.escape(note)}</p>" for note in scenario.notes)))
     body.append('<div class="columns">')
     body.append(_section("Why each act was taken or refused", "", _said(record, ACTS)))
     body.append(_section("What each node believed", "", _said(record, BELIEFS)))

@@ -165,5 +165,5 @@ def site_rps(world: WorldSpec, record: Record) -> float:
     if worst is None:
         return max(1.0, mean_rps)
     pools = [pool for pool in world.topology.pools.values() if pool.site == worst.site]
-    share = sum(peaks_rps[pool.service] * pool.nominal_bp / WHOLE_BP for pool in pools) / sum(peaks_rps.values())
+    share = sum(peaks_rps[pool.service] * pool.nominal_bp / WHOLE_BP for pool in pools) / max(1, sum(peaks_rps.values()))
     return max(1.0, mean_rps * share)

@@ -77,6 +77,8 @@ class Scenario:
     criteria: tuple[Criterion, ...]
     times_of: str = ""
     later: tuple[Later, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What its world has otherwise than for real."""
 
 
 def load_scenario(path: Path, over: PolicyPart | None = None, ground: Ground | None = None) -> Scenario:
@@ -173,6 +175,7 @@ def _read(document: ScenarioDocument, over: PolicyPart, ground: Ground | None = 
         criteria=criteria,
         times_of=times_of,
         later=_later(document, values.get("later")),
+        notes=ground.notes if ground is not None else (),
     )
 
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -20,6 +18,7 @@ from siteshift.sim.peers.nothing import BesideNothing, nothing_done
 from siteshift.sim.peers.peers import NOTHING, PEERS, run_peer
 from siteshift.sim.results.loss import JUDGING, WEIGHTS, Loss, mean_loss
 from siteshift.sim.results.record import Record
+from siteshift.sim.run.pool import workers
 from siteshift.sim.run.replay import Figures, replay, site_rps, worst_figures, worst_of
 from siteshift.sim.scenario.scenario import Ground, Scenario, load_policy_part, load_scenario
 from siteshift.sim.score.bound import bound_for
@@ -208,7 +207,7 @@ def _scored(
     if processes <= 1 or len(wanted) == 1:
         yield from (_score_file(file, seed, policy, ground) for file, seed in wanted)
         return
-    with ProcessPoolExecutor(max_workers=min(processes, len(wanted)), mp_context=get_context("spawn")) as pool:
+    with workers(processes, len(wanted)) as pool:
         waiting = [pool.submit(_score_file, file, seed, policy, ground) for file, seed in wanted]
         yield from (one.result() for one in waiting)
 
