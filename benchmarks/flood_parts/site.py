@@ -21,7 +21,8 @@ from typing import Any
 import yaml
 
 from integration.probes.pki import Authority
-from nodes.running_node import Document, NodeShape, RunningNode, _Connection, free_port
+from nodes.running_node import Document, NodeShape, RunningNode, _Connection
+from servers.ports import free_port
 
 HERE = Path(__file__).parent
 NODE_CORE, OTHER_CORE = 0, 1

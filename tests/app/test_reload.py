@@ -19,7 +19,8 @@ import pytest
 import yaml
 
 from nodes.members import Members
-from nodes.running_node import ANCHORS, NodeShape, RunningNode, configuration, free_port
+from nodes.running_node import ANCHORS, NodeShape, RunningNode, configuration
+from servers.ports import free_port
 from siteshift.adapters.memory.ledger import MemoryLedger
 from siteshift.adapters.probes.prober import SocketProber
 from siteshift.app.equip import Workshop

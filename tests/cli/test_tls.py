@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from nodes.command_line import Cli, Ended, run
-from nodes.running_node import NodeShape, RunningNode, free_port, running_node
+from nodes.running_node import NodeShape, RunningNode, running_node
+from servers.ports import free_port
 from siteshift.cli.exits import ExitCode
 
 PEOPLE = {"vera": "viewer", "oskar": "operator", "anna": "approver"}

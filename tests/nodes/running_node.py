@@ -25,6 +25,7 @@ from typing import Any
 import yaml
 
 from nodes.members import LOOPBACK, Members
+from servers.ports import free_port
 
 Document = dict[str, Any]
 
@@ -221,18 +222,6 @@ def running_node(folder: Path, shape: NodeShape | None = None, program: tuple[st
             yield node
         finally:
             node.stop()
-
-
-def free_port() -> int:
-    """A port free for TCP and UDP on loopback a moment ago."""
-    while True:
-        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            tcp.bind((LOOPBACK, 0))
-            try:
-                udp.bind((LOOPBACK, tcp.getsockname()[1]))
-            except OSError:
-                continue
-            return int(tcp.getsockname()[1])
 
 
 def configuration(node: RunningNode) -> Document:

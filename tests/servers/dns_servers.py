@@ -10,7 +10,6 @@ import base64
 import os
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import time
@@ -24,6 +23,8 @@ import dns.flags
 import dns.message
 import dns.query
 import dns.rcode
+
+from servers.ports import free_port
 
 ZONE = "example.test"
 KEY_NAME = "siteshift-key"
@@ -68,21 +69,6 @@ class DnsServer:
 
     def log(self) -> str:
         return (self.directory / "log").read_text(errors="replace")
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that was free for UDP and TCP just now."""
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp, socket.socket(
-            socket.AF_INET, socket.SOCK_DGRAM
-        ) as udp:
-            tcp.bind(("127.0.0.1", 0))
-            port: int = tcp.getsockname()[1]
-            try:
-                udp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 def program(name: str, package: str) -> str:

