@@ -23,6 +23,7 @@ from siteshift.core.model.evidence import Diagnosis, Picture, PoolPicture
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.topology import Pool, Service
 from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, MemberId, ServiceId, SiteId
+from siteshift.core.state.carrying import tells_saturated
 from siteshift.core.state.controller_state import ControllerState
 
 PRESUMED_MS = 20_000
@@ -44,9 +45,13 @@ STEADY_MS = 2 * SMOOTHING_MS
 """A smoothed rate wavers as much as one counted over this time."""
 ANSWERING_PM = 300
 """Who answers three in ten of what it is asked, or can carry, is there. Far past its knee a server does not manage more."""
+HARD_AT_WORK_PM = 800
+"""A full pool answers at least this part of what it carries while little more is asked of it."""
 THERE_PM = 500
 """A site that lost more than half of its capacity with its members is not overloaded but in ruins: it is left as far as others
 can carry."""
+SERVED_PM = 980
+"""So many answers of a thousand requests are all, as far as load goes (`judge.served.WELL_PM`)."""
 SERVED_MS = 1_500
 """So young must a measurement be to speak against refused connections."""
 SILENT_PM = 50
@@ -64,6 +69,8 @@ class Load(NamedTuple):
     at_ms: int
     window_ms: int
     steady_mrps: int
+    best_mrps: int = 0
+    tells_answers: bool = True
 
     @property
     def is_full(self) -> bool:
@@ -79,6 +86,21 @@ class Load(NamedTuple):
         full_mrps = self.capacity_rps * FULL_PM
         deviation_mrps = isqrt(full_mrps * counted_ms // 100) * 10_000 // max(1, counted_ms)
         return rate_mrps > full_mrps + deviation_mrps * DICE_PM // WHOLE_PM
+
+    @property
+    def is_worked_hard(self) -> bool:
+        """Whether it answers what a full pool would: of little more than it carries nearly all it carries, of twice as much a third
+        (`ANSWERING_PM`). One that errs is asked more than it carries too, for its users try again, and answers less."""
+        if not self.tells_answers:
+            return self.answers(ANSWERING_PM)
+        beyond_pm = max(0, self.asked_mrps - self.capacity_rps * WHOLE_PM) * WHOLE_PM // max(1, self.capacity_rps * WHOLE_PM)
+        needed_pm = max(ANSWERING_PM, HARD_AT_WORK_PM - beyond_pm * (HARD_AT_WORK_PM - ANSWERING_PM) // WHOLE_PM)
+        return max(self.answered_mrps, self.best_mrps) >= min(self.asked_mrps, self.capacity_rps * WHOLE_PM) * needed_pm // WHOLE_PM
+
+    @property
+    def serves_all(self) -> bool:
+        """Whether users get what they ask for just now, whatever checks that wait in a queue still say."""
+        return self.tells_answers and self.answered_mrps * WHOLE_PM >= self.asked_mrps * SERVED_PM
 
     def answers(self, part_pm: int) -> bool:
         """Whether it answers this part of what it is asked, or of what it can when it is asked for more."""
@@ -134,7 +156,7 @@ def _reasons(
     troubled = [
         (pool, seen)
         for pool in service.pools
-        if (is_last_resort or lives[pool.site] not in AWAY)
+        if (is_last_resort or lives[pool.site] not in AWAY or _is_half_left(state, pool, now_ms))
         and (seen := _as_used(state, pool, picture.pools.get((service.id, pool.site)), now_ms)) is not None
         and seen.standing in (*_TROUBLED, Standing.SUSPECT)
     ]
@@ -148,6 +170,14 @@ def _reasons(
     return found
 
 
+def _is_half_left(state: ControllerState, pool: Pool, now_ms: int) -> bool:
+    """Whether a site was left as sick as far as there was room, and what still comes there is what was meant to stay."""
+    track, transition = state.track(pool.service, pool.site), state.transition(pool.service)
+    is_sick = track.life is SiteLife.DRAINING and track.left_because is LeftBecause.SICK
+    is_shown = now_ms >= max(transition.tail_until_ms, transition.moved_at_ms + SERVED_MS)
+    return is_sick and is_shown and pool.site in transition.carrying and state.steering_share(pool.service, pool.site) > 0
+
+
 def _is_brimming(load: Load | None) -> bool:
     return load is not None and load.is_full and load.answers(ANSWERING_PM)
 
@@ -155,13 +185,15 @@ def _is_brimming(load: Load | None) -> bool:
 def _explains_all(
     picture: Picture, state: ControllerState, service: Service, reasons: Mapping[SiteId, Reason]
 ) -> bool:
-    """Whether every site in trouble that serves, or still has a share, is measured to be overloaded, and there is one.
+    """Whether every site in trouble that serves, or still has a share, is measured to be overloaded, or down, and there is one
+    overloaded: it answers what it can, so what is down has not the same fault.
 
     A node that does not lead may know old shares only.
     """
     serving = [s for s in service.sites if state.steering_share(service.id, s) > 0 or state.track(service.id, s).life not in AWAY]
     bad = {site for site in serving if picture.pools[(service.id, site)].standing in _TROUBLED}
-    return bool(bad) and all(site in reasons and reasons[site].is_measured for site in bad)
+    full = {site for site in bad if site in reasons and reasons[site].is_measured}
+    return bool(full) and all(picture.pools[(service.id, site)].standing is Standing.DOWN for site in bad - full)
 
 
 def _since_ms(before: Picture, service: ServiceId, site: SiteId, now_ms: int) -> int:
@@ -190,10 +222,14 @@ def _why(
     if load is not None and load.answers(ANSWERING_PM):
         was_named_ms = now_ms - _since_ms(state.picture, service.id, pool.site, now_ms) if was_named else STILL_FULL_MS
         is_expected = is_surge or was_named_ms < STILL_FULL_MS or _is_relieved(state, service.id, pool.site, now_ms)
-        if load.is_full or (load.is_still_full and is_expected):
+        if load.is_worked_hard and (load.is_full or (load.is_still_full and is_expected)):
             return Reason(f"it is asked {load.asked_mrps // 1000} of {load.capacity_rps} requests/s", is_measured=True)
         if was_named and _recovers(state, service.id, pool.site, now_ms):
             return Reason("it was asked for too much just before", is_measured=True)
+        if load.tells_answers and (why := _carries_less(state, pool, seen, load, now_ms, was_named=was_named)) is not None:
+            return Reason(why, is_measured=True)
+    if load is not None and load.tells_answers:
+        return None
     if seen.standing is Standing.SUSPECT or (load is not None and not load.answers(SILENT_PM)):
         return None
     is_down = seen.standing is Standing.DOWN
@@ -204,6 +240,34 @@ def _why(
         is_recent = is_lost and now_ms - lost.left_at_ms <= PRESUMED_MS
         if site != pool.site and is_recent and lost.left_at_ms - EARLIER_MS <= seen.since_ms:
             return Reason(f"{site} was lost just before", is_measured=False)
+    return None
+
+
+def _carries_less(
+    state: ControllerState, pool: Pool, seen: PoolPicture, load: Load, now_ms: int, *, was_named: bool
+) -> str | None:
+    """Why it may be full below what the file says it carries; None when it is sick, or nothing says which.
+
+    One load cannot tell full from sick. What can is a second load: what it failed at before, and what it answers of less. And
+    one that was just given more, or has more than it failed at before, is more likely full than sick.
+    """
+    transition = state.transition(pool.service)
+    known = transition.carrying.get(pool.site)
+    asked_rps, answered_rps = load.asked_mrps // 1000, load.answered_mrps // 1000
+    if known is not None and not known.was_raised and not known.is_over(now_ms):
+        if now_ms < max(transition.tail_until_ms, transition.moved_at_ms + SERVED_MS):
+            return "it was found full, and what it was given since is not seen yet" if was_named else None
+        is_full = tells_saturated(known, asked_rps, answered_rps)
+        if is_full:
+            return f"of {asked_rps} requests/s it answers as many as of {known.failed_rps}"
+        if is_full is not None:
+            return None
+    if seen.standing is Standing.SUSPECT:
+        return None
+    if known is not None and asked_rps * 10 >= known.failed_rps * 9:
+        return f"it failed at {known.failed_rps} requests/s before"
+    if _gained(state, pool.service, pool.site, seen.since_ms, now_ms):
+        return "it was given more just before"
     return None
 
 
@@ -239,8 +303,8 @@ def _full_sibling(state: ControllerState, pool: Pool, since_ms: int, now_ms: int
 
 def _is_relieved(state: ControllerState, service: ServiceId, site: SiteId, now_ms: int) -> bool:
     """Whether it still settles after a relief: it may look well for a second and be as full in the next."""
-    relief = state.transition(service).relieved.get(site)
-    return relief is not None and not relief.is_over(now_ms)
+    known = state.transition(service).carrying.get(site)
+    return known is not None and known.cap_rps is not None and not known.is_over(now_ms)
 
 
 def _as_used(state: ControllerState, pool: Pool, seen: PoolPicture | None, now_ms: int) -> PoolPicture | None:
@@ -278,10 +342,10 @@ def _taken_out_ms(state: ControllerState, pool: Pool, now_ms: int) -> dict[Membe
 def _gained(state: ControllerState, service: ServiceId, site: SiteId, since_ms: int, now_ms: int) -> bool:
     """Whether trouble began soon after a move gave the site more. On its way back a site is not yet known to be well."""
     transition = state.transition(service)
-    if transition.undo_bp is None or state.track(service, site).life is SiteLife.RETURNING:
+    if not transition.cached_bp or state.track(service, site).life is SiteLife.RETURNING:
         return False
-    is_soon = transition.moved_at_ms <= since_ms and now_ms - transition.moved_at_ms <= PRESUMED_MS
-    return is_soon and state.steering_share(service, site) > transition.undo_bp.get(site, 0)
+    is_soon = transition.cached_ms <= since_ms and now_ms - transition.moved_at_ms <= PRESUMED_MS
+    return is_soon and state.steering_share(service, site) > transition.cached_bp.get(site, 0)
 
 
 def _recovers(state: ControllerState, service: ServiceId, site: SiteId, now_ms: int) -> bool:
@@ -347,6 +411,8 @@ def load_of(state: ControllerState, setup: Setup, service: Service, pool: Pool, 
         track.at_ms,
         track.window_ms,
         track.demand_mrps,
+        track.best_mrps,
+        track.tells_answers,
     )
 
 

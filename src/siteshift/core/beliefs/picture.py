@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from siteshift.core.beliefs.overload import full_lately, with_overloads
+from siteshift.core.beliefs.traffic import served_lately
 from siteshift.core.judge.diagnosis import diagnose
-from siteshift.core.model.codes import DiagnosisCode, MemberRole, NoticeCode, Severity, StandbyPhase
+from siteshift.core.model.codes import DiagnosisCode, MemberRole, NoticeCode, Severity, StandbyPhase, Standing
 from siteshift.core.model.evidence import Diagnosis, Picture
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import MemberId, ServiceId
@@ -21,6 +22,10 @@ OVERLOAD_AGAIN_MS = 1_000
 """What is called overload is looked at again this often: the load may go and the trouble stay."""
 
 
+AWAITED_AGAIN_MS = 200
+"""What its meter may speak for is looked at again this often: the first count since its checks fail decides."""
+
+
 OBSERVE_INTERVALS = 3
 """A fresh node watches this many probe intervals before its first act (outage `descheduled`: a paced first act)."""
 
@@ -29,7 +34,8 @@ def refresh_picture(draft: Draft) -> None:
     """Diagnose anew and say what changed. Fresh is: seen long enough, and not blind."""
     state, setup = draft.state, draft.setup
     judge = setup.policy.judge
-    picture = diagnose(setup.topology, setup.policy, state.reports, draft.now_ms, previous=state.picture)
+    served = served_lately(state, setup.metered)
+    picture = diagnose(setup.topology, setup.policy, state.reports, draft.now_ms, previous=state.picture, served=served)
     picture = _without_closed_standbys(picture, state, setup)
     watched_ms = state.started_ms + OBSERVE_INTERVALS * judge.interval_ms
     if not draft.due(watched_ms):
@@ -40,6 +46,8 @@ def refresh_picture(draft: Draft) -> None:
     picture = with_overloads(picture, state, setup, draft.now_ms)
     if any(entry.code is DiagnosisCode.OVERLOAD for entry in picture.diagnoses):
         draft.due(draft.now_ms + OVERLOAD_AGAIN_MS)
+    if any(picture.pools[key].standing is Standing.SUSPECT for key in served if key in picture.pools):
+        draft.due(draft.now_ms + AWAITED_AGAIN_MS)
     _note_unsettled(draft, picture)
     if picture != state.picture:
         _say_what_changed(draft, state.picture, picture)

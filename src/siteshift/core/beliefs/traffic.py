@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from siteshift.core.judge.served import Served
 from siteshift.core.messages.events import SeenTraffic, TrafficMeasured
 from siteshift.core.model.codes import Standing
 from siteshift.core.model.topology import Service
@@ -26,14 +27,18 @@ PILED_UP_MS = 1_000
 embedded DNS), is counted in its first windows."""
 HEARD_MS = PILED_UP_MS + SMOOTHING_MS
 """So long a site has to be heard before what comes there counts as demand."""
+BEST_MS = 3_000
+"""What a full site can do is the most it answered in a window of the last three seconds (the windowed maximum of BBR's delivery
+rate, draft-ietf-ccwg-bbr): thrashing, and a queue that empties, make single windows low or high."""
 FRESH_MS = 5_000
 """A measurement older than this says nothing about now."""
 
 _TROUBLED = (Standing.DOWN, Standing.DEGRADED)
+_DOUBTED = (*_TROUBLED, Standing.SUSPECT)
 
 
 def absorb_traffic(draft: Draft, event: TrafficMeasured) -> bool:
-    """Update rates and peaks. True when somebody may be waiting for the seen share (a drain in progress)."""
+    """Update rates and peaks. True when demand changed, or what users get may say whether a pool in doubt is dead."""
     known = draft.state.demand
     traffic = dict(draft.state.traffic)
     windows_ms: dict[ServiceId, int] = {}
@@ -51,7 +56,10 @@ def absorb_traffic(draft: Draft, event: TrafficMeasured) -> bool:
     draft.set(traffic=traffic)
     if changed:
         draft.set(demand={**known, **changed})
-    return any(service not in known or known[service].peak_rps != track.peak_rps for service, track in changed.items())
+    if any(service not in known or known[service].peak_rps != track.peak_rps for service, track in changed.items()):
+        return True
+    pools = draft.state.picture.pools
+    return any((pool := pools.get((s.service, s.site))) is not None and pool.standing in _DOUBTED for s in event.seen)
 
 
 def _demand_after(
@@ -65,6 +73,20 @@ def _demand_after(
     if before is not None and before.troubled_at_ms and now_ms - before.troubled_at_ms <= WASHED_OUT_MS:
         return before
     return _demand_of(draft, service, traffic, window_ms, now_ms)
+
+
+def served_lately(state: ControllerState, metered: frozenset[ServiceId]) -> dict[tuple[ServiceId, SiteId], Served]:
+    """What users got in the last window of each pool whose meter sees that."""
+    return {
+        key: Served(
+            track.at_ms,
+            track.window_ms,
+            track.asked_mrps * track.window_ms // 1_000_000,
+            track.answered_mrps * track.window_ms // 1_000_000,
+        )
+        for key, track in state.traffic.items()
+        if track.tells_answers and key[0] in metered
+    }
 
 
 def _is_troubled(state: ControllerState, service: Service) -> bool:
@@ -171,7 +193,13 @@ def _smoothed(before: TrafficTrack | None, sample: SeenTraffic, window_ms: int, 
         if counted_ms > 0:
             part_pm = _part_pm(window_ms, min(counted_ms, SMOOTHING_MS))
             demand_mrps = before.demand_mrps + (asked_mrps - before.demand_mrps) * part_pm // WHOLE_PM
-    return TrafficTrack(now_ms, rate_mrps, now_mrps, window_ms, asked_mrps, answered_mrps, demand_mrps, since_ms)
+    best_mrps, best_at_ms = answered_mrps, now_ms
+    if before is not None and before.best_mrps > answered_mrps and now_ms - before.best_at_ms <= BEST_MS:
+        best_mrps, best_at_ms = before.best_mrps, before.best_at_ms
+    tells = sample.answered is not None
+    return TrafficTrack(
+        now_ms, rate_mrps, now_mrps, window_ms, asked_mrps, answered_mrps, demand_mrps, since_ms, tells, best_mrps, best_at_ms
+    )
 
 
 def _peak(before: DemandTrack | None, total_rps: int, now_ms: int) -> DemandTrack:

@@ -23,6 +23,7 @@ def proposal_for(situation: Situation, after: ServiceSteering, cause: Cause) -> 
         dead_sites=frozenset(s for s in situation.service.sites if situation.is_dead(s)),
         permits=permits_of(situation, after, cause),
         keeps_shed=not situation.has_shed_answer,
+        had_bp={site: situation.had_lately_bp(site) for site in situation.service.sites},
     )
 
 

@@ -21,7 +21,7 @@ def cause_of(situation: Situation, target: Target) -> Cause:
     losing = [s for s, bp in current.shares_bp.items() if target.shares_bp.get(s, 0) < bp]
     gaining = [s for s, bp in target.shares_bp.items() if current.shares_bp.get(s, 0) < bp]
     was_shed = current.shed_at is not None and current.shed_bp > target.shed_bp
-    was_shed = was_shed and not any(site in situation.transition.relieved for site in gaining)
+    was_shed = was_shed and not any(situation.is_capped(site) for site in gaining)
     was_shed = was_shed and not any(situation.tracks[site].life is SiteLife.RETURNING for site in gaining)
     if any(situation.is_dead(site) and situation.away(site) for site in losing) or was_shed:
         return Cause.DEAD

@@ -36,6 +36,7 @@ class Proposal:
 
     ``dead_sites`` answer nothing: their standing is ``down`` with hard or confirmed silent evidence.
     ``permits`` are the envelopes in force that this step stays in (law 13): what was accepted with one of them is lifted.
+    ``had_bp``: the shares before the present row of moves.
     ``keeps_shed``: nothing answers what is shed, so it stays where the steering says.
     """
 
@@ -46,6 +47,7 @@ class Proposal:
     dead_sites: frozenset[SiteId] = frozenset()
     permits: tuple[Permit, ...] = ()
     keeps_shed: bool = False
+    had_bp: Mapping[SiteId, int] = field(default_factory=dict)
 
     def lifted_by(self, code: FindingCode, numbers: Mapping[str, int | str]) -> str | None:
         """By whom a finding is lifted, in words; None when it is not."""

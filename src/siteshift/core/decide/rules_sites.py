@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from siteshift.core.decide.proposal import GateContext, Proposal
 from siteshift.core.decide.severities import ASK, PASS, REFUSE, weigh
 from siteshift.core.model.cause import Cause
-from siteshift.core.model.codes import DataKind, FindingCode, Standing
+from siteshift.core.model.codes import DataKind, FindingCode, Severity, Standing
 from siteshift.core.model.finding import Finding
 from siteshift.core.model.units import SiteId
 
@@ -62,11 +62,19 @@ def target_unhealthy(proposal: Proposal, context: GateContext) -> Iterator[Findi
             proposal,
             FindingCode.TARGET_UNHEALTHY,
             f"{site} would get {proposal.change_bp(site) / 100:g} % more and is {standing.value}",
-            instead=REFUSE if standing is Standing.DOWN and proposal.cause is not Cause.PERSON else None,
+            instead=_weight_of_unwell(proposal, site, standing),
             site=site,
             standing=standing.value,
             score_pm=pool.score_pm,
         )
+
+
+def _weight_of_unwell(proposal: Proposal, site: SiteId, standing: Standing) -> Severity | None:
+    """Down is down. What a survivor cannot carry may go back to a site that answers and had it just before."""
+    if standing is Standing.DOWN and proposal.cause is not Cause.PERSON:
+        return REFUSE
+    is_given_back = proposal.cause is Cause.RELIEF and proposal.after.shares_bp.get(site, 0) <= proposal.had_bp.get(site, 0)
+    return PASS if is_given_back and standing is Standing.DEGRADED else None
 
 
 def no_fresh_evidence(proposal: Proposal, context: GateContext) -> Iterator[Finding]:

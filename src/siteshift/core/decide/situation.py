@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from siteshift.core.beliefs.life import AWAY, Signal, is_left_unexplained
+from siteshift.core.beliefs.overload import Load
 from siteshift.core.model.codes import Hardness, LeftBecause, MemberRole, Mode, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.evidence import PoolPicture
 from siteshift.core.model.override import Forced
@@ -15,13 +16,19 @@ from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.topology import Member, Pool, Service
 from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, MemberId, SiteId
 from siteshift.core.state.goals import GoalTrack
-from siteshift.core.state.relief import Relief, relieved
+from siteshift.core.state.carrying import FIRST_HOLD_MS, LONGEST_HOLD_MS, Carrying, failed
 from siteshift.core.state.tracks import ServiceTransition, SiteTrack, StandbyTrack
 
 WEIGHT_STEP_PM = 50
 """Weights are multiples of this, and never less: HAProxy's own scale has 256 steps, and a score is no surer."""
 WEIGHT_SLACK_PM = 100
 """A shrunk weight follows its member's score only when they are this far apart."""
+ROW_MS = 15_000
+"""So long after a move a survivor's trouble is taken to come of it (`lives.UNDO_WATCH_MS`)."""
+SURE_PM, UNSURE_PM = 800, 1_100
+"""A site surely carries 80 % of what the file says, and 110 % at most: nobody measures capacity closer than to a tenth or two."""
+DRAINS_PM = 950
+"""Given this part of the most it answered, a full pool also empties its queue: one of 0.8 s in 16 s."""
 HALVING_MS = 5_000
 """As long as the short TTL: before that nobody sees what the last step of a relief brought."""
 LEAST_RELIEVED_DIVISOR = 16
@@ -53,6 +60,8 @@ class Situation:
     """Whether anybody counts the service's requests; else overload is presumed, and put to the proof."""
     answering: frozenset[SiteId] = frozenset()
     """Sites whose real requests are measured to be answered just now (`core.beliefs.overload`)."""
+    loads: Mapping[SiteId, Load] = field(default_factory=dict)
+    """What is asked of the sites and answered there, where that is measured."""
     goals: tuple[GoalTrack, ...] = ()
     """What people want of it, and what was approved as proposed: every step is held against them (law 13)."""
     evidence: Mapping[SiteId, Signal] = field(default_factory=dict)
@@ -92,11 +101,12 @@ class Situation:
         return any(track.life not in AWAY for track in self.tracks.values())
 
     def is_half_left(self, site: SiteId) -> bool:
-        """Whether a site that was being left as sick is well again before it was left. It keeps what it has, and gets no more
-        until its hold-down is over: to go on leaving would cost its users a move, and spare them nothing."""
+        """Whether a site that was being left as sick is well again before it was left, or only full. It keeps what it has, and gets
+        no more until its hold-down is over: to go on leaving would cost its users a move, and spare them nothing."""
         track = self.tracks[site]
         is_ebbing = track.life is SiteLife.DRAINING and track.left_because is LeftBecause.SICK and self._someone_serves
-        return is_ebbing and self.signals[site] is Signal.WELL and self.current.shares_bp.get(site, 0) > 0
+        is_there = self.signals[site] in (Signal.WELL, Signal.OVERLOADED)
+        return is_ebbing and is_there and self.current.shares_bp.get(site, 0) > 0
 
     def is_dead(self, site: SiteId) -> bool:
         return self.signals[site] is Signal.DEAD
@@ -122,7 +132,8 @@ class Situation:
             return False
         if self.standing_of(member) is not Standing.DOWN:
             return True
-        return (self.is_overloaded(member.site) and self._is_swamped(member)) or self._answers_alone(member)
+        is_pressed = self.is_overloaded(member.site) or (self.signals[member.site] is Signal.SICK and member.site in self.answering)
+        return (is_pressed and self._is_swamped(member)) or self._answers_alone(member)
 
     def _answers_alone(self, member: Member) -> bool:
         """Whether a member that is down must be who answers, for nobody else could: all in use at its site are down, and real
@@ -143,7 +154,7 @@ class Situation:
         return all(self.standing_of(m) is Standing.DOWN for m in in_use)
 
     def _is_swamped(self, member: Member) -> bool:
-        """Whether a member of an overloaded site that is down is so by its full queue: most of them are, and it still serves.
+        """Whether a member that is down is so by its full queue: most members are in trouble like it, and it still serves.
 
         One that was taken out stays out: what an overloaded site can carry must not hang on whether it is called so. Nor do
         those speak for it that a person took out: they are idle, and well.
@@ -155,7 +166,9 @@ class Situation:
         views = [view for m in others if (view := seen.members.get(m.id)) is not None]
         if seen.members[member.id].hardness is Hardness.HARD and any(view.hardness is not Hardness.HARD for view in views):
             return False
-        return 2 * sum(view.standing is Standing.DOWN for view in views) >= len(views)
+        if self.is_capped(member.site):
+            return True  # what is found full empties one queue after the other
+        return 2 * sum(view.standing in (Standing.DOWN, Standing.DEGRADED) for view in views) >= len(views)
 
     def standing_of(self, member: Member) -> Standing:
         pool = self.pools.get(member.site)
@@ -198,7 +211,50 @@ class Situation:
             return active_rps
         if self.is_put_to_the_proof(pool) and self.now_ms >= self.halving_ms:
             return min(active_rps, self._carrying_rps(self._halved_bp(pool)))
-        return max(active_rps - self.excess_rps.get(pool.site, 0), active_rps // 2)
+        carries_rps = active_rps
+        load = self.loads.get(pool.site)
+        if load is not None and load.tells_answers and not load.is_full:
+            best_bp = load.best_mrps * DRAINS_PM // WHOLE_PM * WHOLE_BP // (1000 * max(1, self.demand_rps))
+            carries_rps = min(active_rps, self._carrying_rps(min(WHOLE_BP, best_bp)))
+            if (known := self.transition.carrying.get(pool.site)) is not None and known.was_raised:
+                proven_bp = known.proven_rps * WHOLE_BP // max(1, self.demand_rps)
+                carries_rps = min(carries_rps, self._carrying_rps(min(WHOLE_BP, proven_bp)))
+        if load is not None and load.serves_all and self.now_ms >= self.transition.tail_until_ms:
+            return max(carries_rps // 2, min(active_rps, self._carrying_rps(self.current.shares_bp.get(pool.site, 0))))
+        return max(carries_rps - self.excess_rps.get(pool.site, 0), carries_rps // 2)
+
+    def had_lately_bp(self, site: SiteId) -> int:
+        """The share it has, or had before the present row of moves, while old answers or the last moments hold that."""
+        current_bp = self.current.shares_bp.get(site, 0)
+        is_row = self.is_metered and self.now_ms <= max(self.transition.tail_until_ms, self.transition.moved_at_ms + ROW_MS)
+        return max(current_bp, self.transition.cached_bp.get(site, 0)) if is_row else current_bp
+
+    @cached_property
+    def most_lost_pm(self) -> int:
+        """The part of requests that the worst site which is being left loses: all of them at a dead one."""
+        worst_pm = 0
+        for site in self.service.sites:
+            if not self.away(site) or self.current.shares_bp.get(site, 0) <= 0:
+                continue
+            seen = self.pools.get(site)
+            if self.signals[site] is not Signal.SICK or seen is None:
+                return WHOLE_PM
+            worst_pm = max(worst_pm, WHOLE_PM - seen.score_pm)
+        return worst_pm or WHOLE_PM
+
+    def worth_filling_rps(self, pool: Pool) -> int:
+        """The capacity that may be planned with when a sick site's traffic looks for room, as the limit takes it.
+
+        What the file says a site carries is not known to be so beyond what it carried: each per cent more is more likely to
+        find it full, and then costs more than the errors it was to spare (the newsvendor's rule: fill until the chance of
+        being full is what a request loses where it is). A site keeps what it has.
+        """
+        active_rps = self.active_rps(pool)
+        fill_pm = SURE_PM + (UNSURE_PM - SURE_PM) * self.most_lost_pm // WHOLE_PM
+        if fill_pm >= self.policy.max_utilisation_pm or self.demand_rps <= 0:
+            return active_rps
+        filled_rps = active_rps * fill_pm // self.policy.max_utilisation_pm
+        return min(active_rps, max(filled_rps, self._carrying_rps(self.current.shares_bp.get(pool.site, 0))))
 
     def is_put_to_the_proof(self, pool: Pool) -> bool:
         """Whether a site is down and only presumed to be overloaded: it gets half as much, and half again, until it is well.
@@ -234,26 +290,67 @@ class Situation:
         return -(-share_bp * self.demand_rps * WHOLE_PM // (WHOLE_BP * self.policy.max_utilisation_pm))
 
     def held_bp(self, pool: Pool) -> int:
-        """The most that a relieved site may have until it has settled; the whole when it is not held."""
-        relief = self.transition.relieved.get(pool.site)
-        if relief is None or relief.is_over(self.now_ms) or self.demand_rps <= 0:
+        """The most that a site may have after it failed under load; the whole where nothing caps it."""
+        known = self.transition.carrying.get(pool.site)
+        most_rps = known.most_rps(self.open_rps(pool)) if known is not None else None
+        if most_rps is None or self.demand_rps <= 0:
             return WHOLE_BP
-        return min(WHOLE_BP, relief.most_bp(self.open_rps(pool)))
+        return min(WHOLE_BP, most_rps * WHOLE_BP // self.demand_rps)
+
+    def is_capped(self, site: SiteId) -> bool:
+        """Whether a site failed under load, and may not have all again yet."""
+        known = self.transition.carrying.get(site)
+        return known is not None and known.cap_rps is not None
 
     def held_rps(self, pool: Pool) -> int | None:
-        """The capacity that carries what a relieved site may have; None when it is not held."""
+        """The capacity that carries what a capped site may have; None where nothing caps it."""
         held_bp = self.held_bp(pool)
         return self._carrying_rps(held_bp) if held_bp < WHOLE_BP else None
 
-    def reliefs_after(self, shares_bp: Mapping[SiteId, int]) -> Mapping[SiteId, Relief]:
-        """What is remembered of reliefs once these shares are written: who gets less because of its load is held there."""
-        found = dict(self.transition.relieved)
+    def carrying_after(self, shares_bp: Mapping[SiteId, int]) -> Mapping[SiteId, Carrying]:
+        """What is remembered of failures under load once these shares are written: of who gets less and still answers."""
+        found = dict(self.transition.carrying)
         for pool in self.service.pools:
-            share_bp = shares_bp.get(pool.site, 0)
-            if self.is_overloaded(pool.site) and share_bp < self.current.shares_bp.get(pool.site, 0):
-                before = found.get(pool.site)
-                found[pool.site] = relieved(before, share_bp=share_bp, open_rps=self.open_rps(pool), now_ms=self.now_ms)
+            if shares_bp.get(pool.site, 0) < self.current.shares_bp.get(pool.site, 0):
+                noted = self._noted(pool, shares_bp.get(pool.site, 0), found.get(pool.site))
+                if noted is not None:
+                    found[pool.site] = noted
         return found
+
+    def _noted(self, pool: Pool, share_bp: int, before: Carrying | None) -> Carrying | None:
+        """What a site that gets less was found to carry; None when it is not left for its load, or nothing is known of it."""
+        load, signal = self.loads.get(pool.site), self.signals[pool.site]
+        cap_rps = share_bp * self.demand_rps // WHOLE_BP
+        if signal is Signal.SICK and load is not None and load.tells_answers:
+            cap_rps = max(cap_rps, load.best_mrps // 1000)
+        elif not self.is_overloaded(pool.site):
+            return None
+        open_rps = self.open_rps(pool)
+        is_explained = load is None or load.is_full
+        return failed(
+            before,
+            asked_rps=open_rps if load is None else max(load.asked_mrps // 1000, open_rps if is_explained else 0),
+            answered_rps=0 if load is None else load.best_mrps // 1000,
+            cap_rps=cap_rps,
+            open_rps=open_rps,
+            hold_ms=FIRST_HOLD_MS,
+            longest_ms=LONGEST_HOLD_MS if is_explained else max(FIRST_HOLD_MS, self.policy.hold_down_max_ms),
+            now_ms=self.now_ms,
+        )
+
+    def carrying_raised(self) -> Mapping[SiteId, Carrying]:
+        """What is remembered of failures under load, with a little more for each that was quiet long enough."""
+        found = dict(self.transition.carrying)
+        for pool in self.service.pools:
+            known = found.get(pool.site)
+            is_quiet = self.signals[pool.site] is Signal.WELL and self.tracks[pool.site].life not in AWAY
+            if known is not None and known.cap_rps is not None and is_quiet and self.now_ms >= self.raise_at_ms(known):
+                found[pool.site] = known.raised(self.now_ms, self.open_rps(pool))
+        return found
+
+    def raise_at_ms(self, known: Carrying) -> int:
+        """When a capped site may have been quiet long enough: the wait counts anew with each move."""
+        return max(known.until_ms, self.transition.moved_at_ms + known.hold_ms)
 
     def standby_rps(self, pool: Pool, phases: frozenset[StandbyPhase]) -> int:
         """Capacity of the standby members whose phase is one of ``phases``; a proven one that is down has none."""

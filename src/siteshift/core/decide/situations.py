@@ -64,6 +64,7 @@ def _situation_of(
         excess_rps=excess_rps(state, service, loads, demand),
         is_metered=service.id in setup.metered,
         answering=answering_sites(loads, now_ms),
+        loads=loads,
         is_blind=state.picture.blind,
         is_global_fault=service.id in state.picture.global_fault,
         now_ms=now_ms,

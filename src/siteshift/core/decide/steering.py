@@ -47,6 +47,7 @@ def _candidate(situation: Situation, pool: Pool) -> Candidate:
     fixed = None if away else _fixed_bp(situation, pool, current)
     may_hold_data = situation.may_hold_data(site)
     room_rps = situation.room_rps(pool)
+    room_rps = min(room_rps, situation.worth_filling_rps(pool))
     proven_rps = situation.standby_rps(pool, _PROVEN)
     held_rps = situation.held_rps(pool)
     if held_rps is not None:
@@ -110,34 +111,46 @@ def _is_ahead(situation: Situation, site: SiteId, current_bp: int) -> bool:
 def target_of(situation: Situation, allocation: ServiceAllocation) -> Target:
     """The end state an allocation means for a service: where the part nobody can carry stays (law 7).
 
-    At a site that is alive and being left it stays, as far as it is there now, and is served; the rest is shed openly.
+    At a site that is alive and being left it stays, as far as it is there now or was before the moves of this row, and is served:
+    who took it may carry less than was thought. The rest is shed openly.
     Writable traffic that no other site may take stays even at a dead one, unless an address answers what is shed: it may be
     only us who cannot see the site, and a share of nothing would not help anybody (outage `gh-43s`).
     With no site being left it is spread by capacity, unless something answers the shed part. And where nothing answers it,
-    it goes on being sent to the site that is left: that must not become more than it has now, whatever demand is believed to be.
+    it goes on being sent to the site that is left, to a dead one first: that must not become more than it has now, whatever
+    demand is believed to be.
     """
     shares = {site: allocation.shares_bp.get(site, 0) for site in situation.service.sites}
     shed = allocation.shed_bp
     because = dict(allocation.because)
     for site in shares:
         if shed and situation.away(site) and (not situation.is_dead(site) or _is_bound(situation)):
-            stays = min(shed, situation.current.shares_bp.get(site, 0))
+            stays = min(shed, situation.had_lately_bp(site))
             shares[site] += stays
             shed -= stays
             if stays:
                 because[site] = Because.CAPACITY_LIMIT
     dead = [site for site in shares if situation.away(site)]
-    if shed and not dead and not situation.has_shed_answer:
+    stays_at = _where_shed_stays(situation, shares, shed)
+    if shed and not dead and not situation.has_shed_answer and stays_at is None:
         _spread(shares, shed, {site: max(1, situation.limit_bp(site)) for site in shares})
         shed = 0
     elif shed and not situation.has_shed_answer:
         shed -= _kept_by_survivors(situation, shares, shed)
-    shed_at = next((site for site in dead if _share(situation, site) > 0), dead[0] if dead else None)
+    dead.sort(key=lambda site: (_share(situation, site) <= 0, not situation.is_dead(site)))
+    shed_at = dead[0] if dead else stays_at
     if shed and shed_at is None:
         shed_at = max(shares, key=lambda site: shares[site])
         because[shed_at] = Because.SHED
     because = {site: _because(situation, site, because.get(site, Because.NOMINAL)) for site in shares}
     return Target(shares_bp=shares, shed_bp=shed, shed_at=shed_at if shed else None, because=because)
+
+
+def _where_shed_stays(situation: Situation, shares: Mapping[SiteId, int], shed_bp: int) -> SiteId | None:
+    """The site that keeps what is shed now, if no more comes to it so than now: who serves cannot take it, and it is there."""
+    site = situation.current.shed_at
+    if not shed_bp or site is None or situation.has_shed_answer:
+        return None
+    return site if shares.get(site, 0) + shed_bp <= _share(situation, site) else None
 
 
 def _kept_by_survivors(situation: Situation, shares: dict[SiteId, int], shed_bp: int) -> int:

@@ -14,7 +14,7 @@ from siteshift.core.model.override import Override
 from siteshift.core.state.adoption import Adoption
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.goals import GoalTrack
-from siteshift.core.state.relief import Relief
+from siteshift.core.state.carrying import Carrying
 from siteshift.core.state.tracks import ServiceTransition, SiteTrack, StandbyTrack
 
 TOLERANCE_MS = 2_000
@@ -105,8 +105,8 @@ def shifted(state: ControllerState, by_ms: int) -> ControllerState:
             next_ask_ms=moved(track.next_ask_ms),
         )
 
-    def relief(found: Relief) -> Relief:
-        return replace(found, until_ms=moved(found.until_ms))
+    def carrying(found: Carrying) -> Carrying:
+        return replace(found, until_ms=moved(found.until_ms), failed_at_ms=moved(found.failed_at_ms))
 
     def transition(found: ServiceTransition) -> ServiceTransition:
         return replace(
@@ -119,7 +119,7 @@ def shifted(state: ControllerState, by_ms: int) -> ControllerState:
             held_until_ms=moved(found.held_until_ms),
             moves=tuple(replace(move, at_ms=moved(move.at_ms)) for move in found.moves),
             removals_ms=tuple(moved(at_ms) for at_ms in found.removals_ms),
-            relieved={name: relief(entry) for name, entry in found.relieved.items()},
+            carrying={name: carrying(entry) for name, entry in found.carrying.items()},
         )
 
     def override(made: Override) -> Override:

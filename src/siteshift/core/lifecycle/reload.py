@@ -261,7 +261,7 @@ def _pruned_transition(transition: ServiceTransition, service: Service) -> Servi
         transition,
         cached_bp=_among(transition.cached_bp, sites),
         undo_bp=undo_bp if undo_bp is None or undo_bp.keys() <= sites else None,
-        relieved=_among(transition.relieved, sites),
+        carrying=_among(transition.carrying, sites),
         taken_out=transition.taken_out & service.member_ids,
     )
 

@@ -77,7 +77,7 @@ def note_move(draft: Draft, situation: Situation, after: ServiceSteering, cause:
         cached_bp=_cached_bp(situation),
         cached_ms=_cached_ms(situation),
         undo_bp=None if cause is Cause.DEAD else dict(current.shares_bp),
-        relieved=situation.reliefs_after(after.shares_bp),
+        carrying=situation.carrying_after(after.shares_bp),
         moves=(*moves, Move(at_ms=now_ms, moved_bp=sum(lost.values()), cause=cause)) if lost else moves,
         removals_ms=(*removals, now_ms) if removed and is_automatic else removals,
     )

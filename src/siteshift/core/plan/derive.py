@@ -183,12 +183,22 @@ def new_generation(draft: Draft, entries: dict[ServiceId, ServiceSteering], docu
 def _with_notes(draft: Draft, situation: Situation) -> Situation:
     """The situation with what was noted of it: unrest keeps the TTL short, a relief and a probing of load end by the clock."""
     _note_unrest(draft, situation)
-    for relief in situation.transition.relieved.values():
-        draft.due(relief.until_ms)
+    _tend_carrying(draft, situation)
     if any(situation.is_put_to_the_proof(pool) for pool in situation.service.pools):
         draft.due(situation.halving_ms)
     transition = draft.state.transition(situation.service.id)
     return situation if transition is situation.transition else replace(situation, transition=transition)
+
+
+def _tend_carrying(draft: Draft, situation: Situation) -> None:
+    """Let capped sites have a little more when they were quiet; what follows from it is decided at once."""
+    for known in situation.transition.carrying.values():
+        if known.cap_rps is not None:
+            draft.due(situation.raise_at_ms(known))
+    raised = situation.carrying_raised()
+    if raised != situation.transition.carrying:
+        draft.set_transition(situation.service.id, carrying=raised)
+        draft.due(draft.now_ms + 1)
 
 
 def _note_unrest(draft: Draft, situation: Situation) -> None:

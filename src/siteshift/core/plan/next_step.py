@@ -222,14 +222,16 @@ def _wait_first(draft: Draft, situation: Situation, cause: Cause) -> Wait | None
 
 
 def _is_pressing(transition: ServiceTransition, cause: Cause) -> bool:
-    """Whether somebody overloaded is relieved for the first time: a rebalance just before was reckoned without knowing that."""
-    return cause is Cause.RELIEF and bool(transition.moves) and transition.moves[-1].cause is Cause.REBALANCE
+    """Whether somebody overloaded is relieved for the first time: the move just before was reckoned without knowing that."""
+    return cause is Cause.RELIEF and bool(transition.moves) and transition.moves[-1].cause is not Cause.RELIEF
 
 
 def _must_undo(draft: Draft, situation: Situation) -> bool:
     """Whether a site that gained in the last move got sick since, and we may act upon it."""
     state = draft.state
-    if situation.transition.undo_bp is None or not state.is_store_usable or state.term is None or state.is_switched_off:
+    if situation.is_metered or situation.transition.undo_bp is None:
+        return False  # where it is measured, a survivor that fails gives back what it does not carry
+    if not state.is_store_usable or state.term is None or state.is_switched_off:
         return False
     if situation.is_blind or situation.is_global_fault:
         return False

@@ -14,7 +14,7 @@ from siteshift.core.model.mark import PlaneMark
 from siteshift.core.model.steering import ReadBack
 from siteshift.core.model.units import MemberId, SiteId
 from siteshift.core.state.changeable import Changeable
-from siteshift.core.state.relief import Relief
+from siteshift.core.state.carrying import Carrying
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +114,7 @@ class ServiceTransition(Changeable):
     ``old_ttl_until_ms``: until then answers with a longer TTL than the present one may live.
     ``cached_bp``: the shares those old answers were given by, before the first move of a row, made at ``cached_ms``.
     ``undo_bp``: shares before the last move, kept while its effect on the survivors is being watched.
-    ``relieved``: what overloaded sites were relieved to, and until when they get no more (`decide.relief`).
+    ``carrying``: what pools were found to carry when they failed alive, and until when they get no more (`state.carrying`).
     ``taken_out``: members that serve no more because a person took them out; they come back when that is lifted (law 5).
     """
 
@@ -129,7 +129,7 @@ class ServiceTransition(Changeable):
     moves: tuple[Move, ...] = ()
     removals_ms: tuple[int, ...] = ()
     findings: tuple[Finding, ...] = ()
-    relieved: Mapping[SiteId, Relief] = field(default_factory=dict)
+    carrying: Mapping[SiteId, Carrying] = field(default_factory=dict)
     taken_out: frozenset[MemberId] = frozenset()
 
 
@@ -138,7 +138,8 @@ class TrafficTrack(NamedTuple):
 
     ``rate_mrps`` and ``demand_mrps`` are smoothed (`core.traffic`), the others are of the last window. ``demand_mrps`` and
     ``asked_mrps`` leave out what was passed on to another server; ``answered_mrps`` got a good answer. ``since_ms``: when
-    it began to be heard, or was heard again after a silence.
+    it began to be heard, or was heard again after a silence. ``tells_answers``: the meter saw what users got; else ``answered_mrps``
+    is only what was asked without known errors. ``best_mrps``: the most answered in a window of the last seconds, then.
 
     A named tuple, for every sample makes one: a frozen dataclass of eight fields costs seven times as much to make.
     """
@@ -151,6 +152,9 @@ class TrafficTrack(NamedTuple):
     answered_mrps: int = 0
     demand_mrps: int = 0
     since_ms: int = 0
+    tells_answers: bool = False
+    best_mrps: int = 0
+    best_at_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

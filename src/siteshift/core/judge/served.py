@@ -1,0 +1,72 @@
+"""Whether users are answered, told by a meter, against what checks say of the same pool.
+
+A check asks one question of a site; its meter counts every answer that users got. So no pool whose users are answered is
+called down, however its checks fail: it has lost a part (capacity, a release, a cut behind it), and what it still answers
+is worth more than a refuge it overfills. And checks that all fail while users lose nothing are broken themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+from siteshift.core.judge.quorum import BAD, Verdict, recast
+from siteshift.core.model.codes import Hardness, Standing
+from siteshift.core.model.units import WHOLE_PM, ServiceId, SiteId
+
+PoolKey = tuple[ServiceId, SiteId]
+
+FEWEST_REQUESTS = 7
+"""Of so few nothing is concluded: seven requests without an answer come from a site that answers half in one case of 128."""
+DARK_PM = 50
+"""A pool that answers fewer than one in twenty is dark: those are the last of a queue, or a front that answers by itself."""
+WELL_PM = 980
+"""Users who get 98 of 100 answers contradict checks that fail; as `passive.CONTRADICTS_ERRORS`."""
+FRESH_MS = 1_500
+"""A count older than this says nothing against a check that fails now: three windows of a meter that is asked twice a second."""
+AWAITED_MS = 700
+"""So long after the first failed check the count of a window that began since is waited for: one window, and asking for it."""
+
+
+class Served(NamedTuple):
+    """What a meter counted of a pool in its last window. ``answered`` got a good answer in it."""
+
+    at_ms: int
+    window_ms: int
+    asked: int
+    answered: int
+
+    @property
+    def part_pm(self) -> int:
+        """The part that was answered. A window that ends a jam answers more than it was asked."""
+        return min(WHOLE_PM, self.answered * WHOLE_PM // max(1, self.asked))
+
+
+def heed(verdicts: dict[PoolKey, Verdict], served: Mapping[PoolKey, Served], now_ms: int) -> None:
+    """Correct what checks say of each pool that is bad by what its users are known to get."""
+    for key, found in served.items():
+        verdict = verdicts.get(key)
+        if verdict is None or verdict.view.standing not in BAD:
+            continue
+        standing, score_pm = _as_served(verdict, found, now_ms)
+        if standing is not verdict.view.standing or score_pm != verdict.view.score_pm:
+            view = replace(recast(verdict.view, standing), score_pm=score_pm)
+            verdicts[key] = verdict._replace(view=view, carried=verdict.carried and standing in BAD)
+
+
+def _as_served(verdict: Verdict, found: Served, now_ms: int) -> tuple[Standing, int]:
+    """The standing and score with what users got; those of the checks where that says nothing."""
+    view = verdict.view
+    if now_ms - found.at_ms > FRESH_MS or found.asked < FEWEST_REQUESTS:
+        return view.standing, view.score_pm
+    if found.at_ms - found.window_ms < view.since_ms:
+        is_awaited = found.part_pm > DARK_PM and now_ms - view.since_ms < AWAITED_MS
+        return (Standing.SUSPECT if is_awaited and view.standing is Standing.DOWN else view.standing), view.score_pm
+    if found.part_pm <= DARK_PM:
+        return view.standing, view.score_pm
+    if found.part_pm >= WELL_PM and view.hardness in (Hardness.HARD, Hardness.GREY):
+        return Standing.SUSPECT, view.score_pm
+    if view.standing is not Standing.DOWN:
+        return view.standing, view.score_pm
+    return Standing.DEGRADED, found.part_pm

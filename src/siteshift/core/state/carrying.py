@@ -1,0 +1,107 @@
+"""What a pool was found to carry when it failed alive, and when a little more may be tried.
+
+A pool that fails while it answers carries less than it is asked, whatever is written in the file: a cooling fault, a bad
+release, a neighbour. What it answered then is the most it is given (the cap) until it has been quiet for a while; then half of
+what lies between that and the load it failed at (additive increase, multiplicative decrease: Chiu and Jain 1989; the load
+at failure remembered: CUBIC, RFC 9438). Each relapse doubles the wait. Where the load alone explains the failure, what
+is written in the file is the limit again after the first wait.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+FIRST_HOLD_MS = 30_000
+"""The first wait where more was asked than the file says it carries: the usual TTL, before that nobody sees what a move brings."""
+LONGEST_HOLD_MS = 300_000
+"""The longest of those: as long as a peak of demand is remembered (`core.beliefs.traffic`)."""
+LEAST_RAISE_PM = 50
+"""A raise is at least this part of what is open: the gap is closed in a few."""
+TELLING_PM = 900
+"""Asked at most this part of what it failed at, a pool shows whether it is full or sick."""
+FORGET_HOLDS = 4
+"""The load at which it failed counts for so many waits: then it may have been mended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carrying:
+    """One pool's failure under load, in requests/s.
+
+    ``failed_rps``: what was asked of it, of which it answered ``answered_rps``; ``cap_rps``: the most it is meant to get, None once
+    it may have all again; ``proven_rps``: what it was quiet with before the last raise; ``open_rps``: its open capacity then. ``hold_ms``: the wait; ``until_ms``: when more may be tried. ``failed_at_ms``: since when.
+    """
+
+    failed_rps: int
+    answered_rps: int
+    cap_rps: int | None
+    proven_rps: int
+    open_rps: int
+    failed_at_ms: int
+    hold_ms: int
+    until_ms: int
+
+    def most_rps(self, open_rps: int) -> int | None:
+        """The most it may be meant to get; standby that was opened since carries its part of it. None: there is no cap."""
+        if self.cap_rps is None:
+            return None
+        return self.cap_rps * max(open_rps, self.open_rps) // max(1, self.open_rps)
+
+    def is_over(self, now_ms: int) -> bool:
+        """Whether more may be tried."""
+        return now_ms >= self.until_ms
+
+    @property
+    def was_raised(self) -> bool:
+        """Whether it was given more than it was quiet with, and has not shown yet that it carries that."""
+        return self.cap_rps != self.proven_rps
+
+    def raised(self, now_ms: int, open_rps: int) -> Carrying:
+        """A little more, after a wait in which it was quiet. Near the load it failed at, and long after: all of it."""
+        assert self.cap_rps is not None
+        by_rps = max((self.failed_rps - self.cap_rps) // 2, open_rps * LEAST_RAISE_PM // 1_000)
+        is_explained = self.failed_rps >= self.open_rps
+        is_long_ago = now_ms - self.failed_at_ms >= FORGET_HOLDS * self.hold_ms
+        cap = None if is_explained or is_long_ago or self.cap_rps + by_rps >= open_rps else self.cap_rps + by_rps
+        return replace(self, cap_rps=cap, proven_rps=self.cap_rps, until_ms=now_ms + self.hold_ms)
+
+
+def tells_saturated(known: Carrying, asked_rps: int, answered_rps: int) -> bool | None:
+    """Whether what fails at less than before is full, rather than sick; None while as much is asked.
+
+    Full it answers as much as before, sick the same part of it: what is nearer to what is seen.
+    """
+    if asked_rps > known.failed_rps * TELLING_PM // 1_000:
+        return None
+    if_sick = asked_rps * known.answered_rps // max(1, known.failed_rps)
+    if_full = min(asked_rps, known.answered_rps)
+    return 2 * answered_rps >= if_sick + if_full
+
+
+def failed(
+    before: Carrying | None,
+    *,
+    asked_rps: int,
+    answered_rps: int,
+    cap_rps: int,
+    open_rps: int,
+    hold_ms: int,
+    longest_ms: int,
+    now_ms: int,
+) -> Carrying:
+    """The pool failed alive, asked so much. Within a wait it is one more step of the same failure; soon after one a relapse."""
+    since_ms = now_ms
+    if before is not None and not before.was_raised and not before.is_over(now_ms):
+        hold_ms, since_ms = before.hold_ms, before.failed_at_ms
+        asked_rps, answered_rps = before.failed_rps, before.answered_rps
+    elif before is not None and now_ms - before.until_ms < longest_ms:
+        hold_ms = min(2 * before.hold_ms, longest_ms)
+    return Carrying(
+        failed_rps=asked_rps,
+        answered_rps=answered_rps,
+        cap_rps=cap_rps,
+        proven_rps=cap_rps,
+        open_rps=open_rps,
+        failed_at_ms=since_ms,
+        hold_ms=hold_ms,
+        until_ms=now_ms + hold_ms,
+    )
