@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from siteshift.core.model.units import EnactorId, ServiceId, SiteId
 from siteshift.sim.nodes.cluster import LEADER, Cluster
+from siteshift.sim.nodes.mute import Quarter
 from siteshift.sim.world.planes import Trouble
 from siteshift.sim.world.standbys import EFFECTS, Spoiled
 from siteshift.sim.world.world import World
@@ -26,7 +27,7 @@ class Sees(StrEnum):
     FAIL_ONLY_TARGETS = "fail_only_targets"
     """Every check of a target fails while anchors answer: the checks are wrong."""
     NONE = "none"
-    """No check can be made: no evidence."""
+    """No check can be made, and the prober says so: no evidence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +68,36 @@ class ProberBlind(NodeFault):
     def heal(self, cluster: Cluster) -> None:
         for node in cluster.named(self.nodes):
             node.prober.blind("")
+        cluster.world.disturb()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChecksMute(NodeFault):
+    """Checks by these nodes (empty: by all) give no result at all, not even that there is none: a stuck prober, a lost queue.
+
+    Those of a site, of a service, of a service at a site; without either every check, those of anchors too.
+    """
+
+    kind: ClassVar[str] = "checks_mute"
+    nodes: tuple[str, ...] = ()
+    site: SiteId | None = None
+    service: ServiceId | None = None
+
+    @property
+    def scope(self) -> str:
+        return f"{self.kind}/{','.join(self.nodes)}/{self.site or '*'}/{self.service or '*'}"
+
+    def apply(self, cluster: Cluster) -> None:
+        quarter = Quarter(self.site, self.service)
+        for node in cluster.named(self.nodes):
+            node.prober.silence((*node.prober.mute, quarter))
+        cluster.world.disturb()
+
+    def heal(self, cluster: Cluster) -> None:
+        quarter = Quarter(self.site, self.service)
+        for node in cluster.named(()):  # another may lead by now
+            if LEADER in self.nodes or not self.nodes or node.id in self.nodes:
+                node.prober.silence(tuple(one for one in node.prober.mute if one != quarter))
         cluster.world.disturb()
 
 

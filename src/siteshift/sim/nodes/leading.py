@@ -62,11 +62,17 @@ class Candidate:
         clock, store = self._world.clock, self._store
         asked_ms = clock.now_ms
         self._give_up_in_time(asked_ms)
-        if store.is_reachable(self._node.spec.site):
-            self._node.later(asked_ms + store.call_ms, lambda: self._hear(asked_ms))
+        late_ms = store.late_by_ms(self._node.spec.site)
+        if late_ms is not None:
+            self._node.later(asked_ms + store.call_ms + late_ms, lambda: self._hear(asked_ms))
+        elif store.is_reachable(self._node.spec.site):
+            self._node.later(asked_ms + store.spec.deadline_ms, self._not_in_time)
         else:
             self._node.store_is(usable=False, detail="no majority of the store answers")
         self._node.later(asked_ms + store.spec.keepalive_ms, self._turn)
+
+    def _not_in_time(self) -> None:
+        self._node.store_is(usable=False, detail="the store does not answer in time")
 
     def _give_up_in_time(self, now_ms: int) -> None:
         end_ms = self._kept_ms + self._store.spec.lease_ms - BEFORE_END_MS

@@ -92,7 +92,8 @@ class Meter:
         for service, site in world.spec.topology.pools:
             target = pool_target(service, site)
             totals = world.flow.metered(service, site)
-            if not world.place_is_reached(node.spec.site, site) or service not in node.setup.metered:
+            late_ms = world.late_by_ms(node.spec.id, node.spec.site, site, world.spec.meter_every_ms)
+            if late_ms is None or service not in node.setup.metered:
                 self._metered.pop(target, None)  # what is counted meanwhile belongs to no window of ours
                 continue
             before = self._metered.get(target)

@@ -85,6 +85,8 @@ class Node:
         self._watched: dict[TargetId, int] = {}
         self._hot_seen = -1
         self._hastened_ms = 0
+        self._told_ms: dict[VantageId, int] = {}
+        """When the last report is with each other node: over one connection none overtakes another."""
 
     def _new_observer(self) -> RestingObserver:
         spec, boot_id = self.spec, f"{self.spec.id}#{self._life}"
@@ -123,7 +125,7 @@ class Node:
         self._offset_ms = EPOCH_MS + self._wall_ms
         self._deferred, self._queue = [], deque()
         self._wake_planned_ms, self._last_step_ms = NEVER_MS, 0
-        self._watched, self._hot_seen = {}, -1
+        self._watched, self._hot_seen, self._told_ms = {}, -1, {}
         self.observer = self._new_observer()
         document = self.workers.durable()
         self.state = start(Past(document=document), self.setup, now_ms=self.now_ms)
@@ -325,19 +327,24 @@ class Node:
         """To the core at once; to the others over the link between, or by way of the store."""
         self.offer(ReportArrived(at_ms=self.now_ms, report=report))
         for other in self._among:
-            if other is not self and not other.is_dead and self._reaches(other):
-                delay_ms = self._world.net.delay_ms(self.spec.site, other.spec.site)
-                other.later(self._world.clock.now_ms + delay_ms, self._delivery(other, report))
+            if other is self or other.is_dead or (late_ms := self._late_by_ms(other)) is None:
+                continue
+            at_ms = self._world.clock.now_ms + self._world.net.delay_ms(self.spec.site, other.spec.site) + late_ms
+            self._told_ms[other.id] = max(at_ms, self._told_ms.get(other.id, at_ms))
+            other.later(self._told_ms[other.id], self._delivery(other, report))
 
     @staticmethod
     def _delivery(other: Node, report: VantageReport) -> Callable[[], None]:
         return lambda: other.offer(ReportArrived(at_ms=other.now_ms, report=report))
 
-    def _reaches(self, other: Node) -> bool:
-        if self._world.net.is_whole or self._world.net.passes(self.spec.site, other.spec.site):
-            return True
-        store = self._world.shared_store
-        return store is not None and store.is_reachable(self.spec.site) and store.is_reachable(other.spec.site)
+    def _late_by_ms(self, other: Node) -> int | None:
+        """How much later than usual a report gets to another node: over the link, or in time to count by way of the store."""
+        world, here, there = self._world, self.spec.site, other.spec.site
+        late_ms = world.passes_in_ms(self.id, here, there, self.setup.policy.judge.report_stale_ms)
+        store = world.shared_store
+        if late_ms is None and store is not None and store.is_reachable(here) and store.is_reachable(there):
+            return 0
+        return late_ms
 
     @property
     def is_watching(self) -> bool:

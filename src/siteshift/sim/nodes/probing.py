@@ -17,7 +17,9 @@ from typing import NamedTuple, Protocol
 from siteshift.core.model.codes import Fault, MemberRole, Outcome
 from siteshift.core.model.policy import JudgePolicy
 from siteshift.core.model.units import TargetId
+from siteshift.sim.nodes.mute import Quarter
 from siteshift.sim.nodes.resting import RestingObserver
+from siteshift.sim.world.link import one_exchange, one_visit
 from siteshift.sim.world.servers import Down, Server
 from siteshift.sim.world.spec import ANCHORS, NodeSpec
 from siteshift.sim.world.world import World
@@ -90,6 +92,8 @@ class Prober:
         self._lots = world.lots.of(f"probe/{node.spec.id}")
         self._noise_ppm = world.spec.noise.failures_ppm
         self._blind = ""
+        self.mute: tuple[Quarter, ...] = ()
+        """Of these checks no result comes back, neither good nor bad nor that there is none; `silence` sets it."""
         self._lane = self._checks()
         self._by_target = {check.target: check for check in self._lane if check.server is not None}
         self._hot: list[Check] = []
@@ -154,6 +158,14 @@ class Prober:
         self.wake()
         self._blind = how
 
+    def silence(self, quarters: tuple[Quarter, ...]) -> None:
+        """From now on checks there are made and say nothing, those under way too."""
+        self.wake()
+        self.mute = quarters
+
+    def _is_mute(self, check: Check) -> bool:
+        return any(quarter.holds(check.server) for quarter in self.mute)
+
     # -- one by one -----------------------------------------------------------------------------------------------
 
     def _seek(self, after_ms: int) -> None:
@@ -197,6 +209,8 @@ class Prober:
         if check.pending_until_ms > now_ms and not (check.is_hot and check.spoken_ms <= now_ms):
             return
         self.count += 1
+        if self._is_mute(check):
+            return
         found = self._look(check)
         timeout_ms = self._judge.timeout_ms
         after_ms, outcome, fault = found.after_ms, found.outcome, found.fault
@@ -221,6 +235,8 @@ class Prober:
         if life != self._life:
             return
         self._pending -= 1
+        if self._is_mute(check):
+            return
         assert found.after_ms is not None
         self._node.sense_result(check, found.outcome, found.fault, found.after_ms, started_ms + found.after_ms, started_ms)
 
@@ -229,13 +245,11 @@ class Prober:
         net, site, server = self._world.net, str(self._node.spec.site), check.server
         if self._blind and (self._blind != "fail_only_targets" or server is not None):
             return Answered(Outcome.LOST, Fault.LOCAL, 0) if self._blind == "none" else SILENCE
-        place = str(server.member.site) if server is not None else ANCHORS
-        if not net.is_open(site, place):
+        place = f"{server.member.service}@{server.member.site}" if server is not None else ANCHORS
+        late_ms = one_visit(self._lots, net.loss_pm(site, place), self._judge.timeout_ms)
+        if late_ms is None:
             return SILENCE
-        loss_pm = net.loss_pm(site, place)
-        if loss_pm and self._lots.randrange(1_000) < loss_pm:
-            return SILENCE
-        trip_ms = 2 * net.delay_ms(site, place)
+        trip_ms = 2 * net.delay_ms(site, str(server.member.site) if server is not None else ANCHORS) + late_ms
         if server is None:
             return Answered(Outcome.PASS, Fault.NONE, trip_ms)
         condition = server.condition
@@ -257,6 +271,11 @@ class Prober:
         after_ms = trip_ms + server.spec.latency_ms + pool.dep_add_ms
         if bad_pm and self._lots.randrange(1_000) < bad_pm:
             return Answered(Outcome.FAIL, Fault.BAD_STATUS, after_ms)
+        for loss_pm in pool.dep_losses_pm:
+            late_ms = one_exchange(self._lots, loss_pm, self._judge.timeout_ms)
+            if late_ms is None:
+                return SILENCE
+            after_ms += late_ms
         if condition.add_ms and (condition.add_part_pm >= 1_000 or self._lots.randrange(1_000) < condition.add_part_pm):
             after_ms += condition.add_ms
         if server.queue or server.rate_rps:
@@ -307,7 +326,7 @@ class Prober:
 
     def _rest(self, now_ms: int) -> bool:
         """Rest, if nothing can happen for a while; True when resting."""
-        if not (self._may_rest and not self._blind and not self._pending and not self._hot and self._world.is_plain):
+        if not self._may_rest or self._blind or self.mute or self._pending or self._hot or not self._world.is_plain:
             return False
         if not self._node.observer.at_rest or self._node.is_watching:
             return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from siteshift.core.lifecycle.durable import remember
@@ -20,6 +21,7 @@ from siteshift.core.model.steering import EnactResult, Steering
 from siteshift.core.model.units import EnactorId, MemberId
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.sim.nodes.leading import Candidate
+from siteshift.sim.world.link import one_exchange
 from siteshift.sim.world.planes import Plane, Trouble
 from siteshift.sim.world.spec import NodeSpec
 from siteshift.sim.world.store import Wrote
@@ -118,17 +120,22 @@ class Workers:
                 continue
             self._is_saving = True
             now_ms, store = self._world.clock.now_ms, self._world.shared_store
-            wait_ms = OWN_FILE_MS if store is None else store.call_ms
-            self._node.later(now_ms + wait_ms, self._saved)
+            if store is None:
+                self._node.later(now_ms + OWN_FILE_MS, lambda: self._saved(in_time=True))
+                continue
+            late_ms = store.late_by_ms(self._node.spec.site)
+            is_slow = late_ms is None and store.is_reachable(self._node.spec.site)
+            wait_ms = store.call_ms + (store.spec.deadline_ms if is_slow else late_ms or 0)
+            self._node.later(now_ms + wait_ms, partial(self._saved, in_time=not is_slow))
 
-    def _saved(self) -> None:
+    def _saved(self, *, in_time: bool) -> None:
         """The save of the first batch ends."""
         self._is_saving = False
         if not self._batches:
             return
         batch = self._batches.popleft()
         assert batch.document is not None
-        wrote = self._save(batch.document, batch.generation)
+        wrote = self._save(batch.document, batch.generation) if in_time else Wrote.UNREACHABLE
         if wrote is Wrote.DONE:
             self._act(batch, refused="")
         else:
@@ -205,7 +212,9 @@ class Workers:
         """Send a write. What becomes of it depends on links and on the plane; the node hears one word, or none in time."""
         world, node, enactor = self._world, self._node, plane.spec.id
         now_ms, place = world.clock.now_ms, plane.spec.place
-        goes, comes = world.net.passes(node.spec.site, place), world.net.passes(place, node.spec.site)
+        goes_ms = world.passes_in_ms(node.spec.id, node.spec.site, place, ENACT_DEADLINE_MS)
+        comes_ms = world.passes_in_ms(node.spec.id, place, node.spec.site, ENACT_DEADLINE_MS)
+        goes, comes = goes_ms is not None, comes_ms is not None
         if plane.hits(Trouble.REFUSING):
             self._tell(now_ms + plane.spec.write_ms, plane, self._result(enactor, steering, EnactOutcome.REFUSED, "key refused"))
             return
@@ -222,15 +231,16 @@ class Workers:
             return
         trip_ms = world.net.delay_ms(node.spec.site, place)
         add_ms = plane.add_ms if plane.hits(Trouble.SLOW) else 0
-        there_ms = now_ms + trip_ms + plane.spec.write_ms + add_ms + node.write_delay_ms
-        in_time = there_ms + trip_ms <= now_ms + ENACT_DEADLINE_MS and not is_mute
+        there_ms = now_ms + trip_ms + plane.spec.write_ms + add_ms + node.write_delay_ms + (goes_ms or 0)
+        back_ms = there_ms + trip_ms + (comes_ms or 0)
+        in_time = back_ms <= now_ms + ENACT_DEADLINE_MS and not is_mute
 
         def arrive() -> None:
             found: list[EnactResult] = []
             world.change_plane(lambda: found.append(plane.write(steering, node.now_ms)))
             world.line(enactor, "plane", f"generation {steering.generation} from {node.spec.id}: {found[0].outcome.value}")
             if in_time:
-                self._tell(there_ms + trip_ms, plane, found[0])
+                self._tell(back_ms, plane, found[0])
 
         if not is_lost:
             world.clock.at(there_ms, arrive)
@@ -251,8 +261,11 @@ class Workers:
         world, node, enactor = self._world, self._node, plane.spec.id
         now_ms, place = world.clock.now_ms, plane.spec.place
         add_ms = plane.add_ms if plane.hits(Trouble.SLOW) else 0
-        took_ms = 2 * world.net.delay_ms(node.spec.site, place) + plane.spec.read_ms + add_ms
-        is_cut = not world.net.is_open(node.spec.site, place)
+        late_ms = one_exchange(
+            world.lots.of(f"link/{node.spec.id}"), world.net.loss_pm(node.spec.site, place), READ_DEADLINE_MS
+        )
+        took_ms = 2 * world.net.delay_ms(node.spec.site, place) + plane.spec.read_ms + add_ms + (late_ms or 0)
+        is_cut = late_ms is None
         fails = any(plane.hits(how) for how in (Trouble.DOWN, Trouble.DEAD, Trouble.UNREADABLE)) or plane.is_dark
 
         def hear() -> None:
@@ -267,25 +280,31 @@ class Workers:
 
     # -- standbys -------------------------------------------------------------------------------------------------
 
-    def _reaches_driver(self, member: MemberId) -> bool:
+    def _driver_answers_in(self, member: MemberId) -> int | None:
+        """After how many ms the driver of a standby answers; None: not in time."""
         site = self._world.spec.topology.members[member].site
-        return self._world.place_is_reached(self._node.spec.site, site)
+        late_ms = self._world.late_by_ms(self._node.spec.id, self._node.spec.site, site, STANDBY_GIVES_UP_MS)
+        return None if late_ms is None else self._world.spec.standby.answer_ms + late_ms
 
     def _activate(self, member: MemberId) -> None:
         world, node = self._world, self._node
-        if self._reaches_driver(member):
-            world.clock.after(world.spec.standby.answer_ms, lambda: world.standbys.activate(member))
+        answer_ms = self._driver_answers_in(member)
+        if answer_ms is not None:
+            world.clock.after(answer_ms, lambda: world.standbys.activate(member))
             return
         failed = StandbyReported(at_ms=0, member=member, phase=StandbyPhase.FAILED, detail="its driver does not answer")
         node.later(world.clock.now_ms + STANDBY_GIVES_UP_MS, lambda: node.offer(failed))
 
     def _retire(self, member: MemberId) -> None:
-        if self._reaches_driver(member):
-            self._world.clock.after(self._world.spec.standby.answer_ms, lambda: self._world.standbys.retire(member))
+        answer_ms = self._driver_answers_in(member)
+        if answer_ms is not None:
+            self._world.clock.after(answer_ms, lambda: self._world.standbys.retire(member))
 
     def _ask(self, member: MemberId) -> None:
         world, node = self._world, self._node
-        if not self._reaches_driver(member):
+        answer_ms = self._driver_answers_in(member)
+        if answer_ms is None:
             return
-        answer_ms = world.clock.now_ms + world.spec.standby.answer_ms
-        node.later(answer_ms, lambda: node.offer(StandbyReported(at_ms=0, member=member, phase=world.standbys.phase(member))))
+        phase_of = world.standbys.phase
+        told_ms = world.clock.now_ms + answer_ms
+        node.later(told_ms, lambda: node.offer(StandbyReported(at_ms=0, member=member, phase=phase_of(member))))

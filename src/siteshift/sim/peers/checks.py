@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from siteshift.core.model.units import ServiceId, SiteId
+from siteshift.sim.world.link import one_exchange, one_visit
 from siteshift.sim.world.servers import Server
 from siteshift.sim.world.world import World
 
@@ -18,8 +19,9 @@ from siteshift.sim.world.world import World
 def member_answers(world: World, server: Server, place: str, timeout_ms: int, lots: random.Random) -> bool:
     """Whether a check of one server passes when it starts now from ``place``."""
     site, condition = str(server.member.site), server.condition
-    loss_pm = world.net.loss_pm(place, site)
-    if not world.net.is_open(place, site) or (loss_pm and lots.randrange(1_000) < loss_pm):
+    loss_pm = world.net.loss_pm(place, f"{server.member.service}@{site}")
+    late_ms = one_visit(lots, loss_pm, timeout_ms)
+    if late_ms is None:
         return False
     if not server.is_open or condition.down is not None:
         return False
@@ -30,7 +32,12 @@ def member_answers(world: World, server: Server, place: str, timeout_ms: int, lo
     noise_ppm = world.spec.noise.failures_ppm
     if noise_ppm and lots.randrange(1_000_000) < noise_ppm:
         return False
-    after_ms = 2 * world.net.delay_ms(place, site) + server.spec.latency_ms + pool.dep_add_ms
+    after_ms = late_ms + 2 * world.net.delay_ms(place, site) + server.spec.latency_ms + pool.dep_add_ms
+    for loss_pm in pool.dep_losses_pm:
+        called_ms = one_exchange(lots, loss_pm, timeout_ms)
+        if called_ms is None:
+            return False
+        after_ms += called_ms
     if condition.add_ms and (condition.add_part_pm >= 1_000 or lots.randrange(1_000) < condition.add_part_pm):
         after_ms += condition.add_ms
     if server.queue or server.rate_rps:

@@ -54,7 +54,7 @@ class ServerChecks:
         def wait_ms(passed: bool) -> int:
             is_silent = not passed and (
                 (server.condition.down is not None and server.condition.down.value > 1)
-                or not self._world.net.is_open(self._place, server.member.site)
+                or self._world.net.loss_pm(self._place, f"{server.member.service}@{server.member.site}") > 0
                 or server.condition.add_ms >= INTER_MS
             )
             return INTER_MS * 2 if is_silent else INTER_MS

@@ -99,27 +99,33 @@ class Truth(NamedTuple):
     """Three facts about a service at a site, none of which follows from another.
 
     ``good_pm``     what its members answer well of what they are asked, faults and dependencies counted, overload not.
-    ``is_reached``  users get there.
+    ``reach_pm``    what the link leaves in time of what its users ask there and are answered.
     ``is_cut_off``  no other site gets there: it serves its users, and nobody outside can know.
     """
 
     good_pm: int
-    is_reached: bool = True
+    reach_pm: int = 1_000
     is_cut_off: bool = False
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether any of its users get there."""
+        return self.reach_pm > 0
 
     @property
     def is_healthy(self) -> bool:
         """Whether leaving it is wrong."""
-        return self.good_pm >= HEALTHY_PM and self.is_reached and not self.is_cut_off
+        return self.good_pm * self.reach_pm // 1_000 >= HEALTHY_PM and not self.is_cut_off
 
     @property
     def is_sick(self) -> bool:
         """Whether sending it more is wrong."""
-        return self.good_pm < SICK_PM or not self.is_reached
+        return self.good_pm * self.reach_pm // 1_000 < SICK_PM
 
     def __str__(self) -> str:
         """``400 pm, out of reach``"""
-        return ", ".join([f"{self.good_pm} pm"] + ["out of reach"] * (not self.is_reached) + ["cut off"] * self.is_cut_off)
+        reach = "out of reach" if not self.is_reached else f"{self.reach_pm} pm in reach"
+        return ", ".join([f"{self.good_pm} pm"] + [reach] * (self.reach_pm < 1_000) + ["cut off"] * self.is_cut_off)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,6 @@ from siteshift.sim.world.clients import Population
 from siteshift.sim.world.clock import EPOCH_MS
 from siteshift.sim.world.planes import Plane, Trouble
 from siteshift.sim.world.servers import Down, Server
-from siteshift.sim.world.spec import USERS
 from siteshift.sim.world.world import World
 
 NAME = "informed"
@@ -122,7 +121,8 @@ class Informed:
 
     def _truth(self, world: World, service: ServiceId, site: SiteId) -> _Truth:
         pool = world.flow.pool(service, site)
-        is_reached = world.net.is_open(USERS, site) and site not in world.dark_sites
+        reach_pm = world.flow.reach_pm(service, site) if site not in world.dark_sites else 0
+        is_reached = reach_pm > 0
         takers = [s for s in pool.servers if s.is_open and s.condition.down is not Down.REFUSED and is_reached]
         goods = {server.member.id: _good_pm(server, pool.dep_add_ms, pool.slo_ms) for server in takers}
         worth = takers
@@ -132,7 +132,7 @@ class Informed:
         good_pm = sum(goods[s.member.id] for s in worth) // max(1, len(worth)) * (1_000 - pool.dep_error_pm) // 1_000
         cold = [s for s in pool.servers if s.member.role is MemberRole.STANDBY and not s.is_open and s.condition.down is None]
         return _Truth(
-            good_pm=good_pm,
+            good_pm=good_pm * reach_pm // 1_000,
             active_rps=_carries(worth, MemberRole.ACTIVE),
             open_rps=_carries(worth, MemberRole.STANDBY),
             cold_rps=int(sum(s.capacity_rps for s in cold)) if is_reached else 0,

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import SiteId
 from siteshift.sim.results.record import LostTo
+from siteshift.sim.world.link import AT_ONCE, Answers, part_in_time
 from siteshift.sim.world.servers import DUST, Batch, Fate, PoolFlow
 from siteshift.sim.world.spec import ClientSpec, LoadSpec
 
@@ -253,7 +254,7 @@ class Population:
         ttl_ms: int,
         direct: Sequence[float] | None,
         forward: Sequence[Sequence[float]] | None,
-        reachable: Sequence[bool],
+        ways: Sequence[Sequence[Answers]] | None,
         broken: list[float],
         mute: list[float],
     ) -> None:
@@ -261,8 +262,9 @@ class Population:
 
         ``answers``   what DNS gives to those who ask now; ``direct``: where a balancer before all sites sends instead.
         ``forward``   per site, where its balancer sends what arrives there (None: it stays).
-        ``reachable`` whether users reach each site; ``broken``: the part of kept connections that are reset there at once;
-        ``mute``: the part of requests there that get no answer in time.
+        ``ways``      what links do to who enters at one site and is served at another (None: nothing anywhere).
+        ``broken``    the part of kept connections that are reset at a site at once; ``mute``: the part of requests there that get
+                      no answer in time.
         """
         if direct is not None:
             parts = list(direct)
@@ -270,14 +272,7 @@ class Population:
             for _, cache in self.caches:
                 cache.advance(now_ms, answers, ttl_ms)
             parts = self._wanted(now_ms, dt_ms, self._cached(), broken, mute)
-        if forward is not None:
-            moved = [0.0] * len(parts)
-            for part, row in zip(parts, forward, strict=False):
-                for target, share in enumerate(row):
-                    moved[target] += part * share
-            if len(parts) > len(forward):
-                moved[-1] += parts[-1]
-            parts = moved
+        legs = self._legs(parts, forward, ways)
         first = self.demand_rps(now_ms) * dt_ms / 1_000
         self.offered += first
         if self.spec.retry_budget_pm is not None:
@@ -287,26 +282,34 @@ class Population:
         for way, amount in self._again.due(now_ms):
             again[way.born_ms, way.tries] = again.get((way.born_ms, way.tries), 0.0) + amount
         batches = [Batch(now_ms, 0, first), *(Batch(born, tries, amount) for (born, tries), amount in again.items())]
-        if len(parts) > len(self.pools) and parts[-1] > 0:
-            turned_away = sum(batch.amount for batch in batches) * parts[-1]
+        if len(legs) > len(self.pools) and (part := sum(legs[-1].values())) > 0:
+            turned_away = sum(batch.amount for batch in batches) * part
             self.lost[LostTo.SHED] = self.lost.get(LostTo.SHED, 0.0) + turned_away
             self.shed += turned_away
-        for site, part in enumerate(parts[: len(self.pools)]):
-            self._send(site, part, batches, now_ms, dt_ms, is_reached=reachable[site])
+        for site, come in enumerate(legs[: len(self.pools)]):
+            self._send(site, come, batches, now_ms, dt_ms)
         for way, amount in self._failing.due(now_ms):
             self._failed(Batch(way.born_ms, way.tries, amount), way.site, way.cause, now_ms)
 
-    def _send(self, site: int, part: float, batches: list[Batch], now_ms: int, dt_ms: int, *, is_reached: bool) -> None:
+    def _legs(
+        self, parts: list[float], forward: Sequence[Sequence[float]] | None, ways: Sequence[Sequence[Answers]] | None
+    ) -> list[dict[Answers, float]]:
+        """The parts of requests that each place gets, by what links do to them on the way."""
+        legs: list[dict[Answers, float]] = [{} for _ in parts]
+        for entered, part in enumerate(parts):
+            row = forward[entered] if forward is not None and entered < len(forward) else None
+            for target, share in enumerate(row) if row is not None else ((entered, 1.0),):
+                found = AT_ONCE if ways is None or target >= len(self.pools) else ways[entered][target]
+                legs[target][found] = legs[target].get(found, 0.0) + part * share
+        return legs
+
+    def _send(self, site: int, legs: dict[Answers, float], batches: list[Batch], now_ms: int, dt_ms: int) -> None:
         pool = self.pools[site]
+        part = sum(legs.values())
         if part <= DUST and pool.is_plain:
             pool.rest()
             return
-        mine = [Batch(b.born_ms, b.tries, b.amount * part) for b in batches] if part > DUST else []
-        self.seen[site] += sum(batch.amount for batch in mine)
-        if not is_reached:
-            for batch in mine:
-                self._failing.put(now_ms + self.spec.try_ms, Way(batch.born_ms, batch.tries, site, LostTo.SILENT), batch.amount)
-            mine = []
+        mine = self._under_way(site, legs, batches, now_ms) if part > DUST else []
         fates: list[Fate] = []
         pool.take(mine, now_ms, dt_ms, self.spec.try_ms, fates)
         for at_ms, batch, cause in fates:
@@ -314,6 +317,19 @@ class Population:
                 self._failing.put(at_ms, Way(batch.born_ms, batch.tries, site, cause), batch.amount)
             else:
                 self._failed(batch, site, cause, now_ms)
+
+    def _under_way(self, site: int, legs: dict[Answers, float], batches: list[Batch], now_ms: int) -> list[Batch]:
+        """What arrives at a site, by how late its answers are on the way; the rest waits in vain."""
+        arriving: list[Batch] = []
+        for answers, part in legs.items():
+            missing = 1 - part_in_time(answers)
+            for born_ms, tries, whole, _ in batches:
+                amount = whole * part
+                self.seen[site] += amount
+                arriving += [Batch(born_ms, tries, amount * each, late_ms) for late_ms, each in answers]
+                if missing * amount > DUST:
+                    self._failing.put(now_ms + self.spec.try_ms, Way(born_ms, tries, site, LostTo.SILENT), amount * missing)
+        return arriving
 
     def drop(self, site: int, dropped: Sequence[Batch], now_ms: int) -> None:
         """Requests in the queue of a server that just died."""

@@ -10,10 +10,12 @@ from siteshift.core.model.setup import PlaneKind
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
 from siteshift.sim.results.record import LostTo, Second, Shed
 from siteshift.sim.world.clients import Cache, Population
+from siteshift.sim.world.link import ALL_PM, AT_ONCE, Answers, answers, part_in_time
 from siteshift.sim.world.network import Net
 from siteshift.sim.world.planes import INITIAL_TTL_S, Plane, parts_of
 from siteshift.sim.world.servers import Down, PoolFlow, Server
 from siteshift.sim.world.spec import OUTSIDE, USERS, Entry, WorldSpec
+from siteshift.sim.world.ways import users_way, ways_of
 
 
 @dataclass(slots=True)
@@ -27,7 +29,8 @@ class Route:
     ttl_ms: int
     direct: list[float] | None
     forward: list[list[float]] | None
-    reachable: list[bool]
+    ways: list[list[Answers]] | None
+    """What links do to who enters at one site and is served at another; None: nothing anywhere."""
     broken: list[float]
     mute: list[float]
 
@@ -129,14 +132,16 @@ class Flow:
 
     def _refresh_dependencies(self) -> None:
         for (name, site), pool in self._pools.items():
-            good_pm, add_ms = 1_000, 0
+            good_pm, add_ms, losses_pm = 1_000, 0, list[int]()
             for needed in self._spec.topology.service_by_id[name].depends_on:
                 there = self._pools.get((needed, site))
                 if there is None:
                     continue
-                good_pm = min(good_pm, self._goodput_of(there) if self._net.is_open(f"{name}@{site}", f"{needed}@{site}") else 0)
+                loss_pm = self._net.loss_pm(f"{name}@{site}", f"{needed}@{site}")
+                losses_pm += [loss_pm] if 0 < loss_pm < ALL_PM else []
+                good_pm = min(good_pm, self._goodput_of(there) if loss_pm < ALL_PM else 0)
                 add_ms += max((server.condition.add_ms for server in there.servers if server.is_alive), default=0)
-            pool.dep_error_pm, pool.dep_add_ms = 1_000 - good_pm, add_ms
+            pool.dep_error_pm, pool.dep_add_ms, pool.dep_losses_pm = 1_000 - good_pm, add_ms, tuple(losses_pm)
 
     @staticmethod
     def _goodput_of(pool: PoolFlow) -> int:
@@ -161,29 +166,38 @@ class Flow:
     def _route(self, population: Population) -> Route:
         name, sites = population.service.id, population.service.sites
         entry = self._spec.entry_of(name)
-        answers, ttl_ms = self._dns(name, sites)
+        told, ttl_ms = self._dns(name, sites)
         direct = forward = None
-        reachable = [self._net.is_open(USERS, site) for site in sites]
+        ways = ways_of(population, self._net)
         has_sorry = bool(population.service.shed_answers)
         if entry is Entry.BALANCER:
             plane = self._balancer(name, OUTSIDE)
             shares = plane.delivered_bp(name) if plane is not None and plane.is_delivering else {}
             if not shares:
                 shares = {pool.site: pool.nominal_bp for pool in population.service.pools}
-                reachable = [False] * len(sites)
+                ways = [[()] * len(sites) for _ in sites]
             direct = _whole(parts_of(shares, sites), has_sorry=has_sorry)
             if direct is not None and plane is not None and plane.spec.redispatches:
                 direct = _redispatched(direct, [_broken(pool) == 1 for pool in population.pools])
-        elif answers is not None:
-            answers = _whole(answers, has_sorry=has_sorry)
+        elif told is not None:
+            told = _whole(told, has_sorry=has_sorry)
         if entry is Entry.DNS_AND_BALANCER:
             forward = [self._forward(name, site, number, sites, has_sorry=has_sorry) for number, site in enumerate(sites)]
         try_ms = self._spec.clients_of(name).try_ms
         broken = [_broken(pool) for pool in population.pools]
-        mute = [_mute(pool, try_ms) if reachable[number] else 1.0 for number, pool in enumerate(population.pools)]
+        mute = [_mute(pool, try_ms) for pool in population.pools]
+        if ways is not None:
+            heard = [part_in_time(answers(self._net.loss_pm(USERS, f"{name}@{site}"), try_ms)) for site in sites]
+            mute = [1 - (1 - silent) * part for silent, part in zip(mute, heard, strict=True)]
         if has_sorry:
             broken, mute = [*broken, 1.0], [*mute, 0.0]
-        return Route(answers, ttl_ms, direct, forward, reachable, broken, mute)
+            ways = None if ways is None else [*ways, [AT_ONCE] * len(sites)]
+        return Route(told, ttl_ms, direct, forward, ways, broken, mute)
+
+    def reach_pm(self, service: ServiceId, site: SiteId) -> int:
+        """The part of its users' requests that their link to a site leaves in time: within the objective, or their patience."""
+        population = next(one for one in self.populations if one.service.id == service)
+        return round(1_000 * part_in_time(users_way(population, site, self._net), population.service.slo_latency_ms or None))
 
     def _dns(self, name: ServiceId, sites: tuple[SiteId, ...]) -> tuple[list[float] | None, int]:
         """What resolvers are told: the mean of the DNS planes that answer them."""
@@ -212,7 +226,8 @@ class Flow:
         sent_on = plane.sends_on_bp(name, site) if plane is not None and plane.is_delivering else None
         if sent_on is None:
             return stays
-        parts = [float(sent_on.get(to, 0)) if to is None or self._net.is_open(site, to) else 0.0 for to in places]
+        here = f"{name}@{site}"
+        parts = [float(sent_on.get(to, 0)) if to is None or self._net.is_open(here, f"{name}@{to}") else 0.0 for to in places]
         total = sum(parts)
         return [part / total for part in parts] if total else stays
 
@@ -233,7 +248,7 @@ class Flow:
                 ttl_ms=route.ttl_ms,
                 direct=route.direct,
                 forward=route.forward,
-                reachable=route.reachable,
+                ways=route.ways,
                 broken=route.broken,
                 mute=route.mute,
             )

@@ -1,7 +1,8 @@
 """Links between every pair of places: delay, loss and cuts, each direction by itself.
 
 Places are names: sites, ``users``, ``anchors``, ``outside``, and ``service@site`` for a service's part of a site, which
-falls back to the site's links where it has none of its own.
+falls back to the site's links where it has none of its own. What a link does to an exchange is the same for whoever asks over it
+(`link`).
 """
 
 from __future__ import annotations
@@ -51,15 +52,24 @@ class Net:
         return self.passes(one, other) and self.passes(other, one)
 
     def loss_pm(self, one: str, other: str) -> int:
-        """Chance that a request or its answer is lost."""
-        if not self._losses:
+        """Chance that a packet or its answer is lost; over what is cut all are."""
+        if self.is_whole:
+            return 0
+        return 1_000 - self._kept(one, other) * self._kept(other, one) // 1_000_000_000
+
+    def lost_pm(self, one: str, other: str) -> int:
+        """Chance that a packet is lost on its way from one place to the other."""
+        return 0 if self.is_whole else 1_000 - self._kept(one, other) // 1_000
+
+    def _kept(self, one: str, other: str) -> int:
+        """The part of packets that get from one place to the other, per million."""
+        if not self.passes(one, other):
             return 0
         kept = 1_000_000
         for scope in self._losses.values():
-            for a, b in ((one, other), (other, one)):
-                for pair in _pairs(a, b):
-                    kept = kept * (1_000 - scope.get(pair, 0)) // 1_000
-        return 1_000 - kept // 1_000
+            for pair in _pairs(one, other):
+                kept = kept * (1_000 - scope.get(pair, 0)) // 1_000
+        return kept
 
     def delay_ms(self, one: str, other: str) -> int:
         """One way."""
@@ -73,5 +83,5 @@ def _pairs(one: str, other: str) -> tuple[Pair, ...]:
     site_a, site_b = one.rpartition("@")[2], other.rpartition("@")[2]
     if one == site_a and other == site_b:
         return ((one, other),)
-    found = ((one, other), (one, site_b), (site_a, other))
-    return (*found, (site_a, site_b)) if site_a != site_b else found
+    found = dict.fromkeys(((one, other), (one, site_b), (site_a, other)))
+    return tuple(found | {(site_a, site_b): None}) if site_a != site_b else tuple(found)

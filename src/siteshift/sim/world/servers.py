@@ -74,11 +74,13 @@ def combined(effects: Sequence[Effect]) -> Effect:
 
 
 class Batch(NamedTuple):
-    """Requests that go the same way together: when they were first made, and which try this is (0: the first)."""
+    """Requests that go the same way together: when they were first made, which try this is (0: the first), and how much later
+    their way makes their answers."""
 
     born_ms: int
     tries: int
     amount: float
+    way_ms: int = 0
 
 
 class Fate(NamedTuple):
@@ -169,6 +171,8 @@ class PoolFlow:
     slo_ms: int
     dep_error_pm: int = 0
     dep_add_ms: int = 0
+    dep_losses_pm: tuple[int, ...] = ()
+    """Of the links to what it depends on, where they lose packets."""
     offered: float = 0.0
     served: float = 0.0
     lost: float = 0.0
@@ -259,7 +263,7 @@ class PoolFlow:
             self.latency_sum += latency_ms * amount
             if is_late(latency_ms, self.slo_ms):
                 self.slow += amount
-            self.late += sum(b.amount for b in batches if is_late(now_ms - b.born_ms + latency_ms, self.slo_ms))
+            self.late += sum(b.amount for b in batches if is_late(now_ms - b.born_ms + b.way_ms + latency_ms, self.slo_ms))
             open_rps = max(1.0, self._open_rps)
             for server in self._takers:
                 server.rate_rps = rate_rps * server.capacity_rps / open_rps
@@ -290,9 +294,7 @@ class PoolFlow:
             return
         error_pm = condition.error_pm + (1_000 - condition.error_pm) * self.dep_error_pm // 1_000
         error_pm = max(error_pm, self.spec.background_error_pm)
-        late_pm = 0
-        if condition.add_ms + self.dep_add_ms > try_ms:
-            late_pm = condition.add_part_pm if condition.add_ms else 1_000
+        slow_pm = condition.add_part_pm if condition.add_ms else 1_000
         room = max(0.0, server.effective_rps() * (self.spec.queue_ms + dt_ms) / 1_000 - server.backlog)
         wanted = amount * (1_000 - error_pm) / 1_000
         admitted = min(1.0, room / wanted) if wanted > DUST else 1.0
@@ -313,12 +315,12 @@ class PoolFlow:
             else:
                 turned_away = 0.0
             good -= turned_away
-            late = good * late_pm / 1_000
+            late = good * slow_pm / 1_000 if condition.add_ms + self.dep_add_ms + batch.way_ms > try_ms else 0.0
             if late > 0:
                 fates.append(Fate(now_ms + try_ms, Batch(batch.born_ms, batch.tries, late), LostTo.SILENT))
                 good -= late
             if good > 0:
-                server.queue.append(Chunk(now_ms, Batch(batch.born_ms, batch.tries, good), good))
+                server.queue.append(Chunk(now_ms, Batch(batch.born_ms, batch.tries, good, batch.way_ms), good))
                 server.backlog += good
 
     def _serve(self, server: Server, now_ms: int, dt_ms: int, try_ms: int, fates: list[Fate]) -> None:
@@ -337,6 +339,9 @@ class PoolFlow:
         )
         while server.queue and power > DUST:
             chunk = server.queue[0]
+            if chunk.alive and now_ms - chunk.at_ms + chunk.batch.way_ms >= try_ms:  # its answer would be on the way for too long
+                chunk.alive = False
+                fates.append(Fate(now_ms, Batch(chunk.batch.born_ms, chunk.batch.tries, chunk.left), LostTo.SILENT))
             done = min(power, chunk.left)
             power -= done
             chunk.left -= done
@@ -346,7 +351,7 @@ class PoolFlow:
                 self.served += done
                 self.latency_sum += latency_ms * done
                 self.slow += done * self._late_part(server, now_ms - chunk.at_ms, try_ms)
-                self.late += done * self._late_part(server, now_ms - chunk.batch.born_ms, try_ms)
+                self.late += done * self._late_part(server, now_ms - chunk.batch.born_ms + chunk.batch.way_ms, try_ms)
             if chunk.left <= DUST:
                 if chunk.alive and chunk.left > 0:
                     self.served += chunk.left

@@ -136,6 +136,8 @@ class StoreSpec:
     keepalive_ms: int = 500
     write_ms: int = 2
     election_ms: int = 500
+    deadline_ms: int = 1_000
+    """How long a node waits for a call: half a lease, so that another one is in time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,11 +15,12 @@ from siteshift.sim.results.record import Line, Truth
 from siteshift.sim.world.clients import Population
 from siteshift.sim.world.clock import Lots, VirtualClock
 from siteshift.sim.world.flow import Flow
+from siteshift.sim.world.link import one_exchange
 from siteshift.sim.world.network import Net
 from siteshift.sim.world.planes import Plane
 from siteshift.sim.world.process import NodeProcess
 from siteshift.sim.world.servers import HEALTHY, Down, Effect, Server, combined
-from siteshift.sim.world.spec import OUTSIDE, USERS, WorldSpec
+from siteshift.sim.world.spec import OUTSIDE, WorldSpec
 from siteshift.sim.world.standbys import Standbys
 from siteshift.sim.world.store import SharedStore
 
@@ -44,7 +45,7 @@ class World:
         self.standbys = Standbys(
             clock=self.clock, servers=self.servers, cold_start_ms=spec.standby.cold_start_ms, became=self._standby_became
         )
-        self.shared_store = SharedStore(spec.store, self.net) if spec.store is not None else None
+        self.shared_store = SharedStore(spec.store, self.net, self.lots.of("link/store")) if spec.store is not None else None
         self.nodes: list[NodeProcess] = []
         self.lines: list[Line] = []
         self.facts: list[Line] = []
@@ -68,7 +69,7 @@ class World:
         others = [other for other in self.spec.topology.site_ids if other != site]
         return Truth(
             good_pm=0 if site in self.dark_sites else self.flow.pool(service, site).truth_pm(),
-            is_reached=self.net.is_open(USERS, site),
+            reach_pm=self.flow.reach_pm(service, site),
             is_cut_off=bool(others) and not any(self.net.is_open(site, other) for other in others),
         )
 
@@ -258,6 +259,12 @@ class World:
         held = self.shared_store.leadership if self.shared_store is not None else None
         return held.node if held is not None and held.node in holders else next(iter(holders), None)
 
-    def place_is_reached(self, site: SiteId, place: str) -> bool:
-        """Whether a node at a site reaches a place and is answered."""
-        return self.net.is_open(site, place) and (place == OUTSIDE or place not in self.dark_sites)
+    def late_by_ms(self, who: str, site: SiteId, place: str, within_ms: int) -> int | None:
+        """How much later than usual a place answers somebody at a site, over a connection kept open. None: not in time."""
+        if place != OUTSIDE and place in self.dark_sites:
+            return None
+        return one_exchange(self.lots.of(f"link/{who}"), self.net.loss_pm(site, place), within_ms)
+
+    def passes_in_ms(self, who: str, one: str, other: str, within_ms: int) -> int | None:
+        """The same of one way alone."""
+        return one_exchange(self.lots.of(f"link/{who}"), self.net.lost_pm(one, other), within_ms)
