@@ -163,7 +163,8 @@ def test_a_site_is_full_while_it_answers_late_what_waits(utilisation_pm: int, sl
 
 def ran(seed: int, lost: float, *, nothing: float = 100.0, found: Found | None = None, by_request: bool = False) -> Ran:
     beside = BesideNothing(ours=Loss(failed=lost), nothing=Loss(failed=nothing), site_rps=100.0)
-    return Ran(seed=seed, found=found, digest="", moves=0, loss=beside.ours, beside=beside, by_request=by_request)
+    asked_ms = 0 if by_request else None
+    return Ran(seed=seed, found=found, digest="", moves=0, loss=beside.ours, beside=beside, asked_ms=asked_ms)
 
 
 def test_a_run_that_went_through_its_time_is_held_beside_nothing_done() -> None:

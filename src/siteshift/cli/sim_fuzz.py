@@ -18,6 +18,7 @@ from siteshift.sim.fuzz.fuzz import Ran, run_seeds
 from siteshift.sim.fuzz.mutants import MUTANTS
 from siteshift.sim.fuzz.shrink import shrunk
 from siteshift.sim.fuzz.swarm import draw_case
+from siteshift.sim.peers.nothing import AtFault
 from siteshift.sim.results.loss import WEIGHTS
 
 STORIES = 5
@@ -46,13 +47,13 @@ class Hunted:
 
     @classmethod
     def of(cls, done: Sequence[Ran]) -> Hunted:
-        worse = sorted((ran for ran in done if ran.is_worse), key=lambda ran: -_more_s(ran))
+        worse = sorted((ran for ran in done if ran.is_worse), key=lambda ran: -ran.more_s())
         return cls(runs=len(done), found=tuple(ran for ran in done if ran.found is not None), worse=tuple(worse))
 
     @property
     def unasked(self) -> tuple[Ran, ...]:
-        """Those of ``worse`` in which people moved nothing themselves."""
-        return tuple(ran for ran in self.worse if not ran.by_request)
+        """Those of ``worse`` that were so without what people moved themselves."""
+        return tuple(ran for ran in self.worse if ran.is_worse_unasked)
 
     def failures(self, *, fail_worse: bool) -> list[str]:
         """Why the hunt failed; empty: it did not."""
@@ -67,9 +68,11 @@ class Hunted:
         text = f"{len(self.worse)} of {whole} runs that went through worse than nothing"
         if asked := len(self.worse) - len(self.unasked):
             text += f", in {asked} of them people moved traffic"
+        if hidden := sum(ran.beside is not None and not ran.beside.is_worse for ran in self.worse):
+            text += f", in {hidden} of them after one fault and not as a whole"
         if self.unasked:
             first = self.unasked[0]
-            text += f"; the worst, seed {first.seed}, by {_more_s(first):.1f} s of the site's traffic"
+            text += f"; the worst, seed {first.seed}, by {first.more_s():.1f} s of the site's traffic"
         return Text(text, style=WATCH if self.worse else GOOD)
 
 
@@ -104,13 +107,11 @@ def hunt(session: Session, wanted: Hunt) -> Hunted:
     return hunted
 
 
-def _more_s(ran: Ran) -> float:
-    return ran.beside.more_s() if ran.beside is not None else 0.0
-
-
 def _worse_text(ran: Ran) -> str:
     asked = "; people moved traffic" if ran.by_request else ""
-    return f"worse than nothing: {ran.beside}{asked}"
+    assert ran.beside is not None
+    whole = [str(ran.beside)] if ran.beside.is_worse or not ran.worse_faults else []
+    return f"worse than nothing: {'; '.join([*whole, *(str(one) for one in ran.worse_faults)])}{asked}"
 
 
 def _worse_document(ran: Ran) -> dict[str, object]:
@@ -123,6 +124,20 @@ def _worse_document(ran: Ran) -> dict[str, object]:
         "nothing_done": beside.nothing.as_document(),
         "site_rps": beside.site_rps,
         "by_request": ran.by_request,
+        "is_worse_as_a_whole": beside.is_worse,
+        "after_faults": [_fault_document(one) for one in ran.worse_faults],
+    }
+
+
+def _fault_document(one: AtFault) -> dict[str, object]:
+    return {
+        "fault": one.stretch.label,
+        "from_s": one.stretch.from_ms / 1_000,
+        "until_s": one.stretch.until_ms / 1_000,
+        "more_s": {name: one.beside.more_s(weight) for name, weight in WEIGHTS.items()},
+        "lost": one.beside.ours.as_document(),
+        "nothing_done": one.beside.nothing.as_document(),
+        "site_rps": one.beside.site_rps,
     }
 
 

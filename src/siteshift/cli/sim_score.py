@@ -78,7 +78,7 @@ def score(
         wanted, policy=policy, ground=ground, processes=jobs, tell=lambda one: session.say(_line(one))
     )
     told = {} if ground is None else {"not_simulated": list(ground.notes)}
-    tables = [_scores(library), _losses(library), _beside_nothing(library)]
+    tables = [_scores(library), _losses(library), _beside_nothing(library), _by_fault(library)]
     session.show({**as_document(library), **told}, [*tables, *_summary(library)])
     for one in library.bounds_beaten:
         session.say(f"{one.id}: {', '.join(one.beaten_by)} lost less than the bound: it is wrong, please report it", BAD)
@@ -219,6 +219,26 @@ def _beside_nothing(library: LibraryScore) -> WideTable:
     return table
 
 
+def _by_fault(library: LibraryScore) -> WideTable:
+    """What was lost after each fault, up to the next; the best peer is the one that lost least then."""
+    from siteshift.sim.peers.peers import NOTHING
+    from siteshift.sim.score.score import OURS
+
+    title = "lost after each fault, up to the next one or the end, in seconds of the sites' traffic that it harms"
+    table = WideTable("from s", OURS, NOTHING.name, "best peer", "more than nothing", title=title)
+    for score in library.scores:
+        for one in (found for found in score.by_fault if found.loses_anything):
+            table.add_row(
+                f"{score.id}: {one.stretch.label}",
+                f"{one.stretch.from_ms / 1_000:g}",
+                f"{one.lost_s(OURS):.1f}",
+                f"{one.lost_s(NOTHING.name):.1f}",
+                f"{one.best_peer} {one.lost_s(one.best_peer):.1f}",
+                Text(f"{one.beside.more_s():+.1f}", style=BAD if one.beside.is_worse else ""),
+            )
+    return table
+
+
 def _summary(library: LibraryScore) -> list[Text]:
     from siteshift.sim.peers.peers import NOTHING
     from siteshift.sim.results.loss import JUDGING, WEIGHTS
@@ -235,8 +255,15 @@ def _summary(library: LibraryScore) -> list[Text]:
         Text(f"  {beside}", style=QUIET),
         Text(f"loss of nothing done's: {to_nothing}"),
         Text(f"{len(worse)} scenarios worse than nothing{': ' if worse else ''}{named}", style=BAD if worse else GOOD),
+        Text(_after_faults(library), style=BAD if library.worse_after_a_fault else GOOD),
         Text(f"{library.wrong_moves} wrong moves", style=BAD if library.wrong_moves else GOOD),
     ]
+
+
+def _after_faults(library: LibraryScore) -> str:
+    worse = library.worse_after_a_fault
+    named = ", ".join(f'"{one.stretch.label}" of {score.id} by {one.beside.more_s():.1f} s' for score, one in worse)
+    return f"worse than nothing after {len(worse)} single faults{': ' if worse else ''}{named}"
 
 
 def _differences(found: list[Compared]) -> WideTable:

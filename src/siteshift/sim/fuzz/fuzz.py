@@ -13,8 +13,8 @@ home. It stops at the first thing that is wrong. What can be wrong, besides the 
                 (`UNSEEN`), whose users try again there.
 ``no-home``     healed, the world did not come back to its nominal shares in time.
 
-A run that went through its whole time is also held beside nothing done (`nothing`). Losing more is counted and listed, and is no
-finding yet.
+A run that went through its whole time is also held beside nothing done (`nothing`), as a whole and fault by fault. Losing more is
+counted and listed, and is no finding yet.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from siteshift.core.model.units import WHOLE_PM, EnactorId, ServiceId, SiteId
 from siteshift.sim.fuzz.mutants import MUTANTS, planted
 from siteshift.sim.fuzz.swarm import NEAR_PERCENT, NOMINAL_PERCENT, Case, draw_case
 from siteshift.sim.nodes.witness import Witness
-from siteshift.sim.peers.nothing import BesideNothing, nothing_done
+from siteshift.sim.peers.nothing import AtFault, BesideNothing, held_beside
 from siteshift.sim.results.loss import Loss
 from siteshift.sim.results.record import Line, Move, Record, Second
 from siteshift.sim.run.pool import workers
-from siteshift.sim.run.replay import site_rps
+from siteshift.sim.run.replay import FaultLoss, losses_by_fault, site_rps
 from siteshift.sim.run.simulation import simulate
 from siteshift.sim.world.world import World
 
@@ -43,7 +43,9 @@ AFTERMATH_S = 180
 """So long after a trouble was healed its consequences may still be seen: a verdict under way, a queue, a cache."""
 FULL_FOR_S = 20
 """So long the core presumes that a survivor's trouble is its load, where that is not measured (`core.beliefs.overload`)."""
-MISLEADING = frozenset({"prober_blind", "partition", "loss", "surge", "dep_down", "flap", "standby_bad", "plane_edit"})
+MISLEADING = frozenset(
+    {"prober_blind", "checks_mute", "partition", "loss", "surge", "dep_down", "flap", "standby_bad", "plane_edit"}
+)
 """Troubles that may make anybody look bad, or load anybody, wherever they strike."""
 UNSEEN = frozenset({"probe_lie"})
 """Troubles of users that no check sees: who tries again elsewhere loads a site that nothing seems to have befallen."""
@@ -67,8 +69,8 @@ class Found:
 class Ran:
     """How one run ended. ``digest`` is of everything that was said and done in it.
 
-    ``loss`` and ``site_rps`` (`replay.site_rps`) only of a run that went through its whole time; ``beside`` where it was held
-    beside nothing done. ``by_request``: people moved traffic in it themselves, which nothing done would not have.
+    ``loss``, ``by_fault`` and ``site_rps`` (`replay.site_rps`) only of a run that went through its whole time; ``beside`` where
+    it was held beside nothing done. ``asked_ms``: when people first moved traffic in it, which nothing done would not have.
     """
 
     seed: int
@@ -76,14 +78,38 @@ class Ran:
     digest: str
     moves: int
     loss: Loss | None = None
+    by_fault: tuple[FaultLoss, ...] = ()
     site_rps: float = 0.0
     beside: BesideNothing | None = None
-    by_request: bool = False
+    asked_ms: int | None = None
+
+    @property
+    def by_request(self) -> bool:
+        """Whether people moved traffic in it themselves."""
+        return self.asked_ms is not None
+
+    @property
+    def worse_faults(self) -> tuple[AtFault, ...]:
+        """After which faults more was lost than with nothing done, worst first."""
+        return self.beside.worse_faults if self.beside is not None else ()
 
     @property
     def is_worse(self) -> bool:
-        """Whether more was lost than with nothing done."""
-        return self.beside is not None and self.beside.is_worse
+        """Whether more was lost than with nothing done, in the whole run or after one of its faults."""
+        return self.beside is not None and (self.beside.is_worse or bool(self.worse_faults))
+
+    @property
+    def is_worse_unasked(self) -> bool:
+        """The same without what people asked for: of a run in which they moved traffic, the faults that ended before they did."""
+        if self.beside is None or self.asked_ms is None:
+            return self.is_worse
+        return any(one.stretch.until_ms <= self.asked_ms for one in self.worse_faults)
+
+    def more_s(self) -> float:
+        """By how much at worst, in seconds of the failed site's traffic."""
+        if self.beside is None:
+            return 0.0
+        return max([self.beside.more_s(), *(one.beside.more_s() for one in self.worse_faults[:1])])
 
 
 class Stopped(Exception):
@@ -231,16 +257,17 @@ def run_case(case: Case) -> Ran:
         moves=len(moves),
         loss=record.loss if record is not None else None,
         site_rps=site_rps(scenario.world, record) if record is not None else 0.0,
-        by_request=any(move.is_by_people for move in moves),
+        by_fault=losses_by_fault(scenario, record) if record is not None else (),
+        asked_ms=next((move.at_ms for move in moves if move.is_by_people), None),
     )
 
 
-def held_beside_nothing(case: Case, ran: Ran) -> Ran:
+def beside_nothing(case: Case, ran: Ran) -> Ran:
     """The same run with what nothing done would have lost, if it went through its whole time."""
     if ran.loss is None:
         return ran
-    nothing = nothing_done(case.scenario(), seed=case.seed)
-    return replace(ran, beside=BesideNothing(ours=ran.loss, nothing=nothing, site_rps=ran.site_rps))
+    beside = held_beside(case.scenario(), ran.loss, ran.site_rps, ran.by_fault, seed=case.seed)
+    return replace(ran, beside=beside)
 
 
 def not_home(case: Case, record: Record) -> Found | None:
@@ -263,7 +290,7 @@ def run_seed(seed: int, minutes: int, bug: str | None) -> Ran:
     case = draw_case(seed, minutes=minutes)
     with planted(MUTANTS[bug] if bug is not None else None):
         ran = run_case(case)
-    return held_beside_nothing(case, ran)
+    return beside_nothing(case, ran)
 
 
 def run_seeds(

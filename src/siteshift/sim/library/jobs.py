@@ -9,10 +9,10 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
-from siteshift.sim.peers.nothing import BesideNothing, nothing_done
+from siteshift.sim.peers.nothing import beside_everybody
 from siteshift.sim.report.report import Part, part_of
 from siteshift.sim.run.pool import workers
-from siteshift.sim.run.replay import Outcome, replay, site_rps
+from siteshift.sim.run.replay import Outcome, replay
 from siteshift.sim.scenario.scenario import Ground, load_policy_part, load_scenario
 
 
@@ -50,8 +50,7 @@ def run_job(job: Job) -> Ran:
     outcome, record = replay(scenario, seed=job.seed)
     if job.wants is Wants.OUTCOME:
         return Ran(outcome=outcome, transcript=record.text())
-    nothing = nothing_done(scenario, seed=outcome.seed)
-    beside = BesideNothing(ours=record.loss, nothing=nothing, site_rps=site_rps(scenario.world, record))
+    beside = beside_everybody(scenario, record)
     return Ran(outcome=outcome, transcript=record.text(), part=part_of(scenario, record, outcome, beside))
 
 

@@ -188,6 +188,26 @@ def losses_beside(beside: BesideNothing) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
+def losses_by_fault(beside: BesideNothing) -> str:
+    """The same fault by fault, beside nothing done and the peer that lost least then; empty where nothing befell."""
+    heads = ("from", "siteshift", "nothing done", "best peer", "more than nothing")
+    head = "<th>after</th>" + "".join(f'<th class="num">{html.escape(name)}</th>' for name in heads)
+    body = ""
+    for one in beside.faults:
+        site_rps, best = one.beside.site_rps, one.best_peer
+        peer = "–" if best is None else f"{best[0]} {best[1].weighed() / site_rps:.1f} s"
+        more = f"{one.beside.more_s():+.1f} s"
+        cells = [
+            f"{one.stretch.from_ms / 1_000:g} s",
+            *(f"{loss.weighed() / site_rps:.1f} s" for loss in (one.beside.ours, one.beside.nothing)),
+            peer,
+        ]
+        mark = f'<span class="mark-bad">{more}</span>' if one.beside.is_worse else more
+        row = "".join(f'<td class="num">{html.escape(cell)}</td>' for cell in cells)
+        body += f'<tr><td>{html.escape(one.stretch.label)}</td>{row}<td class="num">{mark}</td></tr>'
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if body else ""
+
+
 def verdict(outcome: Outcome) -> str:
     """Every criterion with what was found, and what cannot be judged yet."""
     rows = "".join(_criterion_row(entry) for entry in outcome.judged)

@@ -12,7 +12,7 @@ from pathlib import Path
 from string import Template
 
 from siteshift.sim.peers.nothing import BesideNothing
-from siteshift.sim.report.parts import MOST_ROWS, Drawing, legend, losses_beside, rows, seconds, tiles, verdict
+from siteshift.sim.report.parts import MOST_ROWS, Drawing, legend, losses_beside, losses_by_fault, rows, seconds, tiles, verdict
 from siteshift.sim.report.words import sentence
 from siteshift.sim.results.record import Line, Record
 from siteshift.sim.run.replay import Outcome, Verdict
@@ -69,6 +69,7 @@ def part_of(scenario: Scenario, record: Record, outcome: Outcome, beside: Beside
         verdict(outcome),
         f'<div class="tiles">{tiles(outcome.figures)}</div>',
         _section("Beside nothing done", html.escape(_beside_text(beside)), losses_beside(beside)),
+        *([_section("Fault by fault", _FAULT_BY_FAULT, found)] if (found := losses_by_fault(beside)) else []),
         _section("The course of events", "", drawing.timeline() + f"<div>{marks}</div>"),
     ]
     for service in drawing.evidence.services:
@@ -85,6 +86,12 @@ def part_of(scenario: Scenario, record: Record, outcome: Outcome, beside: Beside
     body.append(_section("What each node believed", "", _said(record, BELIEFS)))
     body.append("</div>")
     return Part(outcome=outcome, beside=beside, body="".join(body))
+
+
+_FAULT_BY_FAULT = (
+    "What was lost from each fault's start to the next one's, or to the end, in seconds of the traffic of the sites it harms (of "
+    "all, where it harms none). What an earlier fault still does counts where it happens."
+)
 
 
 def _beside_text(beside: BesideNothing) -> str:

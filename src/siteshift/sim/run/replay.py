@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from statistics import fmean
 
-from siteshift.core.model.units import WHOLE_BP
+from siteshift.core.model.units import WHOLE_BP, SiteId
 from siteshift.sim.criteria.conduct import extra_probes_pm
 from siteshift.sim.criteria.criterion import Evidence, Judged
+from siteshift.sim.faults.acts import Ask, Heal, Note, Reload
 from siteshift.sim.results.loss import Loss, mean_loss
 from siteshift.sim.results.record import Milestones, Record
+from siteshift.sim.results.stretches import Start, Stretch, stretches
 from siteshift.sim.run.simulation import simulate
 from siteshift.sim.scenario.scenario import Later, Scenario
 from siteshift.sim.world.spec import WorldSpec
@@ -152,18 +154,50 @@ def worst_of(record: Record) -> Milestones | None:
     return max(record.milestones, key=lambda entry: entry.loss.weighed(), default=None)
 
 
-def site_rps(world: WorldSpec, record: Record) -> float:
-    """What losses of a whole run are counted in seconds of: the failed site's nominal share of the run's mean demand.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultLoss:
+    """What was lost after one fault, up to the next (`stretches`). ``site_rps``: the traffic of the sites it harms."""
 
-    The failed site is that of the fault that cost most; without one it is all traffic. It is not what came there before the
-    fault: a site that had just been left would make every loss look long. At least 1 request a second.
+    stretch: Stretch
+    loss: Loss
+    site_rps: float
+
+
+def stretches_of(scenario: Scenario) -> tuple[Stretch, ...]:
+    """The scenario's faults, those of ours too: the same stretches for whoever steers."""
+    starts = [
+        Start(at_ms=event.at_ms, label=event.label or event.act.kind, sites=event.act.sites)
+        for event in scenario.events
+        if not isinstance(event.act, Heal | Ask | Reload | Note)
+    ]
+    return stretches(starts, scenario.duration_ms)
+
+
+def losses_by_fault(scenario: Scenario, record: Record) -> tuple[FaultLoss, ...]:
+    """One run's losses, fault by fault."""
+    return tuple(
+        FaultLoss(stretch=one, loss=one.loss(record), site_rps=sites_rps(scenario.world, record, one.sites))
+        for one in stretches_of(scenario)
+    )
+
+
+def site_rps(world: WorldSpec, record: Record) -> float:
+    """What losses of a whole run are counted in seconds of: the traffic of the site whose fault cost most."""
+    worst = worst_of(record)
+    return sites_rps(world, record, (worst.site,) if worst is not None else ())
+
+
+def sites_rps(world: WorldSpec, record: Record, sites: Sequence[SiteId]) -> float:
+    """These sites' nominal share of the run's mean demand; without any it is all traffic.
+
+    It is not what came there before a fault: a site that had just been left would make every loss look long. At least 1 request
+    a second.
     """
     peaks_rps = {service.id: world.load_of(service.id).peak_rps for service in world.topology.services}
     span_s = (record.duration_ms - record.seconds[0].at_ms) / 1_000 + 1
     mean_rps = record.offered / span_s
-    worst = worst_of(record)
-    if worst is None:
+    if not sites:
         return max(1.0, mean_rps)
-    pools = [pool for pool in world.topology.pools.values() if pool.site == worst.site]
+    pools = [pool for pool in world.topology.pools.values() if pool.site in sites]
     share = sum(peaks_rps[pool.service] * pool.nominal_bp / WHOLE_BP for pool in pools) / max(1, sum(peaks_rps.values()))
     return max(1.0, mean_rps * share)

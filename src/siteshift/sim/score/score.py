@@ -1,8 +1,8 @@
 """The score: what siteshift lost beyond the least possible, beside nothing done, and beside what a user would pick instead.
 
 Every scenario is run with siteshift, with the informed controller, with nobody who acts and with each peer, in the same world
-with the same seed; with several seeds, losses are their means and times the longest. All are judged by `loss`. Beside them stands
-the bound that nobody beats (`relaxation`).
+with the same seed; with several seeds, losses are their means and times the longest. All are judged by `loss`, over the whole run
+and fault by fault (`stretches`). Beside them stands the bound that nobody beats (`relaxation`).
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from siteshift.sim.peers.nothing import BesideNothing, nothing_done
+from siteshift.sim.peers.nothing import AtFault, BesideNothing, run_nothing
 from siteshift.sim.peers.peers import NOTHING, PEERS, run_peer
 from siteshift.sim.results.loss import JUDGING, WEIGHTS, Loss, mean_loss
 from siteshift.sim.results.record import Record
+from siteshift.sim.results.stretches import Stretch
 from siteshift.sim.run.pool import workers
-from siteshift.sim.run.replay import Figures, replay, site_rps, worst_figures, worst_of
+from siteshift.sim.run.replay import Figures, replay, site_rps, sites_rps, stretches_of, worst_figures, worst_of
 from siteshift.sim.scenario.scenario import Ground, Scenario, load_policy_part, load_scenario
 from siteshift.sim.score.bound import bound_for
 from siteshift.sim.score.informed import run_informed
@@ -28,6 +29,38 @@ from siteshift.sim.score.relaxation import is_beaten, least_loss
 OURS, INFORMED = "siteshift", "informed"
 LEAST_LOST = 1.0
 """Requests: what is less is the fluid's dust, and counts as this much in a ratio."""
+
+
+def best_of(lost: Mapping[str, Loss], late_weight: float = JUDGING) -> str:
+    """Which peer lost least."""
+    return min((peer.name for peer in PEERS), key=lambda name: lost[name].weighed(late_weight))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultScore:
+    """What everybody lost after one fault, up to the next. ``site_rps``: the traffic of the sites it harms."""
+
+    stretch: Stretch
+    site_rps: float
+    lost: Mapping[str, Loss]
+
+    @property
+    def best_peer(self) -> str:
+        """Which peer lost least after this fault."""
+        return best_of(self.lost)
+
+    @property
+    def beside(self) -> BesideNothing:
+        return BesideNothing(ours=self.lost[OURS], nothing=self.lost[NOTHING.name], site_rps=self.site_rps)
+
+    def lost_s(self, name: str) -> float:
+        """A controller's loss in seconds of the harmed sites' traffic."""
+        return self.lost[name].weighed() / self.site_rps
+
+    @property
+    def loses_anything(self) -> bool:
+        """Whether anybody lost a request."""
+        return any(loss.weighed() >= LEAST_LOST for loss in self.lost.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +81,7 @@ class Score:
     lost: Mapping[str, Loss]
     least: Loss
     beaten_by: tuple[str, ...] = ()
+    by_fault: tuple[FaultScore, ...] = ()
 
     @property
     def regret_s(self) -> float:
@@ -68,7 +102,7 @@ class Score:
 
     def best_peer(self, late_weight: float = JUDGING) -> str:
         """Which peer lost least."""
-        return min((peer.name for peer in PEERS), key=lambda name: self.lost[name].weighed(late_weight))
+        return best_of(self.lost, late_weight)
 
     def loses_anything(self, late_weight: float = JUDGING) -> bool:
         """Whether there was anything to lose: siteshift or the best peer lost a request."""
@@ -85,7 +119,8 @@ class Score:
 
     @property
     def beside_nothing(self) -> BesideNothing:
-        return BesideNothing(ours=self.lost[OURS], nothing=self.lost[NOTHING.name], site_rps=self.site_rps)
+        faults = tuple(AtFault(stretch=one.stretch, beside=one.beside) for one in self.by_fault)
+        return BesideNothing(ours=self.lost[OURS], nothing=self.lost[NOTHING.name], site_rps=self.site_rps, faults=faults)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +148,12 @@ class LibraryScore:
         return tuple(sorted(worse, key=lambda score: -score.beside_nothing.more_s()))
 
     @property
+    def worse_after_a_fault(self) -> tuple[tuple[Score, AtFault], ...]:
+        """The faults after which it would have been, worst first."""
+        found = [(score, one) for score in self.scores for one in score.beside_nothing.worse_faults]
+        return tuple(sorted(found, key=lambda pair: -pair[1].beside.more_s()))
+
+    @property
     def bounds_beaten(self) -> tuple[Score, ...]:
         """The scenarios whose bound somebody beat."""
         return tuple(score for score in self.scores if score.beaten_by)
@@ -129,15 +170,22 @@ def _geometric_mean(ratios: Sequence[float]) -> float:
 def score(scenario: Scenario, *, seed: int | None = None) -> Score:
     """Run one scenario with everybody."""
     outcome, record = replay(scenario, seed=seed)
-    lost = {
-        OURS: record.loss,
-        INFORMED: run_informed(scenario, seed=outcome.seed).loss,
-        NOTHING.name: nothing_done(scenario, seed=outcome.seed),
-    }
+    stretches = stretches_of(scenario)
+    lost: dict[str, Loss] = {}
+    lost_by_fault: list[dict[str, Loss]] = [{} for _ in stretches]
+
+    def note(name: str, run: Record) -> None:
+        lost[name] = run.loss
+        for one, found in zip(stretches, lost_by_fault, strict=True):
+            found[name] = one.loss(run)
+
+    note(OURS, record)
+    note(INFORMED, run_informed(scenario, seed=outcome.seed))
+    note(NOTHING.name, run_nothing(scenario, seed=outcome.seed))
     least = dict.fromkeys(lost, least_loss(scenario, seed=outcome.seed))
     bounds: dict[int, Loss] = {}
     for peer in PEERS:
-        lost[peer.name] = run_peer(peer, scenario, seed=outcome.seed).loss
+        note(peer.name, run_peer(peer, scenario, seed=outcome.seed))
         if id(peer.world) not in bounds:
             bounds[id(peer.world)] = least_loss(scenario, seed=outcome.seed, world=peer.world(scenario.world))
         least[peer.name] = bounds[id(peer.world)]
@@ -151,6 +199,10 @@ def score(scenario: Scenario, *, seed: int | None = None) -> Score:
         lost=lost,
         least=least[OURS],
         beaten_by=tuple(name for name in lost if is_beaten(least[name], lost[name])),
+        by_fault=tuple(
+            FaultScore(stretch=one, site_rps=sites_rps(scenario.world, record, one.sites), lost=found)
+            for one, found in zip(stretches, lost_by_fault, strict=True)
+        ),
     )
 
 
@@ -168,7 +220,14 @@ def merged(scores: Sequence[Score]) -> Score:
         lost={name: mean_loss([one.lost[name] for one in scores]) for name in first.lost},
         least=mean_loss([one.least for one in scores]),
         beaten_by=tuple(dict.fromkeys(name for one in scores for name in one.beaten_by)),
+        by_fault=tuple(_merged_fault(found) for found in zip(*(one.by_fault for one in scores), strict=True)),
     )
+
+
+def _merged_fault(found: Sequence[FaultScore]) -> FaultScore:
+    """The same fault with several seeds: the same stretch, for its instant is the file's."""
+    lost = {name: mean_loss([one.lost[name] for one in found]) for name in found[0].lost}
+    return replace(found[0], site_rps=fmean(one.site_rps for one in found), lost=lost)
 
 
 def _bound(scenario: Scenario, record: Record) -> int | None:
@@ -222,6 +281,10 @@ def as_document(library: LibraryScore) -> dict[str, Any]:
         "to_nothing": library.to(NOTHING.name),
         "to_nothing_by_weight": {name: library.to(NOTHING.name, weight) for name, weight in WEIGHTS.items()},
         "worse_than_nothing": [one.id for one in library.worse_than_nothing],
+        "worse_than_nothing_after": [
+            {"scenario": score.id, "fault": one.stretch.label, "more_s": one.beside.more_s()}
+            for score, one in library.worse_after_a_fault
+        ],
         "wrong_moves": library.wrong_moves,
         "bounds_beaten": {one.id: list(one.beaten_by) for one in library.bounds_beaten},
         "scenarios": [_score_document(one) for one in library.scores],
@@ -242,4 +305,20 @@ def _score_document(one: Score) -> dict[str, Any]:
         "to_best_peer": one.to(best_peer),
         "more_than_nothing_s": {name: one.beside_nothing.more_s(weight) for name, weight in WEIGHTS.items()},
         "is_worse_than_nothing": one.beside_nothing.is_worse,
+        "by_fault": [_fault_document(found) for found in one.by_fault],
+    }
+
+
+def _fault_document(one: FaultScore) -> dict[str, Any]:
+    return {
+        "fault": one.stretch.label,
+        "from_s": one.stretch.from_ms / 1_000,
+        "until_s": one.stretch.until_ms / 1_000,
+        "sites": list(one.stretch.sites),
+        "site_rps": one.site_rps,
+        "lost": {name: loss.as_document() for name, loss in one.lost.items()},
+        "lost_s": {name: one.lost_s(name) for name in one.lost},
+        "best_peer": one.best_peer,
+        "more_than_nothing_s": {name: one.beside.more_s(weight) for name, weight in WEIGHTS.items()},
+        "is_worse_than_nothing": one.beside.is_worse,
     }
