@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from core.playbook import WEB, A, G, P, three_sites
-from siteshift.core.model.codes import Hardness, MemberRole, Standing
-from siteshift.core.model.evidence import TargetView
+from siteshift.core.model.codes import Fault, Hardness, MemberRole, Standing
+from siteshift.core.model.evidence import Evidence, TargetView
 from siteshift.core.model.units import MemberId, SiteId
-from siteshift.replay.incident import Entry, _faults, _Spell, _Trouble, _trouble, _windows
+from siteshift.replay.incident import Entry, _faults, _Spell, _Trouble, _trouble, _windows, assumed, late_ms
 
 SETUP = three_sites()
+TIMEOUT_MS = SETUP.policy.judge.timeout_ms
 SERVICE = SETUP.topology.service_by_id[WEB]
 CRASH = _Trouble("crash")
 
@@ -51,18 +52,46 @@ def test_what_fails_later_elsewhere_or_otherwise_is_another_event() -> None:
         (Hardness.HARD, 0, "crash", {}),
         (Hardness.SILENT, 0, "hang", {}),
         (Hardness.GREY, 700, "errors", {"rate_percent": 30}),
-        (Hardness.SLOW, 0, "latency", {"add_s": 2 * SERVICE.slo_latency_ms / 1_000}),
+        (Hardness.SLOW, 0, "latency", {"add_s": 0.65, "part_percent": 100}),
     ],
 )
 def test_a_trouble_is_named_by_what_its_checks_say(hardness: Hardness, score_pm: int, kind: str, arguments: Entry) -> None:
     view = TargetView(standing=Standing.DOWN, score_pm=score_pm, hardness=hardness)
-    found = _trouble(view, SERVICE)
+    found = _trouble(view, SERVICE, TIMEOUT_MS)
     assert (found.kind, dict(found.arguments)) == (kind, arguments)
+
+
+def test_a_late_answer_comes_between_its_objective_and_its_check_s_timeout_for_later_it_was_none() -> None:
+    """500 ms and 800 ms: what is taken for twice the objective would be played as silence."""
+    assert (SERVICE.slo_latency_ms, TIMEOUT_MS) == (500, 800)
+    assert late_ms(500, 800) == 650
+    assert late_ms(500, 5_000) == 2_750
+    assert late_ms(500, 400) == 1_000, "a check that waits less never says late: the record's own configuration was another"
+
+
+def test_as_many_answers_are_late_as_the_record_says() -> None:
+    said = Evidence(fault=Fault.SLOW, detail="over 500 ms", alike=6, failed=9, checks=30, since_ms=0)
+    view = TargetView(standing=Standing.DEGRADED, score_pm=1_000, hardness=Hardness.SLOW, evidence=said)
+    assert dict(_trouble(view, SERVICE, TIMEOUT_MS).arguments) == {"add_s": 0.65, "part_percent": 20}
+
+
+def test_members_that_are_ill_together_are_so_by_their_mean() -> None:
+    two = actives(P)[:2]
+    late = [_Trouble("latency", (("add_s", 0.65), ("part_percent", part))) for part in (20, 40)]
+    (event,) = faults([_Spell(WEB, P, member, trouble, 0, None) for member, trouble in zip(two, late, strict=True)])
+    assert (event["add_s"], event["part_percent"]) == (0.65, 30)
+
+
+def test_a_scenario_says_what_was_assumed_of_late_answers_and_nothing_where_none_were() -> None:
+    late = spells(P, actives(P), 0, None, _Trouble("latency", (("add_s", 0.65), ("part_percent", 20))))
+    (line,) = assumed(late, SETUP)
+    assert line.startswith("assumed: late answers of web come after 0.65 s, the middle of their objective (0.5 s)")
+    assert list(assumed(spells(P, actives(P), 0, None), SETUP)) == []
 
 
 def test_a_check_that_fails_where_users_are_served_is_a_broken_check() -> None:
     view = TargetView(standing=Standing.DOWN, score_pm=0, hardness=Hardness.HARD, is_contradicted=True)
-    assert _trouble(view, SERVICE).kind == "check_fails"
+    assert _trouble(view, SERVICE, TIMEOUT_MS).kind == "check_fails"
 
 
 def test_demand_is_the_mean_of_half_a_minute_and_not_of_what_a_silence_lies_between() -> None:

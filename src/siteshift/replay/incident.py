@@ -2,14 +2,15 @@
 
 The scenario is played in the world of a configuration (`sim run --config`), whose names it uses. It is what the node
 *saw*: a member that refused connections crashes, one that stayed silent hangs, one whose answers erred errs as much, one whose
-answers came late is late. What no check saw is not in it, and trouble that was named overload is left to the virtual world's own
-queues.
+answers came late is late, as many of them as its checks found. By how much the record does not say, only between what (`late_ms`),
+and the file says what was assumed. What no check saw is not in it, and trouble that was named overload is left to the virtual
+world's own queues.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ import yaml
 
 from siteshift.core.messages.events import Asked, Reloaded, TrafficMeasured
 from siteshift.core.messages.requests import ApproveRequest, LiftRequest, OperatorRequest, RevokeRequest
-from siteshift.core.model.codes import Hardness, MemberRole, Standing
+from siteshift.core.model.codes import Fault, Hardness, MemberRole, Standing
 from siteshift.core.model.evidence import TargetView
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.topology import Service
@@ -37,8 +38,6 @@ WINDOW_MS = 30_000
 """Demand is the mean of so long."""
 SURGE_PERCENT = 25
 """Demand that differs by less from what was said last is the same."""
-LATE_FACTOR = 2
-"""A slow answer is taken to come after so many times the objective: the record says that it was late, not by how much."""
 _ILL = (Standing.DOWN, Standing.DEGRADED)
 """A member is, too, that is only suspect while its pool is: of many that fail together the pool is known first."""
 Entry = dict[str, Any]
@@ -126,7 +125,7 @@ class Incident:
             for member, view in pool.members.items() if found is not None else ():
                 assert found is not None
                 is_ill = view.standing in _ILL or (view.standing is Standing.SUSPECT and pool.standing in _ILL)
-                trouble = _trouble(view, found) if is_ill else None
+                trouble = _trouble(view, found, setup.policy.judge.timeout_ms) if is_ill else None
                 if trouble is not None:
                     begins_ms = max(self.from_ms, view.since_ms or at_ms)
                     seen[member] = _Spell(service, site, member, trouble, min(begins_ms, at_ms), None)
@@ -165,7 +164,8 @@ class Incident:
         lines = "".join(f"  - {_line(event)}\n" for event in events)
         return (
             f"# Play it in the world it comes from: siteshift sim run --config YOUR-CONFIGURATION.yaml {id}.yaml\n"
-            f"{yaml.safe_dump(head, sort_keys=False, width=120, allow_unicode=True)}events:\n{lines}"
+            f"{yaml.safe_dump(head, sort_keys=False, width=120, allow_unicode=True)}"
+            f"{''.join(f'# {line}{chr(10)}' for line in assumed(spells, setup))}events:\n{lines}"
             "pass: []   # say what it must show: simulations/README.md lists the criteria\n"
         )
 
@@ -197,8 +197,33 @@ class Incident:
                     yield {"at_s": at_s, "fault": "surge", "service": str(service.id), "factor_percent": percent, "ramp_s": 5}
 
 
-def _trouble(view: TargetView, service: Service) -> _Trouble:
-    """How a member is ill, by what its checks say."""
+def late_ms(objective_ms: int, timeout_ms: int) -> int:
+    """How long a late answer is taken to take: between its objective and its check's timeout, for later it was silence.
+
+    The middle: half as far from the truth as either end can be. Where a check waits no longer than the objective, no check of it
+    could say late (its configuration was another one): then twice the objective.
+    """
+    return (objective_ms + timeout_ms) // 2 if timeout_ms > objective_ms else 2 * objective_ms
+
+
+def assumed(spells: Iterable[_Spell], setup: Setup) -> Iterator[str]:
+    """What the record does not hold and the scenario has to say, a line for each."""
+    timeout_ms = setup.policy.judge.timeout_ms
+    for name in dict.fromkeys(spell.service for spell in spells if spell.trouble.kind == "latency"):
+        service = setup.topology.service_by_id.get(name)
+        objective_ms = service.slo_latency_ms if service is not None else 0
+        timeout = f"their checks' timeout ({timeout_ms / 1_000:g} s)"
+        bounds = f"the middle of their objective ({objective_ms / 1_000:g} s) and {timeout}"
+        if timeout_ms <= objective_ms:
+            bounds = f"twice their objective: {timeout} is below it"
+        yield (
+            f"assumed: late answers of {name} come after {late_ms(objective_ms, timeout_ms) / 1_000:g} s, {bounds}; "
+            "the record says that they were late, not by how much"
+        )
+
+
+def _trouble(view: TargetView, service: Service, timeout_ms: int) -> _Trouble:
+    """How a member is ill, by what its checks say. ``timeout_ms``: theirs."""
     if view.is_contradicted:
         return _Trouble("check_fails")
     match view.hardness:
@@ -207,9 +232,27 @@ def _trouble(view: TargetView, service: Service) -> _Trouble:
         case Hardness.SILENT:
             return _Trouble("hang")
         case Hardness.SLOW:
-            return _Trouble("latency", (("add_s", LATE_FACTOR * (service.slo_latency_ms or 500) / 1_000),))
+            add_s = late_ms(service.slo_latency_ms, timeout_ms) / 1_000
+            return _Trouble("latency", (("add_s", add_s), ("part_percent", _late_percent(view))))
         case _:
             return _Trouble("errors", (("rate_percent", max(1, round((1_000 - view.score_pm) / 10))),))
+
+
+def _late_percent(view: TargetView) -> int:
+    """How many of a hundred checks found a late answer, from the first one on; all, where the record does not say."""
+    said = view.evidence
+    if said is None or said.fault is not Fault.SLOW or not said.checks:
+        return 100
+    return max(1, round(100 * said.alike / said.checks))
+
+
+def _mean_arguments(spells: Sequence[_Spell]) -> Entry:
+    """The arguments of troubles of one kind: parts are their mean, the rest is the first one's."""
+    found = dict(spells[0].trouble.arguments)
+    for key in (key for key in found if key.endswith("_percent")):
+        parts = [part for spell in spells if isinstance(part := dict(spell.trouble.arguments).get(key), int)]
+        found[key] = round(sum(parts) / max(1, len(parts)))
+    return found
 
 
 def _faults(spells: list[_Spell], setup: Setup, zero_ms: int) -> Iterator[Entry]:
@@ -230,7 +273,7 @@ def _faults(spells: list[_Spell], setup: Setup, zero_ms: int) -> Iterator[Entry]
                 entry["service"] = str(services[0])
             else:
                 entry["members"] = members
-        entry |= dict(first.trouble.arguments)
+        entry |= _mean_arguments(same)
         entry["name"] = f"trouble {number}"
         if first.until_ms is not None:
             ends_ms = max(spell.until_ms or 0 for spell in same)
