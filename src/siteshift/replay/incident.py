@@ -2,8 +2,8 @@
 
 The scenario is played in the world of a configuration (`sim run --config`), whose names it uses. It is what the node
 *saw*: a member that refused connections crashes, one that stayed silent hangs, one whose answers erred errs as much, one whose
-answers came late is late, as many of them as its checks found. By how much the record does not say, only between what (`late_ms`),
-and the file says what was assumed. What no check saw is not in it, and trouble that was named overload is left to the virtual
+answers came late is late, as many of them as its checks found. By how much was not recorded, only between what (`late_ms`), and
+the file says what was assumed. What no check saw is not in it, and trouble that was named overload is left to the virtual
 world's own queues.
 """
 
