@@ -16,6 +16,7 @@ from siteshift.sim.faults.control import CtlKill
 from siteshift.sim.faults.world import CheckFails, Crash, Hang
 from siteshift.sim.fuzz.fuzz import Found, Ran
 from siteshift.sim.library.jobs import Job, Wants, run_job
+from siteshift.sim.library.jobs import as_document as job_document
 from siteshift.sim.nodes.witness import Witness
 from siteshift.sim.peers.delivery import Delivery
 from siteshift.sim.peers.nothing import AtFault, BesideNothing, beside_everybody
@@ -168,8 +169,11 @@ def test_several_seeds_of_a_fault_are_their_mean(two_faults: Path) -> None:
 
 
 def test_a_report_shows_each_fault_beside_nothing_done_and_the_best_peer(two_faults: Path) -> None:
-    part = run_job(Job(file=two_faults, wants=Wants.REPORT)).part
+    ran = run_job(Job(file=two_faults, wants=Wants.REPORT))
+    part = ran.part
     assert part is not None
+    assert [one["fault"] for one in job_document(ran)["by_fault"]] == ["stop", "broken checks"]
+    assert "by_fault" not in job_document(replace(ran, part=None))
     page = render([part])
     assert "Fault by fault" in page
     stop = part.beside.faults[0]

@@ -84,7 +84,7 @@ def run(
     tables = [] if is_alone else [_table(outcomes)]
     details = [line for outcome in outcomes for line in _details(outcome, alone=is_alone, has_seeds=seeds > 1)]
     told = {} if ground is None else {"not_simulated": list(ground.notes)}
-    session.show({"scenarios": [as_document(outcome) for outcome in outcomes], **told}, [*tables, *details])
+    session.show({"scenarios": [as_document(entry) for entry in ran], **told}, [*tables, *details])
     if report is not None:
         session.say(f"report: {report}")
     missed = dict.fromkeys(outcome.id for outcome in outcomes if outcome.missed)

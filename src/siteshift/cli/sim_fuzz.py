@@ -18,7 +18,6 @@ from siteshift.sim.fuzz.fuzz import Ran, run_seeds
 from siteshift.sim.fuzz.mutants import MUTANTS
 from siteshift.sim.fuzz.shrink import shrunk
 from siteshift.sim.fuzz.swarm import draw_case
-from siteshift.sim.peers.nothing import AtFault
 from siteshift.sim.results.loss import WEIGHTS
 
 STORIES = 5
@@ -125,19 +124,7 @@ def _worse_document(ran: Ran) -> dict[str, object]:
         "site_rps": beside.site_rps,
         "by_request": ran.by_request,
         "is_worse_as_a_whole": beside.is_worse,
-        "after_faults": [_fault_document(one) for one in ran.worse_faults],
-    }
-
-
-def _fault_document(one: AtFault) -> dict[str, object]:
-    return {
-        "fault": one.stretch.label,
-        "from_s": one.stretch.from_ms / 1_000,
-        "until_s": one.stretch.until_ms / 1_000,
-        "more_s": {name: one.beside.more_s(weight) for name, weight in WEIGHTS.items()},
-        "lost": one.beside.ours.as_document(),
-        "nothing_done": one.beside.nothing.as_document(),
-        "site_rps": one.beside.site_rps,
+        "after_faults": [one.as_document() for one in ran.worse_faults],
     }
 
 

@@ -71,7 +71,8 @@ def run_jobs(jobs: Sequence[Job], *, processes: int, tell: Callable[[Ran], None]
     return [done[number] for number in range(len(jobs))]
 
 
-def as_document(outcome: Outcome) -> dict[str, Any]:
-    """An outcome for JSON."""
-    document = asdict(outcome)
-    return {**document, "verdict": outcome.verdict.value, "missed": [entry.name for entry in outcome.missed]}
+def as_document(ran: Ran) -> dict[str, Any]:
+    """What came of a job for JSON; fault by fault beside nothing done and the best peer, where a report was wanted."""
+    outcome = ran.outcome
+    document = asdict(outcome) | {"verdict": outcome.verdict.value, "missed": [entry.name for entry in outcome.missed]}
+    return document if ran.part is None else {**document, "by_fault": [one.as_document() for one in ran.part.beside.faults]}

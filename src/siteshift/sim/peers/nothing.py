@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from siteshift.sim.peers.peers import NOTHING, PEERS, Peer, run_peer
 from siteshift.sim.results.loss import JUDGING, WEIGHTS, Loss
@@ -64,6 +65,22 @@ class AtFault:
     def best_peer(self) -> tuple[str, Loss] | None:
         """The one that lost least after this fault; None: none was run."""
         return min(self.peers, key=lambda peer: peer[1].weighed(), default=None)
+
+    def as_document(self) -> dict[str, Any]:
+        """For JSON."""
+        best = self.best_peer
+        peers = {} if best is None else {"best_peer": best[0], "lost_by_best_peer": best[1].as_document()}
+        return {
+            "fault": self.stretch.label,
+            "from_s": self.stretch.from_ms / 1_000,
+            "until_s": self.stretch.until_ms / 1_000,
+            "site_rps": self.beside.site_rps,
+            "lost": self.beside.ours.as_document(),
+            "nothing_done": self.beside.nothing.as_document(),
+            **peers,
+            "more_than_nothing_s": {name: self.beside.more_s(weight) for name, weight in WEIGHTS.items()},
+            "is_worse_than_nothing": self.beside.is_worse,
+        }
 
     def __str__(self) -> str:
         """``after "cut" at 30 s: lost …``"""
