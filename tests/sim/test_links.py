@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import islice
 
@@ -15,9 +18,11 @@ from siteshift.core.model.units import EnactorId, VantageId
 from siteshift.sim.faults.acts import Ask, Fault, TimedEvent
 from siteshift.sim.faults.world import Crash, Loss, Partition, Way
 from siteshift.sim.nodes.node import Node
+from siteshift.sim.peers.nothing import nothing_done
 from siteshift.sim.results.record import LostTo, Record
 from siteshift.sim.run.simulation import simulate
 from siteshift.sim.score.informed import run_informed
+from siteshift.sim.score.relaxation import is_beaten, least_loss
 from siteshift.sim.world.link import AT_ONCE, answers, one_exchange, one_visit, part_in_time, resends_ms, then
 from siteshift.sim.world.spec import OUTSIDE, USERS, ClientSpec, Entry, WorldSpec
 from siteshift.sim.world.world import World
@@ -256,3 +261,34 @@ def test_who_is_told_of_everything_leaves_a_site_whose_users_lose_most_packets()
     assert record.seconds[-3].site == PANGYO
     assert record.seconds[-3].actual_bp == 0
     assert record.seconds[-1].site == ANYANG
+
+
+@pytest.mark.parametrize("entry", list(Entry))
+@pytest.mark.parametrize("one", [Loss(one=USERS, other="pangyo", loss_pm=400), Partition(sides=((USERS,), ("pangyo",)))], ids=str)
+def test_nobody_loses_less_than_the_bound_over_lossy_links(one: Fault, entry: Entry) -> None:
+    told = scenario(fault(one, until_ms=60_000), world=standard_world(entry=entry), minutes=2)
+    least = least_loss(told, seed=1)
+    for lost in (run_informed(told, seed=1).loss, nothing_done(told, seed=1)):
+        assert not is_beaten(least, lost)
+        assert lost.weighed() > 0
+
+
+def test_what_is_lost_over_links_hangs_on_the_seed_and_not_on_how_python_hashes() -> None:
+    told = (
+        "from siteshift.core.model.policy import Policy; from siteshift.sim.faults.acts import TimedEvent;"
+        "from siteshift.sim.faults.world import Loss; from siteshift.sim.run.simulation import simulate;"
+        "from siteshift.sim.world.worlds import standard_world;"
+        "events = [TimedEvent(at_ms=0, act=Loss(one='pangyo', other=o, loss_pm=200)) for o in ('gasan', 'anyang', 'users')];"
+        "print(simulate(standard_world(), Policy(), events, duration_ms=15_000, warm_up_ms=10_000).digest())"
+    )
+    runs = {
+        subprocess.run(
+            [sys.executable, "-c", told],
+            env={**os.environ, "PYTHONHASHSEED": number},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for number in ("1", "2")
+    }
+    assert len(runs) == 1
