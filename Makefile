@@ -10,7 +10,7 @@ SEED ?= 1
 RUNS ?= 2000
 WORKERS ?= 4
 
-.PHONY: help setup servers demo lab test test-systemd lint types layers docs ci clean replays fuzz soak mutate flood
+.PHONY: help setup servers demo lab test test-systemd lint types layers docs ci clean replays sweep fuzz soak mutate flood
 BENCHMARKS := $(patsubst benchmarks/bench_%.py,bench-%,$(wildcard benchmarks/bench_*.py))
 .PHONY: $(BENCHMARKS)
 
@@ -41,6 +41,9 @@ test-systemd: setup servers ## the shipped unit under a real systemd, in a small
 
 replays: setup ## the outage library in virtual time; report in build/replays
 	@$(BIN)/siteshift sim run simulations/*.yaml --report build/replays/report.html
+
+sweep: setup ## every fault in 800 of all kinds of world, beside nothing done, worst first; ARGS="--full", "--sample 100", "--only ID"
+	@$(BIN)/siteshift sim sweep --jobs 2 $(ARGS)
 
 fuzz: setup ## RUNS=2000 random virtual hours from SEED=1, every law's checker on
 	@$(BIN)/siteshift sim fuzz --runs $(RUNS) --seed $(SEED) --jobs 2

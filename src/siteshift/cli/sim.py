@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from siteshift.cli import sim_score
+from siteshift.cli import sim_score, sim_sweep
 from siteshift.cli.exits import ExitCode, Failure
 from siteshift.cli.figures import BAD, GOOD, QUIET, WATCH
 from siteshift.cli.session import Session, command
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Replay outages in a virtual world, with the core that runs in production.")
 app.command("score")(sim_score.score)
 app.command("compare")(sim_score.compare)
+app.command("sweep")(sim_sweep.sweep)
 
 LIBRARY = Path("simulations")
 

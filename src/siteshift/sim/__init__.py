@@ -6,7 +6,7 @@ world's specification, the policy, the timed events and one seed: the same four 
 
 A package may know those below it (import-linter keeps this):
 
-``library``     many scenarios at a time, or each under two policies.
+``library``     many scenarios at a time, or each under two policies. ``sweep``: every fault in every kind of world.
 ``report`` ``score`` ``fuzz``   what is made of runs: a page; how good they were; random hours that look for bugs.
 ``peers``       other controllers in the same world, and nobody at all.
 ``run``         `simulate(spec, policy, events, *, seed, duration_ms, ...) -> Record`; `replay(scenario)` also judges it.

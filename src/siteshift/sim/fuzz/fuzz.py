@@ -21,9 +21,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass, replace
-from itertools import islice, takewhile
+from functools import partial
 
 from siteshift.core.model.codes import MemberRole
 from siteshift.core.model.units import WHOLE_PM, EnactorId, ServiceId, SiteId
@@ -33,7 +32,7 @@ from siteshift.sim.nodes.witness import Witness
 from siteshift.sim.peers.nothing import AtFault, BesideNothing, held_beside
 from siteshift.sim.results.loss import Loss
 from siteshift.sim.results.record import Line, Move, Record, Second
-from siteshift.sim.run.pool import workers
+from siteshift.sim.run.pool import run_each
 from siteshift.sim.run.replay import FaultLoss, losses_by_fault, site_rps
 from siteshift.sim.run.simulation import simulate
 from siteshift.sim.world.world import World
@@ -302,25 +301,5 @@ def run_seeds(
     tell: Callable[[Ran], None],
     goes_on: Callable[[], bool] = lambda: True,
 ) -> list[Ran]:
-    """Run them, ``jobs`` processes at a time, for as long as ``goes_on`` says so before each next one.
-
-    ``tell`` hears of each run as it ends. The results are in the order given; what was begun is finished.
-    """
-    if jobs <= 1 or len(seeds) <= 1:
-        done = []
-        for seed in takewhile(lambda _: goes_on(), seeds):
-            done.append(run_seed(seed, minutes, bug))
-            tell(done[-1])
-        return done
-    ended: dict[int, Ran] = {}
-    ahead = iter(seeds)
-    with workers(jobs, len(seeds)) as pool:
-        under_way = {pool.submit(run_seed, seed, minutes, bug) for seed in islice(ahead, jobs) if goes_on()}
-        while under_way:
-            finished, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-            for future in finished:
-                ran = future.result()
-                ended[ran.seed] = ran
-                tell(ran)
-                under_way |= {pool.submit(run_seed, seed, minutes, bug) for seed in islice(ahead, 1) if goes_on()}
-    return [ended[seed] for seed in seeds if seed in ended]
+    """Run them, ``jobs`` processes at a time; see `pool.run_each`."""
+    return run_each(partial(run_seed, minutes=minutes, bug=bug), seeds, jobs=jobs, tell=tell, goes_on=goes_on)

@@ -34,6 +34,7 @@ class WorldPart:
     ``services`` have tiers 1, 2, … in order; each asks for ``demand_rps`` at its peak. ``writable`` names those with data
     roles, ``sorry_page`` those that have an answer for what is shed, ``depends_on`` what a service needs at its own site.
     ``capacity_pm`` scales every capacity of the standard world; ``standbys`` members share a site's standby capacity.
+    With ``load_pm`` active capacities follow the shares instead: at the peak every site is so full.
     Nobody measures the traffic of ``unmetered`` services.
     One node, as it is shipped, stands at Anyang; of three one stands in each site, with a member of the store.
     With the daily ``curve`` the scenario's zero is ``starts_at_h`` o'clock.
@@ -48,6 +49,7 @@ class WorldPart:
     members: int = 4
     standbys: int = 2
     capacity_pm: int = 1_000
+    load_pm: int = 0
     unmetered: tuple[str, ...] = ()
     entry: Entry = Entry.DNS_AND_BALANCER
     cold_start_ms: int = 15_000
@@ -72,6 +74,7 @@ _LIMITS = {
     "members": (1, 50),
     "standbys": (0, 10),
     "capacity_pm": (100, 10_000),
+    "load_pm": (50, 2_000),
     "demand_rps": (1, 100_000),
     "starts_at_h": (0, 23),
 }
@@ -134,6 +137,7 @@ def _built(part: WorldPart, parts: Mapping[str, Mapping[str, Any]]) -> WorldSpec
         members=part.members,
         standbys=part.standbys,
         capacity_pct=part.capacity_pm // 10,
+        load_pct=part.load_pm // 10,
         entry=part.entry,
         cold_start_ms=part.cold_start_ms,
         curve_pm=curve,

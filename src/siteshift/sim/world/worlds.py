@@ -5,6 +5,8 @@ Shares are per cent of demand, capacities per cent of the demand's peak. One nod
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from siteshift.core.model.codes import MemberRole
 from siteshift.core.model.policy import Policy
 from siteshift.core.model.setup import PlaneKind, PlaneRef, Setup
@@ -28,6 +30,7 @@ def standard_world(
     members: int = ACTIVE_MEMBERS,
     standbys: int = STANDBY_MEMBERS,
     capacity_pct: int = 100,
+    load_pct: int = 0,
     entry: Entry = Entry.DNS,
     cold_start_ms: int = 15_000,
     curve_pm: tuple[int, ...] = (1_000,),
@@ -35,13 +38,17 @@ def standard_world(
     """The standard world. Services get tiers 1, 2, … in order; ``nodes`` 1 to 3 stand at pangyo, gasan, anyang (1: anyang).
 
     ``standbys`` members share the standby capacity of a site (0: there is none); every capacity is ``capacity_pct`` of the
-    usual one.
+    usual one. With ``load_pct`` active capacities follow the nominal shares: every site is so full in calm.
     """
     places = SITES[:nodes] if nodes > 1 else (ANYANG,)
     names = tuple(f"c{SITES.index(site) + 1}" for site in places)
     vantages = tuple((VantageId(name), site) for name, site in zip(names, places, strict=True))
     base_rps = demand_rps * capacity_pct // 100
-    pools = {name: _pools(ServiceId(name), base_rps, members, standbys) for name in services}
+    active_rps = {
+        site: demand_rps * nominal_bp // (100 * load_pct) if load_pct else base_rps * active_pct // 100
+        for site, nominal_bp, active_pct, _ in _SHAPES
+    }
+    pools = {name: _pools(ServiceId(name), base_rps, active_rps, members, standbys) for name in services}
     made = tuple(_service(ServiceId(name), tier, demand_rps, pools[name]) for tier, name in enumerate(services, start=1))
     topology = Topology(sites=tuple(Site(id=site) for site in SITES), services=made, vantages=vantages)
     return WorldSpec(
@@ -102,15 +109,19 @@ def _service(service: ServiceId, tier: int, demand_rps: int, pools: tuple[Pool, 
     return Service(id=service, names=(f"{service}.example.test",), tier=tier, demand_rps=demand_rps, pools=pools)
 
 
-def _pools(service: ServiceId, base_rps: int, members: int, standbys: int) -> tuple[Pool, ...]:
-    return tuple(_pool(service, number, base_rps, members, standbys) for number in range(len(_SHAPES)))
+def _pools(
+    service: ServiceId, base_rps: int, active_rps: Mapping[SiteId, int], members: int, standbys: int
+) -> tuple[Pool, ...]:
+    return tuple(_pool(service, number, base_rps, active_rps, members, standbys) for number in range(len(_SHAPES)))
 
 
-def _pool(service: ServiceId, number: int, base_rps: int, members: int, standbys: int) -> Pool:
-    """One pool. ``base_rps``: what its capacities are per cent of."""
-    site, nominal_bp, active_pct, standby_pct = _SHAPES[number]
+def _pool(
+    service: ServiceId, number: int, base_rps: int, active_rps: Mapping[SiteId, int], members: int, standbys: int
+) -> Pool:
+    """One pool. ``base_rps``: what standby capacity is per cent of; ``active_rps``: what its active members carry together."""
+    site, nominal_bp, _, standby_pct = _SHAPES[number]
     made = [
-        _member(service, site, f"{site[0]}{n}", f"127.{number + 1}.0.{10 + n}", base_rps * active_pct // (100 * members))
+        _member(service, site, f"{site[0]}{n}", f"127.{number + 1}.0.{10 + n}", active_rps[site] // members)
         for n in range(1, members + 1)
     ]
     if standby_pct and standbys:
