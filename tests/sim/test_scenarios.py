@@ -18,10 +18,11 @@ from siteshift.config.model.policy import JUDGE_FIELDS, SERVICE_POLICY_FIELDS
 from siteshift.core.model.codes import DiagnosisCode
 from siteshift.sim.criteria.criterion import CRITERIA, Evidence
 from siteshift.sim.criteria.moves import Shed
-from siteshift.sim.criteria.outcome import PeakUtilisation
+from siteshift.sim.criteria.outcome import LossSeconds, LostSeconds, PeakUtilisation
 from siteshift.sim.criteria.register import EVERYWHERE
 from siteshift.sim.peers.nothing import BesideNothing
 from siteshift.sim.report.report import part_of, render
+from siteshift.sim.results.loss import Loss
 from siteshift.sim.results.record import Injury, Move, Record
 from siteshift.sim.run.replay import Outcome, evidence_of, replay
 from siteshift.sim.scenario.document import ScenarioError
@@ -37,6 +38,12 @@ OUTAGES = {
     "kt-exit", "gh-43s", "fb-blind", "stale-enactor", "descheduled", "pdx-whole-site", "bad-refuge", "cfg-bomb", "sink-site",
     "resolver-tail", "tool-dies-midway", "clock-back",
 }  # fmt: skip
+CASES = {
+    "capacity-70", "capacity-70-no-room", "survivors-saturate", "retry-storm", "surge-everywhere", "cold-caches",
+    "drain-under-way", "drain-done", "checks-one", "checks-one-unmetered", "checks-spreading", "checks-spreading-unmetered",
+    "checks-everywhere", "checks-everywhere-unmetered", "bad-release-everywhere",
+}  # fmt: skip
+"""What is hard about load: partial losses, faults on top of one another, and checks that alone are broken."""
 
 SMALL = """\
 id: small
@@ -71,7 +78,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Scenario, Outcome, 
 
 def test_the_library_is_readable_and_has_every_outage() -> None:
     found = load_scenarios(sorted(LIBRARY.glob("*.yaml")))
-    assert {entry.id for entry in found} >= OUTAGES
+    assert {entry.id for entry in found} >= OUTAGES | CASES
     for entry in found:
         assert entry.source and entry.happened and entry.lesson, entry.id
         assert {criterion.NAME for criterion in EVERYWHERE} <= {criterion.NAME for criterion in entry.criteria}, entry.id
@@ -225,6 +232,14 @@ def test_the_load_of_sites_is_judged_from_an_instant_on_where_no_fault_harms_the
 
 def beside_itself(record: Record) -> BesideNothing:
     return BesideNothing(ours=record.loss, nothing=record.loss, site_rps=100.0)
+
+
+def test_what_is_late_is_half_a_loss_and_none_of_what_was_lost(small: tuple[Scenario, Outcome, Record]) -> None:
+    scenario, _, record = small
+    late = replace(record.milestones[0], loss=Loss(failed=90.0, late=180.0), site_rps=90.0)
+    evidence = evidence_of(scenario, replace(record, milestones=(late,)))
+    assert [LossSeconds(at_most_ms=most_ms).judge(evidence).is_met for most_ms in (2_000, 1_999)] == [True, False]
+    assert LostSeconds(at_most_ms=1_000).judge(evidence).is_met
 
 
 def test_what_is_not_judged_yet_is_listed_and_never_counts_as_met(small: tuple[Scenario, Outcome, Record]) -> None:

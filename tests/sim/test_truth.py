@@ -120,6 +120,25 @@ def test_what_stayed_and_is_taken_away_later_was_left_then() -> None:
     assert [move.left for move in witness.moves] == [(), (PANGYO,)]
 
 
+def short_of_capacity(capacity_pm: int, error_pm: int = 0) -> World:
+    """Gasan's 120 requests/s are less by a fault, one of its four members takes requests, and nobody asks."""
+    world = World(standard_world(), seed=1, start_ms=0)
+    for number, server in enumerate(world.flow.pool(WEB, GASAN).servers[:4]):
+        server.condition = replace(HEALTHY, capacity_pm=capacity_pm, error_pm=error_pm)
+        server.weight_pm = 0 if number else 1_000
+    world.flow.pool(WEB, GASAN).refresh()
+    return world
+
+
+def test_a_site_that_is_short_of_capacity_may_be_given_what_it_bears() -> None:
+    """30 % of one member of 30 requests/s are 9 of 300, 3 %."""
+    assert short_of_capacity(300).truth(WEB, GASAN).is_sick
+    gone = shares(6_000, 0, 4_000)
+    assert move_of(shares(5_700, 300, 4_000), world=short_of_capacity(300), before_bp=gone).wrong == ""
+    assert "gasan is sick" in move_of(shares(5_600, 400, 4_000), world=short_of_capacity(300), before_bp=gone).wrong
+    assert "gasan is sick" in move_of(shares(5_900, 100, 4_000), world=short_of_capacity(300, 600), before_bp=gone).wrong
+
+
 def test_health_and_reach_are_two_facts() -> None:
     world = World(standard_world(), seed=1, start_ms=0)
     world.net.cut("test", str(PANGYO), USERS)

@@ -123,6 +123,26 @@ class LostSeconds:
 
 @criterion
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LossSeconds:
+    """The loss after a fault as it is judged (failed + shed + late/2), in seconds of the failed site's traffic."""
+
+    NAME: ClassVar[str] = "loss_s"
+    at_most_ms: int
+    after: str = ""
+
+    def judge(self, evidence: Evidence) -> Judged:
+        found = evidence.milestones(self.after)
+        loss_ms = found.lost_s() * 1000 if found else None
+        return Judged(
+            name=self.NAME,
+            demand=f"a loss of at most {seconds(self.at_most_ms)} of the site's traffic{_after(self.after)}",
+            found=seconds(loss_ms),
+            is_met=loss_ms is not None and loss_ms <= self.at_most_ms,
+        )
+
+
+@criterion
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LostPart:
     """The part of all requests of an interval that was lost (openly shed ones apart), in per cent."""
 

@@ -15,7 +15,7 @@ from siteshift.core.model.override import forced_view
 from siteshift.core.model.steering import ServiceSteering, Steering
 from siteshift.core.model.units import WHOLE_BP, ServiceId, SiteId, VantageId
 from siteshift.core.state.controller_state import ControllerState
-from siteshift.sim.results.record import Broken, Injury, Move, Second, Shed, Truth
+from siteshift.sim.results.record import SICK_PM, Broken, Injury, Move, Second, Shed, Truth
 from siteshift.sim.world.world import World
 
 SICK = (Standing.DOWN, Standing.DEGRADED)
@@ -125,7 +125,8 @@ class Witness:
             for site, true in truth.items()
             if true.is_healthy and site not in forced and after[site] < self._least_bp(service, site) <= before.get(site, 0)
         )
-        wrong = "a generation went backwards" if went_back else _wrong(before_bp, entry.shares_bp, truth, forced, left)
+        bears_bp = {site: self._bears_bp(service, site, true) for site, true in truth.items()}
+        wrong = "a generation went backwards" if went_back else _wrong(before_bp, entry.shares_bp, truth, bears_bp, forced, left)
         move = Move(
             at_ms=self._world.clock.now_ms,
             by=by,
@@ -158,6 +159,15 @@ class Witness:
         carries_rps = sum(server.capacity_rps for server in pool.servers if server.is_alive)
         carries_bp = WHOLE_BP * carries_rps / max(1.0, population.demand_rps(now_ms))
         return max(1.0, min(pool.pool.nominal_bp, carries_bp) / 2)
+
+    def _bears_bp(self, service: ServiceId, site: SiteId, true: Truth) -> float:
+        """The share that a site would bear if it were asked for it; none where what is asked does not arrive or mostly fails."""
+        assert self._world is not None
+        flow, now_ms = self._world.flow, self._world.clock.now_ms
+        demand_rps = next(one for one in flow.populations if one.service.id == service).demand_rps(now_ms)
+        pool = flow.pool(service, site)
+        is_sound = true.is_reached and site not in self._world.dark_sites and pool.answers_pm() >= SICK_PM
+        return WHOLE_BP * pool.bears_rps() / max(1.0, demand_rps) if is_sound else 0.0
 
     def _commanded(self, node: VantageId, command: Command) -> None:
         assert self._world is not None
@@ -235,12 +245,14 @@ def _wrong(
     before_bp: Mapping[SiteId, int],
     after_bp: Mapping[SiteId, int],
     truth: Mapping[SiteId, Truth],
+    bears_bp: Mapping[SiteId, float],
     forced: tuple[SiteId, ...],
     left: tuple[SiteId, ...],
 ) -> str:
     """Why a move was wrong: a healthy site left, a sick one sent more, nobody left to answer. Empty: it was not.
 
-    Growing shares of a sick site are no wrong move when everybody else is sick too.
+    Growing shares of a sick site are no wrong move when everybody else is sick too. Nor is giving one that is only short of
+    capacity what it bears: so it comes back.
     """
     if not any(after_bp.values()):
         return "an empty answer set"
@@ -248,6 +260,7 @@ def _wrong(
         return f"{left[0]} is healthy and was left"
     is_anybody_well = not all(true.is_sick for true in truth.values())
     for site, true in truth.items():
-        if true.is_sick and is_anybody_well and site not in forced and after_bp[site] > before_bp.get(site, 0):
+        has_more = after_bp[site] > max(before_bp.get(site, 0), bears_bp[site])
+        if true.is_sick and is_anybody_well and site not in forced and has_more:
             return f"{site} is sick ({true}) and got more"
     return ""

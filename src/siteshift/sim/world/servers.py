@@ -225,9 +225,30 @@ class PoolFlow:
         Members that a balancer took out do not count, unless it took out all of them: then the pool is what it would be without.
         Where faults took a part of its capacity, it serves no more of what it is asked than the rest of it can.
         """
-        actives = [s for s in self.servers if s.member.role is MemberRole.ACTIVE]
-        listening = [s for s in actives if s.is_open and s.condition.down is not Down.REFUSED]
-        takers = [s for s in listening if s.weight_pm > 0] or listening
+        takers = self._active_takers()
+        if not takers:
+            return 0
+        room_pm = 1_000 * sum(int(s.capacity_rps * 1_000) for s in takers if s.condition.down is None)
+        whole = sum(s.member.capacity_rps * 1_000 for s in self._actives())
+        good_pm = min(self.answers_pm(), max(0, 2 * room_pm // max(1, whole)))
+        asked = sum(int(s.rate_rps * 1_000) for s in takers)
+        return min(good_pm, room_pm // asked) if room_pm < 1_000 * whole and asked else good_pm
+
+    def bears_rps(self) -> float:
+        """What its active members carry, were they asked for it: what faults left of their capacity."""
+        return sum(s.capacity_rps for s in self._active_takers() if s.condition.down is None)
+
+    def _actives(self) -> list[Server]:
+        return [s for s in self.servers if s.member.role is MemberRole.ACTIVE]
+
+    def _active_takers(self) -> list[Server]:
+        """Active members that take requests; where a balancer took out all of them, those that would."""
+        listening = [s for s in self._actives() if s.is_open and s.condition.down is not Down.REFUSED]
+        return [s for s in listening if s.weight_pm > 0] or listening
+
+    def answers_pm(self) -> int:
+        """How much of what they are asked its active members answer well, by their conditions and dependencies alone."""
+        takers = self._active_takers()
         if not takers:
             return 0
         good = 0
@@ -238,11 +259,7 @@ class PoolFlow:
             slowed_ms = condition.add_ms + self.dep_add_ms + self.spec.latency_ms
             slow_pm = condition.add_part_pm if is_late(slowed_ms, self.slo_ms) else 0
             good += (1_000 - condition.error_pm) * (1_000 - slow_pm) // 1_000
-        room_pm = 1_000 * sum(int(s.capacity_rps * 1_000) for s in takers if s.condition.down is None)
-        whole = sum(s.member.capacity_rps * 1_000 for s in actives)
-        good_pm = min(good // len(takers) * (1_000 - self.dep_error_pm) // 1_000, max(0, 2 * room_pm // max(1, whole)))
-        asked = sum(int(s.rate_rps * 1_000) for s in takers)
-        return min(good_pm, room_pm // asked) if room_pm < 1_000 * whole and asked else good_pm
+        return good // len(takers) * (1_000 - self.dep_error_pm) // 1_000
 
     def calm_latency_ms(self, rate_rps: float) -> float:
         """Latency of an untroubled pool under a rate."""
