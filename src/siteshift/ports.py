@@ -57,7 +57,11 @@ class Prober(Protocol):
         """Replace the whole set. Unchanged specs keep their phase and connections."""
 
     def hasten(self, probes: Sequence[ProbeId], interval_ms: int, until_ms: int) -> None:
-        """Probe these at ``interval_ms`` until ``until_ms`` of siteshift time (bounded by the caller's budget)."""
+        """Probe these at ``interval_ms`` until ``until_ms`` of siteshift time (bounded by the caller's budget).
+
+        must      wait for a run to end before the next one starts; keep to a fifth of the probe's own interval, and of a
+                  journey or command to the time it took lately, where ``interval_ms`` is less.
+        """
 
     async def run(self) -> None:
         """Probe until cancelled."""

@@ -39,11 +39,11 @@ class Mood(Enum):
 
 
 def probe(name: str = "p1", **more: object) -> ProbeSpec:
-    settings: dict[str, object] = {"interval_ms": 100, "timeout_ms": PATIENCE_MS, "slo_latency_ms": PATIENCE_MS, **more}
+    usual: dict[str, object] = {"interval_ms": 100, "timeout_ms": PATIENCE_MS, "slo_latency_ms": PATIENCE_MS}
+    settings: dict[str, object] = {"kind": ProbeKind.HTTP, **usual, **more}
     return ProbeSpec(
         id=ProbeId(name),
         target=TargetId(f"member:web/pangyo/{name}"),
-        kind=ProbeKind.HTTP,
         address="127.0.0.1",
         port=0,
         **settings,  # type: ignore[arg-type]
@@ -338,14 +338,41 @@ async def test_haste_survives_a_new_set(bench: Bench) -> None:
     assert len(of(bench, "fast", since=since)) >= 8
 
 
-async def test_while_hastened_a_hanging_run_gives_way_to_a_fresh_one(bench: Bench) -> None:
+async def test_while_hastened_a_hanging_run_is_waited_for_and_no_second_one_is_in_flight(bench: Bench) -> None:
     bench.mood = Mood.HANGING
-    bench.configure(probe("p1", interval_ms=1_000, stopwatch_ms=100))
+    bench.configure(probe("p1", interval_ms=1_000, timeout_ms=600, stopwatch_ms=100))
     await bench.until(lambda: bool(bench.results))
     bench.prober.hasten([ProbeId("p1")], 200, bench.now_ms() + 60_000)
-    await bench.until(lambda: len(bench.results) >= 5)
-    assert {result.stage for result in bench.results} == {Stage.EARLY}
-    assert len({result.started_ms for result in bench.results}) >= 5
+    await bench.until(lambda: len(bench.results) >= 7)
+    started = sorted({result.started_ms for result in bench.results})
+    assert all(later - earlier >= 590 for earlier, later in pairwise(started))
+
+
+async def test_a_probe_is_hastened_to_a_fifth_of_its_own_interval_and_no_further(bench: Bench) -> None:
+    bench.configure(probe("rare", interval_ms=2_000), probe("often", interval_ms=250))
+    bench.prober.hasten([ProbeId("rare"), ProbeId("often")], 50, bench.now_ms() + 60_000)
+    await bench.until(lambda: len(of(bench, "rare")) >= 4)
+    started = [result.started_ms for result in of(bench, "rare")]
+    assert min(later - earlier for earlier, later in pairwise(started)) >= 300, "400 ms, less what a start may be late"
+    assert len(of(bench, "often")) >= 2 * len(of(bench, "rare"))
+
+
+async def test_a_journey_is_hastened_no_further_than_it_took_lately(bench: Bench) -> None:
+    bench.mood = Mood.SLOW
+    bench.configure(probe("trip", kind=ProbeKind.JOURNEY, interval_ms=1_000, timeout_ms=900))
+    await bench.until(lambda: bool(of(bench, "trip")))
+    bench.prober.hasten([ProbeId("trip")], 50, bench.now_ms() + 60_000)
+    since = len(bench.results)
+    await bench.until(lambda: len(of(bench, "trip", since=since)) >= 4)
+    started = [result.started_ms for result in of(bench, "trip", since=since)]
+    assert min(later - earlier for earlier, later in pairwise(started)) >= SLOW_MS
+
+
+async def test_without_a_latency_objective_no_pass_is_slow(bench: Bench) -> None:
+    bench.mood = Mood.SLOW
+    bench.configure(probe(interval_ms=500, slo_latency_ms=0))
+    await bench.until(lambda: len(bench.results) >= 2)
+    assert {(result.outcome, result.fault) for result in bench.results} == {(Outcome.PASS, Fault.NONE)}
 
 
 async def test_the_twin_runs_now_and_then_and_says_so(bench: Bench) -> None:

@@ -124,7 +124,7 @@ def _service(service: ServiceEntry) -> Service:
         tier=service.tier,
         demand_rps=service.demand_rps,
         pools=tuple(_pool(service, pool) for pool in service.pools),
-        slo_latency_ms=service.slo.latency_ms,
+        slo_latency_ms=service.slo.latency_ms or 0,
         depends_on=tuple(ServiceId(name) for name in service.depends_on),
         data=service.data,
         shed_answers=service.shed_answers,

@@ -147,7 +147,7 @@ def _spec(
     host = service.names[0] if service.names else address
     send, expect = _payload(template)
     timeout_ms = _timeout(template, interval_ms, judge)
-    slow_ms = timeout_ms if template.role is ProbeRole.DATA else service.slo.latency_ms
+    slow_ms = timeout_ms if template.role is ProbeRole.DATA else service.slo.latency_ms or 0
     return ProbeSpec(
         id=ProbeId(probe_id),
         target=target,

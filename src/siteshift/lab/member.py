@@ -70,7 +70,9 @@ class Counters:
 class Member:
     """A server. `admit` is the whole of it; time comes in as seconds on any monotonic clock."""
 
-    def __init__(self, spec: MemberSpec, *, queue_ms: int, noise: NoiseSpec, seed: int) -> None:
+    def __init__(
+        self, spec: MemberSpec, *, queue_ms: int, noise: NoiseSpec, seed: int, sites: tuple[str, ...] = ()
+    ) -> None:
         self.spec = spec
         self.condition = HEALTHY
         self.counters = Counters()
@@ -80,6 +82,9 @@ class Member:
         self._queue_s = queue_ms / 1000
         self._busy_until_s = 0.0
         self._next_pause_s: float | None = None
+        self._sites = sites or (spec.site,)
+        self._seed = seed
+        self._stall: tuple[int, str] = (-1, "")
 
     def wait_s(self, now_s: float) -> float:
         """How long a request that arrives now waits before its work begins."""
@@ -93,7 +98,7 @@ class Member:
         else:
             counters.received += 1
         counters.work += request is Request.WORK
-        added_s = condition.added_ms / 1000 + self._spike_s() + self._pause_left_s(now_s)
+        added_s = condition.added_ms / 1000 + self._spike_s() + max(self._pause_left_s(now_s), self._stall_left_s(now_s))
         error_pm = condition.health_error_pm if request is Request.HEALTH else condition.work_error_pm
         if self._draw(error_pm + self._noise.error_pm):
             counters.errors += 1
@@ -132,3 +137,13 @@ class Member:
         while now_s >= self._next_pause_s + noise.pause_ms / 1000:
             self._next_pause_s += noise.pause_ms / 1000 + self._rng.expovariate(1 / noise.pause_every_s)
         return max(0.0, self._next_pause_s + noise.pause_ms / 1000 - now_s) if now_s >= self._next_pause_s else 0.0
+
+    def _stall_left_s(self, now_s: float) -> float:
+        """How much of the pool's stall is left. Every process draws the same site for the same turn of the machine's clock."""
+        every_s = self._noise.stall_every_s
+        if every_s <= 0:
+            return 0.0
+        turn = int(now_s // every_s)
+        if self._stall[0] != turn:
+            self._stall = (turn, random.Random(f"{self._seed}/stall/{turn}").choice(self._sites))
+        return max(0.0, turn * every_s + self._noise.stall_ms / 1000 - now_s) if self._stall[1] == self.spec.site else 0.0

@@ -94,7 +94,8 @@ class SiteServer:
         self.members = {member.name: Listening(self._member(member)) for member in site.members}
 
     def _member(self, member: MemberSpec) -> Member:
-        return Member(member, queue_ms=self._spec.queue_ms, noise=self._spec.noise, seed=self._spec.seed)
+        sites = tuple(site.id for site in self._spec.sites)
+        return Member(member, queue_ms=self._spec.queue_ms, noise=self._spec.noise, seed=self._spec.seed, sites=sites)
 
     async def start(self) -> None:
         """Listen on the fronts and on the active members' addresses."""

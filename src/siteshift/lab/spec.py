@@ -113,13 +113,19 @@ class ClientSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoiseSpec:
-    """What healthy traffic looks like: independent errors, pauses and spikes of each member. All zero: silence."""
+    """What healthy traffic looks like: independent errors, pauses and spikes of each member. All zero: silence.
+
+    A *stall* is a pause of a whole pool, of one site's members together (a collector, a snapshot, a lock): every
+    ``stall_every_s`` one site drawn by the seed stands still for ``stall_ms``, and answers what waited when it is over.
+    """
 
     error_pm: int = 0
     pause_every_s: int = 0
     pause_ms: int = 1_000
     spike_pm: int = 0
     spike_ms: int = 300
+    stall_every_s: int = 0
+    stall_ms: int = 1_000
 
 
 class FrontBy(StrEnum):

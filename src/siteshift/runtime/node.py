@@ -316,6 +316,7 @@ def assemble(
     sensing = Sensing(
         clock=clock,
         judge=equipment.setup.policy.judge,
+        topology=equipment.setup.topology,
         observer=observer,
         offer=loop.offer,
         on_result=lambda result: node.result(result),

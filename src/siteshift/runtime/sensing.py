@@ -1,7 +1,8 @@
 """From probe results to vantage reports: the prober and the observer of this node, joined.
 
 The observer is told of every result; only when a standing changes, and once a second as a sign of life, a report goes
-to the core. Hot targets (the observer's own, and those the core asked to watch) are probed at the fast interval.
+to the core. Hot targets (the observer's own, and those the core asked to watch) are probed at the fast interval, or as near
+to it as they carry (`core.judge.pacing`), and no longer than they are hot.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from siteshift.core.judge.pacing import Asked, capacities_of, paces_ms
 from siteshift.core.judge.refit import changed_targets
 from siteshift.core.judge.vantage import Observer
 from siteshift.core.messages.commands import ReprobeStandby
@@ -19,11 +21,11 @@ from siteshift.core.model.codes import Stage
 from siteshift.core.model.policy import JudgePolicy
 from siteshift.core.model.probe import ProbeSpec
 from siteshift.core.model.setup import Setup
+from siteshift.core.model.topology import Topology
 from siteshift.core.model.units import ProbeId, TargetId
 from siteshift.ports import Clock, PassiveSample, Prober, ProbeResult
 
 KEEP_ALIVE_MS = 1_000
-LEAST_STOPWATCH_MS = 200
 HASTEN_FOR_MS = 5_000
 HASTEN_AGAIN_MS = 2_000
 
@@ -34,6 +36,7 @@ class Sensing:
 
     clock: Clock
     judge: JudgePolicy
+    topology: Topology
     observer: Observer
     offer: Callable[[Event], None]
     on_result: Callable[[ProbeResult], None]
@@ -43,7 +46,10 @@ class Sensing:
     _probes: tuple[ProbeSpec, ...] = ()
     _anchor_names: tuple[ProbeId, ...] = ()
     _target_of: dict[ProbeId, TargetId] = field(default_factory=dict)
-    _probes_of: dict[TargetId, list[ProbeId]] = field(default_factory=lambda: defaultdict(list))
+    _probes_of: dict[TargetId, list[ProbeSpec]] = field(default_factory=lambda: defaultdict(list))
+    _hot_before: frozenset[TargetId] = frozenset()
+    _capacities: dict[TargetId, int] = field(default_factory=dict)
+    _capacities_of: Topology | None = None
     _many: set[TargetId] = field(default_factory=set)
     _anchors: set[ProbeId] = field(default_factory=set)
     _watched: dict[TargetId, int] = field(default_factory=dict)
@@ -55,13 +61,13 @@ class Sensing:
     def configure(self, probes: Sequence[ProbeSpec], anchors: Sequence[ProbeSpec]) -> None:
         """Make these checks from now on. Raises ValueError for two with one id, before anything is changed."""
         assert self.prober is not None
-        self.prober.configure([with_stopwatch(spec) for spec in (*probes, *anchors)])
+        self.prober.configure([*probes, *anchors])
         self._probes, self._anchor_names = tuple(probes), tuple(spec.id for spec in anchors)
         self._target_of = {spec.id: spec.target for spec in probes}
         self._probes_of = defaultdict(list)
         for spec in probes:
-            self._probes_of[spec.target].append(spec.id)
-        self._many = {target for target, ids in self._probes_of.items() if len(ids) > 1}
+            self._probes_of[spec.target].append(spec)
+        self._many = {target for target, specs in self._probes_of.items() if len(specs) > 1}
         self._anchors = set(self._anchor_names)
         self._hot_seen = -1
 
@@ -74,7 +80,7 @@ class Sensing:
         changed = changed_targets(self.judged, self._probes)
         self.observer.refit(setup.topology, setup.policy.judge, site, anchors=self._anchor_names, changed=changed)
         self.judged = self._probes
-        self.judge = setup.policy.judge
+        self.judge, self.topology = setup.policy.judge, setup.topology
         self._changed.set()
 
     def sink(self, result: ProbeResult) -> None:
@@ -149,15 +155,19 @@ class Sensing:
         if is_same and now_ms - self._hastened_ms < HASTEN_AGAIN_MS:
             return
         hot = self.observer.hot_targets() | self._watched.keys()
-        probes = [probe for target in hot for probe in self._probes_of.get(target, ())]
         self._hot_seen = self.observer.hot_version
         self._hastened_ms = now_ms
-        if probes:
-            self.prober.hasten(probes, self.judge.fast_interval_ms, now_ms + HASTEN_FOR_MS)
-
-
-def with_stopwatch(spec: ProbeSpec) -> ProbeSpec:
-    """A hanging probe counts as failed once it exceeds the latency at which a pass is plausible: its SLO (DESIGN §4)."""
-    if spec.stopwatch_ms or not spec.slo_latency_ms:
-        return spec
-    return replace(spec, stopwatch_ms=max(LEAST_STOPWATCH_MS, min(spec.slo_latency_ms, spec.timeout_ms)))
+        if cooled := [spec.id for target in self._hot_before - hot for spec in self._probes_of.get(target, ())]:
+            self.prober.hasten(cooled, self.judge.fast_interval_ms, now_ms)
+        self._hot_before = frozenset(hot)
+        by_pace: dict[int, list[ProbeId]] = defaultdict(list)
+        if self._capacities_of is not self.topology:
+            self._capacities, self._capacities_of = capacities_of(self.topology), self.topology
+        for target in hot:
+            specs = self._probes_of.get(target, [])
+            asked = [Asked(interval_ms=spec.interval_ms, requests=spec.requests) for spec in specs]
+            paces = paces_ms(asked, self.judge.fast_interval_ms, self._capacities.get(target), len(self.topology.vantages))
+            for spec, pace_ms in zip(specs, paces, strict=True):
+                by_pace[pace_ms].append(spec.id)
+        for pace_ms, probes in by_pace.items():
+            self.prober.hasten(probes, pace_ms, now_ms + HASTEN_FOR_MS)

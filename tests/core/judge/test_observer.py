@@ -8,7 +8,7 @@ from core.judge.cases import ANYANG, GASAN, NOW_MS, PANGYO, SITES, WEB, Drive, d
 from siteshift.core.judge.hotset import FEW_POOLS, HotSet
 from siteshift.core.model.codes import Fault, Hardness, Outcome, Standing
 from siteshift.core.model.policy import JudgePolicy
-from siteshift.core.model.units import ServiceId, TargetId, pool_target, site_target
+from siteshift.core.model.units import ServiceId, SiteId, TargetId, pool_target, site_target
 
 
 def healthy(drive: Drive, ms: int = 20_000) -> Drive:
@@ -120,7 +120,16 @@ def test_an_anchored_vantage_accuses_only_when_its_line_is_seen_to_work() -> Non
     assert drive.pool(PANGYO).standing is Standing.DOWN
 
 
-def test_suspicion_hastens_the_pool_then_its_siblings_and_verdicts_end_it() -> None:
+def hot_siblings(drive: Drive, ms: int) -> list[int]:
+    """How many members of other sites than Pangyo were hot, every 50 ms."""
+    counts = []
+    for _ in range(ms // 50):
+        drive.run(50)
+        counts.append(sum(f"/{PANGYO}/" not in target for target in drive.observer.hot_targets()))
+    return counts
+
+
+def test_suspicion_hastens_the_pool_then_a_few_of_its_siblings_and_verdicts_end_it() -> None:
     drive = healthy(Drive(deployment()))
     assert drive.observer.hot_targets() == frozenset()
     drive.fail(PANGYO, Fault.BAD_STATUS, only=1)
@@ -128,11 +137,55 @@ def test_suspicion_hastens_the_pool_then_its_siblings_and_verdicts_end_it() -> N
     hot = drive.observer.hot_targets()
     assert {m.target for m in drive.topology.pools[(WEB, PANGYO)].members} <= hot
     drive.fail(PANGYO, Fault.BAD_STATUS)
-    drive.run(400)
-    assert any("gasan" in target for target in drive.observer.hot_targets())
+    assert 0 < max(hot_siblings(drive, 400)) <= 8
     drive.run(5_000)
     assert drive.pool(PANGYO).standing in (Standing.DOWN, Standing.DEGRADED)
     assert drive.observer.hot_targets() == frozenset()
+
+
+def test_a_sibling_that_has_been_seen_to_be_better_is_asked_as_usual_again_while_the_suspicion_lasts() -> None:
+    drive = healthy(Drive(deployment()))
+    drive.fail(PANGYO, Fault.BAD_STATUS)
+    counts = hot_siblings(drive, 1_000)
+    assert drive.pool(PANGYO).standing is Standing.SUSPECT
+    assert max(counts) > 0 and counts[-1] == 0
+    assert sum(count > 0 for count in counts) <= 12, "600 ms of a suspicion of a second"
+
+
+def test_of_many_siblings_only_so_many_members_are_hastened_as_a_comparison_takes() -> None:
+    drive = Drive(deployment(sites=(*(SiteId(f"s{number}") for number in range(12)), PANGYO)))
+    drive.run(10_000)
+    drive.fail(PANGYO, Fault.BAD_STATUS)
+    assert 0 < max(hot_siblings(drive, 1_000)) <= 8
+
+
+def test_a_sibling_that_fails_as_well_is_hastened_as_a_suspect_and_not_as_a_witness() -> None:
+    drive = healthy(Drive(deployment()))
+    for site in SITES:
+        drive.fail(site, Fault.BAD_STATUS)
+    drive.run(500)
+    assert len(drive.observer.hot_targets()) == 3 * 4
+    drive.run(5_000)
+    assert drive.observer.hot_targets() == frozenset(), "they are told together, and nobody is asked often any more"
+
+
+def test_over_any_minute_there_are_at_most_as_many_extra_checks_as_usual_ones() -> None:
+    """The account of the hour is full at the start: it may not be spent at once."""
+    drive = Drive(deployment())
+    drive.run(10_000)
+    spent = []
+    for second in range(180):
+        drive.heal()
+        for pool in drive.topology.pools.values() if second % 2 else ():
+            drive.faults[pool.members[second // 2 % 4].target] = (Outcome.FAIL, Fault.BAD_STATUS, 1)
+        hot = 0
+        for _ in range(10):
+            drive.run(100)
+            hot += len(drive.observer.hot_targets())
+        spent.append(hot / 10 * (1_000 / 200 - 1))
+    minutes = [sum(spent[at : at + 60]) for at in range(len(spent) - 60)]
+    assert max(minutes) > 0.2 * 12 * 60, "it is spent at all"
+    assert max(minutes) <= 12 * 60 * 1.1
 
 
 def test_fast_probing_stays_within_a_tenth_of_the_load_over_an_hour() -> None:

@@ -73,9 +73,8 @@ class MemoryProber:
             return
         for probe in probes:
             if slot := self._slots.get(probe):
-                self._schedule.hasten(
-                    slot, interval_us=interval_ms * 1_000, until_us=until_ms * 1_000, now_us=self._now_us()
-                )
+                pace_us = slot.pace_us(interval_ms * 1_000)
+                self._schedule.hasten(slot, interval_us=pace_us, until_us=until_ms * 1_000, now_us=self._now_us())
 
     def late_starts(self) -> Iterable[tuple[int, int]]:
         """In virtual time nothing is late."""
@@ -144,7 +143,7 @@ class MemoryProber:
         }
 
     def _start(self, slot: Slot, due_us: int) -> None:
-        if slot.pending and not (slot.spoken and slot.haste_us):
+        if slot.pending:
             return
         self._started += 1
         slot.pending, slot.spoken = True, False
@@ -177,13 +176,15 @@ class MemoryProber:
             stage = Stage.EARLY
         else:
             slot.pending = False
+            if slot.is_long:
+                slot.note_length(at_us - started_us)
             stage = Stage.LATE if slot.spoken else Stage.FINAL
         self._deliver(slot, at_us, seen, stage)
         slot.spoken = turn is _Turn.STOPWATCH
 
     def _deliver(self, slot: Slot, at_us: int, seen: Seen, stage: Stage) -> None:
         latency_us = at_us - slot.started_us
-        slow = seen.outcome is Outcome.PASS and latency_us > slot.spec.slo_latency_ms * 1_000
+        slow = seen.outcome is Outcome.PASS and latency_us > slot.slo_us
         self._sink(
             ProbeResult(
                 slot.spec.id,

@@ -2,10 +2,11 @@
 
 Rules:
 
-- At most one run of a probe is pending. A run that becomes due meanwhile is skipped and counted, with one exception:
-  while hastened, a run that already had its early verdict gives way to the fresh one.
+- At most one run of a probe is pending, hastened or not: what was asked of a target is still work for it after we stopped
+  listening. A run that becomes due meanwhile is skipped and counted.
+- A probe is hastened as far as its own interval and its length allow (`Slot.pace_us`).
 - A run with a stopwatch is reported `Stage.EARLY` (fail, timeout) once it has been pending that long; how it ends
-  after all comes as `Stage.LATE`, unless it gave way. Early counts, late does not: each run is counted once.
+  after all comes as `Stage.LATE`. Early counts, late does not: each run is counted once.
 - Unknown is not down: a run that timed out while our own loop lagged, in all, for more than a quarter of that time is
   `lost`, and its stopwatch says nothing. Passes have the lag taken off their latency. What was received is evidence
   all the same: a refusal is a refusal, however late we read it.
@@ -122,7 +123,8 @@ class SocketProber:
     def hasten(self, probes: Sequence[ProbeId], interval_ms: int, until_ms: int) -> None:
         """Probe these at ``interval_ms`` until ``until_ms`` of siteshift time; a time gone by ends it.
 
-        Unknown ids are ignored: the set may have been replaced meanwhile. At most two minutes at a time.
+        Each of them no faster than `Slot.pace_us` allows. Unknown ids are ignored: the set may have been replaced meanwhile.
+        At most two minutes at a time.
         """
         if self._bench is None:
             return
@@ -131,7 +133,8 @@ class SocketProber:
         for probe in probes:
             slot = self._slots.get(probe)
             if slot is not None:
-                self._schedule.hasten(slot, interval_us=interval_ms * 1_000, until_us=until_us, now_us=now_us)
+                pace_us = slot.pace_us(interval_ms * 1_000)
+                self._schedule.hasten(slot, interval_us=pace_us, until_us=until_us, now_us=now_us)
         self._rearm(now_us)
 
     async def run(self) -> None:
@@ -302,11 +305,8 @@ class SocketProber:
                 assert self._bench is not None
                 carrier = slot.carrier = carrier_for(slot, self._bench)
             if slot.pending:
-                if not (slot.spoken and slot.haste_us):
-                    self._skipped += 1
-                    continue
-                carrier.abort()
-                slot.settle()
+                self._skipped += 1
+                continue
             now_us = monotonic_ns() // 1_000
             self._started += 1
             late(now_us - due_us)
@@ -359,6 +359,8 @@ class SocketProber:
         now_us = (bench.poller.collected_us if bench else 0) or monotonic_ns() // 1_000
         started_us = slot.started_us
         latency_us = now_us - started_us
+        if slot.is_long:
+            slot.note_length(latency_us)
         if verdict is not PASSED or slot.spoken or latency_us > slot.slo_us or slot.lag_us != self._lag_us:
             self._deliver(slot, verdict, now_us, _LATE if slot.spoken else _FINAL)
             return

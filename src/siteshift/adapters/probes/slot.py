@@ -6,8 +6,9 @@ from typing import Protocol
 from zlib import crc32
 
 from siteshift.adapters.probes.schedule import Entry
+from siteshift.core.judge.pacing import FASTEST_PART
 from siteshift.core.model.codes import Fault, Outcome
-from siteshift.core.model.probe import ProbeSpec
+from siteshift.core.model.probe import ProbeKind, ProbeSpec
 
 Verdict = tuple[Outcome, Fault, str]
 """What a run amounted to, and a detail for people."""
@@ -38,6 +39,9 @@ class Carrier(Protocol):
         """Give up everything, kept connections too."""
 
 
+NO_OBJECTIVE_US = 1 << 62
+"""Where no latency is promised nothing is late."""
+
 _SHARED: dict[int, int] = {}
 """One object for each length of time: 15,000 equal numbers of their own would be as many cache misses a second."""
 
@@ -52,13 +56,15 @@ class Slot(Entry):
     ``spoken``: the present run has had its early verdict. ``watched``: its stopwatch still runs.
     ``first_us``: when a run is looked after first, by its stopwatch or its time-out.
     ``lag_us``: how long the prober's loop had lagged in all when the run started.
-    ``must_fail``: this is the twin of a probe.
+    ``must_fail``: this is the twin of a probe. ``is_long``: its runs are more than one exchange, and are timed (`note_length`).
+    ``took_us``: what a run took lately, the longest, and every run since takes an eighth off.
     """
 
     __slots__ = (
         "carrier",
         "first_us",
         "id",
+        "is_long",
         "lag_us",
         "line",
         "must_fail",
@@ -69,6 +75,7 @@ class Slot(Entry):
         "started_us",
         "stopwatch_us",
         "timeout_us",
+        "took_us",
         "watched",
         "watches",
     )
@@ -85,7 +92,9 @@ class Slot(Entry):
         self.must_fail = False
         self.timeout_us = _shared(spec.timeout_ms * 1_000)
         self.watch(spec.stopwatch_ms)
-        self.slo_us = _shared(spec.slo_latency_ms * 1_000)
+        self.slo_us = _shared(spec.slo_latency_ms * 1_000) if spec.slo_latency_ms else NO_OBJECTIVE_US
+        self.is_long = spec.kind in (ProbeKind.JOURNEY, ProbeKind.COMMAND)
+        self.took_us = 0
         self.pending = False
         self.spoken = False
         self.watched = False
@@ -98,6 +107,18 @@ class Slot(Entry):
         self.stopwatch_us = _shared(stopwatch_ms * 1_000)
         self.watches = 0 < self.stopwatch_us < self.timeout_us
         self.first_us = self.stopwatch_us if self.watches else self.timeout_us
+
+    def note_length(self, took_us: int) -> None:
+        """A run has ended after so long."""
+        self.took_us = max(took_us, self.took_us - self.took_us // 8)
+
+    def pace_us(self, asked_us: int) -> int:
+        """The fast interval that this probe may have when ``asked_us`` is wanted.
+
+        Never less than a fifth of its own interval: who asks every five seconds has a reason. A journey's is at least as
+        long as the journey took lately.
+        """
+        return max(asked_us, self.interval_us // FASTEST_PART, self.took_us)
 
     def settle(self) -> None:
         """The run is no longer pending, and has no deadline."""

@@ -137,7 +137,7 @@ class ProbeCommon(Strict):
     timeout_ms: ProbeMs | None = None
     """Default: `judging.timeout_ms`."""
     slo_latency_ms: Annotated[int, Field(ge=1, le=600_000)] | None = None
-    """Default: the service's `slo.latency_ms`."""
+    """Default: the service's `slo.latency_ms`; without it no pass is slow."""
     stopwatch_ms: ProbeMs | None = None
     """A run still pending after this long counts as an early failure, before its timeout; absent: no stopwatch."""
 

@@ -47,8 +47,8 @@ class SharedFateEntry(Strict):
 class SloSection(Strict):
     """What the service promises."""
 
-    latency_ms: Annotated[int, Field(ge=1, le=600_000)] = 500
-    """An answer slower than this counts as late."""
+    latency_ms: Annotated[int, Field(ge=1, le=600_000)] | None = None
+    """An answer slower than this counts as late; absent: no latency is promised, and no answer is late."""
     error_percent: PercentPm = 10
     """What traffic sources of kind `error_ratio` call bad, where they do not say otherwise themselves."""
 

@@ -275,6 +275,11 @@ class Pooled:
         base, hardness = bank.tuning.base_rate, bank.hardness(test)
         return self.suspicion.reassured_by(test, bad, seen, base, self.siblings, at_ms, hardness)
 
+    def wants_comparison(self, at_ms: int) -> bool:
+        """Whether no sibling has been seen yet to be better than this group; then a few of them are worth asking often."""
+        test = self.near_test if self.near_test != NO_ALARM else self.bank.strongest()
+        return not self.reassurers(test, at_ms)
+
     # -- standing -------------------------------------------------------------------------------------------------
 
     def update_standing(self, at_ms: int) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from siteshift.core.judge.learning import Entry
 from siteshift.core.judge.membership import make_siblings
 from siteshift.core.judge.pooled import Pooled
-from siteshift.core.judge.stream import Stream
+from siteshift.core.judge.stream import NO_OBJECTIVE_US, Stream
 from siteshift.core.model.codes import DataKind, MemberRole
 from siteshift.core.model.policy import JudgePolicy
 from siteshift.core.model.topology import Service, Topology
@@ -33,7 +33,7 @@ class Roster:
         at_site: dict[SiteId, list[Stream]] = {site: [] for site in topology.site_ids}
         for service in topology.services:
             self._add_service(service, at_site)
-        slowest_us = max((s.slo_latency_ms * 1_000 for s in topology.services), default=500_000)
+        slowest_us = max((_slo_us(service) for service in topology.services), default=NO_OBJECTIVE_US)
         for site, streams in at_site.items():
             group = Pooled(len(self.group_of), site_target(site), site, streams, policy)
             self.group_of[group.target] = group
@@ -46,7 +46,7 @@ class Roster:
                 self.entries[target] = (stream, pooled, whole[pooled.site])
 
     def _add_service(self, service: Service, at_site: dict[SiteId, list[Stream]]) -> None:
-        slo_us = service.slo_latency_ms * 1_000
+        slo_us = _slo_us(service)
         family: list[Pooled] = []
         for pool in service.pools:
             streams = [self._stream(m.target, slo_us, is_pooled=m.role is MemberRole.ACTIVE) for m in pool.members]
@@ -70,3 +70,8 @@ class Roster:
         if known is not None and known.slo_us == slo_us and known.is_pooled is is_pooled:
             return known
         return Stream(target, self._policy, slo_us, is_pooled=is_pooled)
+
+
+def _slo_us(service: Service) -> int:
+    """What its answers may take in microseconds."""
+    return service.slo_latency_ms * 1_000 if service.slo_latency_ms else NO_OBJECTIVE_US

@@ -18,6 +18,8 @@ from siteshift.core.model.codes import Fault, Hardness, Outcome, Standing
 from siteshift.core.model.policy import JudgePolicy
 from siteshift.core.model.units import TargetId
 
+NO_OBJECTIVE_US = 1 << 62
+"""Longer than any check takes: without an objective nothing is late."""
 DOWN_FROM_RATE, DOWN_UNTIL_RATE = 0.75, 0.4
 """A crash verdict with at least this part of results failing is ``down``; below it, something still answers.
 What is down stays down until it is cleared or clearly only ill."""
@@ -57,6 +59,7 @@ class Pulse:
         self.last_at_ms = self.last_pass_ms = self.last_start_ms = 0
         self.quiet = 0
         self.slo_us = slo_us
+        """What a pass may take; `NO_OBJECTIVE_US` where nothing is promised."""
 
 
 class Stream(Pulse):

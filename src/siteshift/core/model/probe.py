@@ -80,5 +80,11 @@ class ProbeSpec:
     command: tuple[str, ...] = ()
     twin: HttpCheck | None = None
     slo_latency_ms: int = 500
+    """A pass that took longer is slow; 0: no latency is promised, and none is too long."""
     stopwatch_ms: int = 0
     """A run still pending after this long gets an early fail (`Stage.EARLY`) before its timeout; 0: no stopwatch."""
+
+    @property
+    def requests(self) -> int:
+        """How many requests one run makes of the target."""
+        return max(1, len(self.steps))

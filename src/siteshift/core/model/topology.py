@@ -92,6 +92,7 @@ class Service:
     demand_rps: int
     pools: tuple[Pool, ...]
     slo_latency_ms: int = 500
+    """An answer slower than this is late; 0: no latency is promised, and none is."""
     depends_on: tuple[ServiceId, ...] = ()
     data: DataKind = DataKind.STATELESS
     shed_answers: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""A node's prober in virtual time: phases spread over the interval, sprints, stopwatches, and rest.
+"""A node's prober in virtual time: phases spread over the interval, sprints, and rest.
 
 One by one, every check starts at its phase and its answer comes from the world. At rest (every member healthy, every link
 whole, the detector at its fixed point) no check is made: the next failing one is known, because independent failures
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
+from siteshift.core.judge.pacing import Asked, paces_ms
 from siteshift.core.model.codes import Fault, MemberRole, Outcome
 from siteshift.core.model.policy import JudgePolicy
 from siteshift.core.model.units import TargetId
@@ -28,7 +29,6 @@ AT_ONCE_MS = 15
 """A pass (or a closed standby's refusal) that takes no longer is told when it starts: nothing can come between."""
 CALM_AT_ONCE_MS = 100
 """The same while nothing is hastened: then a pass is no news whenever it is told."""
-LEAST_STOPWATCH_MS = 200
 REST_MS = 10_000
 """Rest is taken in portions no longer than the detector's learning period."""
 NEVER_COUNT = 1 << 60
@@ -42,10 +42,10 @@ class Check:
     server: Server | None
     name: str
     phase_ms: int
-    slo_ms: int
     passes_left: int = NEVER_COUNT
+    fast_ms: int = 0
+    """Its interval while it is hot."""
     pending_until_ms: int = -(1 << 60)
-    spoken_ms: int = -(1 << 60)
     is_hot: bool = False
 
 
@@ -113,7 +113,6 @@ class Prober:
         offset_ms = self._lots.randrange(interval_ms)
         checks: list[Check] = []
         for number, pool in enumerate(spec.topology.pools.values()):
-            slo_ms = spec.topology.service_by_id[pool.service].slo_latency_ms
             start_ms = offset_ms + number * 37
             for role in MemberRole:
                 members = [member for member in pool.members if member.role is role]
@@ -121,10 +120,10 @@ class Prober:
                 for place, member in enumerate(members):
                     phase_ms = (start_ms + beside_ms + place * interval_ms // len(members)) % interval_ms
                     server = self._world.servers[member.id]
-                    checks.append(Check(member.target, server, member.id, phase_ms, slo_ms, self._draw_passes()))
+                    checks.append(Check(member.target, server, member.id, phase_ms, self._draw_passes()))
         for number in range(spec.anchors):
             phase_ms = (offset_ms + number * interval_ms // spec.anchors) % interval_ms
-            checks.append(Check(TargetId(""), None, f"anchor-{number + 1}", phase_ms, 0))
+            checks.append(Check(TargetId(""), None, f"anchor-{number + 1}", phase_ms))
         return sorted(checks, key=lambda check: check.phase_ms)
 
     def _draw_passes(self) -> int:
@@ -141,7 +140,7 @@ class Prober:
         self._rest_since_ms = None
         self._pending = 0
         for check in self._lane:
-            check.pending_until_ms = check.spoken_ms = -(1 << 60)
+            check.pending_until_ms = -(1 << 60)
             check.is_hot = False
         self._hot = []
         self._seek(self._world.clock.now_ms)
@@ -206,7 +205,7 @@ class Prober:
         self._plan()
 
     def _start(self, check: Check, now_ms: int) -> None:
-        if check.pending_until_ms > now_ms and not (check.is_hot and check.spoken_ms <= now_ms):
+        if check.pending_until_ms > now_ms:
             return
         self.count += 1
         if self._is_mute(check):
@@ -214,7 +213,6 @@ class Prober:
         found = self._look(check)
         timeout_ms = self._judge.timeout_ms
         after_ms, outcome, fault = found.after_ms, found.outcome, found.fault
-        check.spoken_ms = -(1 << 60)
         is_closed = check.server is not None and not check.server.is_open
         at_once_ms = AT_ONCE_MS if self._hot else CALM_AT_ONCE_MS
         if after_ms is not None and after_ms <= at_once_ms and (outcome is Outcome.PASS or is_closed):
@@ -223,10 +221,6 @@ class Prober:
         if after_ms is None or after_ms >= timeout_ms:
             after_ms, outcome, fault = timeout_ms, Outcome.FAIL, Fault.TIMEOUT
         check.pending_until_ms = now_ms + after_ms
-        stopwatch_ms = max(LEAST_STOPWATCH_MS, min(check.slo_ms, timeout_ms)) if check.slo_ms else timeout_ms
-        if after_ms > stopwatch_ms:
-            after_ms, outcome, fault = stopwatch_ms, Outcome.FAIL, Fault.TIMEOUT
-        check.spoken_ms = now_ms + after_ms
         life, told_ms = self._life, now_ms + after_ms
         self._pending += 1
         self._world.clock.at(told_ms, lambda: self._tell(life, check, Answered(outcome, fault, after_ms), now_ms))
@@ -291,7 +285,7 @@ class Prober:
             check.is_hot = False
         for check in wanted:
             check.is_hot = True
-        fast_ms, interval_ms = self._judge.fast_interval_ms, self._judge.interval_ms
+        interval_ms = self._judge.interval_ms
         same = [check.name for check in self._hot] == [check.name for check in wanted]
         self._hot, self._hot_until_ms = wanted, until_ms
         if same and wanted:
@@ -300,11 +294,18 @@ class Prober:
         if wanted:
             self.wake()
             for check in wanted:
-                tooth_ms = check.phase_ms * fast_ms // interval_ms
+                check.fast_ms = self._fast_ms(check)
+                tooth_ms = check.phase_ms * check.fast_ms // interval_ms
                 self._plan_sprint(check, tooth_ms, self._sprint, self._life)
 
+    def _fast_ms(self, check: Check) -> int:
+        """What its target carries of the fast interval, as `runtime.sensing` reckons it."""
+        assert check.server is not None
+        asked, vantages = [Asked(self._judge.interval_ms)], len(self._world.spec.topology.vantages)
+        return paces_ms(asked, self._judge.fast_interval_ms, check.server.member.capacity_rps, vantages)[0]
+
     def _plan_sprint(self, check: Check, tooth_ms: int, sprint: int, life: int) -> None:
-        fast_ms, now_ms = self._judge.fast_interval_ms, self._world.clock.now_ms
+        fast_ms, now_ms = check.fast_ms, self._world.clock.now_ms
         due_ms = tooth_ms + ((now_ms - tooth_ms) // fast_ms + 1) * fast_ms
         self._world.clock.at(due_ms, lambda: self._sprint_on(check, tooth_ms, sprint, life))
 

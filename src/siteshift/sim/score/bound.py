@@ -35,7 +35,7 @@ def failing_rate(event: TimedEvent, slo_ms: int) -> float | None:
         case Errors(fraction=fraction, rate_pm=rate_pm, probes_see_pm=seen_pm):
             rate = fraction * rate_pm * seen_pm / 1e6
         case Latency(fraction=fraction, add_ms=add_ms, part_pm=part_pm):
-            rate = fraction * part_pm / 1e3 if add_ms >= slo_ms else 0.0
+            rate = fraction * part_pm / 1e3 if add_ms >= slo_ms > 0 else 0.0
         case _:
             return None
     members = getattr(event.act, "members", ())

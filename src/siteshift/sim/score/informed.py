@@ -25,6 +25,7 @@ from siteshift.core.model.units import MemberId, ServiceId, SiteId
 from siteshift.sim.faults.acts import Ask, TimedEvent
 from siteshift.sim.nodes.witness import Witness
 from siteshift.sim.peers.delivery import OF_THE_PLANES, OF_THE_WORLD, Delivery, events_without_us, persons_weights
+from siteshift.sim.results.loss import is_late
 from siteshift.sim.results.record import Record
 from siteshift.sim.run.simulation import simulate
 from siteshift.sim.scenario.scenario import Scenario
@@ -265,7 +266,7 @@ def _good_pm(server: Server, dep_add_ms: int, slo_ms: int) -> int:
     condition = server.condition
     if condition.down is not None:
         return 0
-    is_slow = condition.add_ms + dep_add_ms + server.spec.latency_ms > slo_ms
+    is_slow = is_late(condition.add_ms + dep_add_ms + server.spec.latency_ms, slo_ms)
     slow_pm = (condition.add_part_pm if condition.add_ms else 1_000) if is_slow else 0
     return (1_000 - condition.error_pm) * (1_000 - slow_pm) // 1_000
 
