@@ -68,7 +68,7 @@ async def soak(minutes: float, shape: LabShape, *, with_node: bool) -> dict[str,
 
 
 class Members:
-    """Counts how often a member was taken out, or in again, by the node's own list."""
+    """Counts how often an active member was taken out, or in again, by the node's own list. Standbys come and go."""
 
     def __init__(self) -> None:
         self.moves = 0
@@ -81,9 +81,11 @@ class Members:
                 listed = (await node.get("/v1/members"))["members"]
             except NodeSilent:
                 listed = []
-            now = {str(one["member"]): int(one["weight_pm"]) > 0 for one in listed}
+            now = {str(one["member"]): int(one["weight_pm"]) > 0 for one in listed if one["role"] == "active"}
             changed = [name for name in now.keys() & before.keys() if now[name] != before[name]]
             self.moves += len(changed)
+            for name in changed:
+                print(f"  {name} is {'in again' if now[name] else 'taken out'}", flush=True)
             before = now or before
             await asyncio.sleep(LOOK_S)
 

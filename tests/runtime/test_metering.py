@@ -65,8 +65,13 @@ class Running:
     def __init__(self, *meters: Metered) -> None:
         self.events: list[TrafficMeasured] = []
         self.errors: list[str] = []
+        self.judged: list[SeenTraffic] = []
         self.metering = Metering(
-            clock=CLOCK, offer=self._take, on_error=lambda what, _: self.errors.append(what), meters=meters
+            clock=CLOCK,
+            offer=self._take,
+            judge=lambda seen, _: self.judged.extend(seen),
+            on_error=lambda what, _: self.errors.append(what),
+            meters=meters,
         )
 
     def _take(self, event: Event) -> None:
@@ -75,14 +80,15 @@ class Running:
 
     async def until(self, holds: Callable[[], object]) -> None:
         """Let it work until this holds."""
-        task = asyncio.create_task(self.metering.run())
+        tasks = [asyncio.create_task(self.metering.run()), asyncio.create_task(self.metering.run_looks())]
         try:
             async with asyncio.timeout(DEADLINE_S):
                 while not holds():  # noqa: ASYNC110 (the world, not a task, makes it true)
                     await asyncio.sleep(0.005)
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def last_sites(self) -> set[str]:
         return {entry.site for entry in self.events[-1].seen} if self.events else set()
@@ -120,3 +126,41 @@ async def test_a_count_that_nobody_can_serve_is_a_fault_of_the_meter_and_no_dema
     assert running.errors == ["traffic meter one"]
     assert all(entry.requests < 1 << 40 for event in running.events for entry in event.seen)
     await running.until(lambda: running.last_sites() == {P, G})
+
+
+async def test_a_suspicion_has_a_meter_read_at_once_for_the_judge_alone() -> None:
+    one, slow = metered("one", P, every_ms=3_600_000), metered("slow", G, every_ms=3_600_000)
+    running = Running(one, slow)
+    await running.until(lambda: running.metering._last.keys() == {"one", "slow"})
+    assert isinstance(one.meter, MemoryTrafficMeter)
+    one.meter.count(WEB, P, requests=7)
+    running.metering.look([(WEB, P)], 200)
+    await running.until(lambda: running.judged)
+    assert [(seen.site, seen.requests) for seen in running.judged] == [(P, 7)]
+    assert running.events == []
+
+
+async def test_what_was_read_on_suspicion_is_part_of_the_next_window() -> None:
+    one = metered("one", P, every_ms=3_600_000)
+    running = Running(one)
+    await running.until(lambda: "one" in running.metering._last)
+    assert isinstance(one.meter, MemoryTrafficMeter)
+    one.meter.count(WEB, P, requests=7)
+    running.metering.look([(WEB, P)], 200)
+    await running.until(lambda: running.judged)
+    one.meter.count(WEB, P, requests=5)
+    running.metering._due_ms["one"] = 0
+    await running.until(lambda: running.events)
+    assert running.events[0].seen[0].requests == 12
+    assert running.events[0].seen[0].window_ms >= running.judged[0].window_ms
+
+
+async def test_a_meter_that_does_not_answer_a_suspicion_is_no_evidence_and_no_alarm() -> None:
+    one = metered("one", P, every_ms=3_600_000)
+    running = Running(one)
+    await running.until(lambda: "one" in running.metering._last)
+    assert isinstance(one.meter, MemoryTrafficMeter)
+    one.meter.go("gone")
+    running.metering.look([(WEB, P)], 200)
+    await running.until(lambda: running.metering._read_ms["one"] and not running.metering._wanted)
+    assert running.judged == [] and running.errors == []

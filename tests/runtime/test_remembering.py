@@ -53,6 +53,7 @@ class World:
             offer=self.events.append,
             answered=self.answers.append,
             watch=lambda _: None,
+            read_meters=lambda _: None,
             state_now=lambda: {"is": "whole"},
             on_error=lambda what, _error: self.errors.append(what),
             on_told=lambda _notifier, _result: None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from siteshift.core.beliefs.doubt import ask_meters
 from siteshift.core.beliefs.hearing import absorb_report_of
 from siteshift.core.beliefs.traffic import absorb_traffic
 from siteshift.core.enact.planes import absorb_failed_reading, absorb_reading, absorb_result
@@ -40,6 +41,7 @@ def absorb(draft: Draft, event: Event) -> bool:
         case Ticked():
             return False
         case ReportArrived():
+            ask_meters(draft, event.report)
             return absorb_report_of(draft, event.report)
         case TrafficMeasured():
             return absorb_traffic(draft, event)

@@ -18,6 +18,7 @@ from siteshift.core.messages.commands import (
     AskStandby,
     Command,
     Enact,
+    ReadMeters,
     ReadPlane,
     Remember,
     ReprobeStandby,
@@ -39,7 +40,7 @@ from siteshift.runtime.standby_workers import StandbyWorkers
 
 @dataclass(slots=True, kw_only=True)
 class Executor:
-    """Everything that acts. ``offer`` takes the events; ``answered`` and ``watch`` take what the core says to us."""
+    """Everything that acts. ``offer`` takes the events; ``answered``, ``watch`` and ``read_meters`` take what it says to us."""
 
     clock: Clock
     ledger: Ledger
@@ -47,6 +48,7 @@ class Executor:
     offer: Callable[[Event], None]
     answered: Callable[[Answer], None]
     watch: Callable[[ReprobeStandby], None]
+    read_meters: Callable[[ReadMeters], None]
     state_now: Callable[[], Mapping[str, object]]
     """The whole state as a document, for the journal."""
     on_error: Callable[[str, BaseException], None]
@@ -101,6 +103,8 @@ class Executor:
                     self.answered(command)
                 case ReprobeStandby():
                     self.watch(command)
+                case ReadMeters():
+                    self.read_meters(command)
                 case Tell():
                     self.notices.take(command)
                 case _:

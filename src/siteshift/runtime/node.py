@@ -88,6 +88,7 @@ class Node:
         start("prober", prober.run, restart=CRITICAL, stage=StopStage.SENSING)
         start("sensing", self.sensing.run, restart=CRITICAL, stage=StopStage.SENSING)
         start("meters", self.metering.run, stage=StopStage.SENSING)
+        start("meters on suspicion", self.metering.run_looks, stage=StopStage.SENSING)
         start("evidence", self.evidence.run, stage=StopStage.SENSING)
         start("planning", self.follow_plans, stage=StopStage.SENSING)
         setup, state = self.loop.setup, self.loop.state
@@ -305,6 +306,7 @@ def assemble(
         offer=loop.offer,
         answered=lambda answer: node.answered(answer),
         watch=lambda watch: node.sensing.watch(watch),
+        read_meters=lambda wanted: node.metering.look(wanted.places, wanted.deadline_ms),
         state_now=lambda: to_document(loop.state),
         on_error=lambda what, error: node.on_error(what, error),
         on_told=lambda notifier, result: gauges.metrics.notified(notifier, result),
@@ -329,6 +331,7 @@ def assemble(
     metering = Metering(
         clock=clock,
         offer=loop.offer,
+        judge=sensing.metered,
         on_error=lambda what, error: node.on_error(what, error),
         meters=equipment.meters,
     )

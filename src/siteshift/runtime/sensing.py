@@ -12,17 +12,18 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from siteshift.core.judge.metered import Reading
 from siteshift.core.judge.pacing import Asked, capacities_of, paces_ms
 from siteshift.core.judge.refit import changed_targets
 from siteshift.core.judge.vantage import Observer
 from siteshift.core.messages.commands import ReprobeStandby
-from siteshift.core.messages.events import Event, ReportArrived
+from siteshift.core.messages.events import Event, ReportArrived, SeenTraffic
 from siteshift.core.model.codes import Stage
 from siteshift.core.model.policy import JudgePolicy
 from siteshift.core.model.probe import ProbeSpec
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.topology import Topology
-from siteshift.core.model.units import ProbeId, TargetId
+from siteshift.core.model.units import ProbeId, TargetId, pool_target
 from siteshift.ports import Clock, PassiveSample, Prober, ProbeResult
 
 KEEP_ALIVE_MS = 1_000
@@ -115,6 +116,15 @@ class Sensing:
             if self.observer.observe_counts(
                 sample.target, sample.requests, sample.errors, sample.latency_ms, sample.at_ms, sample.good_for_ms
             ):
+                self._changed.set()
+
+    def metered(self, seen: Sequence[SeenTraffic], at_ms: int) -> None:
+        """What meters read just now, for the judge. One that does not tell answers from what still waits says nothing here."""
+        for one in seen:
+            if one.answered is None:
+                continue
+            reading = Reading(at_ms - one.window_ms, at_ms, one.requests, one.errors, one.answered)
+            if self.observer.metered(pool_target(one.service, one.site), reading):
                 self._changed.set()
 
     def watch(self, watch: ReprobeStandby) -> None:

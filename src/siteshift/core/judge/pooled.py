@@ -27,6 +27,7 @@ class Pooled:
     """One pooled stream with its members, siblings and standing. Driven by `vantage.Observer`."""
 
     __slots__ = (
+        "asked_ms",
         "bank",
         "included",
         "index",
@@ -67,6 +68,8 @@ class Pooled:
         self.last_result_failed = False
         self.near_since_ms = NEVER
         self.near_test = NO_ALARM
+        self.asked_ms = NEVER
+        """When the present verdict on silence asked for a reading of the meter."""
         self.bank = Bank(tune(1, 50, 50, policy.interval_ms, policy.false_alarms_per_year))
         self.retune()
 
@@ -234,7 +237,7 @@ class Pooled:
     def back_off(self) -> None:
         """The suspicion ended without a verdict."""
         self.near_test = NO_ALARM
-        self.near_since_ms = NEVER
+        self.near_since_ms = self.asked_ms = NEVER
 
     def accuse(self, at_ms: int) -> None:
         """Latch the verdict that was near."""

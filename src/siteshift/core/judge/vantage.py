@@ -12,6 +12,7 @@ from siteshift.core.judge.cusum import CRASH, NEVER
 from siteshift.core.judge.hotset import HotSet
 from siteshift.core.judge.learning import SECOND_MS, Entry, Learner
 from siteshift.core.judge.membership import feed
+from siteshift.core.judge.metered import Metered, Reading
 from siteshift.core.judge.passive import Traffic
 from siteshift.core.judge.refit import carry_over, known_streams
 from siteshift.core.judge.roster import Roster
@@ -23,7 +24,7 @@ from siteshift.core.model.codes import Fault, Outcome, Standing
 from siteshift.core.model.evidence import TargetView, VantageReport
 from siteshift.core.model.policy import JudgePolicy
 from siteshift.core.model.topology import Topology
-from siteshift.core.model.units import SiteId, TargetId, VantageId
+from siteshift.core.model.units import SiteId, TargetId, VantageId, site_target
 
 _PASS = Outcome.PASS
 """A name of the module costs a tenth of an enum's member in Python 3.11."""
@@ -53,6 +54,7 @@ class Observer:
         self._direct: dict[TargetId, Stream] = {}
         self._traffic: dict[TargetId, Traffic] = {}
         self._figures: dict[TargetId, Traffic] = {}
+        self._metered: dict[TargetId, Metered] = {}
         self._views: dict[TargetId, TargetView] = {}
         self._sequence = 0
         self._at_ms = 0
@@ -68,7 +70,7 @@ class Observer:
         self._slo_us = roster.slo_us
         self._learner = Learner(self._entries, tuple(self._group_of.values()))
         self._hot = HotSet(len(self._entries), policy)
-        self._verdicts = Verdicts(roster, policy, site, self._own)
+        self._verdicts = Verdicts(roster, policy, site, self._own, self._metered)
         self._not_up, self._active_groups = self._verdicts.not_up, self._verdicts.active_groups
         self._dirty = self._verdicts.dirty
         self._dirty.update(topology.targets)
@@ -109,6 +111,8 @@ class Observer:
             if target in active or not group.bank.calm or group.bank.alarm >= 0:
                 self._active_groups[target] = group
         self._views = {target: view for target, view in self._views.items() if target in topology.targets}
+        for target in self._metered.keys() - topology.targets:
+            del self._metered[target]
 
     def _slo_of(self, target: TargetId) -> int:
         """The SLO of a target's answers in microseconds; -1: there is no such target."""
@@ -334,6 +338,24 @@ class Observer:
         if changed:
             self._dirty.add(target)
         return changed
+
+    def metered(self, target: TargetId, reading: Reading) -> bool:
+        """What the meter of a pool read, in its own time or because it was asked; True when a standing or the hot set changed.
+
+        It speaks against silence only (`metered`); counts that accuse come by `observe_counts`.
+        """
+        group = self._group_of.get(target)
+        if group is None:
+            return False
+        self._at_ms = max(self._at_ms, reading.at_ms)
+        self._metered.setdefault(target, Metered()).add(reading)
+        if group.bank.calm or group.bank.alarm >= 0:
+            return False
+        changed = False
+        for one in (group, self._group_of.get(site_target(group.site))):
+            if one is not None and one.target in self._active_groups:
+                changed |= self._verdicts.judge_group(one, self._at_ms)
+        return self._rehot(self._at_ms) or changed
 
     # -- what is told ---------------------------------------------------------------------------------------------
 

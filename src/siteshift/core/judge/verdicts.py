@@ -1,21 +1,24 @@
 """Verdicts of one vantage: when a stream is judged alone, when a group is accused, and who is told with it.
 
 A group under suspicion needs a sibling that is seen to be better and a vantage that is seen to be connected (law 4); what
-fails everywhere is accused everywhere at one instant. Mutable and hot like `vantage`, which drives it.
+fails everywhere is accused everywhere at one instant. Silence is no verdict while the meter shows users answered, and a verdict
+on it waits a moment for the meter's word (`metered`). Mutable and hot like `vantage`, which drives it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from siteshift.core.judge.bank import NO_ALARM
+from siteshift.core.judge.cusum import NEVER
 from siteshift.core.judge.membership import call_roll, exclude_the_sick, include_again
+from siteshift.core.judge.metered import AT_HAND_MS, READ_WITHIN_MS, Metered
 from siteshift.core.judge.pooled import Pooled
 from siteshift.core.judge.roster import Roster
 from siteshift.core.judge.selfcheck import OwnState
 from siteshift.core.judge.siblings import LAG_MS
 from siteshift.core.judge.stream import Stream
-from siteshift.core.model.codes import Standing
+from siteshift.core.model.codes import Hardness, Standing
 from siteshift.core.model.policy import JudgePolicy
 from siteshift.core.model.units import SiteId, TargetId
 
@@ -26,14 +29,22 @@ class Verdicts:
     ``not_up``: streams that are not up. ``active_groups``: groups that are not calm. ``dirty``: targets to be viewed anew.
     """
 
-    __slots__ = ("_entries", "_own", "_policy", "_pools", "_site", "active_groups", "dirty", "not_up")
+    __slots__ = ("_entries", "_metered", "_own", "_policy", "_pools", "_site", "active_groups", "dirty", "not_up")
 
-    def __init__(self, roster: Roster, policy: JudgePolicy, site: SiteId | None, own: OwnState) -> None:
+    def __init__(
+        self,
+        roster: Roster,
+        policy: JudgePolicy,
+        site: SiteId | None,
+        own: OwnState,
+        metered: Mapping[TargetId, Metered],
+    ) -> None:
         self._entries = roster.entries
         self._pools = frozenset(roster.pools)
         self._policy = policy
         self._site = site
         self._own = own
+        self._metered = metered
         self.not_up: dict[TargetId, Stream] = {}
         self.active_groups: dict[TargetId, Pooled] = {}
         self.dirty: set[TargetId] = set()
@@ -84,6 +95,10 @@ class Verdicts:
         test = group.candidate(at_ms)
         if test != NO_ALARM and bank.alarm >= 0:
             bank.raise_alarm(test, at_ms, self._policy)
+        elif test != NO_ALARM and self._is_refuted(group, test, at_ms):
+            group.back_off()
+        elif test != NO_ALARM and (asks := self._asks_meter(group, test, at_ms)) is not None:
+            changed |= asks
         elif test != NO_ALARM:
             group.come_near(test, at_ms)
             if group.accused_with_all:
@@ -106,6 +121,32 @@ class Verdicts:
             one.bank.clear(at_ms)
             changed |= self._judge_alone(one, at_ms)
         return changed
+
+    def _meters_of(self, group: Pooled) -> list[Metered | None]:
+        """The meter of a pool; of a site, those of its pools under suspicion. None: there is none."""
+        if group in self._pools:
+            return [self._metered.get(group.target)]
+        return [self._metered.get(one.target) for one in self._pools if one.site == group.site and not one.bank.calm]
+
+    def _is_refuted(self, group: Pooled, test: int, at_ms: int) -> bool:
+        """Whether checks hear nothing while users are answered."""
+        if not self._metered or group.bank.hardness(test) is not Hardness.SILENT:
+            return False
+        meters, since_ms = self._meters_of(group), group.bank.t0[test]
+        return bool(meters) and all(one is not None and one.refutes(test, since_ms, at_ms) for one in meters)
+
+    def _asks_meter(self, group: Pooled, test: int, at_ms: int) -> bool | None:
+        """Whether the verdict waits for a reading, and asks for it now (True: that is news); None: it waits for nothing."""
+        if not self._metered or group.bank.hardness(test) is not Hardness.SILENT:
+            return None
+        meters = self._meters_of(group)
+        if not meters or any(one is None or not one.speaks(at_ms) for one in meters):
+            return None
+        if group.asked_ms == NEVER or at_ms - group.asked_ms >= AT_HAND_MS:
+            group.asked_ms = at_ms
+            return True
+        is_read = all(one is not None and one.last_ms >= group.asked_ms for one in meters)
+        return None if is_read or at_ms - group.asked_ms >= READ_WITHIN_MS else False
 
     def _accuse_all(self, group: Pooled, at_ms: int) -> bool:
         """The fault is everywhere: the verdicts come at one instant, so that nobody acts on the first of them."""

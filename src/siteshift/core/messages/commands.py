@@ -11,7 +11,7 @@ from siteshift.core.model.finding import Finding
 from siteshift.core.model.override import Override
 from siteshift.core.model.plan import Plan
 from siteshift.core.model.steering import Steering
-from siteshift.core.model.units import EnactorId, MemberId, TargetId
+from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId, TargetId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +67,17 @@ class ReprobeStandby:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReadMeters:
+    """Read the meters of these places at once, for the judge: users may be answered where checks are not.
+
+    What has not answered within ``deadline_ms`` is no evidence.
+    """
+
+    places: tuple[tuple[ServiceId, SiteId], ...]
+    deadline_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """Write a journal entry. ``data`` is JSON-compatible."""
 
@@ -102,4 +113,16 @@ class Answer:
     note: str = ""
 
 
-Command = Remember | Enact | ReadPlane | ActivateStandby | RetireStandby | AskStandby | ReprobeStandby | Record | Tell | Answer
+Command = (
+    Remember
+    | Enact
+    | ReadPlane
+    | ActivateStandby
+    | RetireStandby
+    | AskStandby
+    | ReprobeStandby
+    | ReadMeters
+    | Record
+    | Tell
+    | Answer
+)

@@ -1,13 +1,18 @@
-"""A node's look at traffic: what every site's front counted since the last look, as windows for the core and the observer."""
+"""A node's look at traffic: what every site's front counted since the last look, as windows for the core and the observer.
+
+Under suspicion the core has single places read at once (`look`): for the judge alone, as in `runtime.metering`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
+from siteshift.core.judge.metered import Reading
 from siteshift.core.messages.events import Event, SeenTraffic, TrafficMeasured
 from siteshift.core.model.setup import Setup
-from siteshift.core.model.units import TargetId, pool_target
+from siteshift.core.model.units import ServiceId, SiteId, TargetId, pool_target
 from siteshift.sim.world.spec import NodeSpec
 from siteshift.sim.world.world import World
 
@@ -40,6 +45,9 @@ class MeteringNode(Protocol):
     def sense_counts(self, target: TargetId, requests: int, errors: int, latency_ms: int | None) -> None:
         """For its observer: a window that ends now."""
 
+    def sense_reading(self, target: TargetId, reading: Reading) -> None:
+        """For its observer's judge."""
+
 
 class Meter:
     """Looks twice a second while anything stirs, every two seconds in calm. Instants are the world's."""
@@ -48,12 +56,14 @@ class Meter:
         self._node = node
         self._world = world
         self._metered: dict[TargetId, Totals] = {}
+        self._read: dict[TargetId, tuple[int, Totals]] = {}
+        """When each was read for the judge, and what it had counted."""
         self._sampled_ms = 0
         self._turn = 0
 
     def start(self) -> None:
         """Begin: nothing is known of what was counted before."""
-        self._metered = {}
+        self._metered, self._read = {}, {}
         self._sampled_ms = self._world.clock.now_ms
         self._plan()
 
@@ -95,6 +105,7 @@ class Meter:
             late_ms = world.late_by_ms(node.spec.id, node.spec.site, site, world.spec.meter_every_ms)
             if late_ms is None or service not in node.setup.metered:
                 self._metered.pop(target, None)  # what is counted meanwhile belongs to no window of ours
+                self._read.pop(target, None)
                 continue
             before = self._metered.get(target)
             self._metered[target] = totals
@@ -107,10 +118,35 @@ class Meter:
                 SeenTraffic(service=service, site=site, window_ms=window_ms, requests=requests, errors=errors, answered=answered)
             )
             node.sense_counts(target, requests, errors, latency_ms)
+            self._judge(target, totals)
         self._sampled_ms = now_ms
         if seen:
             node.offer(TrafficMeasured(at_ms=node.now_ms, seen=tuple(seen)))
         self._plan()
+
+    def look(self, places: Sequence[tuple[ServiceId, SiteId]], deadline_ms: int) -> None:
+        """Read these at once; each is read half a round trip from now and told after a whole one, or not at all."""
+        world = self._world
+        for service, site in places:
+            trip_ms = 2 * world.net.delay_ms(self._node.spec.site, site)
+            if trip_ms <= deadline_ms:
+                self._node.later(world.clock.now_ms + max(1, trip_ms), partial(self._read_one, service, site))
+
+    def _read_one(self, service: ServiceId, site: SiteId) -> None:
+        world, target = self._world, pool_target(service, site)
+        if target in self._read and world.place_is_reached(self._node.spec.site, site):
+            world.flow.settle(world.clock.now_ms)
+            self._judge(target, world.flow.metered(service, site))
+
+    def _judge(self, target: TargetId, totals: Totals) -> None:
+        """Tell what was counted since it was read last."""
+        at_ms = self._world.clock.now_ms
+        before_ms, before = self._read.get(target, (at_ms, totals))
+        self._read[target] = (at_ms, totals)
+        if at_ms > before_ms:
+            requests, errors, _, answered = (int(now) - int(was) for was, now in zip(before, totals, strict=True))
+            now_ms = self._node.now_ms
+            self._node.sense_reading(target, Reading(now_ms - (at_ms - before_ms), now_ms, requests, errors, answered))
 
 
 def _between(before: Totals, after: Totals, part: float) -> Totals:

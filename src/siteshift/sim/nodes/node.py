@@ -14,8 +14,9 @@ from typing import Any
 
 from siteshift.core.controller import step
 from siteshift.core.invariants import check
+from siteshift.core.judge.metered import Reading
 from siteshift.core.lifecycle.start import Past, is_reload_due, start, taken_over
-from siteshift.core.messages.commands import Command, ReprobeStandby
+from siteshift.core.messages.commands import Command, ReadMeters, ReprobeStandby
 from siteshift.core.messages.events import (
     Asked,
     Event,
@@ -233,6 +234,8 @@ class Node:
         for command in commands:
             if isinstance(command, ReprobeStandby):
                 self._watch(command)
+            elif isinstance(command, ReadMeters):
+                self.meter.look(command.places, command.deadline_ms)
         self.workers.carry_out(commands, self.state)
 
     def _plan_wake(self) -> None:
@@ -377,6 +380,12 @@ class Node:
     def sense_counts(self, target: TargetId, requests: int, errors: int, latency_ms: int | None) -> None:
         """What a site's front counted in the window that ends now."""
         self._is_changed |= self.observer.observe_counts(target, requests, errors, latency_ms, self.now_ms)
+
+    def sense_reading(self, target: TargetId, reading: Reading) -> None:
+        """What the meter of a pool read, for its observer; `reading` in its siteshift time."""
+        if self.observer.metered(target, reading) and not self._is_changed:
+            self._is_changed = True
+            self._plan_sense(self._world.clock.now_ms)
 
     # -- what the world tells -------------------------------------------------------------------------------------
 
