@@ -73,6 +73,15 @@ def test_peoples_units_become_the_cores(tmp_path: Path) -> None:
     assert service.slo_latency_ms == 250
 
 
+def test_a_service_that_promises_no_latency_has_no_objective_and_no_check_of_it_a_stopwatch(tmp_path: Path) -> None:
+    values = example("one-node-embedded-dns")
+    values["services"][0].pop("slo", None)
+    found = resolved(values, tmp_path)
+    assert found.topology.services[0].slo_latency_ms == 0
+    checks = [spec for spec in found.probes if spec.target.startswith("member:")]
+    assert {(spec.slo_latency_ms, spec.stopwatch_ms) for spec in checks} == {(0, 0)}
+
+
 def test_writable_data_come_back_by_hand_unless_somebody_says_otherwise(tmp_path: Path) -> None:
     values = example("one-node-embedded-dns")
     values["services"][0]["data"] = "writable"

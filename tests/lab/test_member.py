@@ -101,6 +101,20 @@ def test_noise_pauses_a_member_now_and_then_for_a_second() -> None:
     assert 300 < len(paused) < 1_000, "some sixty pauses of ten samples each in an hour"
 
 
+def test_every_few_seconds_one_pool_stands_still_and_the_others_do_not() -> None:
+    noise, sites = NoiseSpec(stall_every_s=3, stall_ms=1_000), ("pangyo", "gasan", "anyang")
+
+    def at(site: str) -> Member:
+        spec = MemberSpec(name="m1", site=site, address="127.0.0.1", port=8080, capacity_rps=1_000)
+        return Member(spec, queue_ms=400, noise=noise, seed=1, sites=sites)
+
+    pools = [at(site) for site in sites]
+    stalled = [[pool.admit(Request.HEALTH, turn * 3.0 + 0.25).delay_s for pool in pools] for turn in range(300)]
+    assert all(sorted(delays) == [0.0, 0.0, pytest.approx(0.75)] for delays in stalled), "what waits is answered at its end"
+    assert all(70 < sum(delays[place] > 0 for delays in stalled) < 130 for place in range(3)), "all of them in time"
+    assert all(pool.admit(Request.HEALTH, turn * 3.0 + 1.5).delay_s == 0.0 for turn in range(300) for pool in pools)
+
+
 def test_noise_is_the_same_for_the_same_seed() -> None:
     noise = NoiseSpec(error_pm=50, spike_pm=50)
     one, other = member(noise=noise), member(noise=noise)

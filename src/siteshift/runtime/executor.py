@@ -89,7 +89,7 @@ class Executor:
         self.remembering.backlog.limit = equipment.limits.journal_rows
 
     def carry_out(self, commands: tuple[Command, ...], state: ControllerState) -> None:
-        """Take the commands of one step. Never blocks. Watches, and answers that change nothing, go at once.
+        """Take the commands of one step. Never blocks. Watches, readings of meters, and answers that change nothing, go at once.
 
         So does an answer given while the core knows that the store is lost: it grants only what needs no store.
         """
@@ -109,7 +109,8 @@ class Executor:
                     self.notices.take(command)
                 case _:
                     pass
-        self.remembering.take(commands, state, tuple(owed))
+        if any(not isinstance(command, ReadMeters) for command in commands):
+            self.remembering.take(commands, state, tuple(owed))
 
     def note(self, kind: str, data: Mapping[str, object]) -> None:
         """Add a row to the journal; written with the next commit, in order."""

@@ -1,8 +1,9 @@
 """Writes what the core heard into the journal, so that it can be replayed: inputs beside decisions.
 
-A step is written when it changed anything but the reports' ages, or led to commands; what it heard of a vantage is written
-as the views that changed. The vantages that had fallen silent by then are named. Together with the setup and the state at
-the start, that is everything `step` ever got that mattered, so a replay (`siteshift.replay`) decides the same again.
+A step is written when it changed anything but the reports' ages, or led to commands (a look at a meter is none: nothing that
+is decided upon hangs on it); what it heard of a vantage is written as the views that changed. The vantages that had fallen silent
+by then are named. Together with the setup and the state at the start, that is everything `step` ever got that mattered, so a
+replay (`siteshift.replay`) decides the same again.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 
 from siteshift.core.explain import why_lines
+from siteshift.core.messages.commands import ReadMeters
 from siteshift.core.messages.events import Event, ReportArrived, TrafficMeasured
 from siteshift.core.model.evidence import VantageReport
 from siteshift.core.model.setup import Setup
@@ -45,7 +47,8 @@ class Recorder:
     def stepped(self, stepped: Stepped) -> None:
         """One step: its input when it was news, and the reasons when steering changed."""
         event, before, after = stepped.event, stepped.before, stepped.decision.state
-        if stepped.decision.commands or _is_news(event, before, after):
+        acts = any(not isinstance(command, ReadMeters) for command in stepped.decision.commands)
+        if acts or _is_news(event, before, after):
             self.note("input", _row(event, before))
         if self._setup is None or before.steering.generation == after.steering.generation:
             return

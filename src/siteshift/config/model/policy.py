@@ -26,7 +26,8 @@ class JudgingSection(Strict):
     interval_ms: ProbeMs | None = None
     """Between two checks of one target."""
     fast_interval_ms: ProbeMs | None = None
-    """The same, while the target or its pool is suspected."""
+    """The same, while the target or its pool is suspected: never more than five times as often as by a probe's own interval,
+    a journey or a command no sooner than it took lately, and beyond the usual no more than a tenth of what a member carries."""
     timeout_ms: ProbeMs | None = None
     """When a check counts as failed; shorter than the interval."""
     confirm_hard_ms: ProbeMs | None = None
@@ -38,7 +39,7 @@ class JudgingSection(Strict):
     rise: Annotated[int, Field(ge=1, le=100)] | None = None
     """Passes in a row before a target counts as up again."""
     extra_probe_load_percent: PercentPm | None = None
-    """How much more may be probed while something is suspected."""
+    """How much more may be probed over an hour because something is suspected; over any minute at most as much again."""
     report_stale_ms: ProbeMs | None = None
     """A node's report older than this counts for nothing."""
 

@@ -236,7 +236,8 @@ class Node:
                 self._watch(command)
             elif isinstance(command, ReadMeters):
                 self.meter.look(command.places, command.deadline_ms)
-        self.workers.carry_out(commands, self.state)
+        if any(not isinstance(command, ReadMeters) for command in commands):
+            self.workers.carry_out(commands, self.state)
 
     def _plan_wake(self) -> None:
         wake_ms = self.state.wake_at_ms
