@@ -314,3 +314,26 @@ def test_many_services_of_a_dead_site_are_all_found_at_once() -> None:
     drive.fail(PANGYO)
     drive.run(1_000)
     assert all(drive.pool(PANGYO, service).standing is Standing.DOWN for service in services)
+
+
+def test_a_pause_of_a_second_is_no_verdict_when_the_last_answer_before_it_had_been_long_on_its_way() -> None:
+    """That check was started 300 ms before the pause: its start does not say since when nobody answers."""
+    drive = healthy(Drive(deployment()))
+    members = [one.target for one in drive.topology.pools[(WEB, PANGYO)].members]
+    began_ms = drive.at_ms
+    ends = [(began_ms + 800, began_ms, members[0], Outcome.FAIL), (began_ms + 300, began_ms + 5, members[1], Outcome.PASS)]
+    for number, target in enumerate(members[1:]):
+        start_ms = began_ms + 310 + 10 * number
+        ends.append((start_ms + 800, start_ms, target, Outcome.FAIL))
+    others = [target for _, target in drive.members if target not in members]
+    for at_ms in range(began_ms, began_ms + 1_290, 50):
+        ends.append((at_ms + 10, at_ms, others[at_ms // 50 % len(others)], Outcome.PASS))
+    for end_ms, start_ms, target, outcome in sorted(ends):
+        fault = Fault.TIMEOUT if outcome is Outcome.FAIL else Fault.NONE
+        drive.observer.result(target, outcome, fault, (end_ms - start_ms) * 1_000, end_ms, start_ms)
+        drive.observer.tick(end_ms)
+        drive.at_ms = end_ms
+        assert drive.pool(PANGYO).standing in (Standing.UP, Standing.SUSPECT), end_ms - began_ms
+    drive.at_ms = began_ms + 1_310
+    drive.observer.tick(drive.at_ms)
+    assert drive.pool(PANGYO).standing is Standing.DOWN, "a second after nobody was answered any more"

@@ -26,9 +26,7 @@ def feed(group: Pooled, sample: Sample, outcome: Outcome, fault: Fault, at_ms: i
     """Hand one member's result to a pooled stream and to those who watch it."""
     bank = group.bank
     part = stream.site_part if group.part_of == "site_part" else stream.pool_part
-    group.last_result_failed = outcome is Outcome.FAIL
-    if outcome is Outcome.PASS:
-        group.last_pass_ms = max(group.last_pass_ms, started_ms)
+    group.hear(started_ms, at_ms, passed=outcome is Outcome.PASS)
     if sample is Sample.FAILED:
         bank.failed(started_ms, at_ms, hardness_of(fault), part)
         for watcher in group.watchers:
@@ -82,6 +80,8 @@ def include_again(stream: Stream, pool: Pooled, site: Pooled) -> None:
     stream.excluded = False
     for group in (pool, site):
         group.last_pass_ms = max(group.last_pass_ms, stream.last_pass_ms)
+        if stream.last_pass_ms and not stream.failing:
+            group.last_heard_ms = max(group.last_heard_ms, stream.last_at_ms)
     call_roll(stream, pool, site)
     pool.retune()
     site.retune()

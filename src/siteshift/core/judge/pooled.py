@@ -31,6 +31,7 @@ class Pooled:
         "bank",
         "included",
         "index",
+        "last_heard_ms",
         "last_pass_ms",
         "last_result_failed",
         "members",
@@ -39,6 +40,7 @@ class Pooled:
         "part_of",
         "policy",
         "siblings",
+        "silent_since_ms",
         "site",
         "standing",
         "standing_counts",
@@ -64,7 +66,10 @@ class Pooled:
         self.suspicion: Suspicion | None = None
         self.standing = Standing.UNKNOWN
         self.standing_since_ms = 0
-        self.last_pass_ms = 0
+        self.last_pass_ms = self.last_heard_ms = 0
+        """When the latest check that passed was started, and when the latest pass came."""
+        self.silent_since_ms = NEVER
+        """The start of the first failing check that was started after the latest pass came."""
         self.last_result_failed = False
         self.near_since_ms = NEVER
         self.near_test = NO_ALARM
@@ -109,6 +114,7 @@ class Pooled:
         self.bank = former.bank
         self.standing, self.standing_since_ms = former.standing, former.standing_since_ms
         self.last_pass_ms, self.last_result_failed = former.last_pass_ms, former.last_result_failed
+        self.last_heard_ms, self.silent_since_ms = former.last_heard_ms, former.silent_since_ms
         self.near_since_ms, self.near_test = former.near_since_ms, former.near_test
         self.suspicion = former.suspicion
         if self.suspicion is not None:
@@ -178,11 +184,21 @@ class Pooled:
         """Whether a silent crash has lasted: no check that was started in the last `confirm_silent_ms` has passed.
 
         The age of the evidence does not tell. Silence is seen at the time-out: a cut of half a second is over, and the passes
-        after it were seen before its failures, when nothing was suspected yet and they did not count.
+        after it were seen before its failures, when nothing was suspected yet and they did not count. Nor does the start of
+        a check that was under way when an answer still came: the silence it met in its last step began later.
         """
         if test != CRASH or self.bank.hardness(CRASH) is not Hardness.SILENT:
             return True
-        return at_ms - self.last_pass_ms >= self.policy.confirm_silent_ms
+        return at_ms - max(self.last_pass_ms, self.silent_since_ms) >= self.policy.confirm_silent_ms
+
+    def hear(self, started_ms: int, at_ms: int, *, passed: bool) -> None:
+        """One check that was started then has ended now."""
+        self.last_result_failed = not passed
+        if passed:
+            self.last_pass_ms = max(self.last_pass_ms, started_ms)
+            self.last_heard_ms, self.silent_since_ms = max(self.last_heard_ms, at_ms), NEVER
+        elif self.last_heard_ms <= started_ms < self.silent_since_ms:
+            self.silent_since_ms = started_ms
 
     def _spread(self, test: int) -> bool:
         """Whether the evidence stands without the members that fail solidly, or those are most of the pool."""
@@ -213,7 +229,9 @@ class Pooled:
         """
         bank = self.bank
         t0 = bank.t0[CRASH]
-        if at_ms - t0 < self.policy.confirm_silent_ms or bank.hardness(CRASH) is not Hardness.SILENT:
+        if bank.hardness(CRASH) is not Hardness.SILENT or not self.unanswered(CRASH, at_ms):
+            return False
+        if at_ms - t0 < self.policy.confirm_silent_ms:
             return False
         if not any(sibling.last_pass_ms >= at_ms - 2 * PLAUSIBLE_MS for sibling in self.siblings):
             return False

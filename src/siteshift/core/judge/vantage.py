@@ -165,6 +165,7 @@ class Observer:
             stream.last_at_ms = at_ms
             stream.last_start_ms = stream.last_pass_ms = started_ms
             pool.last_pass_ms = site.last_pass_ms = started_ms
+            pool.last_heard_ms = site.last_heard_ms = at_ms
             pool.last_result_failed = site.last_result_failed = False
             return False
         if outcome is Outcome.LOST:
@@ -269,6 +270,7 @@ class Observer:
             for group in (pool, site):
                 if group is not None:
                     group.last_pass_ms = max(group.last_pass_ms, stream.last_pass_ms)
+                    group.last_heard_ms = max(group.last_heard_ms, stream.last_at_ms)
         self._at_ms = at_ms
         self._second_ms = at_ms - at_ms % SECOND_MS
 
