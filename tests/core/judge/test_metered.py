@@ -48,6 +48,14 @@ def test_a_test_is_refuted_where_users_see_less_than_a_third_of_what_it_is_for(
     assert readings(*windows).refutes(test, AT_MS - 10_000, AT_MS) is refuted
 
 
+def test_what_waits_in_a_pause_is_not_lost_for_what_fails_in_part() -> None:
+    well, waits = (30, 0, 30), (30, 0, 0)
+    assert readings(*[well] * 20, *[waits] * 4).refutes(GREY, AT_MS - 10_000, AT_MS), "0.8 s of a pause"
+    assert not readings(*[well] * 20, *[waits] * 4).refutes(CRASH, AT_MS - 10_000, AT_MS)
+    assert not readings(*[well] * 20, *[waits] * 9).refutes(GREY, AT_MS - 10_000, AT_MS), "1.8 s are more than a pause"
+    assert not readings(*[(30, 0, 28)] * 24).refutes(GREY, AT_MS - 10_000, AT_MS), "7 % that are never answered"
+
+
 def test_windows_that_began_before_the_silence_say_nothing_of_it() -> None:
     assert not readings((30, 0, 30)).refutes(CRASH, AT_MS - 100, AT_MS)
 

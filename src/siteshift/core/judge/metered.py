@@ -24,6 +24,8 @@ ENOUGH_ANSWERS = 7
 """Were nine of ten lost, seven answers and no loss would come once in ten million times."""
 ENOUGH_REQUESTS = 50
 """Of what fails in part, as in `passive.CONTRADICTS_REQUESTS`."""
+PAUSE_MS = 1_500
+"""A pause of a second, and the reading before it."""
 PART_REFUTED = 1 / 3
 """A test is refuted where users see less than a third of the failures it is tuned for."""
 
@@ -64,12 +66,19 @@ class Metered:
     def refutes(self, test: int, since_ms: int, at_ms: int) -> bool:
         """Whether users were answered, in windows that began after ``since_ms``, too well for what ``test`` is tuned for.
 
-        A crash is a matter of now, so only the last windows count; what fails in part is seen over the whole suspicion.
+        A crash is a matter of now, so only the last windows count. What fails in part is seen over the whole suspicion, up to
+        the best instant of the last `PAUSE_MS`: what waits in a pause is answered after it, and is not lost meanwhile.
         """
         if at_ms - self.last_ms > AT_HAND_MS:
             return False
         from_ms = max(since_ms, at_ms - AT_HAND_MS) if test == CRASH else since_ms
-        windows = [one for one in self._readings if one.from_ms >= from_ms]
-        requests, errors, answered = (sum(part) for part in zip((0, 0, 0), *(one[2:] for one in windows), strict=True))
-        enough = answered >= ENOUGH_ANSWERS if test == CRASH else requests >= ENOUGH_REQUESTS
-        return enough and max(errors, requests - answered) <= PART_REFUTED * FAULT_RATE[test] * requests
+        requests = errors = answered = 0
+        for one in self._readings:
+            if one.from_ms < from_ms:
+                continue
+            requests, errors, answered = requests + one.requests, errors + one.errors, answered + one.answered
+            is_well = max(errors, requests - answered) <= PART_REFUTED * FAULT_RATE[test] * requests
+            if test != CRASH and is_well and requests >= ENOUGH_REQUESTS and one.at_ms >= at_ms - PAUSE_MS:
+                return True
+        lost = max(errors, requests - answered)
+        return test == CRASH and answered >= ENOUGH_ANSWERS and lost <= PART_REFUTED * FAULT_RATE[CRASH] * requests
