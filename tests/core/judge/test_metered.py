@@ -52,7 +52,7 @@ def test_what_waits_in_a_pause_is_not_lost_for_what_fails_in_part() -> None:
     well, waits = (30, 0, 30), (30, 0, 0)
     assert readings(*[well] * 20, *[waits] * 4).refutes(GREY, AT_MS - 10_000, AT_MS), "0.8 s of a pause"
     assert not readings(*[well] * 20, *[waits] * 4).refutes(CRASH, AT_MS - 10_000, AT_MS)
-    assert not readings(*[well] * 20, *[waits] * 9).refutes(GREY, AT_MS - 10_000, AT_MS), "1.8 s are more than a pause"
+    assert not readings(*[well] * 20, *[waits] * 14).refutes(GREY, AT_MS - 10_000, AT_MS), "2.8 s are more than a pause"
     assert not readings(*[(30, 0, 28)] * 24).refutes(GREY, AT_MS - 10_000, AT_MS), "7 % that are never answered"
 
 
@@ -62,6 +62,7 @@ def test_windows_that_began_before_the_silence_say_nothing_of_it() -> None:
 
 def test_a_reading_that_is_not_fresh_says_nothing() -> None:
     assert not readings((30, 0, 30)).refutes(CRASH, AT_MS - 10_000, AT_MS + 601)
+    assert not readings((90, 0, 90)).refutes(GREY, AT_MS - 10_000, AT_MS + 2_501)
 
 
 class Watched(Drive):

@@ -24,8 +24,8 @@ ENOUGH_ANSWERS = 7
 """Were nine of ten lost, seven answers and no loss would come once in ten million times."""
 ENOUGH_REQUESTS = 50
 """Of what fails in part, as in `passive.CONTRADICTS_REQUESTS`."""
-PAUSE_MS = 1_500
-"""A pause of a second, and the reading before it."""
+PAUSE_MS = 2_500
+"""A pause of a second, the reading before it, and a meter that is read every second or is a little late."""
 PART_REFUTED = 1 / 3
 """A test is refuted where users see less than a third of the failures it is tuned for."""
 
@@ -69,7 +69,7 @@ class Metered:
         A crash is a matter of now, so only the last windows count. What fails in part is seen over the whole suspicion, up to
         the best instant of the last `PAUSE_MS`: what waits in a pause is answered after it, and is not lost meanwhile.
         """
-        if at_ms - self.last_ms > AT_HAND_MS:
+        if at_ms - self.last_ms > (AT_HAND_MS if test == CRASH else PAUSE_MS):
             return False
         from_ms = max(since_ms, at_ms - AT_HAND_MS) if test == CRASH else since_ms
         requests = errors = answered = 0
