@@ -89,13 +89,14 @@ class Load(NamedTuple):
 
     @property
     def is_worked_hard(self) -> bool:
-        """Whether it answers what a full pool would: of little more than it carries nearly all it carries, of twice as much a third
-        (`ANSWERING_PM`). One that errs is asked more than it carries too, for its users try again, and answers less."""
+        """Whether it answers what a full pool would: of little more than it carries nearly all it carries, of twice as much
+        a third (`ANSWERING_PM`). One that errs is asked more than it carries too, for its users try again, and answers less."""
         if not self.tells_answers:
             return self.answers(ANSWERING_PM)
-        beyond_pm = max(0, self.asked_mrps - self.capacity_rps * WHOLE_PM) * WHOLE_PM // max(1, self.capacity_rps * WHOLE_PM)
+        can_mrps = max(1, self.capacity_rps * WHOLE_PM)
+        beyond_pm = max(0, self.asked_mrps - can_mrps) * WHOLE_PM // can_mrps
         needed_pm = max(ANSWERING_PM, HARD_AT_WORK_PM - beyond_pm * (HARD_AT_WORK_PM - ANSWERING_PM) // WHOLE_PM)
-        return max(self.answered_mrps, self.best_mrps) >= min(self.asked_mrps, self.capacity_rps * WHOLE_PM) * needed_pm // WHOLE_PM
+        return max(self.answered_mrps, self.best_mrps) * WHOLE_PM >= min(self.asked_mrps, can_mrps) * needed_pm
 
     @property
     def serves_all(self) -> bool:

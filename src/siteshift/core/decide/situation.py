@@ -15,8 +15,8 @@ from siteshift.core.model.policy import ServicePolicy
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.topology import Member, Pool, Service
 from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, MemberId, SiteId
-from siteshift.core.state.goals import GoalTrack
 from siteshift.core.state.carrying import FIRST_HOLD_MS, LONGEST_HOLD_MS, Carrying, failed
+from siteshift.core.state.goals import GoalTrack
 from siteshift.core.state.tracks import ServiceTransition, SiteTrack, StandbyTrack
 
 WEIGHT_STEP_PM = 50
@@ -101,8 +101,8 @@ class Situation:
         return any(track.life not in AWAY for track in self.tracks.values())
 
     def is_half_left(self, site: SiteId) -> bool:
-        """Whether a site that was being left as sick is well again before it was left, or only full. It keeps what it has, and gets
-        no more until its hold-down is over: to go on leaving would cost its users a move, and spare them nothing."""
+        """Whether a site that was being left as sick is well again before it was left, or only full. It keeps what it has, and
+        gets no more until its hold-down is over: to go on leaving would cost its users a move, and spare them nothing."""
         track = self.tracks[site]
         is_ebbing = track.life is SiteLife.DRAINING and track.left_because is LeftBecause.SICK and self._someone_serves
         is_there = self.signals[site] in (Signal.WELL, Signal.OVERLOADED)
@@ -132,8 +132,8 @@ class Situation:
             return False
         if self.standing_of(member) is not Standing.DOWN:
             return True
-        is_pressed = self.is_overloaded(member.site) or (self.signals[member.site] is Signal.SICK and member.site in self.answering)
-        return (is_pressed and self._is_swamped(member)) or self._answers_alone(member)
+        is_partial = self.signals[member.site] is Signal.SICK and member.site in self.answering
+        return ((is_partial or self.is_overloaded(member.site)) and self._is_swamped(member)) or self._answers_alone(member)
 
     def _answers_alone(self, member: Member) -> bool:
         """Whether a member that is down must be who answers, for nobody else could: all in use at its site are down, and real

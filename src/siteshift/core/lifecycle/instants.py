@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from siteshift.core.model.approval import Approval, Envelope
 from siteshift.core.model.override import Override
 from siteshift.core.state.adoption import Adoption
+from siteshift.core.state.carrying import Carrying
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.goals import GoalTrack
-from siteshift.core.state.carrying import Carrying
 from siteshift.core.state.tracks import ServiceTransition, SiteTrack, StandbyTrack
 
 TOLERANCE_MS = 2_000

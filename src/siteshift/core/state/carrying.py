@@ -12,9 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 FIRST_HOLD_MS = 30_000
-"""The first wait where more was asked than the file says it carries: the usual TTL, before that nobody sees what a move brings."""
+"""The first wait: the usual TTL, for before that nobody sees what a move brings."""
 LONGEST_HOLD_MS = 300_000
-"""The longest of those: as long as a peak of demand is remembered (`core.beliefs.traffic`)."""
+"""The longest where more was asked than the file says it carries: as long as a peak of demand is remembered (`core.beliefs.traffic`)."""
 LEAST_RAISE_PM = 50
 """A raise is at least this part of what is open: the gap is closed in a few."""
 TELLING_PM = 900
@@ -27,8 +27,9 @@ FORGET_HOLDS = 4
 class Carrying:
     """One pool's failure under load, in requests/s.
 
-    ``failed_rps``: what was asked of it, of which it answered ``answered_rps``; ``cap_rps``: the most it is meant to get, None once
-    it may have all again; ``proven_rps``: what it was quiet with before the last raise; ``open_rps``: its open capacity then. ``hold_ms``: the wait; ``until_ms``: when more may be tried. ``failed_at_ms``: since when.
+    ``failed_rps``: what was asked of it, of which it answered ``answered_rps``; ``cap_rps``: the most it is meant to get, None
+    once it may have all again; ``proven_rps``: what it was quiet with before the last raise; ``open_rps``: its open capacity
+    then. ``hold_ms``: the wait; ``until_ms``: when more may be tried. ``failed_at_ms``: since when.
     """
 
     failed_rps: int

@@ -13,8 +13,8 @@ from siteshift.core.model.finding import Finding
 from siteshift.core.model.mark import PlaneMark
 from siteshift.core.model.steering import ReadBack
 from siteshift.core.model.units import MemberId, SiteId
-from siteshift.core.state.changeable import Changeable
 from siteshift.core.state.carrying import Carrying
+from siteshift.core.state.changeable import Changeable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,8 +138,8 @@ class TrafficTrack(NamedTuple):
 
     ``rate_mrps`` and ``demand_mrps`` are smoothed (`core.traffic`), the others are of the last window. ``demand_mrps`` and
     ``asked_mrps`` leave out what was passed on to another server; ``answered_mrps`` got a good answer. ``since_ms``: when
-    it began to be heard, or was heard again after a silence. ``tells_answers``: the meter saw what users got; else ``answered_mrps``
-    is only what was asked without known errors. ``best_mrps``: the most answered in a window of the last seconds, then.
+    it began to be heard, or was heard again after a silence. ``tells_answers``: the meter saw what users got; else
+    ``answered_mrps`` is only what was asked without known errors. ``best_mrps``: the most answered in a window of the last seconds, then.
 
     A named tuple, for every sample makes one: a frozen dataclass of eight fields costs seven times as much to make.
     """

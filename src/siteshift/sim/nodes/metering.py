@@ -133,8 +133,8 @@ class Meter:
                 self._node.later(world.clock.now_ms + max(1, trip_ms), partial(self._read_one, service, site))
 
     def _read_one(self, service: ServiceId, site: SiteId) -> None:
-        world, target = self._world, pool_target(service, site)
-        if target in self._read and world.place_is_reached(self._node.spec.site, site):
+        world, target, spec = self._world, pool_target(service, site), self._node.spec
+        if target in self._read and world.late_by_ms(spec.id, spec.site, site, world.spec.meter_every_ms) is not None:
             world.flow.settle(world.clock.now_ms)
             self._judge(target, world.flow.metered(service, site))
 
