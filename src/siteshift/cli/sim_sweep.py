@@ -122,8 +122,8 @@ def _shown(found: Sweep, *, rows: int, asked: int, alone: bool) -> list[Table | 
     text += "" if len(found.ran) == asked else f"; time was up before the other {asked - len(found.ran)}"
     shown.append(Text(text, style=BAD if worst else GOOD))
     if found.marked:
-        part = 100 * len(found.marked) / len(found.ran)
-        said = f"{len(found.marked)} more ({part:.1f} %, at most 2) where nobody could have known"
+        part = 100 * len(found.marked_worse) / len(found.ran)
+        said = f"{len(found.marked)} where nobody could have known; {part:.1f} % of all lost more than nothing done (at most 2)"
         shown.append(Text(said, style=BAD if found.has_too_many_marked else WATCH))
     return shown
 

@@ -39,7 +39,7 @@ QUIET_S = 30
 LAST_S = 5
 """What is so at the end is the mean of so long."""
 MARKED_MOST_PM = 20
-"""So many worlds may be marked as unknowable for what they lose."""
+"""So many worlds may lose more than nothing done and be marked as unknowable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -87,8 +87,14 @@ class Sweep:
         return [one for one in self.ran if one.marked]
 
     @property
+    def marked_worse(self) -> list[Swept]:
+        """Those of the marked ones that lost more than nothing done."""
+        return [one for one in self.marked if "worse" in one.marked]
+
+    @property
     def has_too_many_marked(self) -> bool:
-        return len(self.marked) * 1_000 > MARKED_MOST_PM * len(self.ran)
+        """A mark that excuses a loss is dear; one that only excuses leaving a site is not counted."""
+        return len(self.marked_worse) * 1_000 > MARKED_MOST_PM * len(self.ran)
 
     def counts(self) -> dict[str, Counter[str]]:
         """By kind of fault: how many worlds, how many with a finding, and how many with one of each rule."""
