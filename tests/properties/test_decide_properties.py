@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 from siteshift.core.decide.capacity import SETTLED_BP, Candidate, Demand, Problem, ServiceAllocation, StandbyUse, allocate
-from siteshift.core.decide.waterfill import part_way, water_fill
-from siteshift.core.model.units import WHOLE_BP, ServiceId, SiteId
+from siteshift.core.decide.waterfill import water_fill
+from siteshift.core.model.units import WHOLE_BP, ServiceId, SiteId, part_way
 
 SITES = tuple(SiteId(name) for name in ("pangyo", "gasan", "anyang", "busan"))
 DEMANDS = st.integers(0, 5_000)

@@ -17,7 +17,7 @@ from math import isqrt
 from typing import NamedTuple
 
 from siteshift.core.beliefs.life import AWAY
-from siteshift.core.beliefs.traffic import FRESH_MS, SMOOTHING_MS
+from siteshift.core.beliefs.traffic import FRESH_MS, SMOOTHING_MS, delivered_bp
 from siteshift.core.model.codes import DiagnosisCode, Hardness, LeftBecause, OverrideKind, SiteLife, Standing
 from siteshift.core.model.evidence import Diagnosis, Picture, PoolPicture
 from siteshift.core.model.setup import Setup
@@ -380,14 +380,17 @@ def loads_of(state: ControllerState, setup: Setup, service: Service, now_ms: int
     return {site: load for site, load in loads if load is not None}
 
 
-def excess_rps(state: ControllerState, service: Service, loads: Mapping[SiteId, Load], demand_rps: int) -> dict[SiteId, int]:
-    """How much more than its share each site is seen to be asked for, where that is measured.
+def excess_rps(
+    state: ControllerState, service: Service, loads: Mapping[SiteId, Load], demand_rps: int, now_ms: int
+) -> dict[SiteId, int]:
+    """How much more than its share and what caches still hold each site is seen to be asked for, where that is measured.
 
-    Caches that hold old answers, a dead sibling's tunnelled rest, users who try again: no share of ours takes it away.
+    Resolvers that keep answers beyond their TTL, a dead sibling's tunnelled rest, users who try again: no share of ours takes it away.
     """
     found: dict[SiteId, int] = {}
+    expected_bp = delivered_bp(state, service.id, now_ms)
     for site, load in loads.items():
-        meant_rps = state.steering_share(service.id, site) * demand_rps // WHOLE_BP
+        meant_rps = expected_bp.get(site, 0) * demand_rps // WHOLE_BP
         if load.asked_mrps > meant_rps * 1000:
             found[site] = load.asked_mrps // 1000 - meant_rps
     return found

@@ -9,7 +9,7 @@ from siteshift.core.judge.served import Served
 from siteshift.core.messages.events import SeenTraffic, TrafficMeasured
 from siteshift.core.model.codes import Standing
 from siteshift.core.model.topology import Service
-from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, ServiceId, SiteId
+from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, ServiceId, SiteId, part_way
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.draft import Draft
 from siteshift.core.state.tracks import DemandTrack, TrafficTrack
@@ -220,6 +220,20 @@ def demand_rps(state: ControllerState, service: Service, metered: frozenset[Serv
         return service.demand_rps
     is_learning = track.peak_at_ms - track.since_ms < LEARNING_MS
     return max(track.peak_rps, service.demand_rps) if is_learning else track.peak_rps
+
+
+def delivered_bp(state: ControllerState, service: ServiceId, now_ms: int) -> Mapping[SiteId, int]:
+    """By which parts users come now: the shares, and until the TTL is over what caches still hold of older ones, evenly less."""
+    entry, transition = state.steering.of(service), state.transition(service)
+    if entry is None:
+        return {}
+    shares_bp, cached_bp = entry.shares_bp, transition.cached_bp
+    if not cached_bp or now_ms >= transition.tail_until_ms:
+        return shares_bp
+    span_ms = max(1, transition.tail_until_ms - transition.cached_ms)
+    part_bp = max(0, now_ms - transition.cached_ms) * WHOLE_BP // span_ms
+    old = [cached_bp.get(site, 0) for site in shares_bp]
+    return dict(zip(shares_bp, part_way(old, list(shares_bp.values()), part_bp), strict=True))
 
 
 def seen_bp(state: ControllerState, service: Service, now_ms: int) -> dict[SiteId, int] | None:

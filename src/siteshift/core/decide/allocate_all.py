@@ -11,12 +11,12 @@ from dataclasses import replace
 from typing import TypeVar
 
 from siteshift.core.decide.capacity import allocate_sliced
-from siteshift.core.decide.demand import Allocation, Demand, Problem, StandbyUse
+from siteshift.core.decide.demand import Allocation, Candidate, Demand, Problem, StandbyUse
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.steering import demand_of
 from siteshift.core.model.codes import SiteLife
 from siteshift.core.model.setup import Setup
-from siteshift.core.model.units import ServiceId
+from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, ServiceId
 
 T = TypeVar("T")
 
@@ -56,7 +56,8 @@ def allot_sliced(asked: Demands, setup: Setup, *, standby: StandbyUse) -> Genera
     whole = Problem(demands=demands, site_capacity_rps=limits)
     is_returning = any(track.life is SiteLife.RETURNING for one, _ in asked.values() for track in one.tracks.values())
     if not is_returning and not any(candidate.away for demand in demands for candidate in demand.candidates):
-        return (yield from allocate_sliced(whole, standby=standby))
+        found = yield from allocate_sliced(whole, standby=standby)
+        return (yield from _keeping(found, whole, standby))
     found = yield from allocate_sliced(replace(whole, demands=tuple(_eased(demand) for demand in demands)), standby=standby)
     tight = {entry.service for entry in found.services if entry.shed_bp}
     if not tight:
@@ -64,7 +65,36 @@ def allot_sliced(asked: Demands, setup: Setup, *, standby: StandbyUse) -> Genera
     mixed = tuple(demand if demand.service in tight else _eased(demand) for demand in demands)
     found = yield from allocate_sliced(replace(whole, demands=mixed), standby=standby)
     is_enough = all(entry.service in tight or entry.shed_bp == 0 for entry in found.services)
-    return found if is_enough else (yield from allocate_sliced(whole, standby=standby))
+    found = found if is_enough else (yield from allocate_sliced(whole, standby=standby))
+    return (yield from _keeping(found, whole, standby))
+
+
+def _keeping(found: Allocation, problem: Problem, standby: StandbyUse) -> Generator[None, None, Allocation]:
+    """The allocation again where something would be shed, in which sites that carry more than the limit now may go on doing so:
+    what is served must not be shed to keep a margin."""
+    short = {entry.service for entry in found.services if entry.shed_bp}
+    kept = tuple(_kept(demand) if demand.service in short else demand for demand in problem.demands)
+    if kept == problem.demands:
+        return found
+    return (yield from allocate_sliced(replace(problem, demands=kept), standby=standby))
+
+
+def _kept(demand: Demand) -> Demand:
+    """The demand with room for what well sites have now, up to all they can carry."""
+    candidates = tuple(
+        candidate._replace(active_rps=max(candidate.active_rps, _carries_now_rps(demand, candidate)))
+        if candidate.may_receive and not candidate.away and candidate.fixed_bp is None
+        else candidate
+        for candidate in demand.candidates
+    )
+    return demand if candidates == demand.candidates else demand._replace(candidates=candidates)
+
+
+def _carries_now_rps(demand: Demand, candidate: Candidate) -> int:
+    """The capacity with which the limit admits what a site has, at most what fills it wholly."""
+    most_rps = (candidate.active_rps + candidate.open_standby_rps) * WHOLE_PM // demand.max_utilisation_pm
+    now_rps = -(-candidate.current_bp * demand.demand_rps * WHOLE_PM // (WHOLE_BP * demand.max_utilisation_pm))
+    return min(most_rps, now_rps) - candidate.open_standby_rps
 
 
 def _eased(demand: Demand) -> Demand:

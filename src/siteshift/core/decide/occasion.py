@@ -49,11 +49,21 @@ def is_worth_it(situation: Situation, target: Target, cause: Cause) -> bool:
     change = max(change, abs(target.shed_bp - current.shed_bp))
     forced = situation.forced
     only_follows = cause is Cause.PERSON and forced.shares_bp is None and not forced.drained_sites  # a member taken out
+    if cause is Cause.REBALANCE and target.shed_bp == current.shed_bp and _fits_as_it_is(situation):
+        return False
     if cause is Cause.REBALANCE or only_follows:
         return change >= DEADBAND_BP
     if cause is Cause.RELIEF:
         return any(_is_relief(situation, target, site) for site in current.shares_bp)
     return change > 0
+
+
+def _fits_as_it_is(situation: Situation) -> bool:
+    """Whether a site is away and those that serve carry what they have: then proportions wait until it is back."""
+    sites = situation.service.sites
+    serving = [site for site in sites if not situation.away(site)]
+    shares = situation.current.shares_bp
+    return len(serving) < len(sites) and all(shares.get(site, 0) <= situation.limit_bp(site) for site in serving)
 
 
 def _is_relief(situation: Situation, target: Target, site: SiteId) -> bool:

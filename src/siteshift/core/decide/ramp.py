@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from siteshift.core.decide.waterfill import part_way
-from siteshift.core.model.units import WHOLE_BP, SiteId
+from siteshift.core.model.units import WHOLE_BP, SiteId, part_way
 
 LEAST_STEP_BP = 500
 """Below this a further step costs more waiting than it saves risk (k8gb and Maelstrom ramps end in 5 % steps)."""

@@ -12,9 +12,8 @@ from collections.abc import Mapping
 
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.steering import sent_on
-from siteshift.core.decide.waterfill import part_way
 from siteshift.core.model.steering import ServiceSteering
-from siteshift.core.model.units import WHOLE_BP, SiteId
+from siteshift.core.model.units import WHOLE_BP, SiteId, part_way
 from siteshift.core.state.draft import Draft
 
 STEPS = 4

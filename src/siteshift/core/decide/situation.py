@@ -105,8 +105,17 @@ class Situation:
         gets no more until its hold-down is over: to go on leaving would cost its users a move, and spare them nothing."""
         track = self.tracks[site]
         is_ebbing = track.life is SiteLife.DRAINING and track.left_because is LeftBecause.SICK and self._someone_serves
-        is_there = self.signals[site] in (Signal.WELL, Signal.OVERLOADED)
+        is_there = self.signals[site] in (Signal.WELL, Signal.OVERLOADED) or self._is_ebbing_down(site)
         return is_ebbing and is_there and self.current.shares_bp.get(site, 0) > 0
+
+    def _is_ebbing_down(self, site: SiteId) -> bool:
+        """Whether a site that failed under load may only still be too full by old answers: it has no more than it was found to
+        carry, its users are answered, and what it was given is not all there is yet."""
+        load, known = self.loads.get(site), self.transition.carrying.get(site)
+        if load is None or known is None or known.cap_rps is None or self.now_ms >= self.transition.tail_until_ms:
+            return False
+        is_within = self.current.shares_bp.get(site, 0) * self.demand_rps <= known.cap_rps * WHOLE_BP
+        return self.signals[site] is Signal.SICK and is_within and load.serves_all
 
     def is_dead(self, site: SiteId) -> bool:
         return self.signals[site] is Signal.DEAD
@@ -213,7 +222,9 @@ class Situation:
             return min(active_rps, self._carrying_rps(self._halved_bp(pool)))
         carries_rps = active_rps
         load = self.loads.get(pool.site)
-        if load is not None and load.tells_answers and not load.is_full:
+        if load is not None and load.is_full:
+            carries_rps = active_rps * DRAINS_PM // self.policy.max_utilisation_pm
+        elif load is not None and load.tells_answers:
             best_bp = load.best_mrps * DRAINS_PM // WHOLE_PM * WHOLE_BP // (1000 * max(1, self.demand_rps))
             carries_rps = min(active_rps, self._carrying_rps(min(WHOLE_BP, best_bp)))
             if (known := self.transition.carrying.get(pool.site)) is not None and known.was_raised:

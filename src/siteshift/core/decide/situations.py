@@ -61,7 +61,7 @@ def _situation_of(
         transition=state.transition(service.id),
         standbys=state.standbys,
         demand_rps=demand,
-        excess_rps=excess_rps(state, service, loads, demand),
+        excess_rps=excess_rps(state, service, loads, demand, now_ms),
         is_metered=service.id in setup.metered,
         answering=answering_sites(loads, now_ms),
         loads=loads,

@@ -41,17 +41,3 @@ def water_fill(amount: int, weights: Sequence[int], limits: Sequence[int]) -> li
             break
         amount, still_open, whole = left, rest, left_whole
     return given
-
-
-def part_way(before: Sequence[int], after: Sequence[int], part_bp: int) -> list[int]:
-    """``before`` moved ``part_bp`` of the way to ``after`` (10,000 is all of it), whole numbers, sum kept in step.
-
-    The sum is the like part of the way between the two sums, rounded down.
-    """
-    running = done = 0
-    parts = []
-    for old, new in zip(before, after, strict=True):
-        running += old * (10_000 - part_bp) + new * part_bp
-        parts.append(running // 10_000 - done)
-        done = running // 10_000
-    return parts

@@ -12,6 +12,7 @@ Quantities are plain integers whose name carries the unit:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from sys import intern
 from typing import NewType
@@ -52,3 +53,17 @@ def data_target(service: ServiceId, site: SiteId) -> TargetId:
 def site_target(site: SiteId) -> TargetId:
     """The target of a whole site."""
     return TargetId(f"site:{site}")
+
+
+def part_way(before: Sequence[int], after: Sequence[int], part_bp: int) -> list[int]:
+    """``before`` moved ``part_bp`` of the way to ``after`` (10,000 is all of it), whole numbers, sum kept in step.
+
+    The sum is the like part of the way between the two sums, rounded down.
+    """
+    running = done = 0
+    parts = []
+    for old, new in zip(before, after, strict=True):
+        running += old * (WHOLE_BP - part_bp) + new * part_bp
+        parts.append(running // WHOLE_BP - done)
+        done = running // WHOLE_BP
+    return parts

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 
-from siteshift.core.beliefs.traffic import FRESH_MS
+from siteshift.core.beliefs.traffic import FRESH_MS, delivered_bp
 from siteshift.core.decide.allocate_all import run_to_end
-from siteshift.core.decide.waterfill import part_way
 from siteshift.core.model.codes import EnactOutcome, MemberRole, StandbyPhase, Standing
 from siteshift.core.model.evidence import Picture, TargetView
 from siteshift.core.model.setup import Setup
@@ -157,7 +156,7 @@ def _seen(
 ) -> dict[tuple[ServiceId, SiteId], TrafficTrack]:
     """What is seen follows the shares; while old answers live, what caches still send goes by the old ones."""
     found: dict[tuple[ServiceId, SiteId], TrafficTrack] = {}
-    parts_bp = _delivered_bp(state, service, now_ms)
+    parts_bp = delivered_bp(state, service, now_ms)
     for site in sites:
         rate_mrps = forecast.total_mrps[service] * parts_bp.get(site, 0) // WHOLE_BP
         found[(service, site)] = state.traffic[(service, site)]._replace(
@@ -169,16 +168,3 @@ def _seen(
             demand_mrps=rate_mrps,
         )
     return found
-
-
-def _delivered_bp(state: ControllerState, service: ServiceId, now_ms: int) -> Mapping[SiteId, int]:
-    entry, transition = state.steering.of(service), state.transition(service)
-    if entry is None:
-        return {}
-    if not transition.cached_bp or now_ms >= transition.tail_until_ms:
-        return entry.shares_bp
-    span_ms = max(1, transition.tail_until_ms - transition.cached_ms)
-    part_bp = max(0, now_ms - transition.cached_ms) * WHOLE_BP // span_ms
-    sites = list(entry.shares_bp)
-    parts = part_way([transition.cached_bp.get(s, 0) for s in sites], [entry.shares_bp[s] for s in sites], part_bp)
-    return dict(zip(sites, parts, strict=True))
