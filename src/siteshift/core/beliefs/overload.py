@@ -47,6 +47,8 @@ ANSWERING_PM = 300
 """Who answers three in ten of what it is asked, or can carry, is there. Far past its knee a server does not manage more."""
 HARD_AT_WORK_PM = 800
 """A full pool answers at least this part of what it carries while little more is asked of it."""
+WAITING = frozenset({Hardness.SILENT, Hardness.SLOW})
+"""How the checks of a pool look that has a queue. One that is sick errs, or is silent to all alike."""
 THERE_PM = 500
 """A site that lost more than half of its capacity with its members is not overloaded but in ruins: it is left as far as others
 can carry."""
@@ -58,6 +60,7 @@ SILENT_PM = 50
 """Who answers fewer than one in twenty is not there, whoever was lost before."""
 
 _TROUBLED = (Standing.DOWN, Standing.DEGRADED)
+_DOUBTED = (*_TROUBLED, Standing.SUSPECT)
 
 
 class Load(NamedTuple):
@@ -176,7 +179,7 @@ def _is_half_left(state: ControllerState, pool: Pool, now_ms: int) -> bool:
     track, transition = state.track(pool.service, pool.site), state.transition(pool.service)
     is_sick = track.life is SiteLife.DRAINING and track.left_because is LeftBecause.SICK
     is_shown = now_ms >= max(transition.tail_until_ms, transition.moved_at_ms + SERVED_MS)
-    return is_sick and is_shown and pool.site in transition.carrying and state.steering_share(pool.service, pool.site) > 0
+    return is_sick and is_shown and state.steering_share(pool.service, pool.site) > 0
 
 
 def _is_brimming(load: Load | None) -> bool:
@@ -265,8 +268,11 @@ def _carries_less(
             return None
     if seen.standing is Standing.SUSPECT:
         return None
-    if known is not None and asked_rps * 10 >= known.failed_rps * 9:
+    if known is not None and (known.was_raised or asked_rps * 10 >= known.failed_rps * 9):
         return f"it failed at {known.failed_rps} requests/s before"
+    troubled = sum(view.standing in _DOUBTED for view in seen.members.values())
+    if seen.hardness in WAITING and not load.serves_all and 2 * troubled > len(seen.members):
+        return f"its checks wait, and of {asked_rps} requests/s it answers {answered_rps}"
     if _gained(state, pool.service, pool.site, seen.since_ms, now_ms):
         return "it was given more just before"
     return None

@@ -82,8 +82,11 @@ def _keeping(found: Allocation, problem: Problem, standby: StandbyUse) -> Genera
 def _kept(demand: Demand) -> Demand:
     """The demand with room for what well sites have now, up to all they can carry."""
     candidates = tuple(
-        candidate._replace(active_rps=max(candidate.active_rps, _carries_now_rps(demand, candidate)))
-        if candidate.may_receive and not candidate.away and candidate.fixed_bp is None
+        candidate._replace(active_rps=now_rps, may_receive=False)
+        if candidate.may_receive
+        and not candidate.away
+        and candidate.fixed_bp is None
+        and (now_rps := _carries_now_rps(demand, candidate)) > candidate.active_rps
         else candidate
         for candidate in demand.candidates
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from siteshift.core.beliefs.life import AWAY
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.steering import Target
 from siteshift.core.model.cause import Cause
@@ -60,10 +61,10 @@ def is_worth_it(situation: Situation, target: Target, cause: Cause) -> bool:
 
 def _fits_as_it_is(situation: Situation) -> bool:
     """Whether a site is away and those that serve carry what they have: then proportions wait until it is back."""
-    sites = situation.service.sites
-    serving = [site for site in sites if not situation.away(site)]
+    lives = {site: track.life for site, track in situation.tracks.items()}
+    serving = [site for site, life in lives.items() if life not in AWAY]
     shares = situation.current.shares_bp
-    return len(serving) < len(sites) and all(shares.get(site, 0) <= situation.limit_bp(site) for site in serving)
+    return len(serving) < len(lives) and all(shares.get(site, 0) <= situation.limit_bp(site) for site in serving)
 
 
 def _is_relief(situation: Situation, target: Target, site: SiteId) -> bool:

@@ -23,6 +23,8 @@ WEIGHT_STEP_PM = 50
 """Weights are multiples of this, and never less: HAProxy's own scale has 256 steps, and a score is no surer."""
 WEIGHT_SLACK_PM = 100
 """A shrunk weight follows its member's score only when they are this far apart."""
+SHOWN_MS = 1_500
+"""A move at a balancer is in the meter's windows after so long."""
 ROW_MS = 15_000
 """So long after a move a survivor's trouble is taken to come of it (`lives.UNDO_WATCH_MS`)."""
 SURE_PM, UNSURE_PM = 800, 1_100
@@ -107,6 +109,14 @@ class Situation:
         is_ebbing = track.life is SiteLife.DRAINING and track.left_because is LeftBecause.SICK and self._someone_serves
         is_there = self.signals[site] in (Signal.WELL, Signal.OVERLOADED) or self._is_ebbing_down(site)
         return is_ebbing and is_there and self.current.shares_bp.get(site, 0) > 0
+
+    def _was_cut_in_this_row(self, site: SiteId) -> bool:
+        """Whether a site that failed under load was given less while what it has now is not all there is yet: what still comes
+        says nothing of that."""
+        known = self.transition.carrying.get(site)
+        is_noted = known is not None and known.cap_rps is not None and not known.was_raised
+        shown_ms = max(self.transition.tail_until_ms, self.transition.moved_at_ms + SHOWN_MS)
+        return is_noted and self.now_ms < shown_ms
 
     def _is_ebbing_down(self, site: SiteId) -> bool:
         """Whether a site that failed under load may only still be too full by old answers: it has no more than it was found to
@@ -232,6 +242,8 @@ class Situation:
                 carries_rps = min(carries_rps, self._carrying_rps(min(WHOLE_BP, proven_bp)))
         if load is not None and load.serves_all and self.now_ms >= self.transition.tail_until_ms:
             return max(carries_rps // 2, min(active_rps, self._carrying_rps(self.current.shares_bp.get(pool.site, 0))))
+        if self._was_cut_in_this_row(pool.site):
+            return min(active_rps, self._carrying_rps(self.held_bp(pool)))
         return max(carries_rps - self.excess_rps.get(pool.site, 0), carries_rps // 2)
 
     def had_lately_bp(self, site: SiteId) -> int:
@@ -345,7 +357,7 @@ class Situation:
             cap_rps=cap_rps,
             open_rps=open_rps,
             hold_ms=FIRST_HOLD_MS,
-            longest_ms=LONGEST_HOLD_MS if is_explained else max(FIRST_HOLD_MS, self.policy.hold_down_max_ms),
+            longest_ms=LONGEST_HOLD_MS if is_explained else self.policy.hold_down_max_ms,
             now_ms=self.now_ms,
         )
 
@@ -360,8 +372,15 @@ class Situation:
         return found
 
     def raise_at_ms(self, known: Carrying) -> int:
-        """When a capped site may have been quiet long enough: the wait counts anew with each move."""
-        return max(known.until_ms, self.transition.moved_at_ms + known.hold_ms)
+        """When a capped site may have been quiet long enough: the wait counts anew with each move.
+
+        While others carry what it cannot, it waits as a site that was left does (`hold_down_s`, twice as long with each relapse);
+        while it is shed for, to try costs less than to wait.
+        """
+        wait_ms = known.hold_ms
+        if self.current.shed_bp == 0 and not known.is_explained:
+            wait_ms = min(wait_ms * self.policy.hold_down_ms // FIRST_HOLD_MS, self.policy.hold_down_max_ms)
+        return max(known.until_ms - known.hold_ms, self.transition.moved_at_ms) + max(wait_ms, known.hold_ms)
 
     def standby_rps(self, pool: Pool, phases: frozenset[StandbyPhase]) -> int:
         """Capacity of the standby members whose phase is one of ``phases``; a proven one that is down has none."""

@@ -1,7 +1,7 @@
 """What a pool was found to carry when it failed alive, and when a little more may be tried.
 
 A pool that fails while it answers carries less than it is asked, whatever is written in the file: a cooling fault, a bad
-release, a neighbour. What it answered then is the most it is given (the cap) until it has been quiet for a while; then half of
+release, a neighbour. What it answered then is the most it is given (the cap) until it has been quiet for a while; then a quarter of
 what lies between that and the load it failed at (additive increase, multiplicative decrease: Chiu and Jain 1989; the load
 at failure remembered: CUBIC, RFC 9438). Each relapse doubles the wait. Where the load alone explains the failure, what
 is written in the file is the limit again after the first wait.
@@ -19,8 +19,6 @@ LEAST_RAISE_PM = 50
 """A raise is at least this part of what is open: the gap is closed in a few."""
 TELLING_PM = 900
 """Asked at most this part of what it failed at, a pool shows whether it is full or sick."""
-FORGET_HOLDS = 4
-"""The load at which it failed counts for so many waits: then it may have been mended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,17 +50,20 @@ class Carrying:
         return now_ms >= self.until_ms
 
     @property
+    def is_explained(self) -> bool:
+        """Whether more was asked of it than the file says it carries."""
+        return self.failed_rps >= self.open_rps
+
+    @property
     def was_raised(self) -> bool:
         """Whether it was given more than it was quiet with, and has not shown yet that it carries that."""
         return self.cap_rps != self.proven_rps
 
     def raised(self, now_ms: int, open_rps: int) -> Carrying:
-        """A little more, after a wait in which it was quiet. Near the load it failed at, and long after: all of it."""
+        """A little more, after a wait in which it was quiet; all of it where the load alone had explained the failure."""
         assert self.cap_rps is not None
-        by_rps = max((self.failed_rps - self.cap_rps) // 2, open_rps * LEAST_RAISE_PM // 1_000)
-        is_explained = self.failed_rps >= self.open_rps
-        is_long_ago = now_ms - self.failed_at_ms >= FORGET_HOLDS * self.hold_ms
-        cap = None if is_explained or is_long_ago or self.cap_rps + by_rps >= open_rps else self.cap_rps + by_rps
+        by_rps = max((self.failed_rps - self.cap_rps) // 4, open_rps * LEAST_RAISE_PM // 1_000)
+        cap = None if self.is_explained or self.cap_rps + by_rps >= open_rps else self.cap_rps + by_rps
         return replace(self, cap_rps=cap, proven_rps=self.cap_rps, until_ms=now_ms + self.hold_ms)
 
 
