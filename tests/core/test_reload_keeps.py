@@ -30,12 +30,15 @@ from siteshift.core.model.setup import Setup
 from siteshift.core.model.steering import Drift, EnactResult, ReadBack
 from siteshift.core.model.units import MemberId, ServiceId, SiteId, VantageId
 from siteshift.core.state.adoption import AdoptedFrom, Adoption
+from siteshift.core.state.carrying import Carrying
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.goals import GoalState
-from siteshift.core.state.relief import Relief
 from siteshift.core.state.tracks import PlaneTrack, ServiceTransition, SiteTrack, StandbyTrack, TrafficTrack, VantageTrack
 
 M1, S1 = MemberId("web/gasan/m1"), MemberId("web/gasan/s1")
+FOUND_TO_CARRY = Carrying(
+    failed_rps=3, answered_rps=2, cap_rps=1, proven_rps=1, open_rps=4, failed_at_ms=1, hold_ms=1, until_ms=1
+)
 GONE_MEMBER, GONE_SITE, GONE_SERVICE, GONE_NODE = MemberId("gone"), SiteId("gone"), ServiceId("gone"), VantageId("gone")
 
 
@@ -60,7 +63,7 @@ def lived_in(book: Playbook) -> ControllerState:
     transition = ServiceTransition(
         cached_bp={P: 1, G: 2},
         undo_bp=dict(entry.shares_bp),
-        relieved={G: Relief(share_bp=1, open_rps=1, hold_ms=1, until_ms=1)},
+        carrying={G: FOUND_TO_CARRY},
         taken_out=frozenset({M1}),
         moved_at_ms=7,
     )
@@ -154,11 +157,10 @@ def test_a_picture_is_left_with_the_vantages_and_services_that_are_there(book: P
 def test_a_move_to_or_from_a_site_that_is_gone_cannot_be_undone(
     book: Playbook, undo_bp: dict[SiteId, int] | None, is_kept: bool
 ) -> None:
-    relief = Relief(share_bp=1, open_rps=1, hold_ms=1, until_ms=1)
     before = ServiceTransition(
         undo_bp=undo_bp,
         cached_bp={P: 1, GONE_SITE: 2},
-        relieved={P: relief, GONE_SITE: relief},
+        carrying={P: FOUND_TO_CARRY, GONE_SITE: FOUND_TO_CARRY},
         taken_out=frozenset({M1, GONE_MEMBER}),
         moved_at_ms=5,
     )
@@ -168,7 +170,7 @@ def test_a_move_to_or_from_a_site_that_is_gone_cannot_be_undone(
         WEB: ServiceTransition(
             undo_bp=undo_bp if is_kept else None,
             cached_bp={P: 1},
-            relieved={P: relief},
+            carrying={P: FOUND_TO_CARRY},
             taken_out=frozenset({M1}),
             moved_at_ms=5,
         )
