@@ -14,9 +14,9 @@ from siteshift.core.messages.events import Ticked
 from siteshift.core.model.codes import FindingCode, LeftBecause, OverrideKind, Severity, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.finding import finding
 from siteshift.core.model.units import MemberId, SiteId
+from siteshift.core.state.carrying import Carrying
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.goals import GoalState
-from siteshift.core.state.relief import Relief
 from siteshift.core.state.tracks import PlaneStanding, SiteTrack, StandbyTrack
 
 NOW = {P: 5_000, G: 3_000, A: 2_000}
@@ -117,13 +117,16 @@ def test_a_standby_on_its_way_is_waited_for_until_its_deadline(book: Playbook, p
         assert (said(book, state) == []) is (is_coming and left_ms > 0)
 
 
-def test_room_is_with_those_who_serve_are_well_and_are_not_relieved(book: Playbook) -> None:
+def test_room_is_with_those_who_serve_are_well_and_are_not_capped(book: Playbook) -> None:
     """Anyang is full, so it is gasan's room alone."""
     state = drained(book, {P: 4_000, G: 2_400, A: 3_600})
     assert len(said(book, state)) == 1
-    relief = Relief(share_bp=2_400, open_rps=40, hold_ms=1, until_ms=0)
-    transition = replace(state.transition(WEB), relieved={G: relief})
-    assert said(book, replace(state, transitions={WEB: transition})) == []
+    capped = Carrying(
+        failed_rps=30, answered_rps=24, cap_rps=24, proven_rps=24, open_rps=40, failed_at_ms=0, hold_ms=1, until_ms=0
+    )
+    for known, is_silent in ((capped, True), (replace(capped, cap_rps=None), False)):
+        transition = replace(state.transition(WEB), carrying={G: known})
+        assert (said(book, replace(state, transitions={WEB: transition})) == []) is is_silent
     pools = dict(state.picture.pools)
     pools[(WEB, G)] = replace(pools[(WEB, G)], standing=Standing.SUSPECT)
     assert said(book, replace(state, picture=replace(state.picture, pools=pools))) == []
