@@ -31,8 +31,8 @@ from siteshift.core.model.setup import PlaneKind
 from siteshift.core.model.units import MemberId, SiteId
 from siteshift.core.plan.apply import apply_step, note_move
 from siteshift.core.plan.pending import what_is_coming, what_is_pending
+from siteshift.core.state.carrying import Carrying
 from siteshift.core.state.draft import Draft
-from siteshift.core.state.relief import Relief
 from siteshift.core.state.tracks import PlaneStanding, ServiceTransition, SiteTrack, StandbyTrack
 
 MINUTE = 60_000
@@ -110,13 +110,17 @@ def test_a_change_in_which_nobody_loses_is_no_move_for_velocity_and_leaves_the_t
     assert found.moved_at_ms == book.now_ms
 
 
-def test_a_relief_is_remembered_with_the_share_that_was_relieved_to(book: Playbook) -> None:
+def test_a_relief_is_remembered_with_what_the_site_was_relieved_to(book: Playbook) -> None:
     full = view(book, signals=signals(pangyo=Signal.OVERLOADED))
-    other = Relief(share_bp=1, open_rps=2, hold_ms=3, until_ms=4)
-    found = taken(book, step(StepKind.MOVE, SOUND, cause=Cause.RELIEF), lately(book, full, relieved={G: other}))[1]
-    assert found.relieved[G] == other
-    mine = found.relieved[P]
-    assert (mine.share_bp, mine.open_rps, mine.until_ms) == (4_800, 60, book.now_ms + 30_000)
+    other = Carrying(
+        failed_rps=1, answered_rps=1, cap_rps=1, proven_rps=1, open_rps=2, failed_at_ms=1, hold_ms=3, until_ms=4
+    )
+    found = taken(book, step(StepKind.MOVE, SOUND, cause=Cause.RELIEF), lately(book, full, carrying={G: other}))[1]
+    assert found.carrying[G] == other
+    mine = found.carrying[P]
+    assert (mine.cap_rps, mine.proven_rps, mine.open_rps) == (48, 48, 60)
+    assert (mine.failed_at_ms, mine.until_ms) == (book.now_ms, book.now_ms + 30_000)
+    assert A not in found.carrying, "it gained"
 
 
 @pytest.mark.parametrize(("left_ms", "is_in_row"), [(1, True), (0, False)])
