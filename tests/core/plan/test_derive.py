@@ -30,9 +30,9 @@ from siteshift.core.plan.derive import (
     say_findings,
 )
 from siteshift.core.plan.listing import Listing
+from siteshift.core.state.carrying import Carrying
 from siteshift.core.state.controller_state import NEVER_MS, ControllerState
 from siteshift.core.state.draft import Draft, Licence
-from siteshift.core.state.relief import Relief
 from siteshift.core.state.tracks import PlaneTrack, SiteTrack, StandbyTrack
 
 
@@ -124,11 +124,49 @@ def test_unrest_is_noted_again_when_half_of_it_is_over_while_anything_moves(book
         assert found == (book.now_ms + RESTLESS_MS if is_noted else until_ms)
 
 
-def test_a_node_wakes_when_a_relief_or_the_unrest_is_over(book: Playbook) -> None:
-    relief = Relief(share_bp=4_000, open_rps=60, hold_ms=1, until_ms=book.now_ms + 77)
-    for transition in ({"relieved": {P: relief}}, {"restless_until_ms": book.now_ms + 77}):
+def capped(book: Playbook, until_ms: int) -> Carrying:
+    """Pangyo failed asked 60, and may have 40 until then."""
+    return Carrying(
+        failed_rps=60,
+        answered_rps=40,
+        cap_rps=40,
+        proven_rps=40,
+        open_rps=70,
+        failed_at_ms=book.now_ms - 1,
+        hold_ms=1_000,
+        until_ms=until_ms,
+    )
+
+
+def test_a_node_wakes_when_a_cap_or_the_unrest_is_over(book: Playbook) -> None:
+    known = capped(book, book.now_ms + 77)
+    for transition in ({"carrying": {P: known}}, {"restless_until_ms": book.now_ms + 77}):
         state = replace(book.state, transitions={WEB: replace(book.state.transition(WEB), **transition)})  # type: ignore[arg-type]
         assert derived(book, state).wake_at_ms == book.now_ms + 77
+
+
+def test_a_capped_site_that_was_quiet_for_its_wait_may_have_more_and_that_is_looked_at_at_once(book: Playbook) -> None:
+    for left_ms, moved_ago_ms, life, is_raised in (
+        (0, 1_000, SiteLife.SERVING, True),
+        (1, 1_000, SiteLife.SERVING, False),
+        (0, 999, SiteLife.SERVING, False),
+        (0, 1_000, SiteLife.DRAINED, False),
+    ):
+        known = capped(book, book.now_ms + left_ms)
+        transition = replace(book.state.transition(WEB), carrying={P: known}, moved_at_ms=book.now_ms - moved_ago_ms)
+        track = SiteTrack(life=life, hold_until_ms=NEVER_MS)
+        draft = derived(book, replace(book.state, tracks={(WEB, P): track}, transitions={WEB: transition}))
+        found = draft.state.transition(WEB).carrying[P]
+        assert (found.cap_rps, found.proven_rps) == ((50, 40) if is_raised else (40, 40))
+        if is_raised:
+            assert draft.wake_at_ms == book.now_ms + 1
+
+
+def test_a_capped_site_that_is_not_well_gets_no_more_however_long_it_waits(book: Playbook) -> None:
+    known = capped(book, book.now_ms)
+    transition = replace(book.state.transition(WEB), carrying={P: known}, moved_at_ms=book.now_ms - 60_000)
+    state = replace(suspecting(book, book.now_ms - 1), transitions={WEB: transition})
+    assert derived(book, state).state.transition(WEB).carrying[P] == known
 
 
 # -- one generation ----------------------------------------------------------------------------------------------------
