@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
+from siteshift.core.state.relief import FIRST_HOLD_MS, LONGEST_HOLD_MS, relieved
+
 from core.playbook import SICK, UP, WEB, A, G, P, Playbook, three_sites
 from core.test_overload import SILENT, Metered
 from siteshift.core.beliefs.life import Signal
@@ -17,7 +19,6 @@ from siteshift.core.model.cause import Cause
 from siteshift.core.model.codes import MemberRole, SiteLife
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import WHOLE_BP, SiteId
-from siteshift.core.state.relief import FIRST_HOLD_MS, LONGEST_HOLD_MS, relieved
 
 
 def with_sorry_page() -> Setup:

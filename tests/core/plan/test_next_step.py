@@ -202,12 +202,13 @@ def test_a_move_settles_before_the_next_and_a_dead_site_is_not_waited_for(book: 
 
 
 @pytest.mark.parametrize(
-    ("last", "is_pressing"), [(Cause.REBALANCE, True), (Cause.RELIEF, False), (Cause.DEGRADED, False), (None, False)]
+    ("last", "is_pressing"),
+    [(Cause.REBALANCE, True), (Cause.DEAD, True), (Cause.DEGRADED, True), (Cause.RELIEF, False), (None, False)],
 )
-def test_the_first_relief_after_a_rebalance_does_not_wait_for_it_to_settle(
+def test_the_first_relief_after_a_move_does_not_wait_for_that_to_settle(
     book: Playbook, last: Cause | None, is_pressing: bool
 ) -> None:
-    """The rebalance was reckoned without knowing that somebody was overloaded."""
+    """The move was reckoned without knowing that somebody was overloaded."""
     moves = (Move(at_ms=1, moved_bp=1, cause=Cause.DEAD), *((Move(at_ms=2, moved_bp=1, cause=last),) if last else ()))
     full = view(book, signals=signals(pangyo=Signal.OVERLOADED))
     just_moved = lately(book, full, moved_at_ms=book.now_ms, moves=moves if last else ())
@@ -376,6 +377,21 @@ def test_a_step_is_taken_back_only_where_siteshift_may_act_and_sees(book: Playbo
     assert not undone(book, worse(book, is_blind=True))
     assert not undone(book, worse(book, is_global_fault=True))
     assert not undone(book, lately(book, worse(book), undo_bp=None))
+
+
+@pytest.mark.parametrize(("tells_answers", "is_undone"), [(True, False), (False, True), (None, True)])
+def test_a_step_is_not_taken_back_where_a_meter_sees_what_the_users_of_the_survivor_get(
+    book: Playbook, tells_answers: bool | None, is_undone: bool
+) -> None:
+    """Such a survivor is overloaded and gives back what it does not carry; of any other nobody can tell what that is."""
+    situation = worse(book)
+    told = {site: load._replace(tells_answers=True) for site, load in situation.loads.items()}
+    if tells_answers is None:
+        del told[G]
+    else:
+        told[G] = told[G]._replace(tells_answers=tells_answers)
+    assert undone(book, replace(situation, loads=told)) is is_undone
+    assert undone(book, replace(situation, loads={}, is_metered=False))
 
 
 def test_a_step_is_not_taken_back_for_who_did_not_gain_or_is_being_left(book: Playbook) -> None:

@@ -229,9 +229,7 @@ def _is_pressing(transition: ServiceTransition, cause: Cause) -> bool:
 def _must_undo(draft: Draft, situation: Situation) -> bool:
     """Whether a site that gained in the last move got sick since, and we may act upon it."""
     state = draft.state
-    if situation.is_metered or situation.transition.undo_bp is None:
-        return False  # where it is measured, a survivor that fails gives back what it does not carry
-    if not state.is_store_usable or state.term is None or state.is_switched_off:
+    if situation.transition.undo_bp is None or not state.is_store_usable or state.term is None or state.is_switched_off:
         return False
     if situation.is_blind or situation.is_global_fault:
         return False
@@ -244,8 +242,15 @@ def _must_undo(draft: Draft, situation: Situation) -> bool:
     return any(
         situation.signals[site] is Signal.SICK and gained_lately(draft, situation.service, site)
         for site in situation.service.sites
-        if situation.tracks[site].life not in AWAY
+        if situation.tracks[site].life not in AWAY and not _gives_back(situation, site)
     )
+
+
+def _gives_back(situation: Situation, site: SiteId) -> bool:
+    """Whether its meter sees what users get: then a survivor that fails is overloaded, and gives back what it does not carry
+    (`beliefs.overload`). One that counts only what is asked tells nobody which."""
+    load = situation.loads.get(site)
+    return situation.is_metered and load is not None and load.tells_answers
 
 
 def _undo(situation: Situation) -> Step:
