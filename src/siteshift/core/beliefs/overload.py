@@ -391,15 +391,25 @@ def excess_rps(
 ) -> dict[SiteId, int]:
     """How much more than its share and what caches still hold each site is seen to be asked for, where that is measured.
 
-    Resolvers that keep answers beyond their TTL, a dead sibling's tunnelled rest, users who try again: no share of ours takes it away.
+    Resolvers that keep answers beyond their TTL, a dead sibling's tunnelled rest, users who try again: no share of ours takes
+    it away.
     """
     found: dict[SiteId, int] = {}
     expected_bp = delivered_bp(state, service.id, now_ms)
+    demand_rps = max(demand_rps, _common_rps(expected_bp, loads))
     for site, load in loads.items():
         meant_rps = expected_bp.get(site, 0) * demand_rps // WHOLE_BP
         if load.asked_mrps > meant_rps * 1000:
             found[site] = load.asked_mrps // 1000 - meant_rps
     return found
+
+
+def _common_rps(expected_bp: Mapping[SiteId, int], loads: Mapping[SiteId, Load]) -> int:
+    """The demand that explains what comes to every site: what grows everywhere alike is demand, however old its estimate is."""
+    sent = [site for site, bp in expected_bp.items() if bp > 0]
+    if not sent or any(site not in loads for site in sent):
+        return 0
+    return min(loads[site].asked_mrps * WHOLE_BP // (expected_bp[site] * WHOLE_PM) for site in sent)
 
 
 def answering_sites(loads: Mapping[SiteId, Load], now_ms: int) -> frozenset[SiteId]:
