@@ -152,6 +152,7 @@ async def test_what_was_read_on_suspicion_is_part_of_the_next_window() -> None:
     running.metering._due_ms["one"] = 0
     await running.until(lambda: running.events)
     assert running.events[0].seen[0].requests == 12
+    assert [seen.requests for seen in running.judged] == [7, 5], "the judge has each of them once"
     assert running.events[0].seen[0].window_ms >= running.judged[0].window_ms
 
 

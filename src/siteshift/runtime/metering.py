@@ -83,6 +83,7 @@ class Metering:
         for entry in due:
             self._due_ms[entry.id] = now_ms + entry.every_ms
         results = await self._sample([(entry, entry.timeout_ms) for entry in due])
+        said: dict[str, Sequence[TrafficSample]] = {}
         for entry, result in zip(due, results, strict=True):
             if entry not in self.meters:
                 continue
@@ -92,11 +93,14 @@ class Metering:
                 self._failed(entry, Permanent(_words(odd), system=entry.id, operation="count traffic"))
             else:
                 self._failing.discard(entry.id)
+                said[entry.id] = result
                 self._last[entry.id] = _together(self._kept.pop(entry.id, []), result)
-        seen = merge(self.meters, self._last, {place for entry in due for place in entry.covers})
+        places = {place for entry in due for place in entry.covers}
+        if read := merge(self.meters, said, places):
+            self.judge(read, self.clock.now_ms())
+        seen = merge(self.meters, self._last, places)
         if seen:
             self.offer(TrafficMeasured(at_ms=self.clock.now_ms(), seen=tuple(seen)))
-            self.judge(seen, self.clock.now_ms())
 
     async def _sample(self, asked: Sequence[tuple[Metered, int]]) -> list[Sequence[TrafficSample] | BaseException]:
         """Ask these meters, each with its deadline in ms. One call of a meter at a time: its window ends with the call."""

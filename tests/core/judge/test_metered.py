@@ -111,7 +111,7 @@ class Watched(Drive):
         return verdict_ms if verdict_ms is not None else self.watch(1_500)
 
 
-def test_a_hang_is_a_verdict_with_a_meter_as_soon_as_without() -> None:
+def test_a_hang_is_a_verdict_with_a_meter_hardly_later_than_without() -> None:
     bare, metered = Drive(deployment()), Watched()
     bare.run(10_000)
     assert metered.watch(10_000) is None
@@ -120,7 +120,7 @@ def test_a_hang_is_a_verdict_with_a_meter_as_soon_as_without() -> None:
     while bare.pool(PANGYO).standing not in BAD:
         bare.run(50)
     found_ms = metered.pause(5_000)
-    assert found_ms is not None and found_ms <= bare.at_ms - began_ms + 50
+    assert found_ms is not None and found_ms <= bare.at_ms - began_ms + 200, "150 ms for a pause to settle, and a tick"
 
 
 def test_a_hang_behind_a_meter_that_has_fallen_silent_waits_for_it_a_fifth_of_a_second_at_most() -> None:
@@ -132,6 +132,13 @@ def test_a_hang_behind_a_meter_that_has_fallen_silent_waits_for_it_a_fifth_of_a_
     other.watch(10_000)
     assert with_silence_ms is not None
     assert with_silence_ms <= (other.pause(5_000) or 0) + 200
+
+
+@pytest.mark.parametrize("phase_ms", range(0, 1_000, 50))
+def test_a_pause_of_a_second_is_no_verdict_at_any_phase(phase_ms: int) -> None:
+    metered = Watched()
+    metered.watch(10_000 + phase_ms)
+    assert metered.pause(1_000) is None
 
 
 def test_checks_that_hear_nothing_are_no_verdict_while_users_are_answered() -> None:
@@ -156,7 +163,7 @@ def test_users_that_are_answered_no_more_end_the_respite() -> None:
     metered.fail(PANGYO, Fault.TIMEOUT)
     assert metered.watch(5_000) is None
     metered.answers = False
-    assert (metered.watch(5_000) or 9_999) <= 1_300
+    assert (metered.watch(5_000) or 9_999) <= 1_450
 
 
 def test_a_silence_everywhere_moves_nobody_and_is_told_together() -> None:

@@ -20,6 +20,9 @@ SPEAKS_MS = 5_000
 READ_WITHIN_MS = 200
 """So long a verdict on silence waits for a reading it has asked for. A HAProxy beside us answers in a few milliseconds; one
 that takes longer is part of the trouble."""
+SETTLES_MS = 150
+"""So much later than a silent crash is due its meter is asked: a pause of just `confirm_silent_ms` is over then, and what waited
+is answered."""
 ENOUGH_ANSWERS = 7
 """Were nine of ten lost, seven answers and no loss would come once in ten million times."""
 ENOUGH_REQUESTS = 50

@@ -31,6 +31,7 @@ class Pooled:
         "bank",
         "included",
         "index",
+        "is_asked",
         "last_heard_ms",
         "last_pass_ms",
         "last_result_failed",
@@ -74,7 +75,8 @@ class Pooled:
         self.near_since_ms = NEVER
         self.near_test = NO_ALARM
         self.asked_ms = NEVER
-        """When the present verdict on silence asked for a reading of the meter."""
+        """When the present verdict on silence asks for a reading of the meter, and whether it has."""
+        self.is_asked = False
         self.bank = Bank(tune(1, 50, 50, policy.interval_ms, policy.false_alarms_per_year))
         self.retune()
 

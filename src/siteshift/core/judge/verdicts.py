@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from siteshift.core.judge.bank import NO_ALARM
-from siteshift.core.judge.cusum import NEVER
+from siteshift.core.judge.cusum import CRASH, NEVER
 from siteshift.core.judge.membership import call_roll, exclude_the_sick, include_again
-from siteshift.core.judge.metered import AT_HAND_MS, READ_WITHIN_MS, Metered
+from siteshift.core.judge.metered import AT_HAND_MS, READ_WITHIN_MS, SETTLES_MS, Metered
 from siteshift.core.judge.pooled import Pooled
 from siteshift.core.judge.roster import Roster
 from siteshift.core.judge.selfcheck import OwnState
@@ -143,7 +143,11 @@ class Verdicts:
         if not meters or any(one is None or not one.speaks(at_ms) for one in meters):
             return None
         if group.asked_ms == NEVER or at_ms - group.asked_ms >= AT_HAND_MS:
-            group.asked_ms = at_ms
+            group.asked_ms, group.is_asked = at_ms + (SETTLES_MS if test == CRASH else 0), False
+        if at_ms < group.asked_ms:
+            return False
+        if not group.is_asked:
+            group.is_asked = True
             return True
         is_read = all(one is not None and one.last_ms >= group.asked_ms for one in meters)
         return None if is_read or at_ms - group.asked_ms >= READ_WITHIN_MS else False
