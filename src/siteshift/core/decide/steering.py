@@ -155,7 +155,7 @@ def _where_shed_stays(situation: Situation, shares: Mapping[SiteId, int], shed_b
 
 def _kept_by_survivors(situation: Situation, shares: dict[SiteId, int], shed_bp: int) -> int:
     """Give back to survivors what would go from them to a site that is left; how much. None of them gets more than it has."""
-    left = {site: _share(situation, site) - shares[site] for site in shares if situation.away(site)}
+    left = {site: max(0, _share(situation, site) - shares[site]) for site in shares if situation.away(site)}
     gives_up = {s: situation.current.shares_bp.get(s, 0) - bp for s, bp in shares.items() if s not in left}
     gives_up = {site: bp for site, bp in gives_up.items() if bp > 0}
     too_much_bp = min(shed_bp - sum(left.values()), sum(gives_up.values()))
