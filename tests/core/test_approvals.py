@@ -327,6 +327,8 @@ class TestMembersDieAfterTheApproval:
         book.run(3_000)
         book.ask(RevokeRequest(digest=digest_of(granted)))
         held = book.shares()[P]
+        book.run(60_000)
+        assert book.shares()[P] == held
         book.believe(G, DOWN)
         book.run(30_000)
         assert book.shares()[G] == 0 and book.state.steering.services[0].shed_bp > 0
@@ -335,6 +337,19 @@ class TestMembersDieAfterTheApproval:
         assert book.shares()[G] > 0
         assert book.state.steering.services[0].shed_bp == 0
         assert book.shares()[P] == held, "nothing of the drain moves, and nothing is reversed"
+        assert goal(book).state is GoalState.SUSPENDED
+
+    def test_what_nobody_else_carries_goes_back_to_a_site_whose_drain_is_suspended_if_it_had_it_just_before(self) -> None:
+        """It is alive: to shed what it served a few seconds ago would spare nobody anything."""
+        book = serving(settle_ms=20_000)
+        granted = book.confirm(DrainRequest(site=P))
+        book.run(3_000)
+        book.ask(RevokeRequest(digest=digest_of(granted)))
+        held = book.shares()[P]
+        book.believe(G, DOWN)
+        book.run(30_000)
+        assert (book.shares()[G], book.state.steering.services[0].shed_bp) == (0, 0)
+        assert held < book.shares()[P] <= 5_000
         assert goal(book).state is GoalState.SUSPENDED
 
 
