@@ -189,15 +189,19 @@ def _is_brimming(load: Load | None) -> bool:
 def _explains_all(
     picture: Picture, state: ControllerState, service: Service, reasons: Mapping[SiteId, Reason]
 ) -> bool:
-    """Whether every site in trouble that serves, or still has a share, is measured to be overloaded, or down, and there is one
-    overloaded: it answers what it can, so what is down has not the same fault.
+    """Whether every site in trouble that serves, or still has a share, is measured to be overloaded; or down, where one that is
+    overloaded is not: its users are answered, so what is down has not the same fault.
 
     A node that does not lead may know old shares only.
     """
     serving = [s for s in service.sites if state.steering_share(service.id, s) > 0 or state.track(service.id, s).life not in AWAY]
-    bad = {site for site in serving if picture.pools[(service.id, site)].standing in _TROUBLED}
+    standings = {site: picture.pools[(service.id, site)].standing for site in serving}
+    bad = {site for site, standing in standings.items() if standing in _TROUBLED}
     full = {site for site in bad if site in reasons and reasons[site].is_measured}
-    return bool(full) and all(picture.pools[(service.id, site)].standing is Standing.DOWN for site in bad - full)
+    if full == bad:
+        return bool(full)
+    is_one_answered = any(standings[site] is not Standing.DOWN for site in full)
+    return is_one_answered and all(standings[site] is Standing.DOWN for site in bad - full)
 
 
 def _since_ms(before: Picture, service: ServiceId, site: SiteId, now_ms: int) -> int:
