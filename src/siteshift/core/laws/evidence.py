@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from siteshift.core.beliefs.traffic import served_lately
 from siteshift.core.judge.diagnosis import diagnose
+from siteshift.core.judge.served import DARK_PM, FEWEST_REQUESTS, FRESH_MS
 from siteshift.core.laws.conduct import only_what_was_named
 from siteshift.core.laws.passage import Passage, Violation
 from siteshift.core.messages.events import Asked
@@ -50,8 +52,19 @@ def _left_by_few(p: Passage) -> Iterator[Violation]:
             if speaking and 2 * accusing <= speaking:
                 yield Violation(law=4, text=f"{service.id}: {site} left on the word of {accusing} of {speaking} vantages")
             words = [_votes(p, service, other, (Standing.DOWN,)) for other in service.sites]
-            if len(words) > 1 and all(told and 2 * down > told for down, told in words):
+            is_down = len(words) > 1 and all(told and 2 * down > told for down, told in words)
+            if is_down and not any(_is_answered(p, service, other) for other in service.sites):
                 yield Violation(law=4, text=f"{service.id}: {site} left although every site is held to be down")
+
+
+def _is_answered(p: Passage, service: Service, site: SiteId) -> bool:
+    """Whether a meter counts that users are answered there, in a window begun since its checks fail: that is not down."""
+    found = served_lately(p.after, p.setup.metered).get((service.id, site))
+    target = pool_target(service.id, site)
+    failing = [view.since_ms for r in p.after.reports.values() if (view := r.views.get(target)) and view.standing in _BAD]
+    if found is None or not failing or p.now_ms - found.at_ms > FRESH_MS or found.at_ms - found.window_ms < min(failing):
+        return False
+    return found.asked >= FEWEST_REQUESTS and found.part_pm > DARK_PM
 
 
 _BAD = (Standing.DOWN, Standing.DEGRADED)
@@ -84,11 +97,12 @@ def _votes(p: Passage, service: Service, site: SiteId, accusations: tuple[Standi
 
 
 def law_5_real_and_forced(p: Passage) -> Iterator[Violation]:
-    """The picture is made of reports alone: no override shows in it. Letting go touches only what was named."""
+    """The picture is made of reports and meters alone: no override shows in it. Letting go touches only what was named."""
     yield from only_what_was_named(p)
     if p.before.overrides == p.after.overrides and not isinstance(p.event, Asked):
         return
     topology, policy = p.setup.topology, p.setup.policy
-    alone = diagnose(topology, policy, p.after.reports, p.now_ms, previous=p.before.picture)
+    served = served_lately(p.after, p.setup.metered)
+    alone = diagnose(topology, policy, p.after.reports, p.now_ms, previous=p.before.picture, served=served)
     if {k: v.standing for k, v in alone.pools.items()} != {k: v.standing for k, v in p.after.picture.pools.items()}:
         yield Violation(law=5, text="an override changed what is believed")
