@@ -47,6 +47,10 @@ ANSWERING_PM = 300
 """Who answers three in ten of what it is asked, or can carry, is there. Far past its knee a server does not manage more."""
 HARD_AT_WORK_PM = 800
 """A full pool answers at least this part of what it carries while little more is asked of it."""
+CLEARLY_PM = 1_100
+"""Asked a tenth more than it carries a site is full, whatever its checks look like."""
+SLIGHT_PM = 900
+"""A site that answers nine in ten loses less than any step of relief that is worth a write."""
 WAITING = frozenset({Hardness.SILENT, Hardness.SLOW})
 """How the checks of a pool look that has a queue. One that is sick errs, or is silent to all alike."""
 THERE_PM = 500
@@ -230,7 +234,7 @@ def _why(
     if load is not None and load.answers(ANSWERING_PM):
         was_named_ms = now_ms - _since_ms(state.picture, service.id, pool.site, now_ms) if was_named else STILL_FULL_MS
         is_expected = is_surge or was_named_ms < STILL_FULL_MS or _is_relieved(state, service.id, pool.site, now_ms)
-        if load.is_worked_hard and (load.is_full or (load.is_still_full and is_expected)):
+        if _looks_full(seen, load) and (load.is_full or (load.is_still_full and is_expected)):
             return Reason(f"it is asked {load.asked_mrps // 1000} of {load.capacity_rps} requests/s", is_measured=True)
         if was_named and _recovers(state, service.id, pool.site, now_ms):
             return Reason("it was asked for too much just before", is_measured=True)
@@ -249,6 +253,16 @@ def _why(
         if site != pool.site and is_recent and lost.left_at_ms - EARLIER_MS <= seen.since_ms:
             return Reason(f"{site} was lost just before", is_measured=False)
     return None
+
+
+def _looks_full(seen: PoolPicture, load: Load) -> bool:
+    """Whether what fails looks like a queue: its checks wait, or it is asked clearly more than it carries; and it works hard.
+
+    Little more asked, answered with a few errors at once, is a site that errs and happens to be busy.
+    """
+    if load.tells_answers and seen.hardness not in WAITING and load.asked_mrps < load.capacity_rps * CLEARLY_PM:
+        return False
+    return load.is_worked_hard
 
 
 def _carries_less(
@@ -272,6 +286,8 @@ def _carries_less(
             return None
     if seen.standing is Standing.SUSPECT:
         return None
+    if seen.hardness not in WAITING and answered_rps * WHOLE_PM >= asked_rps * SLIGHT_PM:
+        return None  # a few errors at once: to take a tenth off it would cost more than they do
     if known is not None and (known.was_raised or asked_rps * 10 >= known.failed_rps * 9):
         return f"it failed at {known.failed_rps} requests/s before"
     troubled = sum(view.standing in _DOUBTED for view in seen.members.values())
