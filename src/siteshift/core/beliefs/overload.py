@@ -236,7 +236,8 @@ def _why(
         is_expected = is_surge or was_named_ms < STILL_FULL_MS or _is_relieved(state, service.id, pool.site, now_ms)
         if _looks_full(seen, load) and (load.is_full or (load.is_still_full and is_expected)):
             return Reason(f"it is asked {load.asked_mrps // 1000} of {load.capacity_rps} requests/s", is_measured=True)
-        if was_named and _recovers(state, service.id, pool.site, now_ms):
+        may_recover = load.serves_all or not load.tells_answers
+        if was_named and may_recover and _recovers(state, service.id, pool.site, now_ms):
             return Reason("it was asked for too much just before", is_measured=True)
         if load.tells_answers and (why := _carries_less(state, pool, seen, load, now_ms, was_named=was_named)) is not None:
             return Reason(why, is_measured=True)
