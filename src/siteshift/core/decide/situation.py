@@ -29,6 +29,8 @@ ROW_MS = 15_000
 """So long after a move a survivor's trouble is taken to come of it (`lives.UNDO_WATCH_MS`)."""
 SURE_PM, UNSURE_PM = 800, 1_100
 """A site surely carries 80 % of what the file says, and 110 % at most: nobody measures capacity closer than to a tenth or two."""
+PROVING_REQUESTS = 99
+"""So many answers prove a step (Wald 1945)."""
 DRAINS_PM = 950
 """Given this part of the most it answered, a full pool also empties its queue: one of 0.8 s in 16 s."""
 HALVING_MS = 5_000
@@ -187,7 +189,7 @@ class Situation:
             return False
         if self.is_capped(member.site):
             return True  # what is found full empties one queue after the other
-        return 2 * sum(view.standing in (Standing.DOWN, Standing.DEGRADED) for view in views) >= len(views)
+        return 2 * sum(view.standing is not Standing.UP for view in views) >= len(views)
 
     def standing_of(self, member: Member) -> Standing:
         pool = self.pools.get(member.site)
@@ -251,6 +253,14 @@ class Situation:
         current_bp = self.current.shares_bp.get(site, 0)
         is_row = self.is_metered and self.now_ms <= max(self.transition.tail_until_ms, self.transition.moved_at_ms + ROW_MS)
         return max(current_bp, self.transition.cached_bp.get(site, 0)) if is_row else current_bp
+
+    def is_proven_by_users(self, site: SiteId) -> bool:
+        """Whether a site answered so many requests since its share was written that five errors in a hundred are out of the
+        question (Wald's sequential test of 0.5 against 5 %, alpha = beta = 1 %: 99 answers without an error pass)."""
+        load = self.loads.get(site)
+        if load is None or not load.tells_answers or load.at_ms - load.window_ms < self.transition.moved_at_ms:
+            return False
+        return load.serves_all and load.answered_mrps * load.window_ms >= PROVING_REQUESTS * 1_000_000
 
     @cached_property
     def most_lost_pm(self) -> int:

@@ -115,7 +115,7 @@ def target_of(situation: Situation, allocation: ServiceAllocation) -> Target:
     who took it may carry less than was thought. The rest is shed openly.
     Writable traffic that no other site may take stays even at a dead one, unless an address answers what is shed: it may be
     only us who cannot see the site, and a share of nothing would not help anybody (outage `gh-43s`).
-    With no site being left it is spread by capacity, unless something answers the shed part. And where nothing answers it,
+    With no site being left it stays with those who have it, and is then spread by capacity, unless something answers it. And where nothing answers it,
     it goes on being sent to the site that is left, to a dead one first: that must not become more than it has now, whatever
     demand is believed to be.
     """
@@ -132,7 +132,9 @@ def target_of(situation: Situation, allocation: ServiceAllocation) -> Target:
     dead = [site for site in shares if situation.away(site)]
     stays_at = _where_shed_stays(situation, shares, shed)
     if shed and not dead and not situation.has_shed_answer and stays_at is None:
-        _spread(shares, shed, {site: max(1, situation.limit_bp(site)) for site in shares})
+        shed -= _left_with_givers(situation, shares, shed)
+        if shed:
+            _spread(shares, shed, {site: max(1, situation.limit_bp(site)) for site in shares})
         shed = 0
     elif shed and not situation.has_shed_answer:
         shed -= _kept_by_survivors(situation, shares, shed)
@@ -151,6 +153,15 @@ def _where_shed_stays(situation: Situation, shares: Mapping[SiteId, int], shed_b
     if not shed_bp or site is None or situation.has_shed_answer:
         return None
     return site if shares.get(site, 0) + shed_bp <= _share(situation, site) else None
+
+
+def _left_with_givers(situation: Situation, shares: dict[SiteId, int], shed_bp: int) -> int:
+    """Leave with those who give what those who take have no room for; how much."""
+    gives = {site: bp for site in shares if (bp := _share(situation, site) - shares[site]) > 0}
+    part_bp = min(shed_bp, sum(gives.values()))
+    if part_bp > 0:
+        _spread(shares, part_bp, gives)
+    return part_bp
 
 
 def _kept_by_survivors(situation: Situation, shares: dict[SiteId, int], shed_bp: int) -> int:

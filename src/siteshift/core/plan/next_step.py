@@ -23,7 +23,7 @@ from siteshift.core.decide.rules_load import paced_since
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.steering import Target, ttl_of, with_shares
 from siteshift.core.model.cause import Cause
-from siteshift.core.model.codes import FindingCode, Mode, Severity, StandbyPhase, StepKind
+from siteshift.core.model.codes import FindingCode, Mode, Severity, SiteLife, StandbyPhase, StepKind
 from siteshift.core.model.finding import Finding, finding, verdict
 from siteshift.core.model.plan import Step, Wait, WaitCode
 from siteshift.core.model.steering import ServiceSteering
@@ -179,6 +179,8 @@ def _how_far(situation: Situation, target: Target, cause: Cause) -> Mapping[Site
     current_bp = situation.current.shares_bp
     room = {site: max(0, situation.limit_bp(site) - bp) for site, bp in current_bp.items()}
     if cause is not Cause.RELIEF:
+        if _is_missed_and_proven(situation):
+            return target.shares_bp
         return next_shares(current_bp, target.shares_bp, room)
     well = {site: bp if situation.signals[site] is Signal.WELL else 0 for site, bp in room.items()}
     part = within_room(current_bp, target.shares_bp, well)
@@ -216,7 +218,7 @@ def _wait_first(draft: Draft, situation: Situation, cause: Cause) -> Wait | None
         found = finding(FindingCode.DATA_PLANE_UNKNOWN, Severity.REFUSED, text, now_ms=now_ms)
         return Wait(service=service, code=WaitCode.PLANES, findings=(found,))
     settled_ms = transition.moved_at_ms + situation.policy.settle_ms
-    if now_ms < settled_ms and not _is_pressing(transition, cause):
+    if now_ms < settled_ms and not _is_pressing(transition, cause) and not _is_missed_and_proven(situation):
         return Wait(service=service, code=WaitCode.SETTLE, until_ms=settled_ms)
     return None
 
@@ -224,6 +226,13 @@ def _wait_first(draft: Draft, situation: Situation, cause: Cause) -> Wait | None
 def _is_pressing(transition: ServiceTransition, cause: Cause) -> bool:
     """Whether somebody overloaded is relieved for the first time: the move just before was reckoned without knowing that."""
     return cause is Cause.RELIEF and bool(transition.moves) and transition.moves[-1].cause is not Cause.RELIEF
+
+
+def _is_missed_and_proven(situation: Situation) -> bool:
+    """Whether users are shed for want of a site on its way back that answers all it is asked: to wait would only shed more."""
+    returning = [site for site, track in situation.tracks.items() if track.life is SiteLife.RETURNING]
+    is_missed = situation.current.shed_bp > 0 and bool(returning)
+    return is_missed and all(situation.is_proven_by_users(site) for site in returning)
 
 
 def _must_undo(draft: Draft, situation: Situation) -> bool:
