@@ -33,6 +33,8 @@ from siteshift.core.state.draft import Draft, Licence
 from siteshift.core.state.plane_queries import has_foreign, in_step, living
 from siteshift.core.state.tracks import ServiceTransition
 
+LOOK_AGAIN_MS = 250
+"""How soon to look whether users have proven a step that others wait for: half a window of a meter."""
 SILENT_PLANE_MS = 10_000
 """A data plane that has not confirmed a move for so long is told to people; a write takes milliseconds, a retry 10 s."""
 
@@ -219,7 +221,8 @@ def _wait_first(draft: Draft, situation: Situation, cause: Cause) -> Wait | None
         return Wait(service=service, code=WaitCode.PLANES, findings=(found,))
     settled_ms = transition.moved_at_ms + situation.policy.settle_ms
     if now_ms < settled_ms and not _is_pressing(transition, cause) and not _is_missed_and_proven(situation):
-        return Wait(service=service, code=WaitCode.SETTLE, until_ms=settled_ms)
+        until_ms = min(settled_ms, now_ms + LOOK_AGAIN_MS) if _returning_for_shed(situation) else settled_ms
+        return Wait(service=service, code=WaitCode.SETTLE, until_ms=until_ms)
     return None
 
 
@@ -230,9 +233,15 @@ def _is_pressing(transition: ServiceTransition, cause: Cause) -> bool:
 
 def _is_missed_and_proven(situation: Situation) -> bool:
     """Whether users are shed for want of a site on its way back that answers all it is asked: to wait would only shed more."""
-    returning = [site for site, track in situation.tracks.items() if track.life is SiteLife.RETURNING]
-    is_missed = situation.current.shed_bp > 0 and bool(returning)
-    return is_missed and all(situation.is_proven_by_users(site) for site in returning)
+    returning = _returning_for_shed(situation)
+    return bool(returning) and all(situation.is_proven_by_users(site) for site in returning)
+
+
+def _returning_for_shed(situation: Situation) -> list[SiteId]:
+    """The sites on their way back while users are shed."""
+    if situation.current.shed_bp == 0:
+        return []
+    return [site for site, track in situation.tracks.items() if track.life is SiteLife.RETURNING]
 
 
 def _must_undo(draft: Draft, situation: Situation) -> bool:
