@@ -1,0 +1,164 @@
+"""What a meter counts of users is held against what checks say of the same pool, to the millisecond and the request."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from core.judge.cases import GASAN, NOW_MS, PANGYO, POLICY, SITES, WEB, deployment, pool_and_members, report, view
+from siteshift.core.judge.diagnosis import diagnose
+from siteshift.core.judge.quorum import Verdict
+from siteshift.core.judge.served import AWAITED_MS, DARK_PM, FEWEST_REQUESTS, FRESH_MS, WELL_PM, Served, heed
+from siteshift.core.model.codes import Hardness, Standing
+from siteshift.core.model.evidence import Picture, TargetView
+from siteshift.core.model.units import ServiceId, SiteId, VantageId
+
+KEY = (WEB, PANGYO)
+SILENT = view(Standing.DOWN, hardness=Hardness.SILENT, since_ms=NOW_MS - 5_000)
+REFUSED = replace(SILENT, hardness=Hardness.HARD)
+ERRS = view(Standing.DEGRADED, 700, Hardness.GREY, since_ms=NOW_MS - 5_000)
+SLOW = replace(ERRS, hardness=Hardness.SLOW)
+
+
+def counted(answered: int, *, asked: int = 1_000, ago_ms: int = 0, window_ms: int = 500) -> Served:
+    return Served(at_ms=NOW_MS - ago_ms, window_ms=window_ms, asked=asked, answered=answered)
+
+
+def heeded(seen: TargetView, found: Served, *, carried: bool = True) -> Verdict:
+    verdicts = {KEY: Verdict(view=seen, accusers=(VantageId("c1"),), carried=carried)}
+    heed(verdicts, {KEY: found}, NOW_MS)
+    return verdicts[KEY]
+
+
+def judged(seen: TargetView, found: Served) -> tuple[Standing, int]:
+    after = heeded(seen, found).view
+    return after.standing, after.score_pm
+
+
+# -- who is down -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seen", [SILENT, REFUSED])
+def test_a_pool_whose_users_are_answered_in_part_is_degraded_by_that_part_however_its_checks_fail(seen: TargetView) -> None:
+    assert judged(seen, counted(600)) == (Standing.DEGRADED, 600)
+
+
+def test_a_pool_that_answers_one_in_twenty_is_dark_and_stays_down() -> None:
+    assert DARK_PM == 50
+    assert judged(SILENT, counted(50)) == (Standing.DOWN, 0)
+    assert judged(SILENT, counted(51)) == (Standing.DEGRADED, 51)
+    assert judged(SILENT, counted(0)) == (Standing.DOWN, 0)
+
+
+def test_of_six_requests_nothing_is_concluded() -> None:
+    assert FEWEST_REQUESTS == 7
+    assert judged(SILENT, counted(6, asked=6)) == (Standing.DOWN, 0)
+    assert judged(SILENT, counted(7, asked=7)) == (Standing.DEGRADED, 1_000)
+
+
+def test_a_count_older_than_three_windows_says_nothing() -> None:
+    assert FRESH_MS == 1_500
+    assert judged(SILENT, counted(600, ago_ms=1_500)) == (Standing.DEGRADED, 600)
+    assert judged(SILENT, counted(600, ago_ms=1_501)) == (Standing.DOWN, 0)
+
+
+def test_a_window_that_ends_a_jam_answers_no_more_than_all_it_was_asked() -> None:
+    assert judged(SILENT, counted(2_000)) == (Standing.DEGRADED, 1_000)
+    assert counted(0, asked=0).part_pm == 0, "nothing was asked: no division by it"
+
+
+# -- the first window --------------------------------------------------------------------------------------------------
+
+
+def failing_for(ms: int) -> TargetView:
+    return replace(SILENT, since_ms=NOW_MS - ms)
+
+
+def test_a_window_counts_that_began_when_the_checks_began_to_fail_and_not_one_from_before() -> None:
+    assert judged(failing_for(500), counted(600)) == (Standing.DEGRADED, 600)
+    assert judged(failing_for(499), counted(600))[0] is Standing.SUSPECT
+
+
+def test_the_first_window_is_awaited_for_seven_tenths_of_a_second() -> None:
+    assert AWAITED_MS == 700
+    before = counted(1_000, ago_ms=600)
+    assert judged(failing_for(699), before) == (Standing.SUSPECT, 0)
+    assert judged(failing_for(700), before) == (Standing.DOWN, 0)
+
+
+def test_who_was_dark_already_before_its_checks_failed_is_not_waited_for() -> None:
+    assert judged(failing_for(100), counted(50))[0] is Standing.DOWN
+    assert judged(failing_for(100), counted(51))[0] is Standing.SUSPECT
+
+
+def test_what_fails_in_part_is_not_waited_for() -> None:
+    assert judged(replace(ERRS, since_ms=NOW_MS - 100), counted(1_000)) == (Standing.DEGRADED, 700)
+
+
+# -- checks that are broken themselves -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seen", [REFUSED, ERRS])
+def test_checks_that_are_refused_or_err_while_users_lose_nothing_are_a_suspicion(seen: TargetView) -> None:
+    assert WELL_PM == 980
+    assert judged(seen, counted(980)) == (Standing.SUSPECT, seen.score_pm)
+    assert judged(seen, counted(979))[0] is Standing.DEGRADED
+
+
+def test_silence_while_users_lose_nothing_is_no_suspicion_of_the_checks_for_a_queue_makes_them_wait_first() -> None:
+    assert judged(SILENT, counted(1_000)) == (Standing.DEGRADED, 1_000)
+
+
+def test_a_pool_that_is_slow_is_slow_although_all_are_answered_at_last() -> None:
+    assert judged(SLOW, counted(1_000)) == (Standing.DEGRADED, 700)
+
+
+def test_what_checks_say_of_errors_stays_where_users_lose_more_than_a_fiftieth() -> None:
+    assert judged(ERRS, counted(300)) == (Standing.DEGRADED, 700)
+
+
+# -- whom it concerns --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("standing", [Standing.UP, Standing.SUSPECT, Standing.UNKNOWN])
+def test_only_what_is_bad_is_corrected(standing: Standing) -> None:
+    seen = view(standing, since_ms=NOW_MS - 5_000)
+    assert heeded(seen, counted(100)).view == seen
+
+
+def test_a_pool_that_nobody_judges_gets_no_verdict() -> None:
+    verdicts: dict[tuple[ServiceId, SiteId], Verdict] = {}
+    heed(verdicts, {KEY: counted(600)}, NOW_MS)
+    assert verdicts == {}
+
+
+def test_who_accuses_is_kept_and_a_suspicion_is_carried_by_nobody() -> None:
+    found = heeded(SILENT, counted(600))
+    assert (found.accusers, found.carried) == ((VantageId("c1"),), True)
+    assert not heeded(REFUSED, counted(1_000)).carried
+    assert not heeded(SILENT, counted(600), carried=False).carried
+
+
+# -- in the picture ----------------------------------------------------------------------------------------------------
+
+
+def pictured(served: dict[tuple[ServiceId, SiteId], Served], *down: SiteId) -> Picture:
+    topology = deployment()
+    said = {target: seen for site in down for target, seen in pool_and_members(topology, WEB, site, SILENT).items()}
+    reports = {VantageId(name): report(topology, name, None, said) for name in ("c1", "c2", "c3")}
+    return diagnose(topology, POLICY, reports, NOW_MS, served=served)
+
+
+def test_the_meter_of_one_pool_says_nothing_of_another() -> None:
+    picture = pictured({KEY: counted(600)}, PANGYO, GASAN)
+    assert picture.pools[KEY].standing is Standing.DEGRADED
+    assert picture.pools[(WEB, GASAN)].standing is Standing.DOWN
+
+
+def test_where_no_meter_sees_what_users_get_checks_decide() -> None:
+    assert pictured({}, PANGYO).pools[KEY].standing is Standing.DOWN
+
+
+def test_sites_that_are_all_silent_and_answer_alike_fail_alike() -> None:
+    assert WEB in pictured({(WEB, site): counted(600) for site in SITES}, *SITES).global_fault
