@@ -14,7 +14,7 @@ from siteshift.core.decide.situations import situation_of
 from siteshift.core.messages.events import SeenTraffic, TrafficMeasured
 from siteshift.core.messages.requests import DepoolRequest, DrainRequest
 from siteshift.core.model.cause import Cause
-from siteshift.core.model.codes import DiagnosisCode, Hardness, LeftBecause, SiteLife, StandbyPhase, Standing
+from siteshift.core.model.codes import DiagnosisCode, Hardness, LeftBecause, SiteLife, StandbyPhase, Standing, StepKind
 from siteshift.core.model.evidence import TargetView
 from siteshift.core.model.setup import PlaneRef, Setup
 from siteshift.core.model.units import SiteId
@@ -334,12 +334,45 @@ def test_a_plane_that_sheds_is_known() -> None:
 
 def test_the_dice_of_arrivals_make_no_overload(book: Metered) -> None:
     """A pool of 60 at its 50 requests/s is asked 62 now and then; in trouble, it is that site's own."""
+    book.counts[P] = (62, 42, 0)
+    book.measure()
+    book.believe(P, SILENT)
+    book.go(1_000)
+    assert book.overloaded == set()
+    assert book.life(P) is SiteLife.DRAINING
+
+
+def test_a_site_whose_checks_are_silent_and_whose_users_are_all_answered_is_neither_left_nor_overloaded(book: Metered) -> None:
     book.counts[P] = (62, 62, 0)
     book.measure()
     book.believe(P, SILENT)
     book.report()
+    assert book.life(P) is SiteLife.SUSPECT, "the first window since is awaited"
+    book.go(5_000)
     assert book.overloaded == set()
-    assert book.life(P) is SiteLife.DRAINING
+    assert book.life(P) is SiteLife.SERVING
+    assert book.shares()[P] == 5_000
+
+
+def test_a_survivor_that_fails_after_it_was_given_more_gives_back_what_it_does_not_carry_and_keeps_the_rest(book: Metered) -> None:
+    """Also to the sick site that had it just before: nothing is undone, and what it answers is not taken from it."""
+    book.counts[P] = (50, 35, 0)
+    book.believe(P, SICK)
+    book.go(1_000)
+    given_bp, left_bp = book.shares()[G], book.shares()[P]
+    assert (given_bp > 3_000, left_bp < 5_000) == (True, True)
+    book.counts[G] = (given_bp // 100, 24, 0)
+    book.believe(G, SICK)
+    book.go(3_000)
+    assert book.overloaded == {G}
+    assert book.life(G) is SiteLife.SUSPECT
+    assert 0 < book.shares()[G] < given_bp
+    assert book.shares()[P] <= 5_000
+    known = book.state.transition(WEB).carrying[G]
+    assert known.failed_rps == given_bp // 100 // 2 * 2, "counted by the half second"
+    assert known.cap_rps is not None and known.cap_rps < known.failed_rps
+    assert all(step.kind is not StepKind.UNDO for step in book.steps)
+    assert book.violations == []
 
 
 def test_what_is_clearly_too_much_for_seconds_is(book: Metered) -> None:
@@ -352,6 +385,7 @@ def test_what_is_clearly_too_much_for_seconds_is(book: Metered) -> None:
 
 def test_a_site_that_is_being_left_for_its_errors_is_not_overloaded_meanwhile(book: Metered) -> None:
     """Called overloaded it would be kept at what it has, and be held to that when it is well again: the drain would not end."""
+    book.counts[P] = (50, 35, 0)
     book.believe(P, SICK)
     book.go(1_000)
     assert book.life(P) is SiteLife.DRAINING
