@@ -8,7 +8,7 @@ import pytest
 
 from core.playbook import NODE, PLANE, SUSPECT, A, G, Playbook, three_sites
 from siteshift.core.controller import Decision, step
-from siteshift.core.messages.commands import ReadPlane
+from siteshift.core.messages.commands import ReadMeters, ReadPlane
 from siteshift.core.messages.events import Event, ReadBackArrived, ReadBackFailed, ReportArrived, Ticked
 from siteshift.core.model.evidence import SelfCheck, TargetView, VantageReport
 from siteshift.core.model.units import ServiceId, TargetId
@@ -65,7 +65,9 @@ def test_how_bad_a_suspicion_looks_waits_for_the_sweep(book: Playbook) -> None:
     first = after(book, book.state, report(book, book.now_ms + 10, {**book.beliefs, WEB_AT_ANYANG: SUSPECT}))
     worse = {**book.beliefs, WEB_AT_ANYANG: replace(SUSPECT, score_pm=SUSPECT.score_pm - 100)}
     second = after(book, first.state, report(book, book.now_ms + 20, worse))
-    assert second.is_idle
+    assert [type(command) for command in second.commands] == [ReadMeters], "what is suspected is, and nothing is derived"
+    assert second.state.thought_at_ms == first.state.thought_at_ms
+    assert second.state.picture is first.state.picture
     swept = after(book, second.state, Ticked(at_ms=book.now_ms + 10 + 1_000))
     assert not swept.is_idle
     assert swept.state.picture.pools[(ServiceId("web"), A)].score_pm == SUSPECT.score_pm - 100
