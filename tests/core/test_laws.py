@@ -22,7 +22,7 @@ from siteshift.core.model.steering import Drift, EnactResult
 from siteshift.core.model.units import MemberId, ServiceId, SiteId, VantageId, pool_target
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.goals import GoalState, GoalTrack
-from siteshift.core.state.tracks import SiteTrack
+from siteshift.core.state.tracks import SiteTrack, TrafficTrack
 
 Shares = Mapping[SiteId, int]
 RECORDED: tuple[Command, ...] = (Remember(generation=2), Record(kind="decision", data={}))
@@ -170,6 +170,53 @@ def test_law_4_a_site_that_users_are_served_by_is_not_held_to_be_down(book: Play
     book.beliefs[pool_target(WEB, G)] = replace(UNKNOWN, standing=Standing.SUSPECT, is_contradicted=True)
     book.report()
     assert 4 not in laws(book, left_for_dead(book.state, P))
+
+
+def counting(book: Playbook, answered: int, *, asked: int = 100, ago_ms: int = 0, window_ms: int = 500) -> ControllerState:
+    """Every check has failed for a second, and gasan's meter counted so many requests/s that its users got an answer to."""
+    for site in (P, G, A):
+        book.believe(site, DOWN)
+    book.now_ms += 1_000
+    book.report()
+    track = TrafficTrack(
+        at_ms=book.now_ms - ago_ms,
+        rate_mrps=asked * 1_000,
+        last_mrps=asked * 1_000,
+        window_ms=window_ms,
+        asked_mrps=asked * 1_000,
+        answered_mrps=answered * 1_000,
+        tells_answers=True,
+    )
+    return replace(book.state, traffic={**book.state.traffic, (WEB, G): track})
+
+
+@pytest.mark.parametrize(
+    ("answered", "more", "is_answered"),
+    [
+        (6, {}, True),
+        (5, {}, False),
+        (14, {"asked": 14}, True),
+        (13, {"asked": 13}, False),
+        (60, {"window_ms": 1_000}, True),
+        (60, {"window_ms": 1_001}, False),
+        (60, {"ago_ms": 1_500}, False),
+    ],
+)
+def test_law_4_a_site_where_a_meter_counts_answers_since_its_checks_fail_is_not_held_to_be_down(
+    book: Playbook, answered: int, more: dict[str, int], is_answered: bool
+) -> None:
+    """More than one in twenty, of seven requests or more: as the judge takes it."""
+    state = counting(book, answered, **more)
+    assert (4 not in laws(book, left_for_dead(state, P), before=state)) is is_answered
+
+
+def test_law_5_what_a_meter_says_against_checks_is_no_override(book: Playbook) -> None:
+    state = counting(book, 60)
+    pools = dict(state.picture.pools)
+    pools[(WEB, G)] = replace(pools[(WEB, G)], standing=Standing.DEGRADED)
+    seen = replace(state, picture=replace(state.picture, pools=pools), overrides=(an_override(book),))
+    assert 5 not in laws(book, seen, before=state)
+    assert 5 in laws(book, replace(seen, traffic=book.state.traffic), before=state)
 
 
 def an_override(book: Playbook, **more: object) -> Override:
