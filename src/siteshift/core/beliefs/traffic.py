@@ -168,7 +168,7 @@ def _behind_shares(
     tracks = [traffic.get((service.id, site)) for site in serving]
     if any(track is None or now_ms - track.at_ms > FRESH_MS for track in tracks):
         return 0
-    in_caches_bp = sum(transition.cached_bp.values()) if now_ms <= transition.tail_until_ms + SMOOTHING_MS else 0
+    in_caches_bp = sum(transition.cached_bp.values()) if now_ms <= transition.tail_until_ms + WASHED_OUT_MS else 0
     sent_bp = max(sum(current.shares_bp.values()), in_caches_bp)
     return sum(track.demand_mrps for track in tracks if track is not None) * WHOLE_BP // (sent_bp * 1000)
 
