@@ -84,6 +84,18 @@ def test_a_surge_nobody_can_carry_is_shed_and_then_left_alone() -> None:
     assert not book.violations
 
 
+def test_who_is_capped_goes_up_only_when_it_was_quiet_for_its_wait_however_much_is_shed() -> None:
+    """Half of what lies beyond was given back every six seconds, and taken again: the cap was of two standbys alone."""
+    book = crowded()
+    book.meet(300, 40_000)
+    begun = len(book.history)
+    book.meet(300, 60_000)
+    for site in (P, G, A):
+        shares = [entry[1][site] for entry in book.history[begun:]]
+        assert sum(after > before for before, after in pairwise(shares)) <= 1, (site, shares)
+    assert not book.violations
+
+
 def test_demand_that_grows_while_a_part_is_shed_becomes_known() -> None:
     book = crowded()
     book.meet(300, 60_000)

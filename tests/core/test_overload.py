@@ -354,6 +354,26 @@ def test_a_site_whose_checks_are_silent_and_whose_users_are_all_answered_is_neit
     assert book.shares()[P] == 5_000
 
 
+@pytest.mark.parametrize(("answered", "are_kept"), [(30, True), (5, False)])
+def test_members_whose_checks_all_fail_stay_in_use_where_a_meter_counts_that_their_site_answers(
+    book: Metered, answered: int, are_kept: bool
+) -> None:
+    """Taken out they left what they answer to two standbys, which it filled; and the site was capped by those (a relief loop)."""
+    book.ask(DrainRequest(site=A))
+    book.go(60_000)
+    actives = {m.id for m in book.setup.topology.pools[(WEB, G)].actives}
+    entry = book.state.steering.of(WEB)
+    assert entry is not None and entry.members_pm.keys() > actives, "its standbys serve too"
+    book.counts[G] = (30, answered, 0)
+    book.believe(G, SILENT)
+    book.go(3_000)
+    entry = book.state.steering.of(WEB)
+    assert entry is not None
+    in_use = {m.id for m in book.setup.topology.pools[(WEB, G)].members} & entry.members_pm.keys()
+    assert (in_use >= actives) is are_kept
+    assert book.overloaded == set()
+
+
 def test_a_survivor_that_fails_after_it_was_given_more_gives_back_what_it_does_not_carry_and_keeps_the_rest(book: Metered) -> None:
     """Also to the sick site that had it just before: nothing is undone, and what it answers is not taken from it."""
     book.counts[P] = (50, 35, 0)

@@ -153,8 +153,18 @@ class Situation:
             return False
         if self.standing_of(member) is not Standing.DOWN:
             return True
-        is_partial = self.signals[member.site] is Signal.SICK and member.site in self.answering
+        is_partial = member.site in self.answering and (
+            self.signals[member.site] is Signal.SICK or self._is_vouched_for(member.site)
+        )
         return ((is_partial or self.is_overloaded(member.site)) and self._is_swamped(member)) or self._answers_alone(member)
+
+    def _is_vouched_for(self, site: SiteId) -> bool:
+        """Whether all active members of a pool fail their checks and it is not held to be down: its meter speaks for them
+        (`judge.served`). Taken out they would leave what they answer to a few standbys."""
+        place, seen = self.service.pool_at(site), self.pools.get(site)
+        if place is None or seen is None or seen.standing not in (Standing.SUSPECT, Standing.DEGRADED):
+            return False
+        return all(self.standing_of(m) is Standing.DOWN for m in place.actives if m.id not in self.forced.depooled)
 
     def _answers_alone(self, member: Member) -> bool:
         """Whether a member that is down must be who answers, for nobody else could: all in use at its site are down, and real
