@@ -123,6 +123,16 @@ def test_a_relief_is_remembered_with_what_the_site_was_relieved_to(book: Playboo
     assert A not in found.carrying, "it gained"
 
 
+def test_a_site_that_was_relieved_may_keep_the_share_it_was_relieved_to(book: Playbook) -> None:
+    """Caps are whole requests/s: rounded down each took a little more, and what it carries was shed."""
+    full = view(book, signals=signals(pangyo=Signal.OVERLOADED))
+    relieved = {P: 4_805, G: 3_095, A: 2_100}
+    found = taken(book, step(StepKind.MOVE, relieved, cause=Cause.RELIEF), lately(book, full))[1]
+    assert found.carrying[P].cap_rps == 49
+    after = replace(full, transition=found)
+    assert after.held_bp(after.service.pools[0]) >= relieved[P]
+
+
 @pytest.mark.parametrize(("left_ms", "is_in_row"), [(1, True), (0, False)])
 @pytest.mark.parametrize("has_dns", [True, False])
 def test_moves_of_one_row_go_by_the_shares_before_the_first(book: Playbook, left_ms: int, is_in_row: bool, has_dns: bool) -> None:

@@ -363,7 +363,7 @@ class Situation:
     def _noted(self, pool: Pool, share_bp: int, before: Carrying | None) -> Carrying | None:
         """What a site that gets less was found to carry; None when it is not left for its load, or nothing is known of it."""
         load, signal = self.loads.get(pool.site), self.signals[pool.site]
-        cap_rps = share_bp * self.demand_rps // WHOLE_BP
+        cap_rps = -(-share_bp * self.demand_rps // WHOLE_BP)  # rounded up: a cap leaves the share that it was reckoned of
         if signal is Signal.SICK and load is not None and load.tells_answers:
             cap_rps = max(cap_rps, load.best_mrps // 1000)
         elif not self.is_overloaded(pool.site):
