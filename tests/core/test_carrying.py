@@ -6,15 +6,6 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
-from siteshift.core.state.carrying import (
-    FIRST_HOLD_MS,
-    FORGET_HOLDS,
-    LONGEST_HOLD_MS,
-    Carrying,
-    failed,
-    tells_saturated,
-)
-
 from core.playbook import SICK, UP, WEB, A, G, P, Playbook, three_sites
 from core.test_overload import SILENT, Metered
 from siteshift.core.beliefs.life import Signal
@@ -27,6 +18,14 @@ from siteshift.core.model.cause import Cause
 from siteshift.core.model.codes import MemberRole, SiteLife
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import WHOLE_BP, SiteId
+from siteshift.core.state.carrying import (
+    FIRST_HOLD_MS,
+    FORGET_HOLDS,
+    LONGEST_HOLD_MS,
+    Carrying,
+    failed,
+    tells_saturated,
+)
 
 
 def with_sorry_page() -> Setup:
@@ -245,7 +244,7 @@ def test_standby_opened_meanwhile_carries_its_part() -> None:
 
 
 def test_full_answers_as_much_as_before_and_sick_the_same_part_of_less() -> None:
-    """Of 50 it would answer 50 when it is full (it answered 60) and 30 when it is sick: 40 is as near to the one as to the other."""
+    """Of 50 it would answer 50 when it is full (it answered 60) and 30 when it is sick: 40 is as near to either."""
     assert tells_saturated(found(), 50, 40) is True
     assert tells_saturated(found(), 50, 39) is False
     assert tells_saturated(found(), 80, 54) is True, "of 80: 60 or 48"

@@ -374,7 +374,7 @@ def test_members_whose_checks_all_fail_stay_in_use_where_a_meter_counts_that_the
     assert book.overloaded == set()
 
 
-def test_a_survivor_that_fails_after_it_was_given_more_gives_back_what_it_does_not_carry_and_keeps_the_rest(book: Metered) -> None:
+def test_a_survivor_that_fails_after_it_was_given_more_gives_back_what_it_does_not_carry(book: Metered) -> None:
     """Also to the sick site that had it just before: nothing is undone, and what it answers is not taken from it."""
     book.counts[P] = (50, 35, 0)
     book.believe(P, SICK)

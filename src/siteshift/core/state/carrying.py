@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 FIRST_HOLD_MS = 30_000
 """The first wait: the usual TTL, for before that nobody sees what a move brings."""
 LONGEST_HOLD_MS = 300_000
-"""The longest where more was asked than the file says it carries: as long as a peak of demand is remembered (`core.beliefs.traffic`)."""
+"""The longest where more was asked than the file says it carries: as long as a peak of demand is remembered
+(`core.beliefs.traffic`)."""
 LEAST_RAISE_PM = 50
 """A raise is at least this part of what is open: the gap is closed in a few."""
 TELLING_PM = 900
