@@ -139,7 +139,8 @@ class TrafficTrack(NamedTuple):
     ``rate_mrps`` and ``demand_mrps`` are smoothed (`core.traffic`), the others are of the last window. ``demand_mrps`` and
     ``asked_mrps`` leave out what was passed on to another server; ``answered_mrps`` got a good answer. ``since_ms``: when
     it began to be heard, or was heard again after a silence. ``tells_answers``: the meter saw what users got; else
-    ``answered_mrps`` is only what was asked without known errors. ``best_mrps``: the most answered in a window of the last seconds, then.
+    ``answered_mrps`` is only what was asked without known errors. ``best_mrps``: the most answered in a window of
+    the last seconds, at ``best_at_ms``.
 
     A named tuple, for every sample makes one: a frozen dataclass of eight fields costs seven times as much to make.
     """
