@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from siteshift.core.decide.capacity import allocate_sliced
 from siteshift.core.decide.demand import Allocation, Candidate, Demand, Problem, StandbyUse
+from siteshift.core.decide.shared_fate import for_the_rest, is_spent, mates_of, without_mates
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.steering import demand_of
 from siteshift.core.model.codes import SiteLife
@@ -50,7 +51,22 @@ def demands_sliced(
 
 
 def allot_sliced(asked: Demands, setup: Setup, *, standby: StandbyUse) -> Generator[None, None, Allocation]:
-    """The allocation, in slices."""
+    """The allocation, in slices: without the mates of sites that fail, and with them for what fits nowhere else."""
+    mates = {service: found for service, (one, _) in asked.items() if (found := mates_of(one, setup.topology))}
+    if not mates:
+        return (yield from _allot(asked, setup, standby))
+    apart = {s: (one, without_mates(demand, mates[s]) if s in mates else demand) for s, (one, demand) in asked.items()}
+    first = yield from _allot(apart, setup, standby)
+    rest: Demands = {}
+    for service, (one, demand) in asked.items():
+        entry = first.of(service)
+        is_short = service in mates and entry is not None and entry.shed_bp > 0
+        if is_short and entry is not None and is_spent(one, entry.shares_bp, mates[service]):
+            rest[service] = (one, for_the_rest(demand, mates[service], entry.shares_bp))
+    return (yield from _allot({**apart, **rest}, setup, standby)) if rest else first
+
+
+def _allot(asked: Demands, setup: Setup, standby: StandbyUse) -> Generator[None, None, Allocation]:
     limits = {s.id: s.capacity_rps for s in setup.topology.sites if s.capacity_rps is not None}
     demands = tuple(demand for _, demand in asked.values())
     whole = Problem(demands=demands, site_capacity_rps=limits)

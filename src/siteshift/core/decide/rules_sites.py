@@ -93,12 +93,14 @@ def no_fresh_evidence(proposal: Proposal, context: GateContext) -> Iterator[Find
 
 
 def same_fate(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
-    """The refuge from a fault may fail by the same cause: same campus, substation, supplier."""
+    """The refuge from a fault may fail by the same cause: same campus, substation, supplier. Only who fails counts, not who
+    gives a little to make room: who is down or degraded, or is left altogether."""
     if context.policy.refuge_same_fate or proposal.cause not in (Cause.DEAD, Cause.DEGRADED):
         return
     for refuge in proposal.gaining:
         for left in proposal.losing:
-            if context.topology.share_fate(left, refuge):
+            is_failing = left in proposal.removed or context.standing(left) in (Standing.DOWN, Standing.DEGRADED)
+            if is_failing and context.topology.share_fate(left, refuge):
                 yield weigh(
                     proposal,
                     FindingCode.SAME_FATE,

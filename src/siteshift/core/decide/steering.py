@@ -115,9 +115,9 @@ def target_of(situation: Situation, allocation: ServiceAllocation) -> Target:
     who took it may carry less than was thought. The rest is shed openly.
     Writable traffic that no other site may take stays even at a dead one, unless an address answers what is shed: it may be
     only us who cannot see the site, and a share of nothing would not help anybody (outage `gh-43s`).
-    With no site being left it stays with those who have it, and is then spread by capacity, unless something answers it. And where nothing answers it,
-    it goes on being sent to the site that is left, to a dead one first: that must not become more than it has now, whatever
-    demand is believed to be.
+    With no site being left it stays with those who have it, and is then spread by capacity, unless something answers it. And
+    where nothing answers it, it goes on being sent to the site that is left, to a dead one first: that must not become more
+    than it has now, whatever demand is believed to be.
     """
     shares = {site: allocation.shares_bp.get(site, 0) for site in situation.service.sites}
     shed = allocation.shed_bp

@@ -1,10 +1,10 @@
 """What a pool was found to carry when it failed alive, and when a little more may be tried.
 
 A pool that fails while it answers carries less than it is asked, whatever is written in the file: a cooling fault, a bad
-release, a neighbour. What it answered then is the most it is given (the cap) until it has been quiet for a while; then a quarter of
-what lies between that and the load it failed at (additive increase, multiplicative decrease: Chiu and Jain 1989; the load
-at failure remembered: CUBIC, RFC 9438). Each relapse doubles the wait. Where the load alone explains the failure, what
-is written in the file is the limit again after the first wait.
+release, a neighbour. What it answered then is the most it is given (the cap) until it has been quiet for a while; then a
+quarter of what lies between that and the load it failed at (additive increase, multiplicative decrease: Chiu and Jain
+1989; the load at failure remembered: CUBIC, RFC 9438). Each relapse doubles the wait. Where the load alone explains the
+failure, what is written in the file is the limit again after the first wait.
 """
 
 from __future__ import annotations
