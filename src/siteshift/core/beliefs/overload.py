@@ -294,7 +294,8 @@ def _carries_less(
     troubled = sum(view.standing in _DOUBTED for view in seen.members.values())
     if seen.hardness in WAITING and not load.serves_all and 2 * troubled > len(seen.members):
         return f"its checks wait, and of {asked_rps} requests/s it answers {answered_rps}"
-    if _gained(state, pool.service, pool.site, seen.since_ms, now_ms):
+    is_on_its_way_back = state.track(pool.service, pool.site).life is SiteLife.RETURNING
+    if is_on_its_way_back or _gained(state, pool.service, pool.site, seen.since_ms, now_ms):
         return "it was given more just before"
     return None
 

@@ -50,7 +50,7 @@ def is_worth_it(situation: Situation, target: Target, cause: Cause) -> bool:
     change = max(change, abs(target.shed_bp - current.shed_bp))
     forced = situation.forced
     only_follows = cause is Cause.PERSON and forced.shares_bp is None and not forced.drained_sites  # a member taken out
-    if cause is Cause.REBALANCE and target.shed_bp == current.shed_bp and _fits_as_it_is(situation):
+    if cause is Cause.REBALANCE and target.shed_bp == current.shed_bp and _fits_as_it_is(situation, target):
         return False
     if cause is Cause.REBALANCE or only_follows:
         return change >= DEADBAND_BP
@@ -59,12 +59,17 @@ def is_worth_it(situation: Situation, target: Target, cause: Cause) -> bool:
     return change > 0
 
 
-def _fits_as_it_is(situation: Situation) -> bool:
-    """Whether a site is away and those that serve carry what they have: then proportions wait until it is back."""
-    lives = {site: track.life for site, track in situation.tracks.items()}
-    serving = [site for site, life in lives.items() if life not in AWAY]
+def _fits_as_it_is(situation: Situation, target: Target) -> bool:
+    """Whether a site is away or full and gets no more, and the others carry what they have: then proportions wait for it."""
     shares = situation.current.shares_bp
-    return len(serving) < len(lives) and all(shares.get(site, 0) <= situation.limit_bp(site) for site in serving)
+    troubled = [
+        site
+        for site, track in situation.tracks.items()
+        if track.life in AWAY or situation.is_overloaded(site) or situation.is_capped(site)
+    ]
+    if not troubled or any(target.shares_bp.get(site, 0) > shares.get(site, 0) for site in troubled):
+        return False
+    return all(shares.get(site, 0) <= situation.limit_bp(site) for site in shares if site not in troubled)
 
 
 def _is_relief(situation: Situation, target: Target, site: SiteId) -> bool:
