@@ -154,7 +154,7 @@ class Situation:
         if self.standing_of(member) is not Standing.DOWN:
             return True
         is_partial = member.site in self.answering and (
-            self.signals[member.site] is Signal.SICK or self._is_vouched_for(member.site)
+            self.signals[member.site] in (Signal.SICK, Signal.SUSPECTED) or self._is_vouched_for(member.site)
         )
         return ((is_partial or self.is_overloaded(member.site)) and self._is_swamped(member)) or self._answers_alone(member)
 
