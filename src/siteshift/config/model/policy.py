@@ -50,7 +50,8 @@ class ServicePolicySection(Strict):
     mode: Mode | None = None
     """`observe`: only watch. `recommend`: make plans and ask. `auto`: act."""
     max_utilisation_percent: PercentPm | None = None
-    """What may be asked of a pool; survivors past their knee serve less, not more."""
+    """What may be asked of a pool; survivors past their knee serve less, not more. Of a sick site's traffic they get less
+    still (80 % and 3 for each tenth that it loses)."""
     min_serving_sites: Annotated[int, Field(ge=1, le=100)] | None = None
     """Fewer serving sites than this are refused."""
     max_unattended_percent: PercentBp | None = None
@@ -62,9 +63,11 @@ class ServicePolicySection(Strict):
     removals_per_hour: Annotated[int, Field(ge=0, le=1_000)] | None = None
     """Automatic removals of sites and members."""
     refuge_same_fate: bool | None = None
-    """Whether traffic may flee to a site of the same shared-fate group."""
+    """Whether traffic may flee to a site of the same shared-fate group like to any other; else only what fits nowhere else,
+    and from a site that is not dead with a person's leave."""
     hold_down_s: SecondsMs | None = None
-    """The least time before a move is reversed; doubles with each flap."""
+    """The least time before a move is reversed; doubles with each flap. So long too a site that failed under load keeps its cap
+    while others carry the rest."""
     hold_down_max_s: SecondsMs | None = None
     """Where the doubling ends."""
     failback: Failback | None = None
@@ -72,9 +75,9 @@ class ServicePolicySection(Strict):
     ramp_percent: tuple[PercentBp, ...] | None = None
     """Steps of the way back; ascending, the last is 100."""
     soak_s: SecondsMs | None = None
-    """How long each step of the ramp is watched."""
+    """How long each step of the ramp is watched. While users are shed, 99 answers without an error are enough."""
     settle_s: SecondsMs | None = None
-    """How long the survivors' answer to a step is watched before the next."""
+    """How long the survivors' answer to a step is watched before the next. The first relief of a full one does not wait."""
     proof_percent: PercentBp | None = None
     """The first real traffic a standby gets, in parts of what a server of its weight gets. Default: 2."""
     proof_s: SecondsMs | None = None
@@ -90,7 +93,7 @@ class ServicePolicySection(Strict):
     residual_done_percent: PercentBp | None = None
     """A drain is complete when no more than this part of the service's traffic still reaches the site."""
     leave_degraded_below_percent: PercentPm | None = None
-    """A site whose goodput is below this is left."""
+    """A site whose goodput is below this is left; a late answer counts half."""
     data_max_lag_ms: Annotated[int, Field(ge=0, le=3_600_000)] | None = None
     """How far behind a replica of writable data may be: `{max_lag_ms}` of a command probe of role `data`."""
     when_store_lost: Annotated[WhenStoreLost, AfterValidator(_no_evacuation)] | None = None
