@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from siteshift.core.beliefs import lives
+from siteshift.core.beliefs import lives, overload
 from siteshift.core.beliefs.life import AWAY, Signal
 from siteshift.core.decide import envelope, gate, steering
 from siteshift.core.decide.situation import Situation
 from siteshift.core.enact import planes
-from siteshift.core.judge import everywhere, quorum
+from siteshift.core.judge import everywhere, quorum, served
 from siteshift.core.model.cause import Cause
 from siteshift.core.model.codes import EnactOutcome, FindingCode, MemberRole, StandbyPhase, Standing
 from siteshift.core.model.evidence import VantageReport
@@ -217,7 +217,7 @@ def _no_fence(original: Function) -> Function:
 
 def _nothing(original: Function) -> Function:
     del original
-    return lambda *_: None
+    return lambda *_, **__: None
 
 
 def _nobody_else(original: Function) -> Function:
@@ -237,6 +237,11 @@ def _nobody_forces(original: Function) -> Function:
 def _nothing_is_last(original: Function) -> Function:
     del original
     return lambda self, site: self.tracks[site].life in AWAY
+
+
+def _to_the_brim(original: Function) -> Function:
+    del original
+    return lambda self, pool: self.active_rps(pool)
 
 
 def _mutant(name: str, says: str, original: Function, bug: Callable[[Function], Function], *more: Patch) -> Mutant:
@@ -277,5 +282,9 @@ MUTANTS: Mapping[str, Mutant] = {
             Patch(approval.lacks, _nothing),
         ),
         _mutant("no-fence", "a data plane takes an older generation", Plane.write, _no_fence),
+        _mutant("no-cap", "a site that failed for its load may have all again at once", Situation._noted, _nothing),
+        _mutant("unheard", "what a meter counts says nothing against checks that fail", served.heed, _nothing),
+        _mutant("full-is-sick", "a site that carries less than the file says is sick", overload._carries_less, _nothing),
+        _mutant("to-the-brim", "survivors are filled for a site that loses little", Situation.worth_filling_rps, _to_the_brim),
     )
 }
