@@ -10,7 +10,7 @@ SEED ?= 1
 RUNS ?= 2000
 WORKERS ?= 4
 
-.PHONY: help setup servers demo lab test test-systemd lint types layers docs ci clean replays sweep fuzz soak mutate flood
+.PHONY: help setup servers demo lab test test-systemd lint types layers docs ci clean replays sweep fuzz soak mutate flood sensitivity
 BENCHMARKS := $(patsubst benchmarks/bench_%.py,bench-%,$(wildcard benchmarks/bench_*.py))
 .PHONY: $(BENCHMARKS)
 
@@ -57,6 +57,9 @@ mutate: setup ## 160 small faults in laws, lifecycle, plan and operate: do the t
 flood: setup ## a whole node under a flood of clients and hostile answers: lateness, memory, moves; ARGS=--quick
 	@scripts/servers
 	@$(BIN)/python benchmarks/flood.py $(ARGS)
+
+sensitivity: setup ## each constant of the theory of load halved and doubled: what it costs; ARGS="--jobs 2", --quick, "--only ID"
+	@$(BIN)/python benchmarks/sensitivity.py $(ARGS)
 
 lint: setup ## ruff
 	@$(BIN)/ruff check src tests benchmarks
