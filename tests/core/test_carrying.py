@@ -140,7 +140,7 @@ def test_who_answers_fewer_than_eight_in_ten_of_what_it_carries_errs_also_while_
     book = crowded()
     book.counts = {P: (90, 60, 0), G: (39, 29, 0), A: (20, 20, 0)}
     book.believe(P, SILENT)
-    book.believe(G, SILENT)
+    book.believe(G, SICK)
     book.go(2_000)
     assert book.overloaded == {P}
     assert book.life(G) is SiteLife.DRAINING

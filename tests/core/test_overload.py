@@ -336,7 +336,7 @@ def test_the_dice_of_arrivals_make_no_overload(book: Metered) -> None:
     """A pool of 60 at its 50 requests/s is asked 62 now and then; in trouble, it is that site's own."""
     book.counts[P] = (62, 42, 0)
     book.measure()
-    book.believe(P, SILENT)
+    book.believe(P, SICK)
     book.go(1_000)
     assert book.overloaded == set()
     assert book.life(P) is SiteLife.DRAINING

@@ -160,6 +160,7 @@ TWINS: tuple[Twin, ...] = (
             "t50_s: 30",
             "t95_s: 35",
             "lost_s: 10",
+            "loss_s: 10",
             "lost_percent: 15",
             "lost_at_site_percent: {at_most_percent: 75, site: pangyo}",
             "share: {site: pangyo, at_s: 30, at_most_percent: 10}",

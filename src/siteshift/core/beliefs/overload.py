@@ -274,6 +274,8 @@ def _carries_less(
     One load cannot tell full from sick. What can is a second load: what it failed at before, and what it answers of less. And
     one that was just given more, or has more than it failed at before, is more likely full than sick.
     """
+    if load.serves_all:
+        return None
     transition = state.transition(pool.service)
     known = transition.carrying.get(pool.site)
     asked_rps, answered_rps = load.asked_mrps // 1000, load.answered_mrps // 1000

@@ -60,14 +60,14 @@ def is_worth_it(situation: Situation, target: Target, cause: Cause) -> bool:
 
 
 def _fits_as_it_is(situation: Situation, target: Target) -> bool:
-    """Whether a site is away or full and gets no more, and the others carry what they have: then proportions wait for it."""
+    """Whether only others than a site that is away or full would change, and they carry what they have: then proportions wait."""
     shares = situation.current.shares_bp
     troubled = [
         site
         for site, track in situation.tracks.items()
         if track.life in AWAY or situation.is_overloaded(site) or situation.is_capped(site)
     ]
-    if not troubled or any(target.shares_bp.get(site, 0) > shares.get(site, 0) for site in troubled):
+    if not troubled or any(target.shares_bp.get(site, 0) != shares.get(site, 0) for site in troubled):
         return False
     return all(shares.get(site, 0) <= situation.limit_bp(site) for site in shares if site not in troubled)
 

@@ -132,7 +132,8 @@ def target_of(situation: Situation, allocation: ServiceAllocation) -> Target:
     dead = [site for site in shares if situation.away(site)]
     stays_at = _where_shed_stays(situation, shares, shed)
     if shed and not dead and not situation.has_shed_answer and stays_at is None:
-        shed -= _left_with_givers(situation, shares, shed)
+        if _is_in_trouble(situation):
+            shed -= _left_with_givers(situation, shares, shed)
         if shed:
             _spread(shares, shed, {site: max(1, situation.limit_bp(site)) for site in shares})
         shed = 0
@@ -153,6 +154,15 @@ def _where_shed_stays(situation: Situation, shares: Mapping[SiteId, int], shed_b
     if not shed_bp or site is None or situation.has_shed_answer:
         return None
     return site if shares.get(site, 0) + shed_bp <= _share(situation, site) else None
+
+
+def _is_in_trouble(situation: Situation) -> bool:
+    """Whether a site is on its way back, full, or was: then what does not fit waits where it is. Else it is people who move,
+    and are told what their move does to whom."""
+    return any(
+        track.life is SiteLife.RETURNING or situation.is_overloaded(site) or situation.is_capped(site)
+        for site, track in situation.tracks.items()
+    )
 
 
 def _left_with_givers(situation: Situation, shares: dict[SiteId, int], shed_bp: int) -> int:
