@@ -76,7 +76,7 @@ def test_a_surge_nobody_can_carry_is_shed_and_then_left_alone() -> None:
     book.meet(600, 240_000)
     assert all(book.life(site) is SiteLife.SERVING for site in (P, G, A))
     moved = {tuple(sorted(entry[1].items())) for entry in book.history[settled:]}
-    assert len(moved) <= 2, book.history[settled:]
+    assert len(moved) <= 3, book.history[settled:]  # what was held back comes in two steps
     assert all(turns(book, site) <= 4 for site in (P, G, A))
     assert sum(shares.values()) * 600 // WHOLE_BP >= 80, "what can be carried is carried"
     assert not book.violations
