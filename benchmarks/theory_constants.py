@@ -23,6 +23,7 @@ THEORY = (
     "siteshift.core.state.carrying",
     "siteshift.core.judge.served",
     "siteshift.core.beliefs.traffic",
+    "siteshift.core.beliefs.load",
     "siteshift.core.beliefs.overload",
     "siteshift.core.decide.situation",
     "siteshift.core.decide.steering",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from siteshift.core.beliefs.life import AWAY, Signal, is_left_unexplained
-from siteshift.core.beliefs.overload import Load
+from siteshift.core.beliefs.load import Load
 from siteshift.core.model.codes import Hardness, LeftBecause, MemberRole, Mode, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.evidence import PoolPicture
 from siteshift.core.model.override import Forced
@@ -59,11 +59,11 @@ class Situation:
     data_role: Mapping[SiteId, bool | None] = field(default_factory=dict)
     """Of a writable service: see `core.beliefs.data_role`. Empty for others."""
     excess_rps: Mapping[SiteId, int] = field(default_factory=dict)
-    """How much more than its share a site is seen to be asked for (`core.beliefs.overload`)."""
+    """How much more than its share a site is seen to be asked for (`core.beliefs.load`)."""
     is_metered: bool = True
     """Whether anybody counts the service's requests; else overload is presumed, and put to the proof."""
     answering: frozenset[SiteId] = frozenset()
-    """Sites whose real requests are measured to be answered just now (`core.beliefs.overload`)."""
+    """Sites whose real requests are measured to be answered just now (`core.beliefs.load`)."""
     loads: Mapping[SiteId, Load] = field(default_factory=dict)
     """What is asked of the sites and answered there, where that is measured."""
     goals: tuple[GoalTrack, ...] = ()

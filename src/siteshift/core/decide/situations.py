@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from siteshift.core.beliefs.data_role import data_roles
 from siteshift.core.beliefs.lives import signal_of
-from siteshift.core.beliefs.overload import answering_sites, excess_rps, loads_of
+from siteshift.core.beliefs.load import answering_sites, excess_rps, loads_of
 from siteshift.core.beliefs.traffic import demand_rps
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.steering import nominal
