@@ -173,6 +173,8 @@ def _why(
         may_recover = load.serves_all or not load.tells_answers
         if was_named and may_recover and _recovers(state, service.id, pool.site, now_ms):
             return Reason("it was asked for too much just before", is_measured=True)
+        if load.serves_all and _was_relieved_just_before(state, service.id, pool.site, now_ms):
+            return Reason("it was found full just before, and its users are answered", is_measured=True)
         if load.tells_answers and (why := _carries_less(state, pool, seen, load, now_ms, was_named=was_named)) is not None:
             return Reason(why, is_measured=True)
     if load is not None and load.tells_answers:
@@ -270,6 +272,13 @@ def _is_relieved(state: ControllerState, service: ServiceId, site: SiteId, now_m
     """Whether it still settles after a relief: it may look well for a second and be as full in the next."""
     known = state.transition(service).carrying.get(site)
     return known is not None and known.cap_rps is not None and not known.is_over(now_ms)
+
+
+def _was_relieved_just_before(state: ControllerState, service: ServiceId, site: SiteId, now_ms: int) -> bool:
+    """Whether it has a cap, and was given less so lately that checks may still wait in its queues."""
+    transition = state.transition(service)
+    known = transition.carrying.get(site)
+    return known is not None and known.cap_rps is not None and now_ms - transition.moved_at_ms <= RECOVERY_MS
 
 
 def _as_used(state: ControllerState, pool: Pool, seen: PoolPicture | None, now_ms: int) -> PoolPicture | None:
