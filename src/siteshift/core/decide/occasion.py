@@ -67,7 +67,8 @@ def _fits_as_it_is(situation: Situation, target: Target) -> bool:
         for site, track in situation.tracks.items()
         if track.life in AWAY or situation.is_overloaded(site) or situation.is_capped(site)
     ]
-    if not troubled or any(abs(target.shares_bp.get(s, 0) - shares.get(s, 0)) >= DEADBAND_BP for s in troubled):
+    theirs_bp = sum(abs(target.shares_bp.get(site, 0) - shares.get(site, 0)) for site in troubled)
+    if not troubled or theirs_bp >= DEADBAND_BP:
         return False
     return all(shares.get(site, 0) <= situation.limit_bp(site) for site in shares if site not in troubled)
 
