@@ -24,7 +24,8 @@ DARK_PM = 50
 WELL_PM = 980
 """Users who get 98 of 100 answers contradict checks that fail; as `passive.CONTRADICTS_ERRORS`."""
 FRESH_MS = 1_500
-"""A count older than this says nothing against a check that fails now: three windows of a meter that is asked twice a second."""
+"""A count older than this says nothing against a check that fails now: three windows of a meter that is asked twice a second.
+One that is asked less often holds until the next is due, and a little more."""
 AWAITED_MS = 700
 """So long after the first failed check the count of a window that began since is waited for: one window, and asking for it."""
 
@@ -58,7 +59,8 @@ def heed(verdicts: dict[PoolKey, Verdict], served: Mapping[PoolKey, Served], now
 def _as_served(verdict: Verdict, found: Served, now_ms: int) -> tuple[Standing, int]:
     """The standing and score with what users got; those of the checks where that says nothing."""
     view = verdict.view
-    if now_ms - found.at_ms > FRESH_MS or found.asked < FEWEST_REQUESTS:
+    fresh_ms = max(FRESH_MS, found.window_ms + found.window_ms // 2)
+    if now_ms - found.at_ms > fresh_ms or found.asked < FEWEST_REQUESTS:
         return view.standing, view.score_pm
     if found.at_ms - found.window_ms < view.since_ms:
         is_awaited = found.part_pm > DARK_PM and now_ms - view.since_ms < AWAITED_MS
