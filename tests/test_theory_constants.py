@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from siteshift.core.beliefs import overload, traffic
+from siteshift.core.beliefs import load, traffic
 from siteshift.core.decide import situation
 from siteshift.core.judge import served
 from siteshift.core.laws import evidence
@@ -69,7 +69,7 @@ def test_a_constant_of_another_module_keeps_its_value_under_the_same_name(theory
     of_traffic = traffic.FRESH_MS
     with theory.changed(fresh, 7):
         assert served.FRESH_MS == evidence.FRESH_MS == 7
-        assert traffic.FRESH_MS == overload.FRESH_MS == of_traffic
+        assert traffic.FRESH_MS == load.FRESH_MS == of_traffic
 
 
 def test_the_table_of_sensitivity_has_a_line_for_a_constant_and_ends_with_a_line_of_json() -> None:
