@@ -2,8 +2,9 @@
 
 When a site dies, load balancers send its requests on to the survivors before anybody decides anything; the survivors
 queue, slow down, answer 503. Leaving them for it takes down one site after the other (the cascade of every metastable
-outage). What tells overload from failure is goodput: an overloaded site is asked for more than its open capacity *and
-answers about as much as it can*; a dead one answers nothing, however much a load balancer tries. Where traffic is not
+outage). What tells overload from failure is goodput: an overloaded site *answers about as much as it can*, of more than its
+open capacity, or of less when it carries less than the file says (docs/adr/0020); a dead one answers nothing, however much a
+load balancer tries. Where traffic is not
 measured, trouble that is not hard (nobody refuses connections) is presumed to be overload for a while after another site
 of the service was lost or found too full, after all of them were in trouble alike, or after the site itself was given more,
 or lost a member to a person's hand. The presumption is put to the proof: the site gets half as much, and half again.
@@ -152,9 +153,9 @@ def _why(
 ) -> Reason | None:
     """Why its trouble is its load; None when it is not.
 
-    The users of a sick site try again as those of a dead one do, and a dead one that relapses on its way back is left as
-    sick. But a survivor that only sickens then has its last step undone; so that is enough for one that goes down, or when the
-    lost one comes and goes.
+    Where a meter tells what users get, that decides (`_carries_less`). Else: the users of a sick site try again as those of a
+    dead one do, and a dead one that relapses on its way back is left as sick. But a survivor that only sickens then has its last
+    step undone; so that is enough for one that goes down, or when the lost one comes and goes.
 
     In a surge, when a sibling is measured to be overloaded, chance need not be ruled out once more: demand that fills one
     site is on its way to fill the next, and what was measured is a second old.
@@ -230,7 +231,7 @@ def _carries_less(
     if known is not None and (known.was_raised or asked_rps * 10 >= known.failed_rps * 9):
         return f"it failed at {known.failed_rps} requests/s before"
     troubled = sum(view.standing in _DOUBTED for view in seen.members.values())
-    if seen.hardness in WAITING and not load.serves_all and 2 * troubled > len(seen.members):
+    if seen.hardness in WAITING and 2 * troubled > len(seen.members):
         return f"its checks wait, and of {asked_rps} requests/s it answers {answered_rps}"
     is_on_its_way_back = state.track(pool.service, pool.site).life is SiteLife.RETURNING
     if is_on_its_way_back or _gained(state, pool.service, pool.site, seen.since_ms, now_ms):
