@@ -42,9 +42,9 @@ async def soak(minutes: float, shape: LabShape, *, with_node: bool) -> dict[str,
     """Run, and count."""
     members = Members()
     async with Lab(shape) as lab:
-        await lab.start_clients()
         if with_node:
-            await lab.start_node()
+            await lab.start_node()  # first: what a start under load does on a starved machine is another question
+        await lab.start_clients()
         async with NodeClient(lab.api_socket) as node, Recording(lab) as recording:
             if with_node:
                 await node.until_fresh(deadline_s=30)
