@@ -26,7 +26,9 @@ THEORY = (
     "siteshift.core.beliefs.load",
     "siteshift.core.beliefs.overload",
     "siteshift.core.decide.situation",
+    "siteshift.core.decide.carrying",
     "siteshift.core.decide.steering",
+    "siteshift.core.plan.next_step",
     "siteshift.core.decide.allocate_all",
 )
 """The modules of the theory of load (docs/adr/0020)."""

@@ -10,12 +10,14 @@ from core.playbook import SICK, UP, WEB, A, G, P, Playbook, three_sites
 from core.test_overload import SILENT, Metered
 from siteshift.core.beliefs.life import Signal
 from siteshift.core.decide.capacity import Problem, StandbyUse, allocate
+from siteshift.core.decide.carrying import carrying_raised
 from siteshift.core.decide.occasion import cause_of, is_worth_it
 from siteshift.core.decide.situations import situation_of
 from siteshift.core.decide.steering import Target, demand_of, target_of
+from siteshift.core.explain import service_document, why_lines
 from siteshift.core.messages.requests import DrainRequest
 from siteshift.core.model.cause import Cause
-from siteshift.core.model.codes import MemberRole, SiteLife
+from siteshift.core.model.codes import MemberRole, SiteLife, Standing
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import WHOLE_BP, SiteId
 from siteshift.core.state.carrying import (
@@ -326,3 +328,57 @@ def test_a_site_that_is_well_again_before_it_was_left_is_left_no_further() -> No
     book.run(200_000)
     assert book.shares()[P] == 5_000
     assert book.violations == []
+
+
+def test_who_may_have_all_again_is_on_trial_for_one_wait_and_no_longer() -> None:
+    """Else any trouble in a year would be taken for the load of today."""
+    raised, freed = found(failed_rps=79).raised(1_000, 80), found(failed_rps=79, cap_rps=76, proven_rps=76).raised(1_000, 80)
+    assert freed.cap_rps is None
+    assert raised.is_on_trial(10**9), "it has more than it was quiet with, and is not through"
+    assert freed.is_on_trial(1_999)
+    assert not freed.is_on_trial(2_000)
+    assert not found().is_on_trial(0)
+
+
+def test_who_may_have_all_again_and_failed_no_more_for_the_longest_hold_down_is_forgotten() -> None:
+    book = crowded()
+    old = replace(found(cap_rps=None), until_ms=book.now_ms - book.setup.policy.default.hold_down_max_ms)
+    for until_ms, is_known in ((old.until_ms, False), (old.until_ms + 60_000, True)):
+        transition = book.state.transition(WEB).changed(carrying={P: replace(old, until_ms=until_ms)})
+        state = book.state.changed(transitions={WEB: transition})
+        service = book.setup.topology.service_by_id[WEB]
+        assert (P in carrying_raised(situation_of(state, book.setup, service, book.now_ms))) is is_known
+
+
+def test_a_member_that_is_down_alone_at_a_capped_site_is_taken_out_unless_more_is_asked_than_that_was_quiet_with() -> None:
+    """What is full fills one queue after the other; but a cap may last for hours, and a server may die meanwhile."""
+    for asked, ago_ms, is_in in ((55, 20_001, False), (55, 20_000, True), (56, 20_001, True)):
+        book = crowded()
+        book.counts = {P: (asked, 40, 0), G: (30, 30, 0), A: (20, 20, 0)}
+        book.measure()
+        moved = book.state.transition(WEB).changed(
+            carrying={P: found(cap_rps=57, proven_rps=55)}, moved_at_ms=book.now_ms - ago_ms
+        )
+        picture = book.state.picture
+        pool = picture.pools[(WEB, P)]
+        first = book.setup.topology.pools[(WEB, P)].members[0]
+        seen = replace(pool, standing=Standing.SUSPECT, members={**pool.members, first.id: replace(SILENT, since_ms=1)})
+        picture = replace(picture, pools={**picture.pools, (WEB, P): seen})
+        state = book.state.changed(transitions={WEB: moved}, picture=picture)
+        situation = situation_of(state, book.setup, book.setup.topology.service_by_id[WEB], book.now_ms)
+        assert situation.is_usable(first) is is_in, asked
+
+
+def test_why_and_status_say_that_a_site_is_capped_at_what_and_when_more_is_tried() -> None:
+    book = crowded()
+    service = book.setup.topology.service_by_id[WEB]
+    assert not [line for line in why_lines(book.state, book.setup, service, P, book.now_ms) if line.startswith("capped")]
+    assert service_document(book.state, book.setup, service, book.now_ms)["sites"][P]["cap"] is None
+    known = replace(found(failed_rps=70, cap_rps=50), failed_at_ms=1, hold_ms=FIRST_HOLD_MS, until_ms=book.now_ms)
+    moved = book.state.transition(WEB).changed(carrying={P: known}, moved_at_ms=book.now_ms)
+    state = book.state.changed(transitions={WEB: moved})
+    lines = why_lines(state, book.setup, service, P, book.now_ms)
+    text = "capped: it failed at 70 requests/s and gets 50 at most; a little more is tried in 300 s if it is quiet until then"
+    assert text in lines
+    cap = service_document(state, book.setup, service, book.now_ms)["sites"][P]["cap"]
+    assert cap == {"most_rps": 50, "failed_at_rps": 70, "since_ms": 1, "more_at_ms": book.now_ms + 300_000}

@@ -9,6 +9,7 @@ import pytest
 from core.playbook import SICK, SUSPECT, UP, WEB, A, G, P, Playbook, three_sites
 from siteshift.core.beliefs.life import Signal
 from siteshift.core.beliefs.overload import RECOVERY_MS, with_overloads
+from siteshift.core.beliefs.traffic import absorb_traffic
 from siteshift.core.decide.occasion import DEADBAND_BP
 from siteshift.core.decide.situations import situation_of
 from siteshift.core.messages.events import SeenTraffic, TrafficMeasured
@@ -18,6 +19,8 @@ from siteshift.core.model.codes import DiagnosisCode, Hardness, LeftBecause, Sit
 from siteshift.core.model.evidence import TargetView
 from siteshift.core.model.setup import PlaneRef, Setup
 from siteshift.core.model.units import SiteId
+from siteshift.core.state.draft import Draft
+from siteshift.core.state.tracks import DemandTrack
 
 SILENT = TargetView(standing=Standing.DOWN, score_pm=0, hardness=Hardness.SILENT)
 REFUSED = TargetView(standing=Standing.DOWN, score_pm=0, hardness=Hardness.HARD)
@@ -590,3 +593,15 @@ def test_who_answers_alone_is_usable_although_its_own_checks_fail_still(book: Me
     assert steering is not None and book.shares()[P] == 0, "nobody answers there any more"
     assert not any(m.id in steering.members_pm for m in members[1:]), "sooner one in doubt than one that a person took out"
     assert book.violations == []
+
+
+def test_what_users_get_is_news_while_a_pool_they_are_sent_to_is_in_doubt_and_not_once_it_was_left(book: Metered) -> None:
+    """A site may stay dead for days: its meter must not have the whole derived anew twice a second."""
+    book.believe(P, SUSPECT)
+    book.go(1_000)
+    seen = TrafficMeasured(at_ms=book.now_ms, seen=(SeenTraffic(service=WEB, site=P, window_ms=500, requests=20, errors=20),))
+    assert absorb_traffic(Draft(state=book.state, setup=book.setup, now_ms=book.now_ms), seen)
+    left = replace(book.state.steering.of(WEB), shares_bp={P: 0, G: 6_000, A: 4_000})
+    state = book.state.changed(steering=replace(book.state.steering, services=(left,)))
+    known = state.changed(demand={WEB: DemandTrack(peak_rps=10**6, peak_at_ms=book.now_ms)})
+    assert not absorb_traffic(Draft(state=known, setup=book.setup, now_ms=book.now_ms), seen)

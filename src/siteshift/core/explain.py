@@ -11,6 +11,7 @@ from typing import Any
 from siteshift.core.beliefs.life import AWAY, is_left_unexplained
 from siteshift.core.beliefs.picture import describe
 from siteshift.core.beliefs.traffic import seen_bp
+from siteshift.core.decide.carrying import raise_at_ms
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.situations import situation_of
 from siteshift.core.decide.used import utilisation_of
@@ -147,6 +148,7 @@ def service_document(state: ControllerState, setup: Setup, service: Service, now
                 "limit_bp": situation.limit_bp(site),
                 "capacity_rps": situation.open_rps(pool),
                 "hold_until_ms": situation.tracks[site].hold_until_ms,
+                "cap": _cap_document(situation, site),
                 "members": {
                     m.name: {
                         "standing": situation.standing_of(m).value,
@@ -162,6 +164,15 @@ def service_document(state: ControllerState, setup: Setup, service: Service, now
         },
         "findings": [finding_document(entry) for entry in standing_findings(state, setup, service)],
     }
+
+
+def _cap_document(situation: Situation, site: SiteId) -> Document | None:
+    """The most a site is given after it failed under load, and when more is tried if it is quiet until then. None: no cap."""
+    cap = situation.transition.cap_of(site)
+    if cap is None:
+        return None
+    more_at_ms = raise_at_ms(situation, cap)
+    return {"most_rps": cap.cap_rps, "failed_at_rps": cap.failed_rps, "since_ms": cap.failed_at_ms, "more_at_ms": more_at_ms}
 
 
 def adoption_document(state: ControllerState) -> Document | None:
@@ -328,6 +339,12 @@ def why_lines(state: ControllerState, setup: Setup, service: Service, site: Site
     lines += [f"stopped: {entry.code.value}: {entry.text}. {entry.remedy}" for entry in standing_findings(state, setup, service)]
     if track.left_because is not None and track.hold_until_ms > now_ms:
         lines.append(f"held down for another {(track.hold_until_ms - now_ms) / 1000:.0f} s after {track.flaps} flaps")
+    cap = _cap_document(situation, site)
+    if cap is not None:
+        lines.append(
+            f"capped: it failed at {cap['failed_at_rps']} requests/s and gets {cap['most_rps']} at most; "
+            f"a little more is tried in {max(0, cap['more_at_ms'] - now_ms) / 1000:.0f} s if it is quiet until then"
+        )
     lines.append(f"share: {share / 100:.2f} % desired, {_percent(actual_bp(state, setup, service, site))} actual, ")
     seen = seen_bp(state, service, now_ms)
     lines[-1] += f"{_percent(seen.get(site) if seen is not None else None)} seen"

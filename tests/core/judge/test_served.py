@@ -27,7 +27,7 @@ def counted(answered: int, *, asked: int = 1_000, ago_ms: int = 0, window_ms: in
 
 def heeded(seen: TargetView, found: Served, *, carried: bool = True) -> Verdict:
     verdicts = {KEY: Verdict(view=seen, accusers=(VantageId("c1"),), carried=carried)}
-    heed(verdicts, {KEY: found}, NOW_MS)
+    heed(verdicts, {KEY: found}.get, NOW_MS)
     return verdicts[KEY]
 
 
@@ -129,7 +129,7 @@ def test_only_what_is_bad_is_corrected(standing: Standing) -> None:
 
 def test_a_pool_that_nobody_judges_gets_no_verdict() -> None:
     verdicts: dict[tuple[ServiceId, SiteId], Verdict] = {}
-    heed(verdicts, {KEY: counted(600)}, NOW_MS)
+    heed(verdicts, {KEY: counted(600)}.get, NOW_MS)
     assert verdicts == {}
 
 
@@ -147,7 +147,7 @@ def pictured(served: dict[tuple[ServiceId, SiteId], Served], *down: SiteId) -> P
     topology = deployment()
     said = {target: seen for site in down for target, seen in pool_and_members(topology, WEB, site, SILENT).items()}
     reports = {VantageId(name): report(topology, name, None, said) for name in ("c1", "c2", "c3")}
-    return diagnose(topology, POLICY, reports, NOW_MS, served=served)
+    return diagnose(topology, POLICY, reports, NOW_MS, served_of=served.get)
 
 
 def test_the_meter_of_one_pool_says_nothing_of_another() -> None:
@@ -162,3 +162,10 @@ def test_where_no_meter_sees_what_users_get_checks_decide() -> None:
 
 def test_sites_that_are_all_silent_and_answer_alike_fail_alike() -> None:
     assert WEB in pictured({(WEB, site): counted(600) for site in SITES}, *SITES).global_fault
+
+
+def test_a_meter_that_is_read_every_two_seconds_speaks_until_its_next_count_is_due_and_a_little_longer() -> None:
+    """One that is read more often speaks for a second and a half."""
+    for window_ms, fresh_ms in ((500, 1_500), (1_000, 1_500), (2_000, 3_000)):
+        assert Served(at_ms=NOW_MS - fresh_ms, window_ms=window_ms, asked=60, answered=60).is_of_now(NOW_MS)
+        assert not Served(at_ms=NOW_MS - fresh_ms - 1, window_ms=window_ms, asked=60, answered=60).is_of_now(NOW_MS)

@@ -4,10 +4,10 @@ When a site dies, load balancers send its requests on to the survivors before an
 queue, slow down, answer 503. Leaving them for it takes down one site after the other (the cascade of every metastable
 outage). What tells overload from failure is goodput: an overloaded site *answers about as much as it can*, of more than its
 open capacity, or of less when it carries less than the file says (docs/adr/0020); a dead one answers nothing, however much a
-load balancer tries. Where traffic is not
-measured, trouble that is not hard (nobody refuses connections) is presumed to be overload for a while after another site
-of the service was lost or found too full, after all of them were in trouble alike, or after the site itself was given more,
-or lost a member to a person's hand. The presumption is put to the proof: the site gets half as much, and half again.
+load balancer tries. Where traffic is not measured, trouble that is not hard (nobody refuses connections) is presumed to be
+overload for a while after another site of the service was lost or found too full, after all of them were in trouble alike,
+or after the site itself was given more, or lost a member to a person's hand. The presumption is put to the proof: the site
+gets half as much, and half again.
 """
 
 from __future__ import annotations
@@ -216,7 +216,8 @@ def _carries_less(
     transition = state.transition(pool.service)
     known = transition.carrying.get(pool.site)
     asked_rps, answered_rps = load.asked_mrps // 1000, load.answered_mrps // 1000
-    if known is not None and not known.was_raised and not known.is_over(now_ms):
+    is_on_trial = known is not None and known.is_on_trial(now_ms)
+    if known is not None and not is_on_trial and not known.is_over(now_ms):
         if now_ms < max(transition.tail_until_ms, transition.moved_at_ms + SERVED_MS):
             return "it was found full, and what it was given since is not seen yet" if was_named else None
         is_full = tells_saturated(known, asked_rps, answered_rps)
@@ -228,7 +229,8 @@ def _carries_less(
         return None
     if seen.hardness not in WAITING and answered_rps * WHOLE_PM >= asked_rps * SLIGHT_PM:
         return None  # a few errors at once: to take a tenth off it would cost more than they do
-    if known is not None and (known.was_raised or asked_rps * 10 >= known.failed_rps * 9):
+    is_near = transition.cap_of(pool.site) is not None and known is not None and asked_rps * 10 >= known.failed_rps * 9
+    if known is not None and (is_on_trial or is_near):
         return f"it failed at {known.failed_rps} requests/s before"
     troubled = sum(view.standing in _DOUBTED for view in seen.members.values())
     if seen.hardness in WAITING and 2 * troubled > len(seen.members):
@@ -271,15 +273,14 @@ def _full_sibling(state: ControllerState, pool: Pool, since_ms: int, now_ms: int
 
 def _is_relieved(state: ControllerState, service: ServiceId, site: SiteId, now_ms: int) -> bool:
     """Whether it still settles after a relief: it may look well for a second and be as full in the next."""
-    known = state.transition(service).carrying.get(site)
-    return known is not None and known.cap_rps is not None and not known.is_over(now_ms)
+    cap = state.transition(service).cap_of(site)
+    return cap is not None and not cap.is_over(now_ms)
 
 
 def _was_relieved_just_before(state: ControllerState, service: ServiceId, site: SiteId, now_ms: int) -> bool:
     """Whether it has a cap, and was given less so lately that checks may still wait in its queues."""
     transition = state.transition(service)
-    known = transition.carrying.get(site)
-    return known is not None and known.cap_rps is not None and now_ms - transition.moved_at_ms <= RECOVERY_MS
+    return transition.cap_of(site) is not None and now_ms - transition.moved_at_ms <= RECOVERY_MS
 
 
 def _as_used(state: ControllerState, pool: Pool, seen: PoolPicture | None, now_ms: int) -> PoolPicture | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from siteshift.core.beliefs.overload import full_lately, with_overloads
 from siteshift.core.beliefs.traffic import served_lately
@@ -34,8 +35,8 @@ def refresh_picture(draft: Draft) -> None:
     """Diagnose anew and say what changed. Fresh is: seen long enough, and not blind."""
     state, setup = draft.state, draft.setup
     judge = setup.policy.judge
-    served = served_lately(state, setup.metered)
-    picture = diagnose(setup.topology, setup.policy, state.reports, draft.now_ms, previous=state.picture, served=served)
+    served_of = partial(served_lately, state, setup.metered)
+    picture = diagnose(setup.topology, setup.policy, state.reports, draft.now_ms, previous=state.picture, served_of=served_of)
     picture = _without_closed_standbys(picture, state, setup)
     watched_ms = state.started_ms + OBSERVE_INTERVALS * judge.interval_ms
     if not draft.due(watched_ms):
@@ -46,7 +47,7 @@ def refresh_picture(draft: Draft) -> None:
     picture = with_overloads(picture, state, setup, draft.now_ms)
     if any(entry.code is DiagnosisCode.OVERLOAD for entry in picture.diagnoses):
         draft.due(draft.now_ms + OVERLOAD_AGAIN_MS)
-    if any(picture.pools[key].standing is Standing.SUSPECT for key in served if key in picture.pools):
+    if any(pool.standing is Standing.SUSPECT and served_of(key) is not None for key, pool in picture.pools.items()):
         draft.due(draft.now_ms + AWAITED_AGAIN_MS)
     _note_unsettled(draft, picture)
     if picture != state.picture:

@@ -58,8 +58,14 @@ def absorb_traffic(draft: Draft, event: TrafficMeasured) -> bool:
         draft.set(demand={**known, **changed})
     if any(service not in known or known[service].peak_rps != track.peak_rps for service, track in changed.items()):
         return True
-    pools = draft.state.picture.pools
-    return any((pool := pools.get((s.service, s.site))) is not None and pool.standing in _DOUBTED for s in event.seen)
+    is_calm = not any(standing in _DOUBTED for standing in draft.state.picture.sites.values())
+    return not is_calm and any(_is_in_doubt(draft.state, sample) for sample in event.seen)
+
+
+def _is_in_doubt(state: ControllerState, sample: SeenTraffic) -> bool:
+    """Whether a pool that users are sent to is in trouble. Of one that was left the next sweep is soon enough."""
+    pool = state.picture.pools.get((sample.service, sample.site))
+    return pool is not None and pool.standing in _DOUBTED and state.steering_share(sample.service, sample.site) > 0
 
 
 def _demand_after(
@@ -75,18 +81,13 @@ def _demand_after(
     return _demand_of(draft, service, traffic, window_ms, now_ms)
 
 
-def served_lately(state: ControllerState, metered: frozenset[ServiceId]) -> dict[tuple[ServiceId, SiteId], Served]:
-    """What users got in the last window of each pool whose meter sees that."""
-    return {
-        key: Served(
-            track.at_ms,
-            track.window_ms,
-            track.asked_mrps * track.window_ms // 1_000_000,
-            track.answered_mrps * track.window_ms // 1_000_000,
-        )
-        for key, track in state.traffic.items()
-        if track.tells_answers and key[0] in metered
-    }
+def served_lately(state: ControllerState, metered: frozenset[ServiceId], key: tuple[ServiceId, SiteId]) -> Served | None:
+    """What users got in the last window of a pool; None where no meter sees that."""
+    track = state.traffic.get(key)
+    if track is None or not track.tells_answers or key[0] not in metered:
+        return None
+    asked = track.asked_mrps * track.window_ms // 1_000_000
+    return Served(track.at_ms, track.window_ms, asked, track.answered_mrps * track.window_ms // 1_000_000)
 
 
 def _is_troubled(state: ControllerState, service: Service) -> bool:

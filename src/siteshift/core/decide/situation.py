@@ -8,6 +8,7 @@ from functools import cached_property
 
 from siteshift.core.beliefs.life import AWAY, Signal, is_left_unexplained
 from siteshift.core.beliefs.load import Load
+from siteshift.core.beliefs.overload import RECOVERY_MS
 from siteshift.core.model.codes import Hardness, LeftBecause, MemberRole, Mode, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.evidence import PoolPicture
 from siteshift.core.model.override import Forced
@@ -15,7 +16,6 @@ from siteshift.core.model.policy import ServicePolicy
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.topology import Member, Pool, Service
 from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, MemberId, SiteId
-from siteshift.core.state.carrying import FIRST_HOLD_MS, LONGEST_HOLD_MS, Carrying, failed
 from siteshift.core.state.goals import GoalTrack
 from siteshift.core.state.tracks import ServiceTransition, SiteTrack, StandbyTrack
 
@@ -29,8 +29,6 @@ ROW_MS = 15_000
 """So long after a move a survivor's trouble is taken to come of it (`lives.UNDO_WATCH_MS`)."""
 SURE_PM, UNSURE_PM = 800, 1_100
 """A site surely carries 80 % of what the file says, and 110 % at most: nobody measures capacity closer than to a tenth or two."""
-PROVING_REQUESTS = 99
-"""So many answers prove a step (Wald 1945)."""
 DRAINS_PM = 950
 """Given this part of the most it answered, a full pool also empties its queue: one of 0.8 s in 16 s."""
 HALVING_MS = 5_000
@@ -115,18 +113,17 @@ class Situation:
     def _was_cut_in_this_row(self, site: SiteId) -> bool:
         """Whether a site that failed under load was given less while what it has now is not all there is yet: what still comes
         says nothing of that."""
-        known = self.transition.carrying.get(site)
-        is_noted = known is not None and known.cap_rps is not None and not known.was_raised
+        cap = self.transition.cap_of(site)
         shown_ms = max(self.transition.tail_until_ms, self.transition.moved_at_ms + SHOWN_MS)
-        return is_noted and self.now_ms < shown_ms
+        return cap is not None and not cap.was_raised and self.now_ms < shown_ms
 
     def _is_ebbing_down(self, site: SiteId) -> bool:
         """Whether a site that failed under load may only still be too full by old answers: it has no more than it was found to
         carry, its users are answered, and what it was given is not all there is yet."""
-        load, known = self.loads.get(site), self.transition.carrying.get(site)
-        if load is None or known is None or known.cap_rps is None or self.now_ms >= self.transition.tail_until_ms:
+        load, cap = self.loads.get(site), self.transition.cap_of(site)
+        if load is None or cap is None or cap.cap_rps is None or self.now_ms >= self.transition.tail_until_ms:
             return False
-        is_within = self.current.shares_bp.get(site, 0) * self.demand_rps <= known.cap_rps * WHOLE_BP
+        is_within = self.current.shares_bp.get(site, 0) * self.demand_rps <= cap.cap_rps * WHOLE_BP
         return self.signals[site] is Signal.SICK and is_within and load.serves_all
 
     def is_dead(self, site: SiteId) -> bool:
@@ -197,9 +194,19 @@ class Situation:
         views = [view for m in others if (view := seen.members.get(m.id)) is not None]
         if seen.members[member.id].hardness is Hardness.HARD and any(view.hardness is not Hardness.HARD for view in views):
             return False
-        if self.is_capped(member.site):
-            return True  # what is found full empties one queue after the other
-        return 2 * sum(view.standing is not Standing.UP for view in views) >= len(views)
+        troubled = sum(view.standing is not Standing.UP for view in views)
+        return 2 * troubled >= len(views) or self._may_be_full_again(member.site)
+
+    def _may_be_full_again(self, site: SiteId) -> bool:
+        """Whether a capped site is asked more than it was quiet with, as far as is known, or was until just before.
+
+        Then its queues fill, and empty, one after the other. Asked no more than that for longer, a member that is down alone
+        is down."""
+        cap, load = self.transition.cap_of(site), self.loads.get(site)
+        if cap is None:
+            return False
+        is_just_relieved = self.now_ms - self.transition.moved_at_ms <= RECOVERY_MS
+        return is_just_relieved or load is None or load.asked_mrps > cap.proven_rps * WHOLE_PM
 
     def standing_of(self, member: Member) -> Standing:
         pool = self.pools.get(member.site)
@@ -249,7 +256,7 @@ class Situation:
         elif load is not None and load.tells_answers:
             best_bp = load.best_mrps * DRAINS_PM // WHOLE_PM * WHOLE_BP // (1000 * max(1, self.demand_rps))
             carries_rps = min(active_rps, self._carrying_rps(min(WHOLE_BP, best_bp)))
-            if (known := self.transition.carrying.get(pool.site)) is not None and known.was_raised:
+            if (known := self.transition.carrying.get(pool.site)) is not None and known.is_on_trial(self.now_ms):
                 proven_bp = known.proven_rps * WHOLE_BP // max(1, self.demand_rps)
                 carries_rps = min(carries_rps, self._carrying_rps(min(WHOLE_BP, proven_bp)))
         if load is not None and load.serves_all and self.now_ms >= self.transition.tail_until_ms:
@@ -263,14 +270,6 @@ class Situation:
         current_bp = self.current.shares_bp.get(site, 0)
         is_row = self.is_metered and self.now_ms <= max(self.transition.tail_until_ms, self.transition.moved_at_ms + ROW_MS)
         return max(current_bp, self.transition.cached_bp.get(site, 0)) if is_row else current_bp
-
-    def is_proven_by_users(self, site: SiteId) -> bool:
-        """Whether a site answered so many requests since its share was written that five errors in a hundred are out of the
-        question (Wald's sequential test of 0.5 against 5 %, alpha = beta = 1 %: 99 answers without an error pass)."""
-        load = self.loads.get(site)
-        if load is None or not load.tells_answers or load.at_ms - load.window_ms < self.transition.moved_at_ms:
-            return False
-        return load.serves_all and load.answered_mrps * load.window_ms >= PROVING_REQUESTS * 1_000_000
 
     @cached_property
     def most_lost_pm(self) -> int:
@@ -342,65 +341,12 @@ class Situation:
 
     def is_capped(self, site: SiteId) -> bool:
         """Whether a site failed under load, and may not have all again yet."""
-        known = self.transition.carrying.get(site)
-        return known is not None and known.cap_rps is not None
+        return self.transition.cap_of(site) is not None
 
     def held_rps(self, pool: Pool) -> int | None:
         """The capacity that carries what a capped site may have; None where nothing caps it."""
         held_bp = self.held_bp(pool)
         return self._carrying_rps(held_bp) if held_bp < WHOLE_BP else None
-
-    def carrying_after(self, shares_bp: Mapping[SiteId, int]) -> Mapping[SiteId, Carrying]:
-        """What is remembered of failures under load once these shares are written: of who gets less and still answers."""
-        found = dict(self.transition.carrying)
-        for pool in self.service.pools:
-            if shares_bp.get(pool.site, 0) < self.current.shares_bp.get(pool.site, 0):
-                noted = self._noted(pool, shares_bp.get(pool.site, 0), found.get(pool.site))
-                if noted is not None:
-                    found[pool.site] = noted
-        return found
-
-    def _noted(self, pool: Pool, share_bp: int, before: Carrying | None) -> Carrying | None:
-        """What a site that gets less was found to carry; None when it is not left for its load, or nothing is known of it."""
-        load, signal = self.loads.get(pool.site), self.signals[pool.site]
-        cap_rps = -(-share_bp * self.demand_rps // WHOLE_BP)  # rounded up: a cap leaves the share that it was reckoned of
-        if signal is Signal.SICK and load is not None and load.tells_answers:
-            cap_rps = max(cap_rps, load.best_mrps // 1000)
-        elif not self.is_overloaded(pool.site):
-            return None
-        open_rps = self.open_rps(pool)
-        is_explained = load is None or load.is_full
-        return failed(
-            before,
-            asked_rps=open_rps if load is None else max(load.asked_mrps // 1000, open_rps if is_explained else 0),
-            answered_rps=0 if load is None else load.best_mrps // 1000,
-            cap_rps=cap_rps,
-            open_rps=open_rps,
-            hold_ms=FIRST_HOLD_MS,
-            longest_ms=LONGEST_HOLD_MS if is_explained else self.policy.hold_down_max_ms,
-            now_ms=self.now_ms,
-        )
-
-    def carrying_raised(self) -> Mapping[SiteId, Carrying]:
-        """What is remembered of failures under load, with a little more for each that was quiet long enough."""
-        found = dict(self.transition.carrying)
-        for pool in self.service.pools:
-            known = found.get(pool.site)
-            is_quiet = self.signals[pool.site] is Signal.WELL and self.tracks[pool.site].life not in AWAY
-            if known is not None and known.cap_rps is not None and is_quiet and self.now_ms >= self.raise_at_ms(known):
-                found[pool.site] = known.raised(self.now_ms, self.open_rps(pool))
-        return found
-
-    def raise_at_ms(self, known: Carrying) -> int:
-        """When a capped site may have been quiet long enough: the wait counts anew with each move.
-
-        While others carry what it cannot, it waits as a site that was left does (`hold_down_s`, twice as long with each relapse);
-        while it is shed for, to try costs less than to wait.
-        """
-        wait_ms = known.hold_ms
-        if self.current.shed_bp == 0 and not known.is_explained:
-            wait_ms = min(wait_ms * self.policy.hold_down_ms // FIRST_HOLD_MS, self.policy.hold_down_max_ms)
-        return max(known.until_ms - known.hold_ms, self.transition.moved_at_ms) + max(wait_ms, known.hold_ms)
 
     def standby_rps(self, pool: Pool, phases: frozenset[StandbyPhase]) -> int:
         """Capacity of the standby members whose phase is one of ``phases``; a proven one that is down has none."""

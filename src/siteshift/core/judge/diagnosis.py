@@ -12,7 +12,7 @@ from dataclasses import replace
 from siteshift.core.judge.everywhere import Everywhere, hold_or_global
 from siteshift.core.judge.naming import Findings, name_members, name_paths, name_pools, name_sites, name_vantages
 from siteshift.core.judge.quorum import BAD, NOBODY_KNOWS, Jury, Verdict, agreed_view, combine, recast, seat_jury
-from siteshift.core.judge.served import Served, heed
+from siteshift.core.judge.served import SeenOf, heed
 from siteshift.core.model.codes import Standing
 from siteshift.core.model.evidence import Picture, PoolPicture, TargetView, VantageReport
 from siteshift.core.model.policy import Policy
@@ -28,10 +28,10 @@ def diagnose(
     reports: Mapping[VantageId, VantageReport],
     now_ms: int,
     previous: Picture | None = None,
-    served: Mapping[PoolKey, Served] | None = None,
+    served_of: SeenOf | None = None,
 ) -> Picture:
-    """The combined belief. ``previous`` only keeps ``since_ms`` and the end of a global fault steady; ``served`` is what meters
-    counted of pools lately."""
+    """The combined belief. ``previous`` only keeps ``since_ms`` and the end of a global fault steady; ``served_of`` tells what
+    meters counted of a pool lately."""
     jury = seat_jury(topology, policy.judge, reports, now_ms)
     findings = Findings(now_ms, previous)
     name_vantages(findings, topology, jury, reports)
@@ -45,7 +45,8 @@ def diagnose(
     if len(wholes) == 1 or not all(whole.carried for whole in wholes.values()):
         for site, whole in wholes.items():
             _adopt_from_site(whole, here[site], verdicts, doubted)
-    heed(verdicts, served or {}, now_ms)
+    if served_of is not None:
+        heed(verdicts, served_of, now_ms)
     everywhere = {
         service.id: hold_or_global(service, verdicts, members, policy.judge, now_ms, previous) for service in topology.services
     }

@@ -7,7 +7,7 @@ is worth more than a refuge it overfills. And checks that all fail while users l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -38,17 +38,31 @@ class Served(NamedTuple):
     asked: int
     answered: int
 
+    def is_of_now(self, now_ms: int) -> bool:
+        """Whether it says anything of now: it is fresh, and of enough requests."""
+        fresh_ms = max(FRESH_MS, self.window_ms + self.window_ms // 2)
+        return now_ms - self.at_ms <= fresh_ms and self.asked >= FEWEST_REQUESTS
+
+    def began_since(self, since_ms: int) -> bool:
+        """Whether its whole window lies after an instant: what began before may have been answered before."""
+        return self.at_ms - self.window_ms >= since_ms
+
     @property
     def part_pm(self) -> int:
         """The part that was answered. A window that ends a jam answers more than it was asked."""
         return min(WHOLE_PM, self.answered * WHOLE_PM // max(1, self.asked))
 
 
-def heed(verdicts: dict[PoolKey, Verdict], served: Mapping[PoolKey, Served], now_ms: int) -> None:
+SeenOf = Callable[[PoolKey], Served | None]
+"""What a meter counted of a pool, asked for where it matters: most pools are well."""
+
+
+def heed(verdicts: dict[PoolKey, Verdict], served_of: SeenOf, now_ms: int) -> None:
     """Correct what checks say of each pool that is bad by what its users are known to get."""
-    for key, found in served.items():
-        verdict = verdicts.get(key)
-        if verdict is None or verdict.view.standing not in BAD:
+    bad = [(key, verdict) for key, verdict in verdicts.items() if verdict.view.standing in BAD]
+    for key, verdict in bad:
+        found = served_of(key)
+        if found is None:
             continue
         standing, score_pm = _as_served(verdict, found, now_ms)
         if standing is not verdict.view.standing or score_pm != verdict.view.score_pm:
@@ -59,10 +73,9 @@ def heed(verdicts: dict[PoolKey, Verdict], served: Mapping[PoolKey, Served], now
 def _as_served(verdict: Verdict, found: Served, now_ms: int) -> tuple[Standing, int]:
     """The standing and score with what users got; those of the checks where that says nothing."""
     view = verdict.view
-    fresh_ms = max(FRESH_MS, found.window_ms + found.window_ms // 2)
-    if now_ms - found.at_ms > fresh_ms or found.asked < FEWEST_REQUESTS:
+    if not found.is_of_now(now_ms):
         return view.standing, view.score_pm
-    if found.at_ms - found.window_ms < view.since_ms:
+    if not found.began_since(view.since_ms):
         is_awaited = found.part_pm > DARK_PM and now_ms - view.since_ms < AWAITED_MS
         return (Standing.SUSPECT if is_awaited and view.standing is Standing.DOWN else view.standing), view.score_pm
     if found.part_pm <= DARK_PM:

@@ -170,8 +170,7 @@ def _is_well(p: Passage, service: Service, site: SiteId) -> bool:
 
 def _limit_bp(p: Passage, service: Service, pool: Pool, entry: ServiceSteering) -> int:
     """The share that the members in use carry within the limits of pool and site; one that failed under load may get no more."""
-    known = p.after.transition(service.id).carrying.get(pool.site)
-    if known is not None and known.cap_rps is not None:
+    if p.after.transition(service.id).cap_of(pool.site) is not None:
         return 0
     demand = max(1, demand_rps(p.after, service, p.setup.metered))
     picture = p.after.picture.pools.get((service.id, pool.site))

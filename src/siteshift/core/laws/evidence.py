@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from siteshift.core.beliefs.traffic import served_lately
 from siteshift.core.judge.diagnosis import diagnose
-from siteshift.core.judge.served import DARK_PM, FEWEST_REQUESTS, FRESH_MS
+from siteshift.core.judge.served import DARK_PM
 from siteshift.core.laws.conduct import only_what_was_named
 from siteshift.core.laws.passage import Passage, Violation
 from siteshift.core.messages.events import Asked
@@ -59,12 +60,12 @@ def _left_by_few(p: Passage) -> Iterator[Violation]:
 
 def _is_answered(p: Passage, service: Service, site: SiteId) -> bool:
     """Whether a meter counts that users are answered there, in a window begun since its checks fail: that is not down."""
-    found = served_lately(p.after, p.setup.metered).get((service.id, site))
+    found = served_lately(p.after, p.setup.metered, (service.id, site))
     target = pool_target(service.id, site)
     failing = [view.since_ms for r in p.after.reports.values() if (view := r.views.get(target)) and view.standing in _BAD]
-    if found is None or not failing or p.now_ms - found.at_ms > FRESH_MS or found.at_ms - found.window_ms < min(failing):
+    if found is None or not failing:
         return False
-    return found.asked >= FEWEST_REQUESTS and found.part_pm > DARK_PM
+    return found.is_of_now(p.now_ms) and found.began_since(min(failing)) and found.part_pm > DARK_PM
 
 
 _BAD = (Standing.DOWN, Standing.DEGRADED)
@@ -102,7 +103,7 @@ def law_5_real_and_forced(p: Passage) -> Iterator[Violation]:
     if p.before.overrides == p.after.overrides and not isinstance(p.event, Asked):
         return
     topology, policy = p.setup.topology, p.setup.policy
-    served = served_lately(p.after, p.setup.metered)
-    alone = diagnose(topology, policy, p.after.reports, p.now_ms, previous=p.before.picture, served=served)
+    served_of = partial(served_lately, p.after, p.setup.metered)
+    alone = diagnose(topology, policy, p.after.reports, p.now_ms, previous=p.before.picture, served_of=served_of)
     if {k: v.standing for k, v in alone.pools.items()} != {k: v.standing for k, v in p.after.picture.pools.items()}:
         yield Violation(law=5, text="an override changed what is believed")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from siteshift.core.decide.carrying import carrying_after
 from siteshift.core.decide.residual import as_caches_run_out
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.steering import sent_on
@@ -77,7 +78,7 @@ def note_move(draft: Draft, situation: Situation, after: ServiceSteering, cause:
         cached_bp=_cached_bp(situation),
         cached_ms=_cached_ms(situation),
         undo_bp=None if cause is Cause.DEAD else dict(current.shares_bp),
-        carrying=situation.carrying_after(after.shares_bp),
+        carrying=carrying_after(situation, after.shares_bp),
         moves=(*moves, Move(at_ms=now_ms, moved_bp=sum(lost.values()), cause=cause)) if lost else moves,
         removals_ms=(*removals, now_ms) if removed and is_automatic else removals,
     )

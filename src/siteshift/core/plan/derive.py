@@ -12,6 +12,7 @@ from dataclasses import replace
 from siteshift.core.beliefs.life import Signal
 from siteshift.core.beliefs.lives import update_lives_of
 from siteshift.core.decide.allocate_all import Demands, allot_sliced, demands_sliced
+from siteshift.core.decide.carrying import carrying_raised, raise_at_ms
 from siteshift.core.decide.demand import Allocation, StandbyUse
 from siteshift.core.decide.envelope import note_progress, with_suspended, without_goals
 from siteshift.core.decide.member_weights import taken_out_now
@@ -194,8 +195,8 @@ def _tend_carrying(draft: Draft, situation: Situation) -> None:
     """Let capped sites have a little more when they were quiet; what follows from it is decided at once."""
     for known in situation.transition.carrying.values():
         if known.cap_rps is not None:
-            draft.due(situation.raise_at_ms(known))
-    raised = situation.carrying_raised()
+            draft.due(raise_at_ms(situation, known))
+    raised = carrying_raised(situation)
     if raised != situation.transition.carrying:
         draft.set_transition(situation.service.id, carrying=raised)
         draft.due(draft.now_ms + 1)

@@ -55,6 +55,10 @@ class Carrying:
         """Whether more was asked of it than the file says it carries."""
         return self.failed_rps >= self.open_rps
 
+    def is_on_trial(self, now_ms: int) -> bool:
+        """Whether it has more than it was quiet with, and not for long: who may have all again was tried for one wait."""
+        return self.was_raised and (self.cap_rps is not None or not self.is_over(now_ms))
+
     @property
     def was_raised(self) -> bool:
         """Whether it was given more than it was quiet with, and has not shown yet that it carries that."""

@@ -132,6 +132,11 @@ class ServiceTransition(Changeable):
     carrying: Mapping[SiteId, Carrying] = field(default_factory=dict)
     taken_out: frozenset[MemberId] = frozenset()
 
+    def cap_of(self, site: SiteId) -> Carrying | None:
+        """What a site was found to carry, while it may not have all again yet."""
+        known = self.carrying.get(site)
+        return known if known is not None and known.cap_rps is not None else None
+
 
 class TrafficTrack(NamedTuple):
     """Seen traffic of one service at one site, in requests per second x 1000.

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from siteshift.core.beliefs import lives, overload
 from siteshift.core.beliefs.life import AWAY, Signal
-from siteshift.core.decide import envelope, gate, steering
+from siteshift.core.decide import carrying, envelope, gate, steering
 from siteshift.core.decide.situation import Situation
 from siteshift.core.enact import planes
 from siteshift.core.judge import everywhere, quorum, served
@@ -282,7 +282,7 @@ MUTANTS: Mapping[str, Mutant] = {
             Patch(approval.lacks, _nothing),
         ),
         _mutant("no-fence", "a data plane takes an older generation", Plane.write, _no_fence),
-        _mutant("no-cap", "a site that failed for its load may have all again at once", Situation._noted, _nothing),
+        _mutant("no-cap", "a site that failed for its load may have all again at once", carrying._noted, _nothing),
         _mutant("unheard", "what a meter counts says nothing against checks that fail", served.heed, _nothing),
         _mutant("full-is-sick", "a site that carries less than the file says is sick", overload._carries_less, _nothing),
         _mutant("to-the-brim", "survivors are filled for a site that loses little", Situation.worth_filling_rps, _to_the_brim),
