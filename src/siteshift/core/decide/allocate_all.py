@@ -11,13 +11,13 @@ from dataclasses import replace
 from typing import TypeVar
 
 from siteshift.core.decide.capacity import allocate_sliced
-from siteshift.core.decide.demand import Allocation, Candidate, Demand, Problem, StandbyUse
+from siteshift.core.decide.demand import Allocation, Candidate, Demand, Problem, StandbyUse, capacity_for
 from siteshift.core.decide.shared_fate import for_the_rest, is_spent, mates_of, without_mates
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.steering import demand_of
 from siteshift.core.model.codes import SiteLife
 from siteshift.core.model.setup import Setup
-from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, ServiceId
+from siteshift.core.model.units import WHOLE_PM, ServiceId
 
 T = TypeVar("T")
 
@@ -73,7 +73,7 @@ def _allot(asked: Demands, setup: Setup, standby: StandbyUse) -> Generator[None,
     is_returning = any(track.life is SiteLife.RETURNING for one, _ in asked.values() for track in one.tracks.values())
     if not is_returning and not any(candidate.away for demand in demands for candidate in demand.candidates):
         found = yield from allocate_sliced(whole, standby=standby)
-        return (yield from _keeping(found, whole, standby))
+        return (yield from _keeping(found, asked, whole, standby))
     found = yield from allocate_sliced(replace(whole, demands=tuple(_eased(demand) for demand in demands)), standby=standby)
     tight = {entry.service for entry in found.services if entry.shed_bp}
     if not tight:
@@ -82,38 +82,44 @@ def _allot(asked: Demands, setup: Setup, standby: StandbyUse) -> Generator[None,
     found = yield from allocate_sliced(replace(whole, demands=mixed), standby=standby)
     is_enough = all(entry.service in tight or entry.shed_bp == 0 for entry in found.services)
     found = found if is_enough else (yield from allocate_sliced(whole, standby=standby))
-    return (yield from _keeping(found, whole, standby))
+    return (yield from _keeping(found, asked, whole, standby))
 
 
-def _keeping(found: Allocation, problem: Problem, standby: StandbyUse) -> Generator[None, None, Allocation]:
-    """The allocation again where something would be shed, in which sites that carry more than the limit now may go on doing so:
-    what is served must not be shed to keep a margin."""
+def _keeping(
+    found: Allocation, asked: Demands, problem: Problem, standby: StandbyUse
+) -> Generator[None, None, Allocation]:
+    """The allocation again where something would be shed, in which sites may be fuller than the limit: with what they have now,
+    and with what is theirs. What can be served must not be shed to keep a margin."""
     short = {entry.service for entry in found.services if entry.shed_bp}
-    kept = tuple(_kept(demand) if demand.service in short else demand for demand in problem.demands)
+    kept = tuple(
+        _kept(asked[demand.service][0], demand) if demand.service in short else demand for demand in problem.demands
+    )
     if kept == problem.demands:
         return found
     return (yield from allocate_sliced(replace(problem, demands=kept), standby=standby))
 
 
-def _kept(demand: Demand) -> Demand:
-    """The demand with room for what well sites have now, up to all they can carry."""
-    candidates = tuple(
-        candidate._replace(active_rps=now_rps, may_receive=False)
-        if candidate.may_receive
-        and not candidate.away
-        and candidate.fixed_bp is None
-        and (now_rps := _carries_now_rps(demand, candidate)) > candidate.active_rps
-        else candidate
-        for candidate in demand.candidates
-    )
+def _kept(situation: Situation, demand: Demand) -> Demand:
+    """The demand with room for what well sites have now, or have in calm, up to all they can carry. One that failed under load
+    may not have more than it carried."""
+    candidates = tuple(_may_keep(situation, demand, candidate) for candidate in demand.candidates)
     return demand if candidates == demand.candidates else demand._replace(candidates=candidates)
 
 
-def _carries_now_rps(demand: Demand, candidate: Candidate) -> int:
-    """The capacity with which the limit admits what a site has, at most what fills it wholly."""
+def _may_keep(situation: Situation, demand: Demand, candidate: Candidate) -> Candidate:
+    if not candidate.may_receive or candidate.away or candidate.fixed_bp is not None:
+        return candidate
+    keeps_bp = candidate.current_bp if situation.is_capped(candidate.site) else max(candidate.current_bp, candidate.nominal_bp)
+    keeps_rps = _carrying_rps(demand, candidate, keeps_bp)
+    if keeps_rps <= candidate.active_rps:
+        return candidate
+    return candidate._replace(active_rps=keeps_rps, may_receive=keeps_bp > candidate.current_bp)
+
+
+def _carrying_rps(demand: Demand, candidate: Candidate, share_bp: int) -> int:
+    """The capacity with which the limit admits a share, at most what fills the site wholly."""
     most_rps = (candidate.active_rps + candidate.open_standby_rps) * WHOLE_PM // demand.max_utilisation_pm
-    now_rps = -(-candidate.current_bp * demand.demand_rps * WHOLE_PM // (WHOLE_BP * demand.max_utilisation_pm))
-    return min(most_rps, now_rps) - candidate.open_standby_rps
+    return min(most_rps, capacity_for(share_bp, demand)) - candidate.open_standby_rps
 
 
 def _eased(demand: Demand) -> Demand:

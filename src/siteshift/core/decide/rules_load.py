@@ -10,7 +10,7 @@ from siteshift.core.model.cause import Cause, Move
 from siteshift.core.model.codes import FindingCode, MemberRole, StandbyPhase
 from siteshift.core.model.finding import Finding
 from siteshift.core.model.policy import HOUR_MS
-from siteshift.core.model.units import SiteId
+from siteshift.core.model.units import WHOLE_PM, SiteId
 
 _DRAINS = frozenset({Cause.DEAD, Cause.DEGRADED, Cause.REBALANCE})
 """Automatic moves that take a site out; on the way back, what survivors give up is no drain."""
@@ -21,10 +21,11 @@ _PACED = frozenset({Cause.DEGRADED, Cause.REBALANCE})
 
 
 def capacity_short(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
-    """Law 7: nobody is pushed above the utilisation limit. One that is above it and gains nothing is only told."""
+    """Law 7: nobody is pushed above the utilisation limit. One that is above it and gains nothing is only told; and what is
+    its own in calm it may have back, as long as it carries that: the limit is for what is added."""
     most_pm = context.policy.max_utilisation_pm
     for site, used_pm in context.utilisation_pm.items():
-        if used_pm <= most_pm or proposal.after.shares_bp.get(site, 0) == 0:
+        if used_pm <= most_pm or proposal.after.shares_bp.get(site, 0) == 0 or _is_its_own(proposal, site, used_pm):
             continue
         yield weigh(
             proposal,
@@ -36,6 +37,12 @@ def capacity_short(proposal: Proposal, context: GateContext) -> Iterator[Finding
             utilisation_pm=used_pm,
             max_utilisation_pm=most_pm,
         )
+
+
+def _is_its_own(proposal: Proposal, site: SiteId, used_pm: int) -> bool:
+    pool = proposal.service.pool_at(site)
+    is_within = pool is not None and proposal.after.shares_bp.get(site, 0) <= pool.nominal_bp
+    return is_within and proposal.change_bp(site) > 0 and used_pm <= WHOLE_PM
 
 
 def _pushes(proposal: Proposal, site: SiteId) -> bool:

@@ -129,6 +129,13 @@ class Situation:
     def is_dead(self, site: SiteId) -> bool:
         return self.signals[site] is Signal.DEAD
 
+    def may_be_alive(self, site: SiteId) -> bool:
+        """Whether a site that checks call down may answer its users nevertheless: nobody counts what they get, and it does not
+        refuse connections. It may only be the checks that are broken, or too slow for their timeout."""
+        load, seen = self.loads.get(site), self.pools.get(site)
+        is_counted = load is not None and load.tells_answers
+        return not is_counted and seen is not None and seen.hardness is not Hardness.HARD
+
     def is_known(self, site: SiteId) -> bool:
         """Whether anything may change there on evidence: not while blind, in a fault of all sites, or without evidence."""
         return not (self.is_blind or self.is_global_fault or self.signals[site] is Signal.NO_EVIDENCE)
@@ -217,15 +224,31 @@ class Situation:
         """A member's relative weight by goodput; shrinks with a degraded score, never by CPU (DESIGN §4).
 
         A weight that was shrunk stays until the score is `WEIGHT_SLACK_PM` off: a score wavers, and every change is a write.
+        In a pool that is as full as the policy allows the others have no room for what one is spared.
         """
         pool = self.pools.get(member.site)
         view = pool.members.get(member.id) if pool else None
-        if view is None or view.standing is not Standing.DEGRADED or self.is_overloaded(member.site):
+        if view is None or view.standing is not Standing.DEGRADED:
+            return WHOLE_PM
+        if self.is_overloaded(member.site) or member.site in self._full_sites:
             return WHOLE_PM
         present_pm = self.current.members_pm.get(member.id, WHOLE_PM)
         if present_pm < WHOLE_PM and abs(view.score_pm - present_pm) < WEIGHT_SLACK_PM:
             return present_pm
         return max(WEIGHT_STEP_PM, view.score_pm // WEIGHT_STEP_PM * WEIGHT_STEP_PM)
+
+    @cached_property
+    def _full_sites(self) -> frozenset[SiteId]:
+        """The sites that have as much as their members in use carry within the utilisation limit, all of them well."""
+        return frozenset(
+            pool.site
+            for pool in self.service.pools
+            if self.current.shares_bp.get(pool.site, 0) * self.demand_rps * WHOLE_PM
+            > self._in_use_rps(pool) * self.policy.max_utilisation_pm * WHOLE_BP
+        )
+
+    def _in_use_rps(self, pool: Pool) -> int:
+        return sum(m.capacity_rps for m in pool.members if m.id in self.current.members_pm)
 
     def active_rps(self, pool: Pool) -> int:
         """Capacity of the active members that may serve, scaled by their goodput."""
@@ -390,8 +413,7 @@ class Situation:
         pool = self.service.pool_at(site)
         if pool is None or share_bp <= pool.nominal_bp:
             return True
-        in_use_rps = sum(m.capacity_rps for m in pool.members if m.id in self.current.members_pm)
-        return share_bp * self.demand_rps * WHOLE_PM <= in_use_rps * self.policy.max_utilisation_pm * WHOLE_BP
+        return share_bp * self.demand_rps * WHOLE_PM <= self._in_use_rps(pool) * self.policy.max_utilisation_pm * WHOLE_BP
 
     def is_short_of_taken_out(self, site: SiteId) -> bool:
         """Whether a site gets more than its members carry without those that a person took out: then it gives for their sake."""

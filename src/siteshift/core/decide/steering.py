@@ -112,7 +112,8 @@ def target_of(situation: Situation, allocation: ServiceAllocation) -> Target:
     """The end state an allocation means for a service: where the part nobody can carry stays (law 7).
 
     At a site that is alive and being left it stays, as far as it is there now or was before the moves of this row, and is served:
-    who took it may carry less than was thought. The rest is shed openly.
+    who took it may carry less than was thought. So it does at one that only checks call down, and no meter. The rest is shed
+    openly.
     Writable traffic that no other site may take stays even at a dead one, unless an address answers what is shed: it may be
     only us who cannot see the site, and a share of nothing would not help anybody (outage `gh-43s`).
     With no site being left it stays with those who have it, and is then spread by capacity, unless something answers it. And
@@ -123,7 +124,7 @@ def target_of(situation: Situation, allocation: ServiceAllocation) -> Target:
     shed = allocation.shed_bp
     because = dict(allocation.because)
     for site in shares:
-        if shed and situation.away(site) and (not situation.is_dead(site) or _is_bound(situation)):
+        if shed and situation.away(site) and _is_better_left(situation, site):
             stays = min(shed, situation.had_lately_bp(site))
             shares[site] += stays
             shed -= stays
@@ -206,9 +207,11 @@ def _because(situation: Situation, site: SiteId, reckoned: Because) -> Because:
     return reckoned
 
 
-def _is_bound(situation: Situation) -> bool:
-    """Whether traffic is better left where it was than shed: it needs the data there, and nothing answers in its place."""
-    return situation.service.data is DataKind.WRITABLE and not situation.service.shed_answers
+def _is_better_left(situation: Situation, site: SiteId) -> bool:
+    """Whether what fits nowhere else is better left at a site than shed: it may be answered there; or it needs the data there,
+    and nothing answers in its place."""
+    is_bound = situation.service.data is DataKind.WRITABLE and not situation.service.shed_answers
+    return is_bound or not situation.is_dead(site) or situation.may_be_alive(site)
 
 
 def _share(situation: Situation, site: SiteId) -> int:
