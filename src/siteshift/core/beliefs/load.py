@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import isqrt
 from typing import NamedTuple
 
-from siteshift.core.beliefs.traffic import FRESH_MS, SMOOTHING_MS, delivered_bp
+from siteshift.core.beliefs.traffic import FRESH_MS, SMOOTHING_MS, answers_all, delivered_bp
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.topology import Pool, Service
 from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, SiteId
@@ -24,8 +24,6 @@ ANSWERING_PM = 300
 """Who answers three in ten of what it is asked, or can carry, is there. Far past its knee a server does not manage more."""
 HARD_AT_WORK_PM = 800
 """A full pool answers at least this part of what it carries while little more is asked of it."""
-SERVED_PM = 980
-"""So many answers of a thousand requests are all, as far as load goes (`judge.served.WELL_PM`)."""
 SERVED_MS = 1_500
 """So young must a measurement be to speak against refused connections."""
 
@@ -71,7 +69,7 @@ class Load(NamedTuple):
     @property
     def serves_all(self) -> bool:
         """Whether users get what they ask for just now, whatever checks that wait in a queue still say."""
-        return self.tells_answers and self.answered_mrps * WHOLE_PM >= self.asked_mrps * SERVED_PM
+        return self.tells_answers and answers_all(self.asked_mrps, self.answered_mrps, self.window_ms)
 
     def answers(self, part_pm: int) -> bool:
         """Whether it answers this part of what it is asked, or of what it can when it is asked for more."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from siteshift.core.judge.served import Served
+from siteshift.core.judge.served import WELL_PM, Served
 from siteshift.core.messages.events import SeenTraffic, TrafficMeasured
 from siteshift.core.model.codes import Standing
 from siteshift.core.model.topology import Service
@@ -30,6 +30,13 @@ HEARD_MS = PILED_UP_MS + SMOOTHING_MS
 BEST_MS = 3_000
 """What a full site can do is the most it answered in a window of the last three seconds (the windowed maximum of BBR's delivery
 rate, draft-ietf-ccwg-bbr): thrashing, and a queue that empties, make single windows low or high."""
+STALL_MS = 1_500
+"""A pool that answers less than it is asked for longer than this does not only stand still for a moment (a pause of 1 s, every
+3 s, was seen)."""
+REQUEST = 1_000_000
+"""One request, as a rate x 1000 times the ms in which it was counted."""
+TELLING_REQUESTS = 20
+"""One request without an answer is chance among so many: a twentieth of them is one, and it may be under way."""
 FRESH_MS = 5_000
 """A measurement older than this says nothing about now."""
 
@@ -194,13 +201,42 @@ def _smoothed(before: TrafficTrack | None, sample: SeenTraffic, window_ms: int, 
         if counted_ms > 0:
             part_pm = _part_pm(window_ms, min(counted_ms, SMOOTHING_MS))
             demand_mrps = before.demand_mrps + (asked_mrps - before.demand_mrps) * part_pm // WHOLE_PM
+    failing_ms = 0
+    if not answers_all(asked_mrps, answered_mrps, window_ms):
+        failing_ms = window_ms + (before.failing_ms if before is not None else 0)
     best_mrps, best_at_ms = answered_mrps, now_ms
-    if before is not None and before.best_mrps > answered_mrps and now_ms - before.best_at_ms <= BEST_MS:
+    if before is not None and before.best_mrps > answered_mrps and _is_best_still(before, failing_ms, now_ms):
         best_mrps, best_at_ms = before.best_mrps, before.best_at_ms
     tells = sample.answered is not None
     return TrafficTrack(
-        now_ms, rate_mrps, now_mrps, window_ms, asked_mrps, answered_mrps, demand_mrps, since_ms, tells, best_mrps, best_at_ms
+        at_ms=now_ms,
+        rate_mrps=rate_mrps,
+        last_mrps=now_mrps,
+        window_ms=window_ms,
+        asked_mrps=asked_mrps,
+        answered_mrps=answered_mrps,
+        demand_mrps=demand_mrps,
+        since_ms=since_ms,
+        tells_answers=tells,
+        best_mrps=best_mrps,
+        best_at_ms=best_at_ms,
+        failing_ms=failing_ms,
     )
+
+
+def answers_all(asked_mrps: int, answered_mrps: int, window_ms: int) -> bool:
+    """Whether users got what they asked for in a window: nearly all of it, or all but one request that is still under way."""
+    if answered_mrps * WHOLE_PM >= asked_mrps * WELL_PM:
+        return True
+    lacks, asked = (asked_mrps - answered_mrps) * window_ms, asked_mrps * window_ms
+    return lacks <= REQUEST and asked >= TELLING_REQUESTS * REQUEST
+
+
+def _is_best_still(before: TrafficTrack, failing_ms: int, now_ms: int) -> bool:
+    """Whether the most that was answered lately still says what a site carries: not once it fails for longer than a stall, and
+    answered that before."""
+    is_since = failing_ms < STALL_MS or now_ms - before.best_at_ms < failing_ms
+    return is_since and now_ms - before.best_at_ms <= BEST_MS
 
 
 def _peak(before: DemandTrack | None, total_rps: int, now_ms: int) -> DemandTrack:

@@ -123,4 +123,18 @@ def _carrying_rps(demand: Demand, candidate: Candidate, share_bp: int) -> int:
 
 
 def _eased(demand: Demand) -> Demand:
-    return demand._replace(max_utilisation_pm=demand.max_utilisation_pm * COMFORT_PM // 1000)
+    """The demand with a little comfort for who gets more. Nobody has to give for it."""
+    eased = demand._replace(max_utilisation_pm=demand.max_utilisation_pm * COMFORT_PM // 1000)
+    candidates = tuple(_unmoved(demand, eased, candidate) for candidate in demand.candidates)
+    return eased if candidates == demand.candidates else eased._replace(candidates=candidates)
+
+
+def _unmoved(demand: Demand, eased: Demand, candidate: Candidate) -> Candidate:
+    """The candidate with the capacity at which the eased limit admits what it has now, as far as the true one does."""
+    if candidate.away or candidate.fixed_bp is not None:
+        return candidate
+    whole_rps = candidate.active_rps + candidate.open_standby_rps
+    if capacity_for(candidate.current_bp, eased) <= whole_rps:
+        return candidate
+    needed_rps = min(capacity_for(candidate.current_bp, demand), whole_rps) * 1000 // COMFORT_PM
+    return candidate._replace(active_rps=needed_rps - candidate.open_standby_rps)

@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from siteshift.core.beliefs.life import AWAY, Signal
-from siteshift.core.decide.situation import Situation
+from siteshift.core.beliefs.load import Load
+from siteshift.core.decide.situation import DRAINS_PM, Situation
 from siteshift.core.model.topology import Pool
-from siteshift.core.model.units import WHOLE_BP, SiteId
-from siteshift.core.state.carrying import FIRST_HOLD_MS, LONGEST_HOLD_MS, Carrying, failed
+from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, SiteId
+from siteshift.core.state.carrying import CLIMB_MS, FIRST_HOLD_MS, LONGEST_HOLD_MS, Carrying, failed
+
+RAISE_BP = 180
+"""A capped site is given 1.8 % of the service's traffic more at a time: what is too much by that fills queues, and no more; one
+that takes it back has not turned by what anybody notices (2 %, `sim.criteria.moves`)."""
+
+BETTER_PM = 1_250
+"""A site that answers 25 % more than when it failed is better: past its knee a full one answers less than it carries."""
+BEYOND_HOLDS = 4
+"""So many waits after it failed a site is given more than it answered then: to find the same again would cost, and while others
+carry the rest, to wait costs nothing."""
 
 
 def carrying_after(situation: Situation, shares_bp: Mapping[SiteId, int]) -> Mapping[SiteId, Carrying]:
@@ -25,23 +36,42 @@ def carrying_after(situation: Situation, shares_bp: Mapping[SiteId, int]) -> Map
 def _noted(situation: Situation, pool: Pool, share_bp: int, before: Carrying | None) -> Carrying | None:
     """What a site that gets less was found to carry; None when it is not left for its load, or nothing is known of it."""
     load, signal = situation.loads.get(pool.site), situation.signals[pool.site]
-    cap_rps = -(-share_bp * situation.demand_rps // WHOLE_BP)  # rounded up: a cap leaves the share that it was reckoned of
-    if signal is Signal.SICK and load is not None and load.tells_answers:
-        cap_rps = max(cap_rps, load.best_mrps // 1000)
-    elif not situation.is_overloaded(pool.site):
+    is_counted_sick = signal is Signal.SICK and load is not None and load.tells_answers
+    if not (is_counted_sick or situation.is_overloaded(pool.site) or _is_half_left_down(situation, pool.site, share_bp)):
         return None
-    open_rps = situation.open_rps(pool)
-    is_explained = load is None or load.is_full
+    cap_rps = _rps(situation, share_bp)
+    if load is not None and load.tells_answers:
+        cap_rps = max(cap_rps, _carried_rps(load, before, situation.now_ms))
+    open_rps = situation.nameplate_rps(pool)
+    is_full = load is not None and load.is_full
+    asked_rps = _rps(situation, situation.current.shares_bp.get(pool.site, 0)) if load is None else load.asked_mrps // 1000
     return failed(
         before,
-        asked_rps=open_rps if load is None else max(load.asked_mrps // 1000, open_rps if is_explained else 0),
+        asked_rps=max(asked_rps, open_rps if is_full else 0),
         answered_rps=0 if load is None else load.best_mrps // 1000,
         cap_rps=cap_rps,
         open_rps=open_rps,
         hold_ms=FIRST_HOLD_MS,
-        longest_ms=LONGEST_HOLD_MS if is_explained else situation.policy.hold_down_max_ms,
+        longest_ms=LONGEST_HOLD_MS if is_full else situation.policy.hold_down_max_ms,
         now_ms=situation.now_ms,
     )
+
+
+def _carried_rps(load: Load, before: Carrying | None, now_ms: int) -> int:
+    """What a site that fails was seen to carry: of what it answers so much that its queue empties, and no more than what it was
+    quiet with before it was given more."""
+    drains_rps = load.best_mrps * DRAINS_PM // (1000 * WHOLE_PM)
+    return min(drains_rps, before.proven_rps) if before is not None and before.is_on_trial(now_ms) else drains_rps
+
+
+def _rps(situation: Situation, share_bp: int) -> int:
+    """What a share brings; rounded up, so that a cap leaves the share that it was reckoned of."""
+    return -(-share_bp * situation.demand_rps // WHOLE_BP)
+
+
+def _is_half_left_down(situation: Situation, site: SiteId, share_bp: int) -> bool:
+    """Whether a site is left as down as far as there is room: well again with what stays, it was only too full."""
+    return share_bp > 0 and situation.is_dead(site) and situation.may_be_alive(site)
 
 
 def carrying_raised(situation: Situation) -> Mapping[SiteId, Carrying]:
@@ -59,17 +89,46 @@ def carrying_raised(situation: Situation) -> Mapping[SiteId, Carrying]:
             if situation.now_ms - known.until_ms >= situation.policy.hold_down_max_ms:
                 del found[pool.site]
         elif is_quiet and situation.now_ms >= raise_at_ms(situation, known):
-            found[pool.site] = known.raised(situation.now_ms, situation.open_rps(pool))
+            has_rps = _rps(situation, situation.current.shares_bp.get(pool.site, 0))
+            if has_rps + _rps(situation, RAISE_BP) >= known.cap_rps:  # else what it was given so far is not proven
+                open_rps = situation.nameplate_rps(pool)
+                by_rps = _by_rps(situation, known, pool.site, open_rps)
+                found[pool.site] = known.raised(situation.now_ms, open_rps=open_rps, by_rps=by_rps)
     return found
 
 
+def _by_rps(situation: Situation, known: Carrying, site: SiteId, open_rps: int) -> int:
+    """By how much the cap is raised: a little, until it answers much more than when it failed; then half of what is left."""
+    load, least_rps = situation.loads.get(site), _rps(situation, RAISE_BP)
+    if known.cap_rps is None or load is None or not load.serves_all or not known.answered_rps:
+        return least_rps
+    is_better = load.answered_mrps > known.answered_rps * BETTER_PM and load.steady_mrps > known.answered_rps * BETTER_PM
+    return max(least_rps, (open_rps - known.cap_rps) // 2) if is_better else least_rps
+
+
 def raise_at_ms(situation: Situation, known: Carrying) -> int:
-    """When a capped site may have been quiet long enough: the wait counts anew with each move.
+    """When a capped site may have been quiet long enough: the wait counts anew with each move. Once it climbs, it goes on while
+    all is well.
 
     While others carry what it cannot, it waits as a site that was left does (`hold_down_s`, twice as long with each relapse);
     while it is shed for, to try costs less than to wait.
     """
+    if known.was_raised:
+        again_ms = max(known.until_ms, situation.transition.moved_at_ms + CLIMB_MS)
+        return max(again_ms, _beyond_ms(situation, known))
     wait_ms = known.hold_ms
-    if situation.current.shed_bp == 0 and not known.is_explained:
+    if situation.current.shed_bp:
+        wait_ms = min(wait_ms, FIRST_HOLD_MS)
+    elif not known.is_explained:
         wait_ms = min(wait_ms * situation.policy.hold_down_ms // FIRST_HOLD_MS, situation.policy.hold_down_max_ms)
-    return max(known.until_ms - known.hold_ms, situation.transition.moved_at_ms) + max(wait_ms, known.hold_ms)
+        wait_ms = max(wait_ms, known.hold_ms)
+    waited_ms = max(known.until_ms - known.hold_ms, situation.transition.moved_at_ms) + wait_ms
+    return max(waited_ms, _beyond_ms(situation, known))
+
+
+def _beyond_ms(situation: Situation, known: Carrying) -> int:
+    """When a site may be given more than it answered when it failed; 0: the next raise is no such."""
+    is_beyond = known.cap_rps is not None and known.answered_rps * DRAINS_PM <= known.cap_rps * WHOLE_PM
+    if known.is_explained or not known.answered_rps or not is_beyond or situation.current.shed_bp:
+        return 0
+    return known.failed_at_ms + min(BEYOND_HOLDS * known.hold_ms, situation.policy.hold_down_max_ms)

@@ -50,6 +50,8 @@ def is_worth_it(situation: Situation, target: Target, cause: Cause) -> bool:
     change = max(change, abs(target.shed_bp - current.shed_bp))
     forced = situation.forced
     only_follows = cause is Cause.PERSON and forced.shares_bp is None and not forced.drained_sites  # a member taken out
+    if cause is Cause.REBALANCE and _is_climb(situation, target):
+        return True
     if cause is Cause.REBALANCE and target.shed_bp == current.shed_bp and _fits_as_it_is(situation, target):
         return False
     if cause is Cause.REBALANCE or only_follows:
@@ -57,6 +59,12 @@ def is_worth_it(situation: Situation, target: Target, cause: Cause) -> bool:
     if cause is Cause.RELIEF:
         return any(_is_relief(situation, target, site) for site in current.shares_bp)
     return change > 0
+
+
+def _is_climb(situation: Situation, target: Target) -> bool:
+    """Whether a capped site gets what it was raised by: small steps are the point of it."""
+    shares = situation.current.shares_bp
+    return any(situation.is_capped(s) and bp - shares.get(s, 0) >= DEADBAND_BP // 2 for s, bp in target.shares_bp.items())
 
 
 def _fits_as_it_is(situation: Situation, target: Target) -> bool:

@@ -16,6 +16,7 @@ from siteshift.core.model.policy import ServicePolicy
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.topology import Member, Pool, Service
 from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, MemberId, SiteId
+from siteshift.core.state.carrying import SURE_PM
 from siteshift.core.state.goals import GoalTrack
 from siteshift.core.state.tracks import ServiceTransition, SiteTrack, StandbyTrack
 
@@ -27,8 +28,8 @@ SHOWN_MS = 1_500
 """A move at a balancer is in the meter's windows after so long."""
 ROW_MS = 15_000
 """So long after a move a survivor's trouble is taken to come of it (`lives.UNDO_WATCH_MS`)."""
-SURE_PM, UNSURE_PM = 800, 1_100
-"""A site surely carries 80 % of what the file says, and 110 % at most: nobody measures capacity closer than to a tenth or two."""
+UNSURE_PM = 1_100
+"""A site surely carries `SURE_PM` of what the file says, and this at most."""
 DRAINS_PM = 950
 """Given this part of the most it answered, a full pool also empties its queue: one of 0.8 s in 16 s."""
 HALVING_MS = 5_000
@@ -270,23 +271,29 @@ class Situation:
         active_rps = self.active_rps(pool)
         if not self.is_overloaded(pool.site):
             return active_rps
-        if self.is_put_to_the_proof(pool) and self.now_ms >= self.halving_ms:
+        known = self.transition.carrying.get(pool.site)
+        on_trial = known if known is not None and known.is_on_trial(self.now_ms) else None
+        if on_trial is None and self.is_put_to_the_proof(pool) and self.now_ms >= self.halving_ms:
             return min(active_rps, self._carrying_rps(self._halved_bp(pool)))
         carries_rps = active_rps
         load = self.loads.get(pool.site)
-        if load is not None and load.is_full:
+        if load is not None and load.is_full and not self._carries_less(load):
             carries_rps = active_rps * DRAINS_PM // self.policy.max_utilisation_pm
         elif load is not None and load.tells_answers:
             best_bp = load.best_mrps * DRAINS_PM // WHOLE_PM * WHOLE_BP // (1000 * max(1, self.demand_rps))
             carries_rps = min(active_rps, self._carrying_rps(min(WHOLE_BP, best_bp)))
-            if (known := self.transition.carrying.get(pool.site)) is not None and known.is_on_trial(self.now_ms):
-                proven_bp = known.proven_rps * WHOLE_BP // max(1, self.demand_rps)
-                carries_rps = min(carries_rps, self._carrying_rps(min(WHOLE_BP, proven_bp)))
-        if load is not None and load.serves_all and self.now_ms >= self.transition.tail_until_ms:
+        if on_trial is not None and (load is None or not load.is_full or self._carries_less(load)):
+            proven_bp = on_trial.proven_rps * WHOLE_BP // max(1, self.demand_rps)
+            carries_rps = min(carries_rps, self._carrying_rps(min(WHOLE_BP, proven_bp)))
+        if load is not None and load.serves_all:
             return max(carries_rps // 2, min(active_rps, self._carrying_rps(self.current.shares_bp.get(pool.site, 0))))
         if self._was_cut_in_this_row(pool.site):
             return min(active_rps, self._carrying_rps(self.held_bp(pool)))
         return max(carries_rps - self.excess_rps.get(pool.site, 0), carries_rps // 2)
+
+    def _carries_less(self, load: Load) -> bool:
+        """Whether a site answers clearly less than the file says it carries, however much it is asked."""
+        return load.tells_answers and load.best_mrps < load.capacity_rps * SURE_PM
 
     def had_lately_bp(self, site: SiteId) -> int:
         """The share it has, or had before the present row of moves, while old answers or the last moments hold that."""
@@ -357,7 +364,7 @@ class Situation:
     def held_bp(self, pool: Pool) -> int:
         """The most that a site may have after it failed under load; the whole where nothing caps it."""
         known = self.transition.carrying.get(pool.site)
-        most_rps = known.most_rps(self.open_rps(pool)) if known is not None else None
+        most_rps = known.most_rps(self.nameplate_rps(pool)) if known is not None else None
         if most_rps is None or self.demand_rps <= 0:
             return WHOLE_BP
         return min(WHOLE_BP, most_rps * WHOLE_BP // self.demand_rps)
@@ -365,6 +372,11 @@ class Situation:
     def is_capped(self, site: SiteId) -> bool:
         """Whether a site failed under load, and may not have all again yet."""
         return self.transition.cap_of(site) is not None
+
+    @property
+    def is_climbing(self) -> bool:
+        """Whether a capped site is being given more and more: how that goes must be seen soon."""
+        return any(cap.cap_rps is not None and cap.was_raised for cap in self.transition.carrying.values())
 
     def held_rps(self, pool: Pool) -> int | None:
         """The capacity that carries what a capped site may have; None where nothing caps it."""
@@ -388,6 +400,11 @@ class Situation:
     def _open_rps(self) -> dict[SiteId, int]:
         proven = frozenset({StandbyPhase.PROVEN})
         return {pool.site: self.active_rps(pool) + self.standby_rps(pool, proven) for pool in self.service.pools}
+
+    def nameplate_rps(self, pool: Pool) -> int:
+        """What the file says of the members that people left in and the proven standby, however well they do."""
+        actives_rps = sum(m.capacity_rps for m in pool.actives if m.id not in self.forced.depooled)
+        return actives_rps + self.standby_rps(pool, frozenset({StandbyPhase.PROVEN}))
 
     def standby_members(self, pool: Pool) -> tuple[Member, ...]:
         depooled = self.forced.depooled

@@ -278,7 +278,7 @@ def ttl_of(situation: Situation) -> int:
     """The TTL to publish now: short while anything is suspect or in transition (DESIGN §8). Without DNS it means nothing."""
     if not situation.has_dns:
         return situation.current.ttl_s
-    is_restless = situation.now_ms < situation.transition.restless_until_ms
+    is_restless = situation.now_ms < situation.transition.restless_until_ms or situation.is_climbing
     return situation.policy.ttl_suspect_s if is_restless else situation.policy.ttl_normal_s
 
 

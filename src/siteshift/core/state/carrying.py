@@ -1,10 +1,10 @@
 """What a pool was found to carry when it failed alive, and when a little more may be tried.
 
 A pool that fails while it answers carries less than it is asked, whatever is written in the file: a cooling fault, a bad
-release, a neighbour. What it answered then is the most it is given (the cap) until it has been quiet for a while; then a
-quarter of what lies between that and the load it failed at (additive increase, multiplicative decrease: Chiu and Jain
-1989; the load at failure remembered: CUBIC, RFC 9438). Each relapse doubles the wait. Where the load alone explains the
-failure, what is written in the file is the limit again after the first wait.
+release, a neighbour. What it answered then is the most it is given (the cap) until it has been quiet for a while; then it
+climbs by small steps (additive increase, multiplicative decrease: Chiu and Jain 1989) until it fails, and goes back to the
+last one it was quiet with. Each relapse doubles the wait. Where the load alone explains the failure, what is written in the
+file is the limit again after the first wait.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ FIRST_HOLD_MS = 30_000
 LONGEST_HOLD_MS = 300_000
 """The longest where more was asked than the file says it carries: as long as a peak of demand is remembered
 (`core.beliefs.traffic`)."""
-LEAST_RAISE_PM = 50
-"""A raise is at least this part of what is open: the gap is closed in a few."""
+SURE_PM = 800
+"""A pool that answers less than 80 % of what the file says carries less; no file is closer than to a tenth or two."""
+CLIMB_MS = 7_000
+"""A raise after which all is well is followed by the next: the short TTL, and what a meter or a check takes to see it."""
 TELLING_PM = 900
 """Asked at most this part of what it failed at, a pool shows whether it is full or sick."""
 
@@ -27,8 +29,8 @@ class Carrying:
     """One pool's failure under load, in requests/s.
 
     ``failed_rps``: what was asked of it, of which it answered ``answered_rps``; ``cap_rps``: the most it is meant to get, None
-    once it may have all again; ``proven_rps``: what it was quiet with before the last raise; ``open_rps``: its open capacity
-    then. ``hold_ms``: the wait; ``until_ms``: when more may be tried. ``failed_at_ms``: since when.
+    once it may have all again; ``proven_rps``: what it was quiet with before the last raise; ``open_rps``: what the file says of
+    its open members then. ``hold_ms``: the wait; ``until_ms``: when more may be tried. ``failed_at_ms``: since when.
     """
 
     failed_rps: int
@@ -52,8 +54,9 @@ class Carrying:
 
     @property
     def is_explained(self) -> bool:
-        """Whether more was asked of it than the file says it carries."""
-        return self.failed_rps >= self.open_rps
+        """Whether more was asked of it than the file says it carries, and it answered about as much as that, as far as known."""
+        is_less = 0 < self.answered_rps * 1_000 < self.open_rps * SURE_PM
+        return self.failed_rps >= self.open_rps and not is_less
 
     def is_on_trial(self, now_ms: int) -> bool:
         """Whether it has more than it was quiet with, and not for long: who may have all again was tried for one wait."""
@@ -64,12 +67,11 @@ class Carrying:
         """Whether it was given more than it was quiet with, and has not shown yet that it carries that."""
         return self.cap_rps != self.proven_rps
 
-    def raised(self, now_ms: int, open_rps: int) -> Carrying:
+    def raised(self, now_ms: int, *, open_rps: int, by_rps: int) -> Carrying:
         """A little more, after a wait in which it was quiet; all of it where the load alone had explained the failure."""
         assert self.cap_rps is not None
-        by_rps = max((self.failed_rps - self.cap_rps) // 4, open_rps * LEAST_RAISE_PM // 1_000)
         cap = None if self.is_explained or self.cap_rps + by_rps >= open_rps else self.cap_rps + by_rps
-        return replace(self, cap_rps=cap, proven_rps=self.cap_rps, until_ms=now_ms + self.hold_ms)
+        return replace(self, cap_rps=cap, proven_rps=self.cap_rps, until_ms=now_ms + (self.hold_ms if cap is None else CLIMB_MS))
 
 
 def tells_saturated(known: Carrying, asked_rps: int, answered_rps: int) -> bool | None:

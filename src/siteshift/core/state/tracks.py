@@ -145,7 +145,7 @@ class TrafficTrack(NamedTuple):
     ``asked_mrps`` leave out what was passed on to another server; ``answered_mrps`` got a good answer. ``since_ms``: when
     it began to be heard, or was heard again after a silence. ``tells_answers``: the meter saw what users got; else
     ``answered_mrps`` is only what was asked without known errors. ``best_mrps``: the most answered in a window of
-    the last seconds, at ``best_at_ms``.
+    the last seconds, at ``best_at_ms``; ``failing_ms``: for so long it did not answer all it was asked.
 
     A named tuple, for every sample makes one: a frozen dataclass of eight fields costs seven times as much to make.
     """
@@ -161,6 +161,7 @@ class TrafficTrack(NamedTuple):
     tells_answers: bool = False
     best_mrps: int = 0
     best_at_ms: int = 0
+    failing_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
