@@ -32,7 +32,15 @@ THEORY = (
     "siteshift.core.decide.allocate_all",
 )
 """The modules of the theory of load (docs/adr/0020)."""
-UNITS = {"MS": "ms", "PM": "per mille", "BP": "bp", "RPS": "requests/s", "REQUESTS": "requests", "DIVISOR": "divisor"}
+UNITS = {
+    "MS": "ms",
+    "PM": "per mille",
+    "BP": "bp",
+    "RPS": "requests/s",
+    "REQUESTS": "requests",
+    "DIVISOR": "divisor",
+    "HOLDS": "waits",
+}
 """The unit by the last word of a name."""
 
 

@@ -72,12 +72,12 @@ def test_a_constant_of_another_module_keeps_its_value_under_the_same_name(theory
 
 
 def test_the_table_of_sensitivity_has_a_line_for_a_constant_and_ends_with_a_line_of_json() -> None:
-    options = "ARGS=--cases capacity-70 --worlds 0 --only carrying.LEAST_RAISE_PM"
+    options = "ARGS=--cases capacity-70 --worlds 0 --only carrying.SURE_PM"
     command = ["make", "--no-print-directory", "sensitivity", options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     *table, last = done.stdout.splitlines()
-    assert table[-1].startswith("| `carrying.LEAST_RAISE_PM` | 50 | per mille | ")
+    assert table[-1].startswith("| `carrying.SURE_PM` | 800 | per mille | ")
     figures = json.loads(last)
     assert figures["bench"] == "sensitivity"
-    assert figures["constants"]["carrying.LEAST_RAISE_PM"]["half"]["value"] == 25
+    assert figures["constants"]["carrying.SURE_PM"]["half"]["value"] == 400

@@ -21,6 +21,7 @@ from siteshift.core.model.codes import MemberRole, SiteLife, Standing
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import WHOLE_BP, SiteId
 from siteshift.core.state.carrying import (
+    CLIMB_MS,
     FIRST_HOLD_MS,
     LONGEST_HOLD_MS,
     Carrying,
@@ -125,7 +126,7 @@ def test_a_relieved_site_is_not_given_back_what_was_taken_before_it_settled() ->
     book.go(FIRST_HOLD_MS - 10_000)
     assert book.shares()[G] <= low * 8 // 5, "no more than standby of half the site's size adds, to the next request/s"
     book.go(20_000)
-    assert book.shares()[G] >= 2_900
+    assert book.shares()[G] >= 2_600, "all it carries of the peak that is remembered"
 
 
 def test_the_next_site_that_a_surge_fills_needs_no_second_proof() -> None:
@@ -203,28 +204,26 @@ def test_a_wait_doubles_up_to_the_longest_and_long_after_it_is_the_first_again()
     assert again(known, now_ms=known.until_ms + 5_000, longest_ms=5_000).hold_ms == FIRST_HOLD_MS
 
 
-def test_a_quarter_of_the_way_to_the_load_it_failed_at_is_given_back_after_a_quiet_wait() -> None:
-    known = found(failed_rps=78).raised(5, 80)
-    assert (known.cap_rps, known.proven_rps, known.until_ms, known.was_raised) == (57, 50, 1_005, True)
-    assert known.raised(6, 80) == replace(known, cap_rps=62, proven_rps=57, until_ms=1_006)
-
-
-def test_a_raise_is_at_least_a_twentieth_of_what_is_open() -> None:
-    assert found(failed_rps=69).raised(5, 80).cap_rps == 54
-    assert found(failed_rps=70).raised(5, 80).cap_rps == 55
-    assert found(failed_rps=40).raised(5, 80).cap_rps == 54, "also beyond the load it failed at"
+def test_a_raise_is_a_small_step_and_the_next_follows_soon_when_all_is_well() -> None:
+    known = found(failed_rps=78).raised(5, open_rps=80, by_rps=3)
+    assert (known.cap_rps, known.proven_rps, known.until_ms, known.was_raised) == (53, 50, 5 + CLIMB_MS, True)
+    assert known.raised(6, open_rps=80, by_rps=3) == replace(known, cap_rps=56, proven_rps=53, until_ms=6 + CLIMB_MS)
 
 
 def test_a_raise_to_what_is_open_is_no_cap_any_more() -> None:
-    assert found(failed_rps=79, cap_rps=75, proven_rps=75).raised(5, 80).cap_rps == 79
-    freed = found(failed_rps=79, cap_rps=76, proven_rps=76).raised(5, 80)
-    assert (freed.cap_rps, freed.proven_rps) == (None, 76)
+    assert found(failed_rps=79, cap_rps=76, proven_rps=76).raised(5, open_rps=80, by_rps=3).cap_rps == 79
+    freed = found(failed_rps=79, cap_rps=77, proven_rps=77).raised(5, open_rps=80, by_rps=3)
+    assert (freed.cap_rps, freed.proven_rps, freed.until_ms) == (None, 77, 1_005)
 
 
 def test_where_the_load_alone_explains_the_failure_all_is_given_back_after_the_first_wait() -> None:
-    assert (found(failed_rps=80).is_explained, found(failed_rps=79).is_explained) == (True, False)
-    assert found(failed_rps=80).raised(5, 80).cap_rps is None
-    assert found(failed_rps=79).raised(5, 80).cap_rps == 57
+    explained = found(failed_rps=80, answered_rps=64)
+    assert explained.is_explained
+    assert replace(explained, answered_rps=0).is_explained, "nobody counted what it answered"
+    assert not replace(explained, failed_rps=79).is_explained
+    assert not replace(explained, answered_rps=63).is_explained, "less than eight in ten of what the file says: it carries less"
+    assert explained.raised(5, open_rps=80, by_rps=3).cap_rps is None
+    assert replace(explained, failed_rps=79).raised(5, open_rps=80, by_rps=3).cap_rps == 53
 
 
 def test_a_wait_is_over_at_its_end() -> None:
@@ -332,7 +331,8 @@ def test_a_site_that_is_well_again_before_it_was_left_is_left_no_further() -> No
 
 def test_who_may_have_all_again_is_on_trial_for_one_wait_and_no_longer() -> None:
     """Else any trouble in a year would be taken for the load of today."""
-    raised, freed = found(failed_rps=79).raised(1_000, 80), found(failed_rps=79, cap_rps=76, proven_rps=76).raised(1_000, 80)
+    raised = found(failed_rps=79).raised(1_000, open_rps=80, by_rps=3)
+    freed = found(failed_rps=79, cap_rps=77, proven_rps=77).raised(1_000, open_rps=80, by_rps=3)
     assert freed.cap_rps is None
     assert raised.is_on_trial(10**9), "it has more than it was quiet with, and is not through"
     assert freed.is_on_trial(1_999)

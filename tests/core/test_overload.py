@@ -214,7 +214,7 @@ def test_a_site_keeps_the_name_until_it_could_empty_its_queues_since_it_was_last
     book.believe(G, SILENT)
     book.go(3_000)
     book.counts[G] = (58, 40, 0)
-    book.go(40_000)
+    book.go(70_000)
     assert book.now_ms - book.state.transition(WEB).moved_at_ms > RECOVERY_MS
     book.counts[G] = (30, 30, 0)
     book.go(RECOVERY_MS - 2_000)
@@ -449,7 +449,7 @@ def test_unmeasured_a_survivor_that_goes_down_after_a_sick_site_was_left_is_kept
     kept_bp = unmetered.shares()[A]
     unmetered.run(25_000)
     assert unmetered.life(A) is SiteLife.DRAINING
-    assert 0 < unmetered.shares()[A] < kept_bp, "what fits nowhere stays: nobody counts what users get there"
+    assert 0 < unmetered.shares()[A] <= kept_bp, "what fits nowhere stays: nobody counts what users get there"
     assert unmetered.violations == []
 
 

@@ -33,8 +33,6 @@ rate, draft-ietf-ccwg-bbr): thrashing, and a queue that empties, make single win
 STALL_MS = 1_500
 """A pool that answers less than it is asked for longer than this does not only stand still for a moment (a pause of 1 s, every
 3 s, was seen)."""
-REQUEST = 1_000_000
-"""One request, as a rate x 1000 times the ms in which it was counted."""
 TELLING_REQUESTS = 20
 """One request without an answer is chance among so many: a twentieth of them is one, and it may be under way."""
 FRESH_MS = 5_000
@@ -228,8 +226,9 @@ def answers_all(asked_mrps: int, answered_mrps: int, window_ms: int) -> bool:
     """Whether users got what they asked for in a window: nearly all of it, or all but one request that is still under way."""
     if answered_mrps * WHOLE_PM >= asked_mrps * WELL_PM:
         return True
-    lacks, asked = (asked_mrps - answered_mrps) * window_ms, asked_mrps * window_ms
-    return lacks <= REQUEST and asked >= TELLING_REQUESTS * REQUEST
+    one = 1_000_000  # a request, as a rate x 1000 times the ms in which it was counted
+    lacking, asked = (asked_mrps - answered_mrps) * window_ms, asked_mrps * window_ms
+    return lacking <= one and asked >= TELLING_REQUESTS * one
 
 
 def _is_best_still(before: TrafficTrack, failing_ms: int, now_ms: int) -> bool:
