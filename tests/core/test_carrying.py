@@ -12,8 +12,9 @@ from siteshift.core.beliefs.life import Signal
 from siteshift.core.decide.capacity import Problem, StandbyUse, allocate
 from siteshift.core.decide.carrying import carrying_raised
 from siteshift.core.decide.occasion import cause_of, is_worth_it
+from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.situations import situation_of
-from siteshift.core.decide.steering import Target, demand_of, target_of
+from siteshift.core.decide.steering import Target, demand_of, target_of, ttl_of
 from siteshift.core.explain import service_document, why_lines
 from siteshift.core.messages.requests import DrainRequest
 from siteshift.core.model.cause import Cause
@@ -382,3 +383,55 @@ def test_why_and_status_say_that_a_site_is_capped_at_what_and_when_more_is_tried
     assert text in lines
     cap = service_document(state, book.setup, service, book.now_ms)["sites"][P]["cap"]
     assert cap == {"most_rps": 50, "failed_at_rps": 70, "since_ms": 1, "more_at_ms": book.now_ms + 300_000}
+
+
+def capped_at(book: Crowded, known: Carrying, **changes: object) -> Situation:
+    """Pangyo capped, its last move long ago; with changes to the transition."""
+    transition = book.state.transition(WEB).changed(**{"carrying": {P: known}, "moved_at_ms": 0, **changes})
+    state = book.state.changed(transitions={WEB: transition})
+    return situation_of(state, book.setup, book.setup.topology.service_by_id[WEB], book.now_ms)
+
+
+def test_a_cap_is_raised_only_when_the_site_was_given_what_it_may_have() -> None:
+    """Else steps that were never made would count as carried (it went from 37 to 48 % at once)."""
+    book = crowded()
+    for cap_rps, is_raised in ((52, True), (53, False)):
+        known = found(failed_rps=58, answered_rps=0, cap_rps=cap_rps, proven_rps=cap_rps, open_rps=60, until_ms=0)
+        after = carrying_raised(capped_at(book, known))[P]
+        assert (after.cap_rps, after.proven_rps) == ((cap_rps + 2, cap_rps) if is_raised else (cap_rps, cap_rps))
+
+
+def test_the_next_step_of_a_climb_waits_for_what_the_last_one_brings() -> None:
+    book = crowded()
+    known = found(failed_rps=58, answered_rps=0, cap_rps=50, proven_rps=48, open_rps=60)
+    for moved_ago_ms, until_ago_ms, is_raised in (
+        (CLIMB_MS, 0, True),
+        (CLIMB_MS - 1, 0, False),
+        (CLIMB_MS, -1, False),
+    ):
+        climbing = replace(known, until_ms=book.now_ms - until_ago_ms)
+        situation = capped_at(book, climbing, moved_at_ms=book.now_ms - moved_ago_ms)
+        assert (carrying_raised(situation)[P].cap_rps == 52) is is_raised
+
+
+def test_what_a_site_answered_when_it_failed_is_tried_again_after_four_waits_while_others_carry_the_rest() -> None:
+    book = crowded()
+    known = found(failed_rps=58, answered_rps=52, cap_rps=50, proven_rps=48, open_rps=70, hold_ms=1_000, until_ms=0)
+    for answered_rps, failed_ago_ms, is_raised in ((52, 4_000, True), (52, 3_999, False), (53, 3_999, True)):
+        climbing = replace(known, answered_rps=answered_rps, failed_at_ms=book.now_ms - failed_ago_ms)
+        assert (carrying_raised(capped_at(book, climbing))[P].cap_rps == 52) is is_raised
+
+
+def test_a_site_that_answers_much_more_than_when_it_failed_gets_half_of_what_is_left() -> None:
+    book = crowded()
+    for answered_rps, cap_rps in ((40, 52), (39, 55)):
+        known = found(failed_rps=58, answered_rps=answered_rps, cap_rps=50, proven_rps=48, open_rps=60, until_ms=0)
+        assert carrying_raised(capped_at(book, replace(known, failed_at_ms=-10**9)))[P].cap_rps == cap_rps
+
+
+def test_while_a_capped_site_climbs_answers_are_short_lived() -> None:
+    book = crowded()
+    book.go(60_000)
+    known = found(failed_rps=58, answered_rps=0, cap_rps=50, proven_rps=48, open_rps=60)
+    for climbing, ttl_s in ((known, 5), (replace(known, proven_rps=50), 30), (replace(known, cap_rps=None), 30)):
+        assert ttl_of(capped_at(book, climbing, restless_until_ms=0)) == ttl_s

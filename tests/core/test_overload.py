@@ -9,7 +9,7 @@ import pytest
 from core.playbook import SICK, SUSPECT, UP, WEB, A, G, P, Playbook, three_sites
 from siteshift.core.beliefs.life import Signal
 from siteshift.core.beliefs.overload import RECOVERY_MS, with_overloads
-from siteshift.core.beliefs.traffic import absorb_traffic
+from siteshift.core.beliefs.traffic import absorb_traffic, answers_all
 from siteshift.core.decide.occasion import DEADBAND_BP
 from siteshift.core.decide.situations import situation_of
 from siteshift.core.messages.events import SeenTraffic, TrafficMeasured
@@ -607,3 +607,54 @@ def test_what_users_get_is_news_while_a_pool_they_are_sent_to_is_in_doubt_and_no
     state = book.state.changed(steering=replace(book.state.steering, services=(left,)))
     known = state.changed(demand={WEB: DemandTrack(peak_rps=10**6, peak_at_ms=book.now_ms)})
     assert not absorb_traffic(Draft(state=known, setup=book.setup, now_ms=book.now_ms), seen)
+
+
+@pytest.mark.parametrize(("failing_windows", "best_rps"), [(1, 50), (2, 50), (3, 20)])
+def test_what_a_site_answered_before_it_failed_says_nothing_once_it_fails_for_longer_than_a_stall(
+    book: Metered, failing_windows: int, best_rps: int
+) -> None:
+    """The most of the last three seconds was of the time before: it was meant to carry that, and was cut by nothing."""
+    book.counts[P] = (50, 20, 0)
+    for _ in range(failing_windows):
+        book.go(500)
+    assert book.state.traffic[(WEB, P)].best_mrps == best_rps * 1_000
+
+
+@pytest.mark.parametrize(("asked", "answered", "is_all"), [(20, 19, True), (19, 18, False), (40, 38, False), (200, 196, True)])
+def test_one_request_without_an_answer_is_chance(asked: int, answered: int, is_all: bool) -> None:
+    for window_ms in (500, 1_000):
+        assert answers_all(asked * 1_000_000 // window_ms, answered * 1_000_000 // window_ms, window_ms) is is_all
+
+
+@pytest.mark.parametrize(("asked", "weight_pm"), [(54, 400), (55, 1_000)])
+def test_in_a_pool_as_full_as_the_policy_allows_a_member_that_errs_keeps_its_weight(asked: int, weight_pm: int) -> None:
+    """Its siblings have no room for what it is spared: they fill up, and their users try again."""
+    book = Metered()
+    book.counts = {P: (asked, asked, 0), G: (asked * 3 // 5, asked * 3 // 5, 0), A: (asked * 2 // 5, asked * 2 // 5, 0)}
+    book.go(5_000)
+    place = book.setup.topology.pools[(WEB, P)]
+    pool = book.state.picture.pools[(WEB, P)]
+    first = place.members[0]
+    members = {**pool.members, first.id: TargetView(standing=Standing.DEGRADED, score_pm=400, hardness=Hardness.GREY)}
+    picture = replace(book.state.picture, pools={**book.state.picture.pools, (WEB, P): replace(pool, members=members)})
+    state = book.state.changed(
+        picture=picture, demand={WEB: DemandTrack(peak_rps=2 * asked, peak_at_ms=book.now_ms, since_ms=-(10**9))}
+    )
+    situation = situation_of(state, book.setup, book.setup.topology.service_by_id[WEB], book.now_ms)
+    assert (situation.demand_rps, situation.weight_pm(first)) == (2 * asked, weight_pm)
+
+
+@pytest.mark.parametrize(
+    ("view", "is_counted", "may_be_alive"), [(SILENT, False, True), (REFUSED, False, False), (SILENT, True, False)]
+)
+def test_who_is_down_by_checks_alone_may_answer_unless_it_refuses(view: TargetView, is_counted: bool, may_be_alive: bool) -> None:
+    book = Metered() if is_counted else Playbook(setup=replace(three_sites(), metered=frozenset()))
+    if isinstance(book, Metered):
+        book.counts[P] = (50, 0, 0)
+        book.go(5_000)
+    else:
+        book.run(5_000)
+    book.believe(P, view)
+    book.go(1_000) if isinstance(book, Metered) else book.run(1_000)
+    situation = situation_of(book.state, book.setup, book.setup.topology.service_by_id[WEB], book.now_ms)
+    assert situation.may_be_alive(P) is may_be_alive

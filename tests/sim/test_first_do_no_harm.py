@@ -1,0 +1,70 @@
+"""Worlds of the sweep in which more was lost than with nothing done, or shares turned to and fro, each with what it was."""
+
+from __future__ import annotations
+
+import pytest
+
+from siteshift.sim.sweep.factors import combination_of
+from siteshift.sim.sweep.sweep import Swept, run_combination
+
+
+def swept(id: str) -> Swept:
+    return run_combination(combination_of(id))
+
+
+@pytest.mark.parametrize(
+    "id",
+    [
+        "errors5-pangyo-load95-bare-page-both-unmetered-retries-1node",
+        "errors5-gasan-load95-bare-nopage-balancer-unmetered-retries-1node",
+    ],
+)
+def test_members_of_a_full_pool_that_all_err_a_little_keep_their_weights(id: str) -> None:
+    """One that was spared filled its siblings, whose users tried again: 230 s more of the site's traffic than nothing done."""
+    found = swept(id)
+    assert (found.findings, found.moves) == ({}, 0)
+
+
+@pytest.mark.parametrize(
+    "id",
+    [
+        "latency500-pangyo-load95-bare-page-balancer-unmetered-retries-3nodes",
+        "hang-anyang-load95-bare-page-both-unmetered-retries-1node",
+        "cap50-anyang-load95-bare-page-dns-unmetered-once-3nodes",
+    ],
+)
+def test_nothing_is_shed_from_a_site_that_only_checks_call_down(id: str) -> None:
+    """Its users may be answered, late or by another way than checks go; and nobody counts them."""
+    assert swept(id).findings == {}
+
+
+def test_where_checks_break_at_one_site_after_the_other_the_second_is_left_only_as_far_as_there_is_room() -> None:
+    found = swept("checks_several-pangyo-load95-standby-page-dns-unmetered-once-3nodes")
+    assert found.more_s < 1
+    assert "worse" not in found.findings
+
+
+def test_a_site_that_is_well_again_gets_its_own_share_although_that_is_above_the_limit() -> None:
+    """It kept 94 % of its share for good, and the rest was shed to keep a margin."""
+    found = swept("crash-gasan-load95-bare-page-balancer-unmetered-once-1node")
+    assert "not-home" not in found.findings
+    assert found.more_s < 6, "what its first steps shed, and the hold-down"
+
+
+@pytest.mark.parametrize(
+    "id",
+    [
+        "cap50-pangyo-load60-bare-nopage-both-unmetered-once-3nodes",
+        "cap70-gasan-load95-standby-page-dns-unmetered-retries-3nodes",
+    ],
+)
+def test_a_site_that_was_well_with_less_climbs_by_small_steps(id: str) -> None:
+    """It was given all of its share again, eight times, and failed each time."""
+    assert swept(id).findings == {}
+
+
+def test_a_capped_site_is_not_cut_again_and_again_while_it_answers_all_it_is_asked() -> None:
+    """Each step was 95 % of what it had: comfort for others, chance in windows, and what came of old answers."""
+    found = swept("cap30-gasan-load95-bare-page-balancer-metered-retries-1node")
+    assert found.more_s < -80
+    assert found.moves < 25
