@@ -35,7 +35,7 @@ def test_comfort_is_for_who_gets_more_and_takes_from_nobody() -> None:
     first = demand.candidates[0]
     for active_rps in (56, 58, 59, 60, 80):
         candidate = first._replace(fixed_bp=None, active_rps=active_rps, current_bp=5_300)
-        kept = _eased(demand._replace(candidates=(candidate,)))
+        kept = _eased(situation, demand._replace(candidates=(candidate,)))
         most_bp = kept.candidates[0].active_rps * kept.max_utilisation_pm * 10 // kept.demand_rps
         at_limit_bp = active_rps * demand.max_utilisation_pm * 10 // demand.demand_rps
         assert min(5_300, at_limit_bp) <= most_bp + 120 and most_bp <= at_limit_bp

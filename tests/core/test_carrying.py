@@ -403,7 +403,7 @@ def test_a_cap_is_raised_only_when_the_site_was_given_what_it_may_have() -> None
 
 def test_the_next_step_of_a_climb_waits_for_what_the_last_one_brings() -> None:
     book = crowded()
-    known = found(failed_rps=58, answered_rps=0, cap_rps=50, proven_rps=48, open_rps=60)
+    known = found(failed_rps=58, answered_rps=0, cap_rps=52, proven_rps=50, open_rps=60)
     for moved_ago_ms, until_ago_ms, is_raised in (
         (CLIMB_MS, 0, True),
         (CLIMB_MS - 1, 0, False),
@@ -411,27 +411,27 @@ def test_the_next_step_of_a_climb_waits_for_what_the_last_one_brings() -> None:
     ):
         climbing = replace(known, until_ms=book.now_ms - until_ago_ms)
         situation = capped_at(book, climbing, moved_at_ms=book.now_ms - moved_ago_ms)
-        assert (carrying_raised(situation)[P].cap_rps == 52) is is_raised
+        assert (carrying_raised(situation)[P].cap_rps == 54) is is_raised
 
 
 def test_what_a_site_answered_when_it_failed_is_tried_again_after_four_waits_while_others_carry_the_rest() -> None:
     book = crowded()
-    known = found(failed_rps=58, answered_rps=52, cap_rps=50, proven_rps=48, open_rps=70, hold_ms=1_000, until_ms=0)
-    for answered_rps, failed_ago_ms, is_raised in ((52, 4_000, True), (52, 3_999, False), (53, 3_999, True)):
+    known = found(failed_rps=58, answered_rps=52, cap_rps=52, proven_rps=50, open_rps=70, hold_ms=1_000, until_ms=0)
+    for answered_rps, failed_ago_ms, is_raised in ((54, 4_000, True), (54, 3_999, False), (55, 3_999, True)):
         climbing = replace(known, answered_rps=answered_rps, failed_at_ms=book.now_ms - failed_ago_ms)
-        assert (carrying_raised(capped_at(book, climbing))[P].cap_rps == 52) is is_raised
+        assert (carrying_raised(capped_at(book, climbing))[P].cap_rps == 54) is is_raised
 
 
 def test_a_site_that_answers_much_more_than_when_it_failed_gets_half_of_what_is_left() -> None:
     book = crowded()
-    for answered_rps, cap_rps in ((40, 52), (39, 55)):
-        known = found(failed_rps=58, answered_rps=answered_rps, cap_rps=50, proven_rps=48, open_rps=60, until_ms=0)
+    for answered_rps, cap_rps in ((39, 54), (38, 56)):
+        known = found(failed_rps=58, answered_rps=answered_rps, cap_rps=52, proven_rps=50, open_rps=60, until_ms=0)
         assert carrying_raised(capped_at(book, replace(known, failed_at_ms=-10**9)))[P].cap_rps == cap_rps
 
 
 def test_while_a_capped_site_climbs_answers_are_short_lived() -> None:
     book = crowded()
     book.go(60_000)
-    known = found(failed_rps=58, answered_rps=0, cap_rps=50, proven_rps=48, open_rps=60)
-    for climbing, ttl_s in ((known, 5), (replace(known, proven_rps=50), 30), (replace(known, cap_rps=None), 30)):
+    known = found(failed_rps=58, answered_rps=0, cap_rps=52, proven_rps=50, open_rps=60)
+    for climbing, ttl_s in ((known, 5), (replace(known, proven_rps=52), 30), (replace(known, cap_rps=None), 30)):
         assert ttl_of(capped_at(book, climbing, restless_until_ms=0)) == ttl_s

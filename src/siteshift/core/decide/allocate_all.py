@@ -74,11 +74,12 @@ def _allot(asked: Demands, setup: Setup, standby: StandbyUse) -> Generator[None,
     if not is_returning and not any(candidate.away for demand in demands for candidate in demand.candidates):
         found = yield from allocate_sliced(whole, standby=standby)
         return (yield from _keeping(found, asked, whole, standby))
-    found = yield from allocate_sliced(replace(whole, demands=tuple(_eased(demand) for demand in demands)), standby=standby)
+    eased = tuple(_eased(one, demand) for one, demand in asked.values())
+    found = yield from allocate_sliced(replace(whole, demands=eased), standby=standby)
     tight = {entry.service for entry in found.services if entry.shed_bp}
     if not tight:
         return found
-    mixed = tuple(demand if demand.service in tight else _eased(demand) for demand in demands)
+    mixed = tuple(demand if demand.service in tight else easy for demand, easy in zip(demands, eased, strict=True))
     found = yield from allocate_sliced(replace(whole, demands=mixed), standby=standby)
     is_enough = all(entry.service in tight or entry.shed_bp == 0 for entry in found.services)
     found = found if is_enough else (yield from allocate_sliced(whole, standby=standby))
@@ -122,19 +123,22 @@ def _carrying_rps(demand: Demand, candidate: Candidate, share_bp: int) -> int:
     return min(most_rps, capacity_for(share_bp, demand)) - candidate.open_standby_rps
 
 
-def _eased(demand: Demand) -> Demand:
-    """The demand with a little comfort for who gets more. Nobody has to give for it."""
+def _eased(situation: Situation, demand: Demand) -> Demand:
+    """The demand with a little comfort for who gets more. Nobody has to give for it; and what a capped site carries was seen."""
     eased = demand._replace(max_utilisation_pm=demand.max_utilisation_pm * COMFORT_PM // 1000)
-    candidates = tuple(_unmoved(demand, eased, candidate) for candidate in demand.candidates)
+    candidates = tuple(
+        candidate
+        if candidate.away or candidate.fixed_bp is not None
+        else _unmoved(demand, eased, candidate, is_capped=situation.is_capped(candidate.site))
+        for candidate in demand.candidates
+    )
     return eased if candidates == demand.candidates else eased._replace(candidates=candidates)
 
 
-def _unmoved(demand: Demand, eased: Demand, candidate: Candidate) -> Candidate:
-    """The candidate with the capacity at which the eased limit admits what it has now, as far as the true one does."""
-    if candidate.away or candidate.fixed_bp is not None:
-        return candidate
+def _unmoved(demand: Demand, eased: Demand, candidate: Candidate, *, is_capped: bool) -> Candidate:
+    """The candidate with the capacity at which the eased limit admits what it has, or may have, as far as the true one does."""
     whole_rps = candidate.active_rps + candidate.open_standby_rps
-    if capacity_for(candidate.current_bp, eased) <= whole_rps:
+    if not is_capped and capacity_for(candidate.current_bp, eased) <= whole_rps:
         return candidate
-    needed_rps = min(capacity_for(candidate.current_bp, demand), whole_rps) * 1000 // COMFORT_PM
-    return candidate._replace(active_rps=needed_rps - candidate.open_standby_rps)
+    needed_rps = whole_rps if is_capped else min(capacity_for(candidate.current_bp, demand), whole_rps)
+    return candidate._replace(active_rps=needed_rps * 1000 // COMFORT_PM - candidate.open_standby_rps)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from siteshift.core.beliefs.life import AWAY, Signal
 from siteshift.core.beliefs.load import Load
+from siteshift.core.decide.occasion import CLIMB_BP
 from siteshift.core.decide.situation import DRAINS_PM, Situation
 from siteshift.core.model.topology import Pool
 from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, SiteId
@@ -14,9 +15,8 @@ from siteshift.core.state.carrying import CLIMB_MS, FIRST_HOLD_MS, LONGEST_HOLD_
 RAISE_BP = 180
 """A capped site is given 1.8 % of the service's traffic more at a time: what is too much by that fills queues, and no more; one
 that takes it back has not turned by what anybody notices (2 %, `sim.criteria.moves`)."""
-
-BETTER_PM = 1_250
-"""A site that answers 25 % more than when it failed is better: past its knee a full one answers less than it carries."""
+BETTER_PM = 1_300
+"""A climbing site that answers 30 % more than when it failed is better: past its knee a full one answers less than it carries."""
 BEYOND_HOLDS = 4
 """So many waits after it failed a site is given more than it answered then: to find the same again would cost, and while others
 carry the rest, to wait costs nothing."""
@@ -90,7 +90,7 @@ def carrying_raised(situation: Situation) -> Mapping[SiteId, Carrying]:
                 del found[pool.site]
         elif is_quiet and situation.now_ms >= raise_at_ms(situation, known):
             has_rps = _rps(situation, situation.current.shares_bp.get(pool.site, 0))
-            if has_rps + _rps(situation, RAISE_BP) >= known.cap_rps:  # else what it was given so far is not proven
+            if has_rps + _rps(situation, CLIMB_BP) > known.cap_rps:  # else what it was given so far is not proven
                 open_rps = situation.nameplate_rps(pool)
                 by_rps = _by_rps(situation, known, pool.site, open_rps)
                 found[pool.site] = known.raised(situation.now_ms, open_rps=open_rps, by_rps=by_rps)
@@ -100,7 +100,7 @@ def carrying_raised(situation: Situation) -> Mapping[SiteId, Carrying]:
 def _by_rps(situation: Situation, known: Carrying, site: SiteId, open_rps: int) -> int:
     """By how much the cap is raised: a little, until it answers much more than when it failed; then half of what is left."""
     load, least_rps = situation.loads.get(site), _rps(situation, RAISE_BP)
-    if known.cap_rps is None or load is None or not load.serves_all or not known.answered_rps:
+    if known.cap_rps is None or not known.was_raised or load is None or not load.serves_all or not known.answered_rps:
         return least_rps
     is_better = load.answered_mrps > known.answered_rps * BETTER_PM and load.steady_mrps > known.answered_rps * BETTER_PM
     return max(least_rps, (open_rps - known.cap_rps) // 2) if is_better else least_rps

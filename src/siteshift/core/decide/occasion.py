@@ -14,6 +14,8 @@ from siteshift.core.model.units import SiteId
 
 DEADBAND_BP = 200
 """A rebalance smaller than this is not worth a write; measured demand breathes by a few per cent."""
+CLIMB_BP = 100
+"""What a capped site may have more is worth a write from here: it climbs by 1.8 % of the traffic (`carrying.RAISE_BP`)."""
 
 
 def cause_of(situation: Situation, target: Target) -> Cause:
@@ -64,7 +66,7 @@ def is_worth_it(situation: Situation, target: Target, cause: Cause) -> bool:
 def _is_climb(situation: Situation, target: Target) -> bool:
     """Whether a capped site gets what it was raised by: small steps are the point of it."""
     shares = situation.current.shares_bp
-    return any(situation.is_capped(s) and bp - shares.get(s, 0) >= DEADBAND_BP // 2 for s, bp in target.shares_bp.items())
+    return any(situation.is_capped(s) and bp - shares.get(s, 0) >= CLIMB_BP for s, bp in target.shares_bp.items())
 
 
 def _fits_as_it_is(situation: Situation, target: Target) -> bool:
