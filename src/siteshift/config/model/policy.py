@@ -50,8 +50,8 @@ class ServicePolicySection(Strict):
     mode: Mode | None = None
     """`observe`: only watch. `recommend`: make plans and ask. `auto`: act."""
     max_utilisation_percent: PercentPm | None = None
-    """What may be asked of a pool; survivors past their knee serve less, not more. Of a sick site's traffic they get less
-    still (80 % and 3 for each tenth that it loses)."""
+    """What may be asked of a pool; survivors past their knee serve less, not more. What is a site's own in calm it may have
+    back beyond it. Of a sick site's traffic others get less still (80 % and 3 for each tenth that it loses)."""
     min_serving_sites: Annotated[int, Field(ge=1, le=100)] | None = None
     """Fewer serving sites than this are refused."""
     max_unattended_percent: PercentBp | None = None

@@ -208,10 +208,11 @@ def _because(situation: Situation, site: SiteId, reckoned: Because) -> Because:
 
 
 def _is_better_left(situation: Situation, site: SiteId) -> bool:
-    """Whether what fits nowhere else is better left at a site than shed: it may be answered there; or it needs the data there,
-    and nothing answers in its place."""
+    """Whether what fits nowhere else is better left at a site than shed: it may be answered there, and no person wants it out; or
+    it needs the data there, and nothing answers in its place."""
     is_bound = situation.service.data is DataKind.WRITABLE and not situation.service.shed_answers
-    return is_bound or not situation.is_dead(site) or situation.may_be_alive(site)
+    is_wanted_out = site in situation.forced.drained_sites
+    return is_bound or not situation.is_dead(site) or (situation.may_be_alive(site) and not is_wanted_out)
 
 
 def _share(situation: Situation, site: SiteId) -> int:
