@@ -626,7 +626,7 @@ def test_one_request_without_an_answer_is_chance(asked: int, answered: int, is_a
         assert answers_all(asked * 1_000_000 // window_ms, answered * 1_000_000 // window_ms, window_ms) is is_all
 
 
-@pytest.mark.parametrize(("asked", "weight_pm"), [(54, 400), (55, 1_000)])
+@pytest.mark.parametrize(("asked", "weight_pm"), [(53, 400), (54, 1_000)])
 def test_in_a_pool_as_full_as_the_policy_allows_a_member_that_errs_keeps_its_weight(asked: int, weight_pm: int) -> None:
     """Its siblings have no room for what it is spared: they fill up, and their users try again."""
     book = Metered()

@@ -171,8 +171,14 @@ def _cap_document(situation: Situation, site: SiteId) -> Document | None:
     cap = situation.transition.cap_of(site)
     if cap is None:
         return None
-    more_at_ms = raise_at_ms(situation, cap)
-    return {"most_rps": cap.cap_rps, "failed_at_rps": cap.failed_rps, "since_ms": cap.failed_at_ms, "more_at_ms": more_at_ms}
+    place = situation.service.pool_at(site)
+    return {
+        "most_rps": cap.most_rps(situation.nameplate_rps(place)) if place is not None else cap.cap_rps,
+        "failed_at_rps": cap.failed_rps,
+        "since_ms": cap.failed_at_ms,
+        "more_at_ms": raise_at_ms(situation, cap),
+        "is_explained": cap.is_explained,
+    }
 
 
 def adoption_document(state: ControllerState) -> Document | None:
@@ -343,7 +349,8 @@ def why_lines(state: ControllerState, setup: Setup, service: Service, site: Site
     if cap is not None:
         lines.append(
             f"capped: it failed at {cap['failed_at_rps']} requests/s and gets {cap['most_rps']} at most; "
-            f"a little more is tried in {max(0, cap['more_at_ms'] - now_ms) / 1000:.0f} s if it is quiet until then"
+            f"{'all of its share' if cap['is_explained'] else 'a little more'} is tried in "
+            f"{max(0, cap['more_at_ms'] - now_ms) / 1000:.0f} s if it is quiet until then"
         )
     lines.append(f"share: {share / 100:.2f} % desired, {_percent(actual_bp(state, setup, service, site))} actual, ")
     seen = seen_bp(state, service, now_ms)

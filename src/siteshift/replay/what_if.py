@@ -207,8 +207,7 @@ class WhatIf:
                 found.append(sample)
                 continue
             requests = totals[sample.service] * ours.shares_bp.get(sample.site, 0) // WHOLE_BP
-            errors = sample.errors * requests // max(1, sample.requests)
-            found.append(replace(sample, requests=requests, errors=min(errors, requests)))
+            found.append(_scaled(sample, requests))
         return tuple(found)
 
     # -- what differs ---------------------------------------------------------------------------------------------
@@ -257,3 +256,13 @@ def what_if(rows: Iterable[Row], over: Callable[[Policy], Policy]) -> WhatIf:
     for row in rows:
         run.take(row)
     return run
+
+
+def _scaled(sample: SeenTraffic, requests: int) -> SeenTraffic:
+    """What a meter would have counted of so many requests: all parts of them alike."""
+
+    def part(count: int) -> int:
+        return min(requests, count * requests // max(1, sample.requests))
+
+    answered = None if sample.answered is None else part(sample.answered)
+    return replace(sample, requests=requests, errors=part(sample.errors), answered=answered, passed_on=part(sample.passed_on))

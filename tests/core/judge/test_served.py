@@ -9,7 +9,7 @@ import pytest
 from core.judge.cases import GASAN, NOW_MS, PANGYO, POLICY, SITES, WEB, deployment, pool_and_members, report, view
 from siteshift.core.judge.diagnosis import diagnose
 from siteshift.core.judge.quorum import Verdict
-from siteshift.core.judge.served import AWAITED_MS, DARK_PM, FEWEST_REQUESTS, FRESH_MS, WELL_PM, Served, heed
+from siteshift.core.judge.served import DARK_PM, FEWEST_REQUESTS, FRESH_MS, WELL_PM, Served, heed
 from siteshift.core.model.codes import Hardness, Standing
 from siteshift.core.model.evidence import Picture, TargetView
 from siteshift.core.model.units import ServiceId, SiteId, VantageId
@@ -80,11 +80,15 @@ def test_a_window_counts_that_began_when_the_checks_began_to_fail_and_not_one_fr
     assert judged(failing_for(499), counted(600))[0] is Standing.SUSPECT
 
 
-def test_the_first_window_is_awaited_for_seven_tenths_of_a_second() -> None:
-    assert AWAITED_MS == 700
-    before = counted(1_000, ago_ms=600)
-    assert judged(failing_for(699), before) == (Standing.SUSPECT, 0)
-    assert judged(failing_for(700), before) == (Standing.DOWN, 0)
+@pytest.mark.parametrize(("window_ms", "awaited_ms"), [(100, 700), (350, 700), (500, 1_000), (1_000, 2_000), (2_000, 2_000)])
+def test_the_first_window_that_began_since_is_awaited_for_two_windows(window_ms: int, awaited_ms: int) -> None:
+    """One was under way when the check failed: waited for 0.7 s, a site was left whose users were answered."""
+    before = counted(1_000, ago_ms=600, window_ms=window_ms)
+    late = replace(SILENT, since_ms=NOW_MS - awaited_ms)
+    soon = replace(late, since_ms=late.since_ms + 1)
+    counts = before._replace(at_ms=min(before.at_ms, late.since_ms + window_ms - 1))
+    assert judged(soon, counts)[0] is Standing.SUSPECT
+    assert judged(late, counts) == (Standing.DOWN, 0)
 
 
 def test_who_was_dark_already_before_its_checks_failed_is_not_waited_for() -> None:

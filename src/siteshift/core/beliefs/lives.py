@@ -13,12 +13,11 @@ from siteshift.core.model.codes import (
     SiteLife,
     Standing,
 )
-from siteshift.core.model.evidence import PoolPicture
 from siteshift.core.model.override import Forced, forced_view
 from siteshift.core.model.policy import ServicePolicy
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.topology import Service
-from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, ServiceId, SiteId
+from siteshift.core.model.units import WHOLE_BP, ServiceId, SiteId
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.draft import Draft
 from siteshift.core.state.plane_queries import has_read, in_step, living, read_bp
@@ -56,19 +55,12 @@ def _evidence_of(state: ControllerState, policy: ServicePolicy, service: Service
             return Signal.NO_EVIDENCE
         case Standing.DOWN:
             return Signal.DEAD
-        case Standing.DEGRADED if _served_pm(pool) < policy.leave_degraded_below_pm:
+        case Standing.DEGRADED if pool.served_pm < policy.leave_degraded_below_pm:
             return Signal.SICK
         case Standing.SUSPECT:
             return Signal.SUSPECTED
         case _:
             return Signal.WELL
-
-
-def _served_pm(pool: PoolPicture) -> int:
-    """What a degraded pool is worth to its users: a late answer is half of one (docs/adr/0014)."""
-    if pool.hardness is Hardness.SLOW:
-        return (WHOLE_PM + pool.score_pm) // 2
-    return pool.score_pm
 
 
 def update_lives_of(draft: Draft, service: Service) -> None:

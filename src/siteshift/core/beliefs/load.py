@@ -7,6 +7,7 @@ from math import isqrt
 from typing import NamedTuple
 
 from siteshift.core.beliefs.traffic import FRESH_MS, SMOOTHING_MS, answers_all, delivered_bp
+from siteshift.core.judge.served import is_of_now
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.topology import Pool, Service
 from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, SiteId
@@ -24,12 +25,13 @@ ANSWERING_PM = 300
 """Who answers three in ten of what it is asked, or can carry, is there. Far past its knee a server does not manage more."""
 HARD_AT_WORK_PM = 800
 """A full pool answers at least this part of what it carries while little more is asked of it."""
-SERVED_MS = 1_500
-"""So young must a measurement be to speak against refused connections."""
 
 
 class Load(NamedTuple):
-    """What is asked of a pool and answered there, requests/s x 1000 of the last window, and what it can carry (requests/s)."""
+    """What is asked of a pool and answered there, requests/s x 1000 of the last window, and what it can carry (requests/s).
+
+    ``steady_mrps``: asked, smoothed over some seconds; ``serving_ms``: for so long all that was asked was answered.
+    """
 
     asked_mrps: int
     answered_mrps: int
@@ -39,6 +41,7 @@ class Load(NamedTuple):
     steady_mrps: int
     best_mrps: int = 0
     tells_answers: bool = True
+    serving_ms: int = 0
 
     @property
     def is_full(self) -> bool:
@@ -114,7 +117,7 @@ def _common_rps(expected_bp: Mapping[SiteId, int], loads: Mapping[SiteId, Load])
 def answering_sites(loads: Mapping[SiteId, Load], now_ms: int) -> frozenset[SiteId]:
     """Where real requests were answered in a window that is as good as now."""
     return frozenset(
-        site for site, load in loads.items() if now_ms - load.at_ms <= SERVED_MS and load.answers(ANSWERING_PM)
+        site for site, load in loads.items() if is_of_now(load.at_ms, load.window_ms, now_ms) and load.answers(ANSWERING_PM)
     )
 
 
@@ -132,6 +135,7 @@ def load_of(state: ControllerState, setup: Setup, service: Service, pool: Pool, 
         track.demand_mrps,
         track.best_mrps,
         track.tells_answers,
+        track.serving_ms,
     )
 
 

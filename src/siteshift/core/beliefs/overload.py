@@ -17,7 +17,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from siteshift.core.beliefs.life import AWAY
-from siteshift.core.beliefs.load import ANSWERING_PM, SERVED_MS, Load, load_of
+from siteshift.core.beliefs.load import ANSWERING_PM, Load, load_of
+from siteshift.core.judge.served import is_of_now
 from siteshift.core.model.codes import DiagnosisCode, Hardness, LeftBecause, OverrideKind, SiteLife, Standing
 from siteshift.core.model.evidence import Diagnosis, Picture, PoolPicture
 from siteshift.core.model.setup import Setup
@@ -30,6 +31,8 @@ PRESUMED_MS = 20_000
 """How long after the loss of a sibling soft trouble is presumed to be overload: a standby is up and the shift settled."""
 EARLIER_MS = 3_000
 """Load balancers send a dead site's requests on while its silence is still being confirmed."""
+SHOWN_MS = 1_500
+"""A move at a balancer is in the meter's windows after so long."""
 RECOVERY_MS = 20_000
 """How long a site that was relieved may need to empty its queues and pass its probes again."""
 
@@ -117,7 +120,7 @@ def _is_half_left(state: ControllerState, pool: Pool, now_ms: int) -> bool:
     """Whether a site was left as sick as far as there was room, and what still comes there is what was meant to stay."""
     track, transition = state.track(pool.service, pool.site), state.transition(pool.service)
     is_sick = track.life is SiteLife.DRAINING and track.left_because is LeftBecause.SICK
-    is_shown = now_ms >= max(transition.tail_until_ms, transition.moved_at_ms + SERVED_MS)
+    is_shown = now_ms >= max(transition.tail_until_ms, transition.moved_at_ms + SHOWN_MS)
     return is_sick and is_shown and state.steering_share(pool.service, pool.site) > 0
 
 
@@ -161,10 +164,12 @@ def _why(
     site is on its way to fill the next, and what was measured is a second old.
     """
     load = load_of(state, setup, service, pool, now_ms)
+    if load is not None and not is_of_now(load.at_ms, load.window_ms, now_ms):
+        load = None  # it may have died since, and its meter with it
     if load is not None and load.capacity_rps * WHOLE_PM < _configured_rps(pool) * THERE_PM:
         return None
     was_named = state.picture.overload_of(service.id, pool.site) is not None
-    if seen.hardness is Hardness.HARD and (load is None or now_ms - load.at_ms > SERVED_MS or not load.answers(ANSWERING_PM)):
+    if seen.hardness is Hardness.HARD and (load is None or not load.answers(ANSWERING_PM)):
         return None  # refused connections are no queue, unless real requests are seen to be answered
     if load is not None and load.answers(ANSWERING_PM):
         was_named_ms = now_ms - _since_ms(state.picture, service.id, pool.site, now_ms) if was_named else STILL_FULL_MS
@@ -218,7 +223,7 @@ def _carries_less(
     asked_rps, answered_rps = load.asked_mrps // 1000, load.answered_mrps // 1000
     is_on_trial = known is not None and known.is_on_trial(now_ms)
     if known is not None and not is_on_trial and not known.is_over(now_ms):
-        if now_ms < max(transition.tail_until_ms, transition.moved_at_ms + SERVED_MS):
+        if now_ms < max(transition.tail_until_ms, transition.moved_at_ms + SHOWN_MS):
             return "it was found full, and what it was given since is not seen yet" if was_named else None
         is_full = tells_saturated(known, asked_rps, answered_rps)
         if is_full:

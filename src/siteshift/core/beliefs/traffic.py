@@ -199,8 +199,10 @@ def _smoothed(before: TrafficTrack | None, sample: SeenTraffic, window_ms: int, 
         if counted_ms > 0:
             part_pm = _part_pm(window_ms, min(counted_ms, SMOOTHING_MS))
             demand_mrps = before.demand_mrps + (asked_mrps - before.demand_mrps) * part_pm // WHOLE_PM
-    failing_ms = 0
-    if not answers_all(asked_mrps, answered_mrps, window_ms):
+    failing_ms = serving_ms = 0
+    if answers_all(asked_mrps, answered_mrps, window_ms):
+        serving_ms = window_ms + (before.serving_ms if before is not None else 0)
+    else:
         failing_ms = window_ms + (before.failing_ms if before is not None else 0)
     best_mrps, best_at_ms = answered_mrps, now_ms
     if before is not None and before.best_mrps > answered_mrps and _is_best_still(before, failing_ms, now_ms):
@@ -219,6 +221,7 @@ def _smoothed(before: TrafficTrack | None, sample: SeenTraffic, window_ms: int, 
         best_mrps=best_mrps,
         best_at_ms=best_at_ms,
         failing_ms=failing_ms,
+        serving_ms=serving_ms,
     )
 
 

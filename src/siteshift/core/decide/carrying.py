@@ -8,6 +8,7 @@ from siteshift.core.beliefs.life import AWAY, Signal
 from siteshift.core.beliefs.load import Load
 from siteshift.core.decide.occasion import CLIMB_BP
 from siteshift.core.decide.situation import DRAINS_PM, Situation
+from siteshift.core.model.codes import SiteLife
 from siteshift.core.model.topology import Pool
 from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, SiteId
 from siteshift.core.state.carrying import CLIMB_MS, FIRST_HOLD_MS, LONGEST_HOLD_MS, Carrying, failed
@@ -77,18 +78,21 @@ def _is_half_left_down(situation: Situation, site: SiteId, share_bp: int) -> boo
 def carrying_raised(situation: Situation) -> Mapping[SiteId, Carrying]:
     """What is remembered of failures under load, with a little more for each that was quiet long enough.
 
-    Those that may have all again, and failed no more for the longest hold-down, are forgotten.
+    One that carries all of its own share has no cap any more. What failed no more for the longest hold-down is forgotten: the
+    night may have brought too little to try it, or its meter nothing at all.
     """
     found = dict(situation.transition.carrying)
     for pool in situation.service.pools:
         known = found.get(pool.site)
         if known is None:
             continue
-        is_quiet = situation.signals[pool.site] is Signal.WELL and situation.tracks[pool.site].life not in AWAY
-        if known.cap_rps is None:
-            if situation.now_ms - known.until_ms >= situation.policy.hold_down_max_ms:
-                del found[pool.site]
-        elif is_quiet and situation.now_ms >= raise_at_ms(situation, known):
+        is_forgotten = situation.now_ms - known.until_ms >= situation.policy.hold_down_max_ms
+        if is_forgotten and (known.cap_rps is None or situation.signals[pool.site] is Signal.WELL):
+            del found[pool.site]
+        elif known.cap_rps is not None and _is_quiet(situation, pool.site) and situation.now_ms >= raise_at_ms(situation, known):
+            if _is_home(situation, pool):
+                found[pool.site] = known.lifted(situation.now_ms)
+                continue
             has_rps = _rps(situation, situation.current.shares_bp.get(pool.site, 0))
             if has_rps + _rps(situation, CLIMB_BP) > known.cap_rps:  # else what it was given so far is not proven
                 open_rps = situation.nameplate_rps(pool)
@@ -97,13 +101,25 @@ def carrying_raised(situation: Situation) -> Mapping[SiteId, Carrying]:
     return found
 
 
+def _is_quiet(situation: Situation, site: SiteId) -> bool:
+    """Whether nothing is wrong with what a site has now: it is well, and its users get what they ask for as far as is counted."""
+    load = situation.loads.get(site)
+    is_short = load is not None and load.tells_answers and not load.serves_all
+    return situation.signals[site] is Signal.WELL and situation.tracks[site].life not in AWAY and not is_short
+
+
+def _is_home(situation: Situation, pool: Pool) -> bool:
+    is_serving = situation.tracks[pool.site].life is SiteLife.SERVING
+    return is_serving and situation.current.shares_bp.get(pool.site, 0) >= pool.nominal_bp
+
+
 def _by_rps(situation: Situation, known: Carrying, site: SiteId, open_rps: int) -> int:
     """By how much the cap is raised: a little, until it answers much more than when it failed; then half of what is left."""
     load, least_rps = situation.loads.get(site), _rps(situation, RAISE_BP)
-    if known.cap_rps is None or not known.was_raised or load is None or not load.serves_all or not known.answered_rps:
+    if not known.was_raised or load is None or not load.serves_all or not known.answered_rps:
         return least_rps
     is_better = load.answered_mrps > known.answered_rps * BETTER_PM and load.steady_mrps > known.answered_rps * BETTER_PM
-    return max(least_rps, (open_rps - known.cap_rps) // 2) if is_better else least_rps
+    return max(least_rps, (open_rps - (known.cap_rps or 0)) // 2) if is_better else least_rps
 
 
 def raise_at_ms(situation: Situation, known: Carrying) -> int:
@@ -128,7 +144,7 @@ def raise_at_ms(situation: Situation, known: Carrying) -> int:
 
 def _beyond_ms(situation: Situation, known: Carrying) -> int:
     """When a site may be given more than it answered when it failed; 0: the next raise is no such."""
-    is_beyond = known.cap_rps is not None and known.answered_rps * DRAINS_PM <= known.cap_rps * WHOLE_PM
+    is_beyond = known.answered_rps * DRAINS_PM <= (known.cap_rps or 0) * WHOLE_PM
     if known.is_explained or not known.answered_rps or not is_beyond or situation.current.shed_bp:
         return 0
     return known.failed_at_ms + min(BEYOND_HOLDS * known.hold_ms, situation.policy.hold_down_max_ms)

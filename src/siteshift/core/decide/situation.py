@@ -8,7 +8,7 @@ from functools import cached_property
 
 from siteshift.core.beliefs.life import AWAY, Signal, is_left_unexplained
 from siteshift.core.beliefs.load import Load
-from siteshift.core.beliefs.overload import RECOVERY_MS
+from siteshift.core.beliefs.overload import RECOVERY_MS, SHOWN_MS
 from siteshift.core.model.codes import Hardness, LeftBecause, MemberRole, Mode, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.evidence import PoolPicture
 from siteshift.core.model.override import Forced
@@ -24,8 +24,6 @@ WEIGHT_STEP_PM = 50
 """Weights are multiples of this, and never less: HAProxy's own scale has 256 steps, and a score is no surer."""
 WEIGHT_SLACK_PM = 100
 """A shrunk weight follows its member's score only when they are this far apart."""
-SHOWN_MS = 1_500
-"""A move at a balancer is in the meter's windows after so long."""
 ROW_MS = 15_000
 """So long after a move a survivor's trouble is taken to come of it (`lives.UNDO_WATCH_MS`)."""
 UNSURE_PM = 1_100
@@ -134,7 +132,7 @@ class Situation:
         """Whether a site that checks call down may answer its users nevertheless: nobody counts what they get, and it does not
         refuse connections. It may only be the checks that are broken, or too slow for their timeout."""
         load, seen = self.loads.get(site), self.pools.get(site)
-        is_counted = load is not None and load.tells_answers
+        is_counted = self.is_metered and (load is None or load.tells_answers)
         return not is_counted and seen is not None and seen.hardness is not Hardness.HARD
 
     def is_known(self, site: SiteId) -> bool:
@@ -240,12 +238,12 @@ class Situation:
 
     @cached_property
     def _full_sites(self) -> frozenset[SiteId]:
-        """The sites that have as much as their members in use carry within the utilisation limit, all of them well."""
+        """The sites that have what their members in use carry within the utilisation limit, or more."""
         return frozenset(
             pool.site
             for pool in self.service.pools
             if self.current.shares_bp.get(pool.site, 0) * self.demand_rps * WHOLE_PM
-            > self._in_use_rps(pool) * self.policy.max_utilisation_pm * WHOLE_BP
+            >= self._in_use_rps(pool) * self.policy.max_utilisation_pm * WHOLE_BP
         )
 
     def _in_use_rps(self, pool: Pool) -> int:
@@ -277,12 +275,12 @@ class Situation:
             return min(active_rps, self._carrying_rps(self._halved_bp(pool)))
         carries_rps = active_rps
         load = self.loads.get(pool.site)
-        if load is not None and load.is_full and not self._carries_less(load):
+        if load is not None and load.is_full and not self._answers_less(load):
             carries_rps = active_rps * DRAINS_PM // self.policy.max_utilisation_pm
         elif load is not None and load.tells_answers:
             best_bp = load.best_mrps * DRAINS_PM // WHOLE_PM * WHOLE_BP // (1000 * max(1, self.demand_rps))
             carries_rps = min(active_rps, self._carrying_rps(min(WHOLE_BP, best_bp)))
-        if on_trial is not None and (load is None or not load.is_full or self._carries_less(load)):
+        if on_trial is not None and (load is None or not load.is_full or self._answers_less(load)):
             proven_bp = on_trial.proven_rps * WHOLE_BP // max(1, self.demand_rps)
             carries_rps = min(carries_rps, self._carrying_rps(min(WHOLE_BP, proven_bp)))
         if load is not None and load.serves_all:
@@ -291,7 +289,7 @@ class Situation:
             return min(active_rps, self._carrying_rps(self.held_bp(pool)))
         return max(carries_rps - self.excess_rps.get(pool.site, 0), carries_rps // 2)
 
-    def _carries_less(self, load: Load) -> bool:
+    def _answers_less(self, load: Load) -> bool:
         """Whether a site answers clearly less than the file says it carries, however much it is asked."""
         return load.tells_answers and load.best_mrps < load.capacity_rps * SURE_PM
 
@@ -311,7 +309,7 @@ class Situation:
             seen = self.pools.get(site)
             if self.signals[site] is not Signal.SICK or seen is None:
                 return WHOLE_PM
-            worst_pm = max(worst_pm, WHOLE_PM - seen.score_pm)
+            worst_pm = max(worst_pm, WHOLE_PM - seen.served_pm)
         return worst_pm or WHOLE_PM
 
     def worth_filling_rps(self, pool: Pool) -> int:

@@ -27,7 +27,10 @@ FRESH_MS = 1_500
 """A count older than this says nothing against a check that fails now: three windows of a meter that is asked twice a second.
 One that is asked less often holds until the next is due, and a little more."""
 AWAITED_MS = 700
-"""So long after the first failed check the count of a window that began since is waited for: one window, and asking for it."""
+"""So long after the first failed check the count of a window that began since is waited for at least, and for two windows of the
+meter: one is under way when the check fails. A meter that is asked every two seconds is waited for no longer than that."""
+LONGEST_AWAITED_MS = 2_000
+"""So long at most: what is dead must be left in seconds, however seldom a meter is asked."""
 
 
 class Served(NamedTuple):
@@ -40,8 +43,7 @@ class Served(NamedTuple):
 
     def is_of_now(self, now_ms: int) -> bool:
         """Whether it says anything of now: it is fresh, and of enough requests."""
-        fresh_ms = max(FRESH_MS, self.window_ms + self.window_ms // 2)
-        return now_ms - self.at_ms <= fresh_ms and self.asked >= FEWEST_REQUESTS
+        return is_of_now(self.at_ms, self.window_ms, now_ms) and self.asked >= FEWEST_REQUESTS
 
     def began_since(self, since_ms: int) -> bool:
         """Whether its whole window lies after an instant: what began before may have been answered before."""
@@ -51,6 +53,11 @@ class Served(NamedTuple):
     def part_pm(self) -> int:
         """The part that was answered. A window that ends a jam answers more than it was asked."""
         return min(WHOLE_PM, self.answered * WHOLE_PM // max(1, self.asked))
+
+
+def is_of_now(at_ms: int, window_ms: int, now_ms: int) -> bool:
+    """Whether a count that ended then says anything of now."""
+    return now_ms - at_ms <= max(FRESH_MS, window_ms + window_ms // 2)
 
 
 SeenOf = Callable[[PoolKey], Served | None]
@@ -76,7 +83,8 @@ def _as_served(verdict: Verdict, found: Served, now_ms: int) -> tuple[Standing, 
     if not found.is_of_now(now_ms):
         return view.standing, view.score_pm
     if not found.began_since(view.since_ms):
-        is_awaited = found.part_pm > DARK_PM and now_ms - view.since_ms < AWAITED_MS
+        awaited_ms = max(AWAITED_MS, min(2 * found.window_ms, LONGEST_AWAITED_MS))
+        is_awaited = found.part_pm > DARK_PM and now_ms - view.since_ms < awaited_ms
         return (Standing.SUSPECT if is_awaited and view.standing is Standing.DOWN else view.standing), view.score_pm
     if found.part_pm <= DARK_PM:
         return view.standing, view.score_pm

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from siteshift.core.model.codes import DiagnosisCode, Fault, Hardness, Standing
-from siteshift.core.model.units import MemberId, ServiceId, SiteId, TargetId, VantageId
+from siteshift.core.model.units import WHOLE_PM, MemberId, ServiceId, SiteId, TargetId, VantageId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +100,11 @@ class PoolPicture:
     hardness: Hardness
     since_ms: int
     members: Mapping[MemberId, TargetView]
+
+    @property
+    def served_pm(self) -> int:
+        """What a degraded pool is worth to its users: a late answer is half of one (docs/adr/0014)."""
+        return (WHOLE_PM + self.score_pm) // 2 if self.hardness is Hardness.SLOW else self.score_pm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

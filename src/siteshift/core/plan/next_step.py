@@ -243,9 +243,10 @@ def _is_proven_by_users(situation: Situation, site: SiteId) -> bool:
     """Whether a site answered so many requests since its share was written that five errors in a hundred are out of the
     question (Wald's sequential test of 0.5 against 5 %, alpha = beta = 1 %: 99 answers without an error pass)."""
     load = situation.loads.get(site)
-    if load is None or not load.tells_answers or load.at_ms - load.window_ms < situation.transition.moved_at_ms:
+    if load is None or not load.tells_answers or not load.serves_all:
         return False
-    return load.serves_all and load.answered_mrps * load.window_ms >= PROVING_REQUESTS * 1_000_000
+    counted_ms = min(load.serving_ms, load.at_ms - situation.transition.moved_at_ms)
+    return load.answered_mrps * counted_ms >= PROVING_REQUESTS * 1_000_000
 
 
 def _returning_for_shed(situation: Situation) -> list[SiteId]:

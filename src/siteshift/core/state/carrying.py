@@ -67,11 +67,16 @@ class Carrying:
         """Whether it was given more than it was quiet with, and has not shown yet that it carries that."""
         return self.cap_rps != self.proven_rps
 
+    def lifted(self, now_ms: int) -> Carrying:
+        """Without a cap, on trial for one more wait."""
+        return replace(self, cap_rps=None, proven_rps=self.cap_rps or self.proven_rps, until_ms=now_ms + self.hold_ms)
+
     def raised(self, now_ms: int, *, open_rps: int, by_rps: int) -> Carrying:
         """A little more, after a wait in which it was quiet; all of it where the load alone had explained the failure."""
         assert self.cap_rps is not None
-        cap = None if self.is_explained or self.cap_rps + by_rps >= open_rps else self.cap_rps + by_rps
-        return replace(self, cap_rps=cap, proven_rps=self.cap_rps, until_ms=now_ms + (self.hold_ms if cap is None else CLIMB_MS))
+        if self.is_explained or self.cap_rps + by_rps >= open_rps:
+            return self.lifted(now_ms)
+        return replace(self, cap_rps=self.cap_rps + by_rps, proven_rps=self.cap_rps, until_ms=now_ms + CLIMB_MS)
 
 
 def tells_saturated(known: Carrying, asked_rps: int, answered_rps: int) -> bool | None:

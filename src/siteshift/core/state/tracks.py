@@ -141,13 +141,14 @@ class ServiceTransition(Changeable):
 class TrafficTrack(NamedTuple):
     """Seen traffic of one service at one site, in requests per second x 1000.
 
-    ``rate_mrps`` and ``demand_mrps`` are smoothed (`core.traffic`), the others are of the last window. ``demand_mrps`` and
-    ``asked_mrps`` leave out what was passed on to another server; ``answered_mrps`` got a good answer. ``since_ms``: when
+    ``rate_mrps`` and ``demand_mrps`` are smoothed (`core.beliefs.traffic`), the others are of the last window. ``demand_mrps``
+    and ``asked_mrps`` leave out what was passed on to another server; ``answered_mrps`` got a good answer. ``since_ms``: when
     it began to be heard, or was heard again after a silence. ``tells_answers``: the meter saw what users got; else
     ``answered_mrps`` is only what was asked without known errors. ``best_mrps``: the most answered in a window of
-    the last seconds, at ``best_at_ms``; ``failing_ms``: for so long it did not answer all it was asked.
+    the last seconds, at ``best_at_ms``; ``failing_ms``: for so long it did not answer all it was asked, ``serving_ms``: for
+    so long it did.
 
-    A named tuple, for every sample makes one: a frozen dataclass of eight fields costs seven times as much to make.
+    A named tuple, for every sample makes one: a frozen dataclass costs seven times as much to make.
     """
 
     at_ms: int
@@ -162,6 +163,7 @@ class TrafficTrack(NamedTuple):
     best_mrps: int = 0
     best_at_ms: int = 0
     failing_ms: int = 0
+    serving_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
