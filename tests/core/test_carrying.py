@@ -6,11 +6,13 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
+import pytest
+
 from core.playbook import SICK, UP, WEB, A, G, P, Playbook, three_sites
 from core.test_overload import SILENT, Metered
 from siteshift.core.beliefs.life import Signal
 from siteshift.core.decide.capacity import Problem, StandbyUse, allocate
-from siteshift.core.decide.carrying import carrying_raised
+from siteshift.core.decide.carrying import carrying_raised, raise_waits_for
 from siteshift.core.decide.occasion import cause_of, is_worth_it
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.situations import situation_of
@@ -382,7 +384,10 @@ def test_why_and_status_say_that_a_site_is_capped_at_what_and_when_more_is_tried
     text = "capped: it failed at 70 requests/s and gets 50 at most; a little more is tried in 300 s if it is quiet until then"
     assert text in lines
     cap = service_document(state, book.setup, service, book.now_ms)["sites"][P]["cap"]
-    assert cap == {"most_rps": 50, "failed_at_rps": 70, "since_ms": 1, "more_at_ms": book.now_ms + 300_000, "is_explained": False}
+    more_at_ms = book.now_ms + 300_000
+    assert cap == {
+        "most_rps": 50, "failed_at_rps": 70, "since_ms": 1, "more_at_ms": more_at_ms, "is_explained": False, "waits_for": "",
+    }  # fmt: skip
 
 
 def capped_at(book: Crowded, known: Carrying, *, share_bp: int = 4_900, **changes: object) -> Situation:
@@ -458,7 +463,26 @@ def test_a_cap_that_nothing_tried_for_the_longest_hold_down_is_forgotten() -> No
 
 def test_a_site_whose_users_lose_something_is_given_no_more_although_its_checks_pass() -> None:
     book = crowded()
-    book.counts = {P: (50, 48, 0), G: (30, 30, 0), A: (20, 20, 0)}
+    book.counts = {P: (50, 44, 0), G: (30, 30, 0), A: (20, 20, 0)}
     book.measure()
     known = found(failed_rps=58, answered_rps=0, cap_rps=49, proven_rps=49, open_rps=60, until_ms=0)
     assert carrying_raised(capped_at(book, known))[P] == known
+
+
+@pytest.mark.parametrize(
+    ("asked", "share_bp", "cap_rps", "waits_for"),
+    [
+        ((50, 50, 0), 4_900, 49, ""),
+        ((50, 44, 0), 4_900, 49, "its users get all they ask for"),
+        ((50, 50, 0), 4_900, 55, "it was given what it may have"),
+        ((50, 50, 0), 5_000, 55, ""),
+    ],
+)
+def test_what_a_raise_waits_for_is_said(asked: tuple[int, int, int], share_bp: int, cap_rps: int, waits_for: str) -> None:
+    """`why` said "in 0 s" for a minute."""
+    book = crowded()
+    book.counts = {P: asked, G: (30, 30, 0), A: (20, 20, 0)}
+    book.measure()
+    known = found(failed_rps=58, cap_rps=cap_rps, proven_rps=cap_rps, open_rps=60)
+    situation = capped_at(book, known, share_bp=share_bp)
+    assert raise_waits_for(situation, situation.service.pools[0], known) == waits_for

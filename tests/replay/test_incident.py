@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from core.playbook import WEB, A, G, P, three_sites
+from core.playbook import WEB, A, G, P, Playbook, three_sites
 from siteshift.core.model.codes import Fault, Hardness, MemberRole, Standing
 from siteshift.core.model.evidence import Evidence, TargetView
 from siteshift.core.model.units import MemberId, SiteId
-from siteshift.replay.incident import Entry, _faults, _Spell, _Trouble, _trouble, _windows, assumed, late_ms
+from siteshift.core.state.carrying import Carrying
+from siteshift.replay.incident import Entry, Incident, _faults, _Spell, _Trouble, _trouble, _windows, assumed, late_ms
 
 SETUP = three_sites()
 TIMEOUT_MS = SETUP.policy.judge.timeout_ms
@@ -99,3 +100,40 @@ def test_demand_is_the_mean_of_half_a_minute_and_not_of_what_a_silence_lies_betw
     assert [round(rate) for _, rate in _windows(counted)] == [100, 100, 100]
     torn = [*counted[:40], *[(at + 120_000, n, w) for at, n, w in counted[:40]]]
     assert list(_windows(torn)) == []
+
+
+def capped(**changes: object) -> Carrying:
+    said: dict[str, int | None] = {
+        "failed_rps": 58, "answered_rps": 30, "cap_rps": 28, "proven_rps": 28, "open_rps": 60, "failed_at_ms": 5_000,
+        "hold_ms": 30_000, "until_ms": 35_000,
+    }  # fmt: skip
+    return Carrying(**{**said, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("known", "is_cut"),
+    [
+        (capped(), True),
+        (capped(proven_rps=33), True),
+        (capped(proven_rps=34), False),
+        (capped(cap_rps=None), False),
+        (capped(answered_rps=0), False),
+        (capped(failed_rps=60, answered_rps=48), False),
+    ],
+)
+def test_a_pool_that_carries_less_than_the_file_says_lost_capacity_until_it_is_quiet_with_a_tenth_more(
+    known: Carrying, is_cut: bool
+) -> None:
+    """Its checks were silent, and the file said that the whole site hung: played again all of it was shed."""
+    book = Playbook()
+    book.run(5_000)
+    state = book.state.changed(transitions={WEB: book.state.transition(WEB).changed(carrying={P: known})})
+    incident = Incident()
+    incident._look(state, book.setup, 9_000)
+    found = {spell.member: (spell.trouble, spell.from_ms) for spell in incident._ill.values()}
+    lost = (_Trouble("cap_cut", (("factor_percent", 50),)), 5_000)
+    assert found == (dict.fromkeys(actives(P), lost) if is_cut else {})
+    if is_cut:
+        assert list(assumed(list(incident._ill.values()), book.setup)) == [
+            f"assumed: {P} carried what it answered of {WEB} as it failed, until quiet with a tenth more"
+        ]

@@ -11,7 +11,7 @@ from typing import Any
 from siteshift.core.beliefs.life import AWAY, is_left_unexplained
 from siteshift.core.beliefs.picture import describe
 from siteshift.core.beliefs.traffic import seen_bp
-from siteshift.core.decide.carrying import raise_at_ms
+from siteshift.core.decide.carrying import raise_at_ms, raise_waits_for
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.situations import situation_of
 from siteshift.core.decide.used import utilisation_of
@@ -166,6 +166,14 @@ def service_document(state: ControllerState, setup: Setup, service: Service, now
     }
 
 
+def _tried(cap: Document, now_ms: int) -> str:
+    """When a capped site gets more."""
+    left_s = f"{(cap['more_at_ms'] - now_ms) / 1000:.0f} s"
+    if cap["waits_for"]:
+        return f"when {cap['waits_for']}" + (f", and not before {left_s} from now" if cap["more_at_ms"] > now_ms else "")
+    return f"in {left_s} if it is quiet until then" if cap["more_at_ms"] > now_ms else "now"
+
+
 def _cap_document(situation: Situation, site: SiteId) -> Document | None:
     """The most a site is given after it failed under load, and when more is tried if it is quiet until then. None: no cap."""
     cap = situation.transition.cap_of(site)
@@ -178,6 +186,7 @@ def _cap_document(situation: Situation, site: SiteId) -> Document | None:
         "since_ms": cap.failed_at_ms,
         "more_at_ms": raise_at_ms(situation, cap),
         "is_explained": cap.is_explained,
+        "waits_for": raise_waits_for(situation, place, cap) if place is not None else "",
     }
 
 
@@ -349,8 +358,7 @@ def why_lines(state: ControllerState, setup: Setup, service: Service, site: Site
     if cap is not None:
         lines.append(
             f"capped: it failed at {cap['failed_at_rps']} requests/s and gets {cap['most_rps']} at most; "
-            f"{'all of its share' if cap['is_explained'] else 'a little more'} is tried in "
-            f"{max(0, cap['more_at_ms'] - now_ms) / 1000:.0f} s if it is quiet until then"
+            f"{'all of its share' if cap['is_explained'] else 'a little more'} is tried {_tried(cap, now_ms)}"
         )
     lines.append(f"share: {share / 100:.2f} % desired, {_percent(actual_bp(state, setup, service, site))} actual, ")
     seen = seen_bp(state, service, now_ms)

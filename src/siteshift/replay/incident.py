@@ -3,8 +3,8 @@
 The scenario is played in the world of a configuration (`sim run --config`), whose names it uses. It is what the node
 *saw*: a member that refused connections crashes, one that stayed silent hangs, one whose answers erred errs as much, one whose
 answers came late is late, as many of them as its checks found. By how much was not recorded, only between what (`late_ms`), and
-the file says what was assumed. What no check saw is not in it, and trouble that was named overload is left to the virtual
-world's own queues.
+the file says what was assumed. A pool that was found to carry less than its file says has lost capacity. What no check saw is
+not in it, and other trouble that was named overload is left to the virtual world's own queues.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from siteshift.core.model.evidence import TargetView
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import MemberId, ServiceId, SiteId
+from siteshift.core.state.carrying import Carrying
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.errors import SiteshiftError
 from siteshift.replay.as_recorded import AsRecorded, Refolded
@@ -38,6 +39,8 @@ WINDOW_MS = 30_000
 """Demand is the mean of so long."""
 SURGE_PERCENT = 25
 """Demand that differs by less from what was said last is the same."""
+BETTER_PERCENT = 110
+"""A pool that may have a tenth more than it answered when it failed, and is quiet with it, has its capacity back."""
 _ILL = (Standing.DOWN, Standing.DEGRADED)
 """A member is, too, that is only suspect while its pool is: of many that fail together the pool is known first."""
 Entry = dict[str, Any]
@@ -119,7 +122,13 @@ class Incident:
     def _look(self, state: ControllerState, setup: Setup, at_ms: int) -> None:
         seen: dict[MemberId, _Spell] = {}
         for (service, site), pool in state.picture.pools.items():
-            if state.picture.overload_of(service, site) is not None:
+            cut = _cut(state, service, site)
+            if cut is not None:
+                lost = _Trouble("cap_cut", (("factor_percent", max(1, cut.answered_rps * 100 // max(1, cut.open_rps))),))
+                begins_ms = min(max(self.from_ms, cut.failed_at_ms), at_ms)
+                members = _actives(setup, service, site)
+                seen |= {member: _Spell(service, site, member, lost, begins_ms, None) for member in members}
+            if cut is not None or state.picture.overload_of(service, site) is not None:
                 continue
             found = setup.topology.service_by_id.get(service)
             for member, view in pool.members.items() if found is not None else ():
@@ -206,9 +215,11 @@ def late_ms(objective_ms: int, timeout_ms: int) -> int:
     return (objective_ms + timeout_ms) // 2 if timeout_ms > objective_ms else 2 * objective_ms
 
 
-def assumed(spells: Iterable[_Spell], setup: Setup) -> Iterator[str]:
+def assumed(spells: Sequence[_Spell], setup: Setup) -> Iterator[str]:
     """What the record does not hold and the scenario has to say, a line for each."""
     timeout_ms = setup.policy.judge.timeout_ms
+    for spell in {spell.site: spell for spell in spells if spell.trouble.kind == "cap_cut"}.values():
+        yield f"assumed: {spell.site} carried what it answered of {spell.service} as it failed, until quiet with a tenth more"
     for name in dict.fromkeys(spell.service for spell in spells if spell.trouble.kind == "latency"):
         service = setup.topology.service_by_id.get(name)
         objective_ms = service.slo_latency_ms if service is not None else 0
@@ -220,6 +231,14 @@ def assumed(spells: Iterable[_Spell], setup: Setup) -> Iterator[str]:
             f"assumed: late answers of {name} come after {late_ms(objective_ms, timeout_ms) / 1_000:g} s, {bounds}; "
             "the record says that they were late, not by how much"
         )
+
+
+def _cut(state: ControllerState, service: ServiceId, site: SiteId) -> Carrying | None:
+    """The capacity a pool was found to have lost; None: as far as is known it has it all, or the load alone explains it."""
+    known = state.transition(service).carrying.get(site)
+    if known is None or known.cap_rps is None or known.is_explained or not known.answered_rps:
+        return None
+    return known if known.proven_rps * 100 <= known.answered_rps * BETTER_PERCENT else None
 
 
 def _trouble(view: TargetView, service: Service, timeout_ms: int) -> _Trouble:
@@ -268,7 +287,7 @@ def _faults(spells: list[_Spell], setup: Setup, zero_ms: int) -> Iterator[Entry]
         entry: Entry = {"at_s": begins_s, "fault": first.trouble.kind, "site": str(first.site)}
         services = list(dict.fromkeys(spell.service for spell in same))
         if not _is_whole_site(same, setup):
-            members = [str(spell.member) for spell in same]
+            members = list(dict.fromkeys(str(spell.member) for spell in same))
             if len(services) == 1 and _is_whole_pool(same, setup):
                 entry["service"] = str(services[0])
             else:

@@ -89,23 +89,30 @@ def carrying_raised(situation: Situation) -> Mapping[SiteId, Carrying]:
         is_forgotten = situation.now_ms - known.until_ms >= situation.policy.hold_down_max_ms
         if is_forgotten and (known.cap_rps is None or situation.signals[pool.site] is Signal.WELL):
             del found[pool.site]
-        elif known.cap_rps is not None and _is_quiet(situation, pool.site) and situation.now_ms >= raise_at_ms(situation, known):
-            if _is_home(situation, pool):
-                found[pool.site] = known.lifted(situation.now_ms)
-                continue
-            has_rps = _rps(situation, situation.current.shares_bp.get(pool.site, 0))
-            if has_rps + _rps(situation, CLIMB_BP) > known.cap_rps:  # else what it was given so far is not proven
-                open_rps = situation.nameplate_rps(pool)
-                by_rps = _by_rps(situation, known, pool.site, open_rps)
-                found[pool.site] = known.raised(situation.now_ms, open_rps=open_rps, by_rps=by_rps)
+        elif known.cap_rps is None or raise_waits_for(situation, pool, known) or situation.now_ms < raise_at_ms(situation, known):
+            continue
+        elif _is_home(situation, pool):
+            found[pool.site] = known.lifted(situation.now_ms)
+        else:
+            open_rps = situation.nameplate_rps(pool)
+            by_rps = _by_rps(situation, known, pool.site, open_rps)
+            found[pool.site] = known.raised(situation.now_ms, open_rps=open_rps, by_rps=by_rps)
     return found
 
 
-def _is_quiet(situation: Situation, site: SiteId) -> bool:
-    """Whether nothing is wrong with what a site has now: it is well, and its users get what they ask for as far as is counted."""
-    load = situation.loads.get(site)
-    is_short = load is not None and load.tells_answers and not load.serves_all
-    return situation.signals[site] is Signal.WELL and situation.tracks[site].life not in AWAY and not is_short
+def raise_waits_for(situation: Situation, pool: Pool, known: Carrying) -> str:
+    """What besides time must be so before a capped site may have more; empty: nothing. What it was not given is not proven."""
+    load, life = situation.loads.get(pool.site), situation.tracks[pool.site].life
+    if situation.signals[pool.site] is not Signal.WELL:
+        return "it is well"
+    if load is not None and load.tells_answers and not load.serves_all:
+        return "its users get all they ask for"
+    if life in AWAY:
+        return "it is on its way back"
+    has_rps = _rps(situation, situation.current.shares_bp.get(pool.site, 0))
+    if not _is_home(situation, pool) and has_rps + _rps(situation, CLIMB_BP) <= (known.cap_rps or 0):
+        return "it was given what it may have" if life is SiteLife.SERVING else "its way back has brought it so far"
+    return ""
 
 
 def _is_home(situation: Situation, pool: Pool) -> bool:
