@@ -125,7 +125,7 @@ def test_a_pool_that_carries_less_than_the_file_says_lost_capacity_until_it_is_q
     known: Carrying, is_cut: bool
 ) -> None:
     """Its checks were silent, and the file said that the whole site hung: played again all of it was shed."""
-    book = Playbook()
+    book = Playbook(setup=SETUP)
     book.run(5_000)
     state = book.state.changed(transitions={WEB: book.state.transition(WEB).changed(carrying={P: known})})
     incident = Incident()
