@@ -133,6 +133,8 @@ class Incident:
             found = setup.topology.service_by_id.get(service)
             for member, view in pool.members.items() if found is not None else ():
                 assert found is not None
+                if member not in _actives(setup, service, site) and not _is_used(state, service, member):
+                    continue  # a cold standby does not answer, and nothing is wrong with it
                 is_ill = view.standing in _ILL or (view.standing is Standing.SUSPECT and pool.standing in _ILL)
                 trouble = _trouble(view, found, setup.policy.judge.timeout_ms) if is_ill else None
                 if trouble is not None:
@@ -231,6 +233,11 @@ def assumed(spells: Sequence[_Spell], setup: Setup) -> Iterator[str]:
             f"assumed: late answers of {name} come after {late_ms(objective_ms, timeout_ms) / 1_000:g} s, {bounds}; "
             "the record says that they were late, not by how much"
         )
+
+
+def _is_used(state: ControllerState, service: ServiceId, member: MemberId) -> bool:
+    entry = state.steering.of(service)
+    return entry is not None and member in entry.members_pm
 
 
 def _cut(state: ControllerState, service: ServiceId, site: SiteId) -> Carrying | None:
