@@ -46,6 +46,8 @@ def sweep(
     """
     if report is not None and not only:
         raise usage("a report is made of single worlds", remedy="Name them: --only ID --report out.html.")
+    if only and full:
+        raise usage("--only and --full contradict each other", remedy="Leave one of them out.")
     combinations = _chosen(sample, full=full, only=only or [])
     found = _run(session, combinations, seed=seed, jobs=jobs, within_s=within, has_report=report is not None)
     if report is not None:
@@ -64,7 +66,7 @@ def _chosen(size: int, *, full: bool, only: Sequence[str]) -> list[Combination]:
 
     try:
         if only:
-            return [combination_of(id) for id in only]
+            return [combination_of(id) for id in dict.fromkeys(only)]
         return sample.everything() if full else sample.sample(size)
     except ValueError as error:
         raise Failure(ExitCode.USAGE, str(error), remedy="See simulations/README.md, Sweep.") from error

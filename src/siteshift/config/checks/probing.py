@@ -173,8 +173,11 @@ def _anchors(config: ConfigFile, judge: JudgePolicy, findings: Findings) -> None
                 remedy = "choose an address that has nothing to do with us"
                 findings.note(ProblemCode.ANCHOR_INSIDE, (*path, "address"), message, remedy)
     outside = config.anchors.outside
-    if len({anchor.address for anchor in outside}) < 2:
-        message = f"{len(outside) or 'no'} outside anchor{'' if len(outside) == 1 else 's'}: the node cannot tell blindness"
+    count = len({anchor.address for anchor in outside})
+    if count < 2:
+        message = f"{count or 'no'} outside anchor{'' if count == 1 else 's'}: the node cannot tell blindness"
+        if count < len(outside):
+            message = f"all outside anchors have the address {outside[0].address}: the node cannot tell blindness"
         place: Path = ("anchors", "outside") if findings.given(("anchors",)) else ("anchors",)
         remedy = "add two addresses outside all sites, with different operators"
         findings.note(ProblemCode.FEW_ANCHORS, place, message, remedy, below=[("anchors",)], at=At.KEY)

@@ -101,8 +101,8 @@ def _keeping(
 
 
 def _kept(situation: Situation, demand: Demand) -> Demand:
-    """The demand with room for what well sites have now, or have in calm, up to all they can carry. One that failed under load
-    may not have more than it carried."""
+    """The demand with room for what well sites have now, or have in calm (of a surge as much as that), up to all they can carry.
+    One that failed under load may not have more than it carried."""
     candidates = tuple(_may_keep(situation, demand, candidate) for candidate in demand.candidates)
     return demand if candidates == demand.candidates else demand._replace(candidates=candidates)
 
@@ -110,7 +110,10 @@ def _kept(situation: Situation, demand: Demand) -> Demand:
 def _may_keep(situation: Situation, demand: Demand, candidate: Candidate) -> Candidate:
     if not candidate.may_receive or candidate.away or candidate.fixed_bp is not None:
         return candidate
-    keeps_bp = candidate.current_bp if situation.is_capped(candidate.site) else max(candidate.current_bp, candidate.nominal_bp)
+    keeps_bp = candidate.current_bp
+    if not situation.is_capped(candidate.site):
+        usual_bp = candidate.nominal_bp * situation.service.demand_rps // max(situation.service.demand_rps, demand.demand_rps)
+        keeps_bp = max(keeps_bp, usual_bp)
     keeps_rps = _carrying_rps(demand, candidate, keeps_bp)
     if keeps_rps <= candidate.active_rps:
         return candidate
@@ -124,21 +127,19 @@ def _carrying_rps(demand: Demand, candidate: Candidate, share_bp: int) -> int:
 
 
 def _eased(situation: Situation, demand: Demand) -> Demand:
-    """The demand with a little comfort for who gets more. Nobody has to give for it; and what a capped site carries was seen."""
+    """The demand with a little comfort for survivors. What a site carries that failed under load was seen: it has no need of it,
+    and 5 % less of what it has at each look would leave it nothing."""
     eased = demand._replace(max_utilisation_pm=demand.max_utilisation_pm * COMFORT_PM // 1000)
     candidates = tuple(
-        candidate
-        if candidate.away or candidate.fixed_bp is not None
-        else _unmoved(demand, eased, candidate, is_capped=situation.is_capped(candidate.site))
+        _without_comfort(candidate)
+        if situation.is_capped(candidate.site) or situation.is_overloaded(candidate.site)
+        else candidate
         for candidate in demand.candidates
     )
     return eased if candidates == demand.candidates else eased._replace(candidates=candidates)
 
 
-def _unmoved(demand: Demand, eased: Demand, candidate: Candidate, *, is_capped: bool) -> Candidate:
-    """The candidate with the capacity at which the eased limit admits what it has, or may have, as far as the true one does."""
+def _without_comfort(candidate: Candidate) -> Candidate:
+    """The candidate with the capacity at which the eased limit admits what the true one does."""
     whole_rps = candidate.active_rps + candidate.open_standby_rps
-    if not is_capped and capacity_for(candidate.current_bp, eased) <= whole_rps:
-        return candidate
-    needed_rps = whole_rps if is_capped else min(capacity_for(candidate.current_bp, demand), whole_rps)
-    return candidate._replace(active_rps=needed_rps * 1000 // COMFORT_PM - candidate.open_standby_rps)
+    return candidate._replace(active_rps=whole_rps * 1000 // COMFORT_PM - candidate.open_standby_rps)

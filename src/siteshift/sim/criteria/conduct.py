@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from siteshift.core.model.codes import DiagnosisCode
+from siteshift.core.model.codes import DiagnosisCode, FindingCode, NoticeCode
 from siteshift.core.model.units import SiteId
 from siteshift.sim.criteria.criterion import Evidence, Judged, criterion
 from siteshift.sim.criteria.outcome import percent, seconds
@@ -83,6 +83,12 @@ class Blind:
         demand = f"the state is called blind within {seconds(self.within_ms)}{_when(self.after)}"
         lines = (line for line in evidence.lines("belief") if line.text == "blind")
         return _first(self.NAME, demand, lines, evidence.instant(self.after), self.within_ms)
+
+
+TOLD_CODES = frozenset(
+    [code.value for code in (*NoticeCode, *FindingCode, *DiagnosisCode)] + [f"{code.value}_ENDED" for code in DiagnosisCode]
+)
+"""All that people may be told."""
 
 
 @criterion

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from siteshift.sim.criteria.conduct import TOLD_CODES, Told
 from siteshift.sim.criteria.criterion import CRITERIA, Criterion
 from siteshift.sim.criteria.limits import cannot_fail
 from siteshift.sim.criteria.outcome import FOREVER_MS
@@ -49,6 +50,9 @@ def read_criteria(
             continue
         _check_label(document, read, (*here, name), labels)
         _check_instants(document, read, (*here, name), lasts_ms)
+        if isinstance(read, Told) and read.code not in TOLD_CODES:
+            remedy = f"known: {', '.join(sorted(TOLD_CODES))}"
+            document.note(Code.OUT_OF_RANGE, (*here, name, "code"), f"nobody is ever told `{read.code}`", remedy)
         why = cannot_fail(read, world, lasts_ms=lasts_ms, warm_up_ms=warm_up_ms)
         if why:
             document.note(Code.CANNOT_FAIL, (*here, name), f"`{name}` {why}", "set a limit that a run can miss, or leave it out")

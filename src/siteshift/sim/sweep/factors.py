@@ -133,21 +133,28 @@ def _at_s(event: Mapping[str, Value]) -> float:
     return at_s
 
 
+EXAMPLE = "crash-pangyo+cap70-gasan-load95-standby-page-dns-metered-once-1node"
+"""A whole id, of a pair."""
+
+
 def combination_of(id: str) -> Combination:
     """The world of an id. Raises ValueError saying what is not known."""
     words = id.split("-")
     count = len(FACTORS)
     faults, values = "-".join(words[:-count]), tuple(words[-count:])
+    least = len(words) - count
+    if least < 2 or sum(word in choices for word, choices in zip(words[-count:], FACTORS.values(), strict=True)) < count - 1:
+        raise ValueError(f"`{id}` is no id: faults and their sites, then a value of {', '.join(FACTORS)}, as in {EXAMPLE}")
     for (factor, choices), value in zip(FACTORS.items(), values, strict=False):
         if value not in choices:
             raise ValueError(f"`{value}` is no value of {factor}: {', '.join(choices)}")
-    if len(words) <= count:
-        raise ValueError(f"`{id}` is no id: it names a fault, a site, and a value of {', '.join(FACTORS)}")
     strikes = []
     for part in faults.split("+"):
         kind, _, place = part.partition("-")
         if kind not in FAULTS:
             raise ValueError(f"there is no fault `{kind}`: {', '.join(FAULTS)}")
+        if not place:
+            raise ValueError(f"`{part}` does not say where: each fault of a pair has its own site, as in {EXAMPLE}")
         if place not in places_of(kind):
             raise ValueError(f"{kind} strikes at {', '.join(places_of(kind))}, not at `{place}`")
         strikes.append(Strike(kind=kind, place=place))
