@@ -11,6 +11,7 @@ from siteshift.core.judge.served import is_of_now
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.topology import Pool, Service
 from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, SiteId
+from siteshift.core.state.carrying import ANSWERING_PM, hard_at_work_pm
 from siteshift.core.state.controller_state import ControllerState
 
 FULL_PM = 950
@@ -21,10 +22,6 @@ DICE_PM = 1_500
 """A rate must be one and a half standard deviations of Poisson arrivals beyond: 180 requests/s asked 150 never are by chance."""
 STEADY_MS = 2 * SMOOTHING_MS
 """A smoothed rate wavers as much as one counted over this time."""
-ANSWERING_PM = 300
-"""Who answers three in ten of what it is asked, or can carry, is there. Far past its knee a server does not manage more."""
-HARD_AT_WORK_PM = 800
-"""A full pool answers at least this part of what it carries while little more is asked of it."""
 
 
 class Load(NamedTuple):
@@ -65,8 +62,7 @@ class Load(NamedTuple):
         if not self.tells_answers:
             return self.answers(ANSWERING_PM)
         can_mrps = max(1, self.capacity_rps * WHOLE_PM)
-        beyond_pm = max(0, self.asked_mrps - can_mrps) * WHOLE_PM // can_mrps
-        needed_pm = max(ANSWERING_PM, HARD_AT_WORK_PM - beyond_pm * (HARD_AT_WORK_PM - ANSWERING_PM) // WHOLE_PM)
+        needed_pm = hard_at_work_pm(self.asked_mrps, can_mrps)
         return max(self.answered_mrps, self.best_mrps) * WHOLE_PM >= min(self.asked_mrps, can_mrps) * needed_pm
 
     @property

@@ -17,14 +17,14 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from siteshift.core.beliefs.life import AWAY
-from siteshift.core.beliefs.load import ANSWERING_PM, Load, load_of
+from siteshift.core.beliefs.load import Load, load_of
 from siteshift.core.judge.served import is_of_now
 from siteshift.core.model.codes import DiagnosisCode, Hardness, LeftBecause, OverrideKind, SiteLife, Standing
 from siteshift.core.model.evidence import Diagnosis, Picture, PoolPicture
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.topology import Pool, Service
 from siteshift.core.model.units import WHOLE_PM, MemberId, ServiceId, SiteId
-from siteshift.core.state.carrying import tells_saturated
+from siteshift.core.state.carrying import ANSWERING_PM, tells_saturated
 from siteshift.core.state.controller_state import ControllerState
 
 PRESUMED_MS = 20_000
@@ -283,9 +283,12 @@ def _is_relieved(state: ControllerState, service: ServiceId, site: SiteId, now_m
 
 
 def _was_relieved_just_before(state: ControllerState, service: ServiceId, site: SiteId, now_ms: int) -> bool:
-    """Whether it has a cap, and was given less so lately that checks may still wait in its queues."""
-    transition = state.transition(service)
-    return transition.cap_of(site) is not None and now_ms - transition.moved_at_ms <= RECOVERY_MS
+    """Whether it has a cap, and was given less so lately that checks may still wait in its queues, or remember that they did."""
+    transition, cap = state.transition(service), state.transition(service).cap_of(site)
+    if cap is None:
+        return False
+    is_settling = not cap.was_raised and now_ms < cap.until_ms + cap.hold_ms
+    return is_settling or now_ms - transition.moved_at_ms <= RECOVERY_MS
 
 
 def _as_used(state: ControllerState, pool: Pool, seen: PoolPicture | None, now_ms: int) -> PoolPicture | None:

@@ -290,8 +290,8 @@ class Situation:
         return max(carries_rps - self.excess_rps.get(pool.site, 0), carries_rps // 2)
 
     def _answers_less(self, load: Load) -> bool:
-        """Whether a site answers clearly less than the file says it carries, however much it is asked."""
-        return load.tells_answers and load.best_mrps < load.capacity_rps * SURE_PM
+        """Whether a site answers clearly less than a full one would that carries what the file says."""
+        return load.tells_answers and not load.is_worked_hard
 
     def had_lately_bp(self, site: SiteId) -> int:
         """The share it has, or had before the present row of moves, while old answers or the last moments hold that."""

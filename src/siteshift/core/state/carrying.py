@@ -17,7 +17,10 @@ LONGEST_HOLD_MS = 300_000
 """The longest where more was asked than the file says it carries: as long as a peak of demand is remembered
 (`core.beliefs.traffic`)."""
 SURE_PM = 800
-"""A pool that answers less than 80 % of what the file says carries less; no file is closer than to a tenth or two."""
+"""A pool that is asked about what the file says and answers less than 80 % of that carries less; no file is closer than to a
+tenth or two, and a full pool answers nearly all it can while little more is asked."""
+ANSWERING_PM = 300
+"""Who answers three in ten of what it is asked, or can carry, is there. Far past its knee a server does not manage more."""
 CLIMB_MS = 7_000
 """A raise after which all is well is followed by the next: the short TTL, and what a meter or a check takes to see it."""
 TELLING_PM = 900
@@ -55,7 +58,7 @@ class Carrying:
     @property
     def is_explained(self) -> bool:
         """Whether more was asked of it than the file says it carries, and it answered about as much as that, as far as known."""
-        is_less = 0 < self.answered_rps * 1_000 < self.open_rps * SURE_PM
+        is_less = 0 < self.answered_rps * 1_000 < self.open_rps * hard_at_work_pm(self.failed_rps, self.open_rps)
         return self.failed_rps >= self.open_rps and not is_less
 
     def is_on_trial(self, now_ms: int) -> bool:
@@ -77,6 +80,12 @@ class Carrying:
         if self.is_explained or self.cap_rps + by_rps >= open_rps:
             return self.lifted(now_ms)
         return replace(self, cap_rps=self.cap_rps + by_rps, proven_rps=self.cap_rps, until_ms=now_ms + CLIMB_MS)
+
+
+def hard_at_work_pm(asked: int, can: int) -> int:
+    """The part of what it can that a full pool answers at least: asked little more eight in ten, asked twice as much three."""
+    beyond_pm = max(0, asked - can) * 1_000 // max(1, can)
+    return max(ANSWERING_PM, SURE_PM - beyond_pm * (SURE_PM - ANSWERING_PM) // 1_000)
 
 
 def tells_saturated(known: Carrying, asked_rps: int, answered_rps: int) -> bool | None:
