@@ -19,6 +19,7 @@ from siteshift.core.model.codes import DiagnosisCode, Hardness, LeftBecause, Sit
 from siteshift.core.model.evidence import TargetView
 from siteshift.core.model.setup import PlaneRef, Setup
 from siteshift.core.model.units import SiteId
+from siteshift.core.state.carrying import FIRST_HOLD_MS, LONGEST_HOLD_MS
 from siteshift.core.state.draft import Draft
 from siteshift.core.state.tracks import DemandTrack
 
@@ -219,7 +220,7 @@ def test_a_site_keeps_the_name_until_it_could_empty_its_queues_since_it_was_last
     book.counts[G] = (30, 30, 0)
     book.go(RECOVERY_MS - 2_000)
     assert book.overloaded == {G}
-    book.go(4_000)
+    book.go(2 * LONGEST_HOLD_MS)
     assert book.overloaded == set()
     assert book.violations == []
 
@@ -272,7 +273,7 @@ def test_trouble_that_outlasts_its_load_is_no_overload(book: Metered) -> None:
     book.believe(G, SILENT)
     book.go(1_000)
     book.counts[G] = (10, 10, 0)
-    book.go(2 * RECOVERY_MS)
+    book.go(2 * FIRST_HOLD_MS + 5_000)
     assert book.overloaded == set()
     assert book.life(G) is SiteLife.DRAINING
 

@@ -287,8 +287,7 @@ def _was_relieved_just_before(state: ControllerState, service: ServiceId, site: 
     transition, cap = state.transition(service), state.transition(service).cap_of(site)
     if cap is None:
         return False
-    is_settling = not cap.was_raised and now_ms < cap.until_ms + cap.hold_ms
-    return is_settling or now_ms - transition.moved_at_ms <= RECOVERY_MS
+    return cap.is_settling(now_ms) or now_ms - transition.moved_at_ms <= RECOVERY_MS
 
 
 def _as_used(state: ControllerState, pool: Pool, seen: PoolPicture | None, now_ms: int) -> PoolPicture | None:

@@ -212,7 +212,7 @@ class Situation:
         if cap is None:
             return False
         is_just_relieved = self.now_ms - self.transition.moved_at_ms <= RECOVERY_MS
-        return is_just_relieved or load is None or load.asked_mrps > cap.proven_rps * WHOLE_PM
+        return is_just_relieved or cap.is_settling(self.now_ms) or load is None or load.asked_mrps > cap.proven_rps * WHOLE_PM
 
     def standing_of(self, member: Member) -> Standing:
         pool = self.pools.get(member.site)
@@ -285,9 +285,16 @@ class Situation:
             carries_rps = min(carries_rps, self._carrying_rps(min(WHOLE_BP, proven_bp)))
         if load is not None and load.serves_all:
             return max(carries_rps // 2, min(active_rps, self._carrying_rps(self.current.shares_bp.get(pool.site, 0))))
-        if self._was_cut_in_this_row(pool.site):
+        if self._was_cut_in_this_row(pool.site) and not self._answers_less_than_its_cap(pool.site):
             return min(active_rps, self._carrying_rps(self.held_bp(pool)))
         return max(carries_rps - self.excess_rps.get(pool.site, 0), carries_rps // 2)
+
+    def _answers_less_than_its_cap(self, site: SiteId) -> bool:
+        """Whether a site was left with clearly more than it answers, for want of room elsewhere: it gives as soon as there is."""
+        load, cap = self.loads.get(site), self.transition.cap_of(site)
+        if load is None or cap is None or cap.cap_rps is None or not load.tells_answers:
+            return False
+        return load.best_mrps < cap.cap_rps * SURE_PM
 
     def _answers_less(self, load: Load) -> bool:
         """Whether a site answers clearly less than a full one would that carries what the file says."""

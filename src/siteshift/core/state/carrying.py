@@ -61,6 +61,10 @@ class Carrying:
         is_less = 0 < self.answered_rps * 1_000 < self.open_rps * hard_at_work_pm(self.failed_rps, self.open_rps)
         return self.failed_rps >= self.open_rps and not is_less
 
+    def is_settling(self, now_ms: int) -> bool:
+        """Whether its queues may still empty, one after the other, and its checks remember that they were full."""
+        return not self.was_raised and now_ms < self.until_ms + self.hold_ms
+
     def is_on_trial(self, now_ms: int) -> bool:
         """Whether it has more than it was quiet with, and not for long: who may have all again was tried for one wait."""
         return self.was_raised and (self.cap_rps is not None or not self.is_over(now_ms))
