@@ -27,6 +27,8 @@ THEORY = (
     "siteshift.core.beliefs.overload",
     "siteshift.core.decide.situation",
     "siteshift.core.decide.carrying",
+    "siteshift.core.decide.occasion",
+    "siteshift.core.decide.shared_fate",
     "siteshift.core.decide.steering",
     "siteshift.core.plan.next_step",
     "siteshift.core.decide.allocate_all",

@@ -486,3 +486,19 @@ def test_what_a_raise_waits_for_is_said(asked: tuple[int, int, int], share_bp: i
     known = found(failed_rps=58, cap_rps=cap_rps, proven_rps=cap_rps, open_rps=60)
     situation = capped_at(book, known, share_bp=share_bp)
     assert raise_waits_for(situation, situation.service.pools[0], known) == waits_for
+
+
+@pytest.mark.parametrize(
+    ("signal", "life", "waits_for"),
+    [
+        (Signal.SUSPECTED, SiteLife.SERVING, "it is well"),
+        (Signal.WELL, SiteLife.DRAINED, "it is on its way back"),
+        (Signal.WELL, SiteLife.RETURNING, "its way back has brought it so far"),
+        (Signal.WELL, SiteLife.SERVING, "it was given what it may have"),
+    ],
+)
+def test_a_raise_waits_for_the_life_of_its_site(signal: Signal, life: SiteLife, waits_for: str) -> None:
+    known = found(failed_rps=58, cap_rps=55, proven_rps=55, open_rps=60)
+    seen = capped_at(crowded(), known)
+    seen = replace(seen, signals={**seen.signals, P: signal}, tracks={**seen.tracks, P: replace(seen.tracks[P], life=life)})
+    assert raise_waits_for(seen, seen.service.pools[0], known) == waits_for

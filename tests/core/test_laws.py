@@ -219,6 +219,14 @@ def test_law_5_what_a_meter_says_against_checks_is_no_override(book: Playbook) -
     assert 5 in laws(book, replace(seen, traffic=book.state.traffic), before=state)
 
 
+def test_law_5_a_window_that_came_since_the_picture_was_made_is_no_override(book: Playbook) -> None:
+    """What is read of a meter between two looks is believed at the next one: a drain that changed nothing was blamed."""
+    state = counting(book, 60)
+    assert 5 not in laws(book, replace(state, overrides=(an_override(book),)), before=state)
+    wrong = replace(state, picture=seeing(book, gasan=Standing.UP).picture)
+    assert 5 in laws(book, replace(wrong, overrides=(an_override(book),)), before=wrong), "no meter makes a site well"
+
+
 def an_override(book: Playbook, **more: object) -> Override:
     made = Override(
         id="o1", kind=OverrideKind.DRAIN, owner="kim", reason="test", ticket="", created_ms=book.now_ms,

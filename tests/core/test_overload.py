@@ -19,6 +19,7 @@ from siteshift.core.model.codes import DiagnosisCode, Hardness, LeftBecause, Sit
 from siteshift.core.model.evidence import TargetView
 from siteshift.core.model.setup import PlaneRef, Setup
 from siteshift.core.model.units import SiteId
+from siteshift.core.plan.next_step import _is_proven_by_users
 from siteshift.core.state.carrying import FIRST_HOLD_MS, LONGEST_HOLD_MS
 from siteshift.core.state.draft import Draft
 from siteshift.core.state.tracks import DemandTrack
@@ -659,3 +660,30 @@ def test_who_is_down_by_checks_alone_may_answer_unless_it_refuses(view: TargetVi
     book.go(1_000) if isinstance(book, Metered) else book.run(1_000)
     situation = situation_of(book.state, book.setup, book.setup.topology.service_by_id[WEB], book.now_ms)
     assert situation.may_be_alive(P) is may_be_alive
+
+
+def test_a_count_that_is_no_more_of_now_keeps_no_site_that_went_dark_with_its_meter() -> None:
+    """It was kept for five seconds because the last thing that was counted was a full window."""
+    book = Metered()
+    book.go(5_000)
+    book.counts[P] = (64, 60, 0)
+    book.go(1_500)
+    del book.counts[P]
+    book.believe(P, SILENT)
+    book.go(2_500)
+    assert P not in book.overloaded
+    assert book.life(P) is SiteLife.DRAINING
+
+
+@pytest.mark.parametrize(("windows", "is_proven"), [(3, False), (4, True)])
+def test_the_answers_that_prove_a_step_are_summed_over_windows(windows: int, is_proven: bool) -> None:
+    """No window of half a second holds 99 of a site that is asked 50 requests/s."""
+    book = Metered()
+    book.go(5_000)
+    moved_at_ms = book.state.traffic[(WEB, P)].at_ms - windows * 500
+    transition = book.state.transition(WEB).changed(moved_at_ms=moved_at_ms)
+    state = book.state.changed(transitions={WEB: transition})
+    situation = situation_of(state, book.setup, book.setup.topology.service_by_id[WEB], book.now_ms)
+    assert _is_proven_by_users(situation, P) is is_proven
+    failed = situation.loads[P]._replace(serving_ms=1_500)
+    assert not _is_proven_by_users(replace(situation, loads={P: failed}), P)

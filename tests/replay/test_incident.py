@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from core.playbook import WEB, A, G, P, Playbook, three_sites
+from siteshift.core.messages.events import SeenTraffic
 from siteshift.core.model.codes import Fault, Hardness, MemberRole, Standing
 from siteshift.core.model.evidence import Evidence, TargetView
 from siteshift.core.model.units import MemberId, SiteId
 from siteshift.core.state.carrying import Carrying
 from siteshift.replay.incident import Entry, Incident, _faults, _Spell, _Trouble, _trouble, _windows, assumed, late_ms
+from siteshift.replay.what_if import _scaled
 
 SETUP = three_sites()
 TIMEOUT_MS = SETUP.policy.judge.timeout_ms
@@ -137,3 +141,19 @@ def test_a_pool_that_carries_less_than_the_file_says_lost_capacity_until_it_is_q
         assert list(assumed(list(incident._ill.values()), book.setup)) == [
             f"assumed: {P} carried what it answered of {WEB} as it failed, until quiet with a tenth more"
         ]
+
+
+def test_a_cold_standby_is_no_server_that_crashed() -> None:
+    book = Playbook(setup=SETUP)
+    book.run(5_000)
+    incident = Incident()
+    incident._look(book.state, book.setup, 9_000)
+    assert incident._ill == {}
+
+
+def test_a_meter_of_other_shares_counts_all_parts_alike_and_knows_nothing_of_a_site_that_nobody_asked() -> None:
+    """Twice the requests and as many answers were a site that fails."""
+    seen = SeenTraffic(service=WEB, site=P, window_ms=500, requests=20, errors=2, answered=18, passed_on=4)
+    assert _scaled(seen, 40) == replace(seen, requests=40, errors=4, answered=36, passed_on=8)
+    nobody = replace(seen, requests=0, errors=0, answered=0, passed_on=0)
+    assert _scaled(nobody, 40) == replace(nobody, requests=40, answered=None)

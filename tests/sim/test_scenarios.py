@@ -137,6 +137,15 @@ def test_every_problem_is_told_at_once_with_its_line(tmp_path: Path) -> None:
     assert str(unknown).startswith(f"{tmp_path}/broken.yaml:20:")
 
 
+def test_a_code_that_nobody_is_ever_told_is_refused_with_those_that_are(tmp_path: Path) -> None:
+    """`SITE_DWON` was played, and missed."""
+    text = (SMALL % 3).replace("pass:\n", "pass:\n  - told: {within_s: 10, code: SITE_DWON}\n")
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(scenario_file(tmp_path, text))
+    (problem,) = caught.value.problems
+    assert problem.id == "SIM-104" and "SITE_DWON" in problem.message and "SITE_DOWN" in problem.remedy
+
+
 @pytest.mark.parametrize(
     ("text", "id"),
     [

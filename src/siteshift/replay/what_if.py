@@ -259,10 +259,11 @@ def what_if(rows: Iterable[Row], over: Callable[[Policy], Policy]) -> WhatIf:
 
 
 def _scaled(sample: SeenTraffic, requests: int) -> SeenTraffic:
-    """What a meter would have counted of so many requests: all parts of them alike."""
+    """What a meter would have counted of so many requests: all parts of them alike. Where it counted none, nobody knows what
+    would have been answered."""
 
     def part(count: int) -> int:
         return min(requests, count * requests // max(1, sample.requests))
 
-    answered = None if sample.answered is None else part(sample.answered)
+    answered = None if sample.answered is None or not sample.requests else part(sample.answered)
     return replace(sample, requests=requests, errors=part(sample.errors), answered=answered, passed_on=part(sample.passed_on))

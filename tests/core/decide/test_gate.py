@@ -132,6 +132,13 @@ CASES = [
         {"cause": Cause.FAILBACK, "before": steering(NORMAL), "after": steering(shares(4_999, 3_001, 2_000))},
         BUSY,
     ),
+    Case(
+        "a person is asked also for what is a site's own",
+        C.CAPACITY_SHORT,
+        ASK,
+        {**PERSON, "before": steering(shares(5_000, 2_999, 2_000), shed_bp=1), "after": steering(NORMAL)},
+        BUSY,
+    ),
     Case("nothing is shed", C.SHED_NEEDED, None),
     Case("leaving a sick site sheds openly", C.SHED_NEEDED, GO, {"after": SHEDS}),
     Case("coming back must not shed", C.SHED_NEEDED, NO, {"after": SHEDS, "cause": Cause.REBALANCE}),

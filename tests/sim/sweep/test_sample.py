@@ -76,6 +76,10 @@ def test_an_id_says_all_of_a_world(one: Combination) -> None:
         ("fire-pangyo-load60-standby-page-dns-metered-once-1node", "there is no fault `fire`"),
         ("crash-seoul-load60-standby-page-dns-metered-once-1node", "not at `seoul`"),
         ("crash-pangyo-load61-standby-page-dns-metered-once-1node", "`load61` is no value of load"),
+        ("crash-pangyo-load60-standby-page-dns-metered-once-1node-x", "is no id"),
+        ("crash-load60-standby-page-dns-metered-once-1node", "is no id"),
+        ("", "is no id"),
+        ("crash+hang-pangyo-load60-standby-page-dns-metered-once-1node", "`crash` does not say where"),
         ("checks_all-pangyo-load60-standby-page-dns-metered-once-1node", "not at `pangyo`"),
     ],
 )

@@ -66,6 +66,11 @@ class Load(NamedTuple):
         return max(self.answered_mrps, self.best_mrps) * WHOLE_PM >= min(self.asked_mrps, can_mrps) * needed_pm
 
     @property
+    def carries_less(self) -> bool:
+        """Whether it answers clearly less than a full pool would that carries what the file says, as far as users are counted."""
+        return self.tells_answers and not self.is_worked_hard
+
+    @property
     def serves_all(self) -> bool:
         """Whether users get what they ask for just now, whatever checks that wait in a queue still say."""
         return self.tells_answers and answers_all(self.asked_mrps, self.answered_mrps, self.window_ms)

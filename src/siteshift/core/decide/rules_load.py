@@ -40,9 +40,10 @@ def capacity_short(proposal: Proposal, context: GateContext) -> Iterator[Finding
 
 
 def _is_its_own(proposal: Proposal, site: SiteId, used_pm: int) -> bool:
+    """Whether a site is given back, by siteshift itself, no more than its own share, and carries that. A person is asked."""
     pool = proposal.service.pool_at(site)
     is_within = pool is not None and proposal.after.shares_bp.get(site, 0) <= pool.nominal_bp
-    return is_within and proposal.change_bp(site) > 0 and used_pm <= WHOLE_PM
+    return is_within and proposal.cause is not Cause.PERSON and proposal.change_bp(site) > 0 and used_pm <= WHOLE_PM
 
 
 def _pushes(proposal: Proposal, site: SiteId) -> bool:

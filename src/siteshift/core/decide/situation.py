@@ -275,12 +275,12 @@ class Situation:
             return min(active_rps, self._carrying_rps(self._halved_bp(pool)))
         carries_rps = active_rps
         load = self.loads.get(pool.site)
-        if load is not None and load.is_full and not self._answers_less(load):
+        if load is not None and load.is_full and not load.carries_less:
             carries_rps = active_rps * DRAINS_PM // self.policy.max_utilisation_pm
         elif load is not None and load.tells_answers:
             best_bp = load.best_mrps * DRAINS_PM // WHOLE_PM * WHOLE_BP // (1000 * max(1, self.demand_rps))
             carries_rps = min(active_rps, self._carrying_rps(min(WHOLE_BP, best_bp)))
-        if on_trial is not None and (load is None or not load.is_full or self._answers_less(load)):
+        if on_trial is not None and (load is None or not load.is_full or load.carries_less):
             proven_bp = on_trial.proven_rps * WHOLE_BP // max(1, self.demand_rps)
             carries_rps = min(carries_rps, self._carrying_rps(min(WHOLE_BP, proven_bp)))
         if load is not None and load.serves_all:
@@ -295,10 +295,6 @@ class Situation:
         if load is None or cap is None or cap.cap_rps is None or not load.tells_answers:
             return False
         return load.best_mrps < cap.cap_rps * SURE_PM
-
-    def _answers_less(self, load: Load) -> bool:
-        """Whether a site answers clearly less than a full one would that carries what the file says."""
-        return load.tells_answers and not load.is_worked_hard
 
     def had_lately_bp(self, site: SiteId) -> int:
         """The share it has, or had before the present row of moves, while old answers or the last moments hold that."""
@@ -381,7 +377,7 @@ class Situation:
     @property
     def is_climbing(self) -> bool:
         """Whether a capped site is being given more and more: how that goes must be seen soon."""
-        return any(cap.cap_rps is not None and cap.was_raised for cap in self.transition.carrying.values())
+        return any(known.cap_rps is not None and known.was_raised for known in self.transition.carrying.values())
 
     def held_rps(self, pool: Pool) -> int | None:
         """The capacity that carries what a capped site may have; None where nothing caps it."""

@@ -7,11 +7,13 @@ from functools import partial
 
 from siteshift.core.beliefs.traffic import served_lately
 from siteshift.core.judge.diagnosis import diagnose
-from siteshift.core.judge.served import DARK_PM
+from siteshift.core.judge.quorum import BAD
+from siteshift.core.judge.served import DARK_PM, PoolKey
 from siteshift.core.laws.conduct import only_what_was_named
 from siteshift.core.laws.passage import Passage, Violation
 from siteshift.core.messages.events import Asked
 from siteshift.core.model.codes import LeftBecause, SiteLife, Standing
+from siteshift.core.model.evidence import Picture
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import SiteId, pool_target, site_target
 
@@ -102,10 +104,23 @@ def law_5_real_and_forced(p: Passage) -> Iterator[Violation]:
     yield from only_what_was_named(p)
     if p.before.overrides == p.after.overrides and not isinstance(p.event, Asked):
         return
-    if p.after.picture is p.before.picture:
-        return  # nothing is believed anew; what meters count may have changed since it was
     topology, policy = p.setup.topology, p.setup.policy
     served_of = partial(served_lately, p.after, p.setup.metered)
     alone = diagnose(topology, policy, p.after.reports, p.now_ms, previous=p.before.picture, served_of=served_of)
-    if {k: v.standing for k, v in alone.pools.items()} != {k: v.standing for k, v in p.after.picture.pools.items()}:
+    believed = p.after.picture
+    differs = [key for key in alone.pools.keys() | believed.pools.keys() if _standing(alone, key) is not _standing(believed, key)]
+    if differs and believed is p.before.picture:  # it was made before, and meters may have been read since
+        unread = diagnose(topology, policy, p.after.reports, p.now_ms, previous=believed)
+        differs = [key for key in differs if not _may_be_softened(_standing(unread, key), _standing(believed, key))]
+    if differs:
         yield Violation(law=5, text="an override changed what is believed")
+
+
+def _standing(picture: Picture, key: PoolKey) -> Standing | None:
+    seen = picture.pools.get(key)
+    return seen.standing if seen is not None else None
+
+
+def _may_be_softened(by_checks: Standing | None, believed: Standing | None) -> bool:
+    """Whether a meter, whatever it counted, can have made this of what checks say: it softens what is bad (`judge.served`)."""
+    return believed is by_checks or (by_checks in BAD and believed in (Standing.SUSPECT, Standing.DEGRADED))

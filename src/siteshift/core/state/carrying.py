@@ -66,7 +66,7 @@ class Carrying:
         return not self.was_raised and now_ms < self.until_ms + self.hold_ms
 
     def is_on_trial(self, now_ms: int) -> bool:
-        """Whether it has more than it was quiet with, and not for long: who may have all again was tried for one wait."""
+        """Whether it has more than it was quiet with: as long as it has a cap, and for one wait once it may have all again."""
         return self.was_raised and (self.cap_rps is not None or not self.is_over(now_ms))
 
     @property

@@ -142,8 +142,9 @@ def combination_of(id: str) -> Combination:
     words = id.split("-")
     count = len(FACTORS)
     faults, values = "-".join(words[:-count]), tuple(words[-count:])
-    least = len(words) - count
-    if least < 2 or sum(word in choices for word, choices in zip(words[-count:], FACTORS.values(), strict=True)) < count - 1:
+    is_whole = len(words) >= count + 2
+    known = sum(value in choices for value, choices in zip(values, FACTORS.values(), strict=False))
+    if not is_whole or known < count - 1:  # with one that is wrong the message is about that one
         raise ValueError(f"`{id}` is no id: faults and their sites, then a value of {', '.join(FACTORS)}, as in {EXAMPLE}")
     for (factor, choices), value in zip(FACTORS.items(), values, strict=False):
         if value not in choices:
