@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 
 from siteshift.lab.balancer import Balancer
+from siteshift.lab.children import ChildFailed
 from siteshift.lab.node_client import NodeClient, NodeSilent
 from siteshift.lab.recording import Recording
 from siteshift.lab.shape import LabShape
@@ -57,12 +58,16 @@ async def soak(minutes: float, shape: LabShape, *, with_node: bool) -> dict[str,
                 print(f"minute {minute}: {count(recording)} member moves {members.moves}", flush=True)
             watch.cancel()
             lab.timeline.refresh()
+            clients = lab.children["clients"]
+            if not clients.is_running:
+                raise ChildFailed(f"the clients ended with {clients.process.returncode}: {clients.log_tail()}")
             bins = [entry for entry in lab.timeline.bins if entry.at_ms >= from_ms]
             found: dict[str, int | float] = {**count(recording), "member_moves": members.moves}
             found["offered"] = sum(entry.offered for entry in bins)
             found["lost"] = sum(entry.lost for entry in bins)
             found["late"] = sum(site.late for site in totals(bins).values())
             found["loss"] = found["lost"] + LATE_WORTH * found["late"]
+            found["behind_ms"] = recording.now_ms() - lab.timeline.bins[-1].at_ms
             found["generation"] = int((await node.status())["generation"]) if with_node else 0
             return found
 

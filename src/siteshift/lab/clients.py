@@ -34,7 +34,7 @@ class Population:
         self._clients = spec.clients
         self._writer = writer
         self._loop = asyncio.get_running_loop()
-        self._now_ms = wall_clock()
+        self._now_ms = wall_clock(spec.clock_offset_ms)
         self._rng = random.Random(spec.clients.seed)
         self._site_of = spec.front_of
         self._bin = Bin(at_ms=self._now_ms())

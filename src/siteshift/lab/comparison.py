@@ -50,8 +50,8 @@ async def lose(
 ) -> Loss:
     """Run one fault for ``fault_s`` and count. With the watcher `Watcher.NODE` a node is started and watches."""
     shape = LabShape(clients=clients or ClientSpec(), node=node or NodeOptions(), balancer=balancer)
-    now_ms = wall_clock()
     async with Lab(shape, ground()) as lab:
+        now_ms = wall_clock(lab.spec.clock_offset_ms)
         await lab.start_clients()
         if balancer.watcher is Watcher.NODE:
             await lab.start_node()

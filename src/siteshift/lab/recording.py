@@ -22,7 +22,7 @@ class Recording:
     """Use as an async context manager around what is to be recorded; the node, if there is one, must run already."""
 
     def __init__(self, lab: Lab) -> None:
-        self.now_ms = wall_clock()
+        self.now_ms = wall_clock(lab.spec.clock_offset_ms)
         self.capacities: list[CapacitySample] = []
         self._lab = lab
         self._interpreter = Interpreter()

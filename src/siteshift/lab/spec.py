@@ -7,6 +7,7 @@ The default world is the one of the design's comparison table: for 100 units of 
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -135,11 +136,16 @@ class FrontBy(StrEnum):
     HAPROXY = "haproxy"
 
 
+def _unix_less_monotonic_ms() -> int:
+    return (time.time_ns() - time.monotonic_ns()) // 1_000_000
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabSpec:
     """One lab. ``queue_ms`` is how much work a member lets wait before it answers 503.
 
     ``balancer`` is the address of the load balancer between clients and members, in the forms that have one.
+    ``clock_offset_ms`` makes one clock of all processes of the lab, also when somebody sets the machine's clock meanwhile.
     """
 
     sites: tuple[SiteSpec, ...]
@@ -155,6 +161,7 @@ class LabSpec:
     start_ms: int = 1_500
     queue_ms: int = 800
     seed: int = 1
+    clock_offset_ms: int = field(default_factory=_unix_less_monotonic_ms)
 
     def site(self, site_id: str) -> SiteSpec:
         """The site of that id. Raises KeyError."""

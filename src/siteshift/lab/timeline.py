@@ -1,8 +1,8 @@
 """What the clients saw, per 100 ms and destination site: one JSON line a bin, appended to a file that can be read live.
 
-Instants are siteshift time (Unix ms when the process started plus the monotonic time since). ``sent`` is counted when
-a request starts, everything else when its fate is known. With load balancers as the only addresses the destination
-is ``lb`` until an answer names the site that served it.
+Instants are the lab's time: Unix ms when the lab was laid out plus the monotonic time since, the same in all its
+processes. ``sent`` is counted when a request starts, everything else when its fate is known. With load balancers as
+the only addresses the destination is ``lb`` until an answer names the site that served it.
 """
 
 from __future__ import annotations
@@ -65,10 +65,9 @@ class Bin:
         return sum(count.lost_total for count in self.sites.values())
 
 
-def wall_clock() -> Callable[[], int]:
-    """A clock of siteshift time that begins now."""
-    began_ms, began_ns = time.time_ns() // 1_000_000, time.monotonic_ns()
-    return lambda: began_ms + (time.monotonic_ns() - began_ns) // 1_000_000
+def wall_clock(offset_ms: int) -> Callable[[], int]:
+    """The lab's clock: ``offset_ms`` (`LabSpec.clock_offset_ms`) after the machine's monotonic clock, in every process alike."""
+    return lambda: offset_ms + time.monotonic_ns() // 1_000_000
 
 
 class TimelineWriter:

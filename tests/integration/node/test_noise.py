@@ -16,4 +16,4 @@ def test_noise_moves_nothing() -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
     figures = json.loads(ended.stdout.splitlines()[-1])
     assert figures["moves"] == 0
-    assert figures["offered"] > 1_000
+    assert figures["offered"] > 1_000, ended.stdout
