@@ -271,12 +271,32 @@ def test_the_velocity_limit_waits_for_the_oldest_move_that_it_counts() -> None:
     assert isinstance(found, Wait) and found.cause is Cause.REBALANCE
 
 
-def test_a_move_that_is_larger_than_the_velocity_limit_waits_for_no_clock() -> None:
-    book = Playbook(setup=three_sites(velocity_bp=100))
+def test_a_move_that_is_larger_than_the_velocity_limit_goes_as_far_as_the_limit_lets_it() -> None:
+    """All of it waited for a person: users stayed at a full site for as long as nobody came (found by the fuzz)."""
+    book = Playbook(setup=three_sites(velocity_bp=800))
     book.run(6_000)
-    for moves in ((), (Move(at_ms=book.now_ms - 50 * MINUTE, moved_bp=1, cause=Cause.REBALANCE),)):
-        found = towards(book, SOUND, lately(book, moves=moves))
-        assert codes(found) == [FindingCode.VELOCITY] and waits(found) == (WaitCode.GATE, None)
+    for moved_bp, left_bp in ((0, 800), (300, 500)):
+        moves = (Move(at_ms=book.now_ms - MINUTE, moved_bp=moved_bp, cause=Cause.REBALANCE),)
+        found = towards(book, {P: 4_000, G: 3_600, A: 2_400}, lately(book, moves=moves))
+        assert isinstance(found, Step)
+        assert found.before_bp[P] - found.after_bp[P] == left_bp
+        assert sum(found.after_bp.values()) == 10_000
+        assert all(entry.severity is Severity.ALLOWED for entry in found.findings)
+
+
+def test_a_rest_of_the_velocity_limit_that_is_not_worth_a_step_waits_for_the_clock() -> None:
+    book = Playbook(setup=three_sites(velocity_bp=800))
+    book.run(6_000)
+    moves = (Move(at_ms=book.now_ms - MINUTE, moved_bp=301, cause=Cause.REBALANCE),)
+    found = towards(book, {P: 4_000, G: 3_600, A: 2_400}, lately(book, moves=moves))
+    assert codes(found) == [FindingCode.VELOCITY] and waits(found) == (WaitCode.GATE, book.now_ms + 9 * MINUTE)
+
+
+def test_a_velocity_limit_of_nothing_waits_for_a_person_and_for_no_clock() -> None:
+    book = Playbook(setup=three_sites(velocity_bp=0))
+    book.run(6_000)
+    found = towards(book, SOUND, lately(book, moves=()))
+    assert codes(found) == [FindingCode.VELOCITY] and waits(found) == (WaitCode.GATE, None)
 
 
 def test_a_hold_down_is_waited_for_to_the_end_of_the_one_that_stops_the_step(book: Playbook) -> None:

@@ -17,7 +17,7 @@ from siteshift.core.decide.gate import examine
 from siteshift.core.decide.gate_input import context_of, proposal_for
 from siteshift.core.decide.member_weights import dead_sites_for, dead_sites_kept, members_for, members_kept, standbys_open
 from siteshift.core.decide.occasion import cannot_be_sent, cause_of, is_worth_it
-from siteshift.core.decide.ramp import next_shares, within_room
+from siteshift.core.decide.ramp import LEAST_STEP_BP, next_shares, within_room
 from siteshift.core.decide.residual import as_caches_run_out
 from siteshift.core.decide.rules_load import paced_since
 from siteshift.core.decide.situation import Situation
@@ -27,7 +27,7 @@ from siteshift.core.model.codes import FindingCode, Mode, Severity, SiteLife, St
 from siteshift.core.model.finding import Finding, finding, verdict
 from siteshift.core.model.plan import Step, Wait, WaitCode
 from siteshift.core.model.steering import ServiceSteering
-from siteshift.core.model.units import MemberId, SiteId
+from siteshift.core.model.units import WHOLE_BP, MemberId, SiteId, part_way
 from siteshift.core.plan.pending import what_is_coming, what_is_pending
 from siteshift.core.state.draft import Draft, Licence
 from siteshift.core.state.plane_queries import has_foreign, in_step, living
@@ -122,6 +122,9 @@ def _share_step(draft: Draft, situation: Situation, goal: SharesGoal) -> Step | 
         return wait_first
     after = with_shares(current, target, _how_far(situation, target, cause))
     findings = examine(proposal_for(situation, after, cause), context_of(draft, situation, goal.mode, after))
+    if not is_permitted(findings, draft.licence) and (part := _within_velocity(situation, target, after, findings)) is not None:
+        after = part
+        findings = examine(proposal_for(situation, after, cause), context_of(draft, situation, goal.mode, after))
     # What is refused whoever asks leaves no envelope: an observed service stays where it is while a drain of all goes on.
     if _is_short_until_standby(draft, situation, findings) or verdict(findings) is Severity.REFUSED:
         return _at_the_gate(draft, situation, findings, cause)
@@ -189,6 +192,24 @@ def _how_far(situation: Situation, target: Target, cause: Cause) -> Mapping[Site
     well = {site: bp if situation.signals[site] is Signal.WELL else 0 for site, bp in room.items()}
     part = within_room(current_bp, target.shares_bp, well)
     return part if is_worth_it(situation, replace(target, shares_bp=part), cause) else target.shares_bp
+
+
+def _within_velocity(
+    situation: Situation, target: Target, after: ServiceSteering, findings: tuple[Finding, ...]
+) -> ServiceSteering | None:
+    """The part of a move that the velocity limit lets through now, where nothing but the limit stands in the way: it says how much
+    may move without a person, not that all of it waits. None where the rest of the window is not worth a step."""
+    stopping = [entry for entry in findings if entry.severity is not Severity.ALLOWED]
+    if [entry.code for entry in stopping] != [FindingCode.VELOCITY]:
+        return None
+    numbers = {name: int(value) for name, value in stopping[0].numbers.items()}
+    left_bp = numbers["velocity_bp"] - numbers["moved_before_bp"]
+    if left_bp <= 0 or left_bp < min(LEAST_STEP_BP, numbers["velocity_bp"]):
+        return None
+    current_bp = situation.current.shares_bp
+    here, there = ([shares.get(site, 0) for site in after.shares_bp] for shares in (current_bp, after.shares_bp))
+    part = part_way(here, there, left_bp * WHOLE_BP // numbers["moved_bp"])
+    return with_shares(situation.current, target, dict(zip(after.shares_bp, part, strict=True)))
 
 
 def _standing_findings(draft: Draft, situation: Situation) -> tuple[Finding, ...]:
