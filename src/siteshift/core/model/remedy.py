@@ -51,6 +51,8 @@ REMEDIES: Mapping[FindingCode, str] = MappingProxyType(
         FindingCode.PLANE_FOREIGN: "Stop one of the two controllers, or take the plane out of one's configuration. To take it "
         "over on purpose: `siteshift ack --plane PLANE`.",
         FindingCode.NO_POOL: "Leave the site out, or give the service a pool there in the configuration.",
+        FindingCode.ROOM_HELD_BACK: "Unless you know what no check sees, lift what is named; else open standby members or lower "
+        "demand.",
         FindingCode.ENVELOPE_LEFT: "Look at `siteshift approvals` and have the fresh envelope confirmed and approved, or lift "
         "the override. Protective moves go on meanwhile.",
         FindingCode.OWN_REQUEST: "Another person with the role approver has to approve it.",

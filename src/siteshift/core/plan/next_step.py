@@ -15,6 +15,7 @@ from siteshift.core.beliefs.lives import gained_lately
 from siteshift.core.decide.envelope import held_members, held_to_envelope, is_as_proposed
 from siteshift.core.decide.gate import examine
 from siteshift.core.decide.gate_input import context_of, proposal_for
+from siteshift.core.decide.held_back import held_back
 from siteshift.core.decide.member_weights import dead_sites_for, dead_sites_kept, members_for, members_kept, standbys_open
 from siteshift.core.decide.occasion import cannot_be_sent, cause_of, is_worth_it
 from siteshift.core.decide.ramp import LEAST_STEP_BP, next_shares, within_room
@@ -197,8 +198,8 @@ def _how_far(situation: Situation, target: Target, cause: Cause) -> Mapping[Site
 def _within_velocity(
     situation: Situation, target: Target, after: ServiceSteering, findings: tuple[Finding, ...]
 ) -> ServiceSteering | None:
-    """The part of a move that the velocity limit lets through now, where nothing but the limit stands in the way: it says how much
-    may move without a person, not that all of it waits. None where the rest of the window is not worth a step."""
+    """The part of a move that the velocity limit lets through now, where nothing but the limit stands in the way: it says how
+    much may move without a person, not that all of it waits. None where the rest of the window is not worth a step."""
     stopping = [entry for entry in findings if entry.severity is not Severity.ALLOWED]
     if [entry.code for entry in stopping] != [FindingCode.VELOCITY]:
         return None
@@ -214,14 +215,17 @@ def _within_velocity(
 
 def _standing_findings(draft: Draft, situation: Situation) -> tuple[Finding, ...]:
     """What should be said although nothing can be moved: every site should be left, and one must stay; or forced shares name a
-    site that gets nothing. The latter is no part of a plan: who asks for shares is told (`operate.answer`), nobody else is held.
+    site that gets nothing; or users are shed whom a site that a person keeps away could serve. The latter two are no part of a
+    plan: who asks for shares is told (`operate.answer`), nobody else is held.
     """
     away = [site for site in situation.service.sites if situation.away(site)]
     if len(away) == len(situation.service.sites):
         text = f"{situation.service.id}: every site should be left; the last serving site is never removed"
         return (finding(FindingCode.LAST_SERVING_SITE, Severity.REFUSED, text, sites=",".join(away)),)
-    if situation.forced.shares_bp is None or draft.is_forecast:
+    if draft.is_forecast:
         return ()
+    if situation.forced.shares_bp is None:
+        return held_back(situation)
     return cannot_be_sent(situation, situation.forced.shares_bp)
 
 

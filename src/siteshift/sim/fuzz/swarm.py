@@ -22,6 +22,8 @@ NOMINAL_PERCENT = {"pangyo": 50, "gasan": 30, "anyang": 20}
 """The standard world's shares (`worlds`)."""
 NEAR_PERCENT = 2.5
 """So near to nominal is home: the core leaves deviations of 2 % alone."""
+BY_HAND_S = 120
+"""From the end of a fault until the person who fails back has looked and does so."""
 SAFETY_PERCENT = 60
 """The part of a run in which things break."""
 FIRST_S, SHORTEST_S = 20, 2
@@ -102,7 +104,10 @@ def draw_case(seed: int, *, minutes: int = 60) -> Case:
         "lasts_s": lasts_s,
         "warm_up_s": 20,
         "seed": seed,
-        "events": [*sorted((*events, *_reloads(seed, heal_s)), key=_at_s), *_healing(shape, heal_s, lasts_s)],
+        "events": [
+            *sorted((*events, *_reloads(seed, heal_s), *_by_hand(policy, events, heal_s)), key=_at_s),
+            *_healing(shape, heal_s, lasts_s),
+        ],
         "pass": [*_home(shape, lasts_s)],
     }
     return Case(seed=seed, values=values, heal_s=heal_s)
@@ -123,6 +128,14 @@ def _reloads(seed: int, heal_s: int) -> list[Entry]:
     if lots.random() >= 1 / 3:
         return []
     return [{"at_s": lots.randrange(FIRST_S, heal_s), "reload": {}} for _ in range(lots.randint(1, 3))]
+
+
+def _by_hand(policy: Entry, events: Sequence[Entry], heal_s: int) -> list[Entry]:
+    """Where failback is by hand, whoever is on call does it two minutes after a fault is over: they are told who is shed."""
+    if policy["failback"] != "manual":
+        return []
+    ends = sorted({int(end) for event in events if isinstance(end := event.get("until_s"), int | float)})
+    return [{"at_s": end + BY_HAND_S, "ask": "ack", "site": site} for end in ends if end + BY_HAND_S < heal_s for site in SITES]
 
 
 def _confirmed(seed: int, shape: Shape, heal_s: int, events: list[Entry]) -> list[Entry]:

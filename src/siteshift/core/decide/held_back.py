@@ -1,0 +1,44 @@
+"""What a person could lift while users are shed: room at sites that are well and stay away by somebody's word."""
+
+from __future__ import annotations
+
+from siteshift.core.beliefs.life import AWAY
+from siteshift.core.decide.situation import Situation
+from siteshift.core.model.codes import Failback, FindingCode, Severity, Standing
+from siteshift.core.model.finding import Finding, finding
+from siteshift.core.model.units import SiteId
+
+WORTH_SAYING_BP = 200
+"""As the deadband of a rebalance: less is the breathing of what is measured."""
+
+
+def held_back(situation: Situation) -> tuple[Finding, ...]:
+    """One finding for a service that sheds: which sites could serve how much of that, and what has to be said for it.
+
+    Nothing is lifted by itself: the person who had a site drained may know what no check sees. But they have to hear of it.
+    """
+    shed_bp = situation.current.shed_bp
+    ways = {site: how for site in situation.service.sites if (how := _way_back(situation, site)) is not None}
+    room_bp = {site: situation.limit_bp(site) - situation.current.shares_bp.get(site, 0) for site in ways}
+    serves_bp = min(shed_bp, sum(max(0, bp) for bp in room_bp.values()))
+    if serves_bp < WORTH_SAYING_BP:
+        return ()
+    text = (
+        f"{situation.service.id}: {shed_bp / 100:.1f} % of the demand is shed; {serves_bp / 100:.1f} % could be served by "
+        f"{'; '.join(f'{site}, {how}' for site, how in ways.items())}"
+    )
+    numbers: dict[str, int | str] = {"shed_bp": shed_bp, "serves_bp": serves_bp, "sites": ",".join(ways)}
+    return (finding(FindingCode.ROOM_HELD_BACK, Severity.NEEDS_APPROVAL, text, **numbers, approvals_needed=0),)
+
+
+def _way_back(situation: Situation, site: SiteId) -> str | None:
+    """Why a site that is well stays away, and what brings it back; None where no word of a person keeps it."""
+    pool = situation.pools.get(site)
+    if pool is None or pool.standing is not Standing.UP or not situation.may_hold_data(site):
+        return None
+    made = situation.forced.by.get(site)
+    if site in situation.forced.drained_sites and made is not None:
+        return f"which {made.owner} has drained (`siteshift undrain {site}`)"
+    track = situation.tracks[site]
+    is_by_hand = situation.policy.failback is Failback.MANUAL and track.life in AWAY and situation.now_ms >= track.hold_until_ms
+    return f"whose failback is manual (`siteshift ack {site}`)" if is_by_hand else None

@@ -1,0 +1,94 @@
+"""Users are shed while a site that is well stays away by a person's word: somebody is told what lifting it would serve."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.core.playbook import DOWN, SICK, UP, WEB, A, G, P, Playbook, three_sites
+
+from siteshift.core.decide.held_back import held_back
+from siteshift.core.decide.situations import situation_of
+from siteshift.core.messages.commands import Tell
+from siteshift.core.messages.requests import AckRequest, DrainRequest, UndrainRequest
+from siteshift.core.model.codes import Failback, FindingCode, Severity
+from siteshift.core.model.finding import Finding
+
+
+def said(book: Playbook) -> list[Finding]:
+    found = book.state.transition(WEB).findings
+    return [entry for entry in found if entry.code is FindingCode.ROOM_HELD_BACK]
+
+
+def told(book: Playbook) -> list[str]:
+    return [c.text for c in book.commands if isinstance(c, Tell) and c.code == FindingCode.ROOM_HELD_BACK.value]
+
+
+def shed_bp(book: Playbook) -> int:
+    current = book.state.steering.of(WEB)
+    assert current is not None
+    return current.shed_bp
+
+
+def by_hand() -> Playbook:
+    """Pangyo was down, is up again, and waits for a person to fail back; Gasan dies meanwhile."""
+    book = Playbook(setup=three_sites(failback=Failback.MANUAL, hold_down_ms=5_000))
+    book.run(10_000)
+    book.believe(P, DOWN)
+    book.run(30_000)
+    book.believe(P, UP)
+    book.run(60_000)
+    assert book.shares()[P] == 0
+    book.believe(G, DOWN)
+    book.run(60_000)
+    assert shed_bp(book) > 3_000
+    return book
+
+
+def test_who_fails_back_by_hand_is_told_what_a_well_site_would_serve_of_what_is_shed() -> None:
+    book = by_hand()
+    (found,) = said(book)
+    assert found.severity is Severity.NEEDS_APPROVAL
+    assert "pangyo, whose failback is manual (`siteshift ack pangyo`)" in found.text
+    assert found.numbers["serves_bp"] == found.numbers["shed_bp"] == shed_bp(book)
+    assert len(told(book)) == 1
+    book.ask(AckRequest(site=P))
+    book.run(120_000)
+    assert shed_bp(book) == 0 and book.shares()[P] >= 5_000
+    assert said(book) == []
+    assert book.violations == []
+
+
+def test_whose_drain_keeps_a_well_site_away_is_named_with_what_lifts_it() -> None:
+    book = Playbook()
+    book.run(10_000)
+    book.ask(DrainRequest(site=P))
+    book.run(120_000)
+    assert book.shares()[P] == 0
+    assert said(book) == []
+    book.believe(G, DOWN)
+    book.run(60_000)
+    (found,) = said(book)
+    assert f"pangyo, which {book.state.overrides[0].owner} has drained (`siteshift undrain pangyo`)" in found.text
+    assert 0 < int(found.numbers["serves_bp"]) <= shed_bp(book)
+    book.ask(UndrainRequest(site=P))
+    book.run(120_000)
+    assert said(book) == []
+
+
+def test_a_site_that_is_not_well_is_not_offered() -> None:
+    for seen in (DOWN, SICK):
+        book = by_hand()
+        book.believe(P, seen)
+        book.run(10_000)
+        assert said(book) == []
+
+
+def test_what_is_the_breathing_of_a_measure_is_not_worth_saying() -> None:
+    book = by_hand()
+    assert len(said(book)) == 1
+    current = book.state.steering.of(WEB)
+    assert current is not None
+    little = replace(current, shed_bp=199, shares_bp={**current.shares_bp, A: 10_000 - 199})
+    book.state = replace(book.state, steering=replace(book.state.steering, services=(little,)))
+    service = book.setup.topology.service_by_id[WEB]
+    assert held_back(situation_of(book.state, book.setup, service, book.now_ms)) == ()
