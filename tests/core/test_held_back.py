@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.core.playbook import DOWN, SICK, UP, WEB, A, G, P, Playbook, three_sites
-
+from core.playbook import DOWN, SICK, UP, WEB, A, G, P, Playbook, three_sites
 from siteshift.core.decide.held_back import held_back
 from siteshift.core.decide.situations import situation_of
 from siteshift.core.messages.commands import Tell

@@ -12,7 +12,7 @@ from siteshift.core.judge.quorum import Verdict
 from siteshift.core.judge.served import DARK_PM, FEWEST_REQUESTS, FRESH_MS, WELL_PM, Served, heed
 from siteshift.core.model.codes import Hardness, Standing
 from siteshift.core.model.evidence import Picture, TargetView
-from siteshift.core.model.units import ServiceId, SiteId, VantageId
+from siteshift.core.model.units import ServiceId, SiteId, VantageId, pool_target
 
 KEY = (WEB, PANGYO)
 SILENT = view(Standing.DOWN, hardness=Hardness.SILENT, since_ms=NOW_MS - 5_000)
@@ -120,6 +120,28 @@ def test_a_pool_that_is_slow_is_slow_although_all_are_answered_at_last() -> None
 
 def test_what_checks_say_of_errors_stays_where_users_lose_more_than_a_fiftieth() -> None:
     assert judged(ERRS, counted(300)) == (Standing.DEGRADED, 700)
+
+
+def test_who_sees_nobody_answer_where_users_lose_nothing_has_seen_nothing_of_the_members_either() -> None:
+    """A cut between two sites took the members of a healthy one out, one after the other, until the last was swamped."""
+    topology = deployment()
+    said = pool_and_members(topology, WEB, PANGYO, view(Standing.DOWN, hardness=Hardness.SILENT, since_ms=NOW_MS - 5_000))
+    seen = {one.vantage: one for one in (report(topology, "node", None, said),)}
+    for answered, standing in ((980, Standing.SUSPECT), (979, Standing.DOWN)):
+        heeding = {KEY: counted(answered)}.get
+        picture = diagnose(topology, POLICY, seen, NOW_MS, served_of=heeding)
+        assert picture.pools[KEY].standing is Standing.DEGRADED
+        assert {one.standing for one in picture.pools[KEY].members.values()} == {standing}
+
+
+def test_a_member_that_fails_alone_is_taken_at_the_word_of_its_checks_whatever_the_pool_answers() -> None:
+    """What stands before it may send everything to the others: the meter says nothing of one member."""
+    topology = deployment()
+    said = pool_and_members(topology, WEB, PANGYO, view(Standing.DOWN, hardness=Hardness.SILENT, since_ms=NOW_MS - 5_000))
+    said[pool_target(WEB, PANGYO)] = view(Standing.DEGRADED, 700, Hardness.SILENT, since_ms=NOW_MS - 5_000)
+    seen = {one.vantage: one for one in (report(topology, "node", None, said),)}
+    picture = diagnose(topology, POLICY, seen, NOW_MS, served_of={KEY: counted(1_000)}.get)
+    assert {one.standing for one in picture.pools[KEY].members.values()} == {Standing.DOWN}
 
 
 # -- whom it concerns --------------------------------------------------------------------------------------------------

@@ -46,7 +46,8 @@ def diagnose(
         for site, whole in wholes.items():
             _adopt_from_site(whole, here[site], verdicts, doubted)
     if served_of is not None:
-        heed(verdicts, served_of, now_ms)
+        for key in heed(verdicts, served_of, now_ms):
+            members[key] = {name: _in_doubt(view) for name, view in members[key].items()}
     everywhere = {
         service.id: hold_or_global(service, verdicts, members, policy.judge, now_ms, previous) for service in topology.services
     }
@@ -122,7 +123,7 @@ def _judge_site(
 
 
 def _in_doubt(view: TargetView) -> TargetView:
-    """A member as a check sees it that real traffic contradicts: the same check of all members, so none is taken out for it."""
+    """A member as checks see it that real traffic contradicts: they say the same of all members, so none is taken out for it."""
     return recast(view, Standing.SUSPECT) if view.standing in BAD else view
 
 

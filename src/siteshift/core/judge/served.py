@@ -64,17 +64,25 @@ SeenOf = Callable[[PoolKey], Served | None]
 """What a meter counted of a pool, asked for where it matters: most pools are well."""
 
 
-def heed(verdicts: dict[PoolKey, Verdict], served_of: SeenOf, now_ms: int) -> None:
-    """Correct what checks say of each pool that is bad by what its users are known to get."""
+def heed(verdicts: dict[PoolKey, Verdict], served_of: SeenOf, now_ms: int) -> set[PoolKey]:
+    """Correct what checks say of each pool that is bad by what its users are known to get.
+
+    Returned are the pools of which the checks say that nobody answers, and whose users lose nothing: whoever looks there cannot
+    see it, and so has seen nothing of its members either.
+    """
+    refuted: set[PoolKey] = set()
     bad = [(key, verdict) for key, verdict in verdicts.items() if verdict.view.standing in BAD]
     for key, verdict in bad:
         found = served_of(key)
         if found is None:
             continue
         standing, score_pm = _as_served(verdict, found, now_ms)
+        if verdict.view.standing is Standing.DOWN and standing is not Standing.DOWN and found.part_pm >= WELL_PM:
+            refuted.add(key)
         if standing is not verdict.view.standing or score_pm != verdict.view.score_pm:
             view = replace(recast(verdict.view, standing), score_pm=score_pm)
             verdicts[key] = verdict._replace(view=view, carried=verdict.carried and standing in BAD)
+    return refuted
 
 
 def _as_served(verdict: Verdict, found: Served, now_ms: int) -> tuple[Standing, int]:
