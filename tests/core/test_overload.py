@@ -687,3 +687,31 @@ def test_the_answers_that_prove_a_step_are_summed_over_windows(windows: int, is_
     assert _is_proven_by_users(situation, P) is is_proven
     failed = situation.loads[P]._replace(serving_ms=1_500)
     assert not _is_proven_by_users(replace(situation, loads={P: failed}), P)
+
+
+@pytest.mark.parametrize(
+    ("demand_rps", "failing", "view", "stays"),
+    [
+        (108, 2, SILENT, True),
+        (107, 2, SILENT, False),
+        (108, 1, SILENT, False),
+        (108, 2, REFUSED, False),
+    ],
+    ids=["full", "not full", "alone", "refused"],
+)
+def test_of_a_full_pool_that_nobody_counts_no_member_is_taken_out_whose_queue_is_as_full_as_the_others(
+    demand_rps: int, failing: int, view: TargetView, stays: bool
+) -> None:
+    """One after the other went; the last got all, users tried again elsewhere, and a tenth too much became a storm of 500 s."""
+    book = Playbook(setup=replace(three_sites(), metered=frozenset()))
+    book.run(5_000)
+    place, pool = book.setup.topology.pools[(WEB, P)], book.state.picture.pools[(WEB, P)]
+    down = {m.id for m in place.actives[:failing]}
+    members = {name: view if name in down else seen for name, seen in pool.members.items()}
+    seen = replace(pool, members=members, standing=Standing.DOWN, hardness=view.hardness)
+    picture = replace(book.state.picture, pools={**book.state.picture.pools, (WEB, P): seen})
+    situation = replace(
+        situation_of(book.state.changed(picture=picture), book.setup, book.setup.topology.service_by_id[WEB], book.now_ms),
+        demand_rps=demand_rps,
+    )
+    assert {m.id for m in place.actives if not situation.is_usable(m)} == (set() if stays else down)

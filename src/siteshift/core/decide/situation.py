@@ -159,7 +159,15 @@ class Situation:
         is_partial = member.site in self.answering and (
             self.signals[member.site] in (Signal.SICK, Signal.SUSPECTED) or self._is_vouched_for(member.site)
         )
-        return ((is_partial or self.is_overloaded(member.site)) and self._is_swamped(member)) or self._answers_alone(member)
+        is_full = self.is_overloaded(member.site) or self._may_only_be_full(member)
+        return ((is_partial or is_full) and self._is_swamped(member)) or self._answers_alone(member)
+
+    def _may_only_be_full(self, member: Member) -> bool:
+        """Whether a member that is down where nobody counts may answer too late: its pool has all it carries, and it refuses no
+        connection. Without it the others would get more than that."""
+        seen = self.pools.get(member.site)
+        is_silent = seen is not None and seen.members[member.id].hardness is not Hardness.HARD
+        return is_silent and member.site in self._full_sites and self.may_be_alive(member.site)
 
     def _is_vouched_for(self, site: SiteId) -> bool:
         """Whether all active members of a pool fail their checks and it is not held to be down: its meter speaks for them
