@@ -135,11 +135,37 @@ def _demand_of(
     is_answered_apart = draft.setup.answers_shed(service)
     total_rps = _with_shed(draft.state, service.id, seen_mrps, before) if is_answered_apart else (seen_mrps + 500) // 1000
     total_rps = max(total_rps, _behind_shares(draft.state, service, traffic, now_ms))
-    if heard == len(service.sites):
-        return _peak(before, total_rps, now_ms)
-    if before is None or total_rps <= before.peak_rps:
+    served_ms = _served_ms(draft.state, service, traffic, now_ms)
+    if before is not None and before.calm_rps and served_ms >= SMOOTHING_MS:
+        before = _without_tries(before, total_rps, served_ms, now_ms)
+    if heard < len(service.sites):
+        if before is None or total_rps <= before.peak_rps:
+            return before
+        before = replace(before, peak_at_ms=now_ms)
+    after = _peak(before, total_rps, now_ms)
+    if before is not None and after.peak_rps > before.peak_rps and served_ms < SMOOTHING_MS and not after.calm_rps:
+        return replace(after, calm_rps=before.peak_rps)
+    return after
+
+
+def _served_ms(
+    state: ControllerState, service: Service, traffic: Mapping[tuple[ServiceId, SiteId], TrafficTrack], now_ms: int
+) -> int:
+    """For how long all who ask where they are sent have been answered: then nobody has a reason to ask twice."""
+    current = state.steering.of(service.id)
+    sites = [site for site in service.sites if current is None or current.shares_bp.get(site, 0)]
+    tracks = [traffic.get((service.id, site)) for site in sites]
+    return min((t.serving_ms if t is not None and now_ms - t.at_ms <= FRESH_MS else 0 for t in tracks), default=0)
+
+
+def _without_tries(before: DemandTrack, total_rps: int, served_ms: int, now_ms: int) -> DemandTrack:
+    """The peak once users need not try again: what is counted now, and no less than before they began to. What they tried in
+    between is no demand, and would be shed for as long as a peak is remembered."""
+    is_over = served_ms >= WASHED_OUT_MS
+    peak_rps = min(before.peak_rps, max(total_rps, before.calm_rps))
+    if not is_over and before.peak_rps - peak_rps < max(1, before.peak_rps // 50):
         return before
-    return _peak(replace(before, peak_at_ms=now_ms), total_rps, now_ms)
+    return replace(before, peak_rps=peak_rps, peak_at_ms=now_ms, calm_rps=0 if is_over else before.calm_rps)
 
 
 def _with_shed(state: ControllerState, service: ServiceId, seen_mrps: int, before: DemandTrack | None) -> int:

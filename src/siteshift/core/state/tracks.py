@@ -170,10 +170,12 @@ class TrafficTrack(NamedTuple):
 class DemandTrack:
     """Measured demand of a service: the highest smoothed total within the last minutes, in requests per second.
 
-    ``troubled_at_ms``: when what was counted was last in doubt, because users and load balancers tried again.
+    ``troubled_at_ms``: when what was counted was last in doubt, because users and load balancers tried again. ``calm_rps``: the
+    peak from before users began to try again, for as long as ``peak_rps`` has such tries in it; else 0.
     """
 
     peak_rps: int
     peak_at_ms: int
     since_ms: int = 0
     troubled_at_ms: int = 0
+    calm_rps: int = 0
