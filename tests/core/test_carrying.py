@@ -144,7 +144,7 @@ def test_what_users_tried_again_is_no_demand_once_they_need_not() -> None:
     book.go(6_000)
     assert book.state.demand[WEB].peak_rps > 150
     assert sum(book.shares().values()) < WHOLE_BP
-    book.meet(100, 30_000)
+    book.meet(100, 90_000)
     assert 95 <= book.state.demand[WEB].peak_rps <= 110
     assert sum(book.shares().values()) == WHOLE_BP
     assert not book.violations
@@ -157,7 +157,7 @@ def test_what_is_counted_just_after_a_storm_lowers_demand_to_what_was_asked_in_c
     book.counts = {P: (120, 60, 0), G: (70, 40, 0), A: (40, 40, 0)}
     book.go(6_000)
     assert book.state.demand[WEB].calm_rps >= 98
-    book.meet(60, 30_000)
+    book.meet(60, 90_000)
     assert 98 <= book.state.demand[WEB].peak_rps <= 110
     assert book.state.demand[WEB].calm_rps == 0
 

@@ -151,11 +151,14 @@ def _demand_of(
 def _served_ms(
     state: ControllerState, service: Service, traffic: Mapping[tuple[ServiceId, SiteId], TrafficTrack], now_ms: int
 ) -> int:
-    """For how long all who ask where they are sent have been answered: then nobody has a reason to ask twice."""
-    current = state.steering.of(service.id)
+    """For how long all who ask where they are sent have been answered, since old answers of the last move are over: then nobody
+    has a reason to ask twice, and what is counted is what the shares say."""
+    current, transition = state.steering.of(service.id), state.transition(service.id)
+    since_ms = now_ms - max(transition.moved_at_ms, transition.tail_until_ms)
     sites = [site for site in service.sites if current is None or current.shares_bp.get(site, 0)]
     tracks = [traffic.get((service.id, site)) for site in sites]
-    return min((t.serving_ms if t is not None and now_ms - t.at_ms <= FRESH_MS else 0 for t in tracks), default=0)
+    served_ms = [t.serving_ms if t is not None and now_ms - t.at_ms <= FRESH_MS else 0 for t in tracks]
+    return max(0, min(since_ms, *served_ms))
 
 
 def _without_tries(before: DemandTrack, total_rps: int, served_ms: int, now_ms: int) -> DemandTrack:

@@ -163,11 +163,16 @@ class Situation:
         return ((is_partial or is_full) and self._is_swamped(member)) or self._answers_alone(member)
 
     def _may_only_be_full(self, member: Member) -> bool:
-        """Whether a member that is down where nobody counts may answer too late: its pool has all it carries, and it refuses no
-        connection. Without it the others would get more than that."""
-        seen = self.pools.get(member.site)
-        is_silent = seen is not None and seen.members[member.id].hardness is not Hardness.HARD
-        return is_silent and member.site in self._full_sites and self.may_be_alive(member.site)
+        """Whether a member that is down where nobody counts may only answer too late: it refuses no connection, and those of its
+        pool that are not down could not carry what the site has. Taken out it would make them fail after it. Where a person has
+        left in nobody but those that are down, the pool as a whole says nothing."""
+        place, seen = self.service.pool_at(member.site), self.pools.get(member.site)
+        if place is None or seen is None or seen.members[member.id].hardness is Hardness.HARD:
+            return False
+        left = [m for m in place.members if m.id in self.current.members_pm and self.standing_of(m) is not Standing.DOWN]
+        needed_rps = self._carrying_rps(self.current.shares_bp.get(member.site, 0))
+        is_whole = bool(left) or not any(m.id in self.forced.depooled for m in place.actives)
+        return is_whole and needed_rps > sum(m.capacity_rps for m in left) and self.may_be_alive(member.site)
 
     def _is_vouched_for(self, site: SiteId) -> bool:
         """Whether all active members of a pool fail their checks and it is not held to be down: its meter speaks for them
