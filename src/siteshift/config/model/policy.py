@@ -57,7 +57,7 @@ class ServicePolicySection(Strict):
     max_unattended_percent: PercentBp | None = None
     """The largest share of a service that may leave a site without a person."""
     velocity_percent: PercentBp | None = None
-    """Share moved per window without a person; a crashed site is exempt."""
+    """Share moved per window without a person; a larger move goes so far, and the rest waits. A crashed site is exempt."""
     velocity_window_s: SecondsMs | None = None
     """The window of `velocity_percent`."""
     removals_per_hour: Annotated[int, Field(ge=0, le=1_000)] | None = None
