@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
-from core.playbook import DOWN, UP, WEB, A, G, P, Playbook, three_sites
+from core.playbook import DOWN, UP, WEB, A, G, P, Playbook, pool, three_sites
 from siteshift.core.decide.allocate_all import _eased
 from siteshift.core.decide.demand import Demand
 from siteshift.core.decide.situations import situation_of
 from siteshift.core.decide.steering import demand_of
+from siteshift.core.model.codes import Hardness
 from siteshift.core.state.carrying import Carrying
 
 
@@ -48,3 +50,17 @@ def test_comfort_is_no_matter_of_a_site_that_failed_under_load(is_capped: bool) 
         return demand.candidates[0].active_rps * demand.max_utilisation_pm // 1_000
 
     assert most_rps(demand) - most_rps(eased) <= 1 if is_capped else most_rps(eased) < most_rps(demand) - 1
+
+
+def test_a_site_may_keep_its_own_share_above_the_limit_to_the_basis_point_and_not_to_the_next_request() -> None:
+    """950 of 1,000 requests/s: 5,004 bp is 95.5 % of 524 requests/s like 5,000, and no site's own share."""
+    topology = three_sites().topology
+    pools = (pool(WEB, P, 5_000, 524), pool(WEB, G, 3_000, 312), pool(WEB, A, 2_000, 416))
+    service = replace(topology.services[0], demand_rps=1_000, pools=pools)
+    book = Playbook(setup=replace(three_sites(), topology=replace(topology, services=(service,)), metered=frozenset()))
+    book.run(5_000)
+    book.believe(G, replace(DOWN, hardness=Hardness.SILENT))
+    book.run(60_000)
+    assert book.shares()[P] == 5_000
+    assert book.shares()[A] >= 3_700, "the rest goes where there is room"
+    assert book.violations == []

@@ -68,3 +68,22 @@ def test_a_capped_site_is_not_cut_again_and_again_while_it_answers_all_it_is_ask
     found = swept("cap30-gasan-load95-bare-page-balancer-metered-retries-1node")
     assert found.more_s < -80
     assert found.moves < 25
+
+
+def test_a_move_is_not_refused_for_what_rounding_up_to_whole_requests_gives_beyond_a_sites_own_share() -> None:
+    """Pangyo would have got 50.04 instead of 50 %: the gate refused it, and all users of Gasan stayed at a site that hung."""
+    found = swept("hang-gasan-load95-standby-nopage-dns-unmetered-retries-3nodes")
+    assert found.more_s < -50
+    assert "worse" not in found.findings
+
+
+def test_a_full_pool_whose_members_are_late_is_not_taken_apart_where_nobody_counts() -> None:
+    """Each that went made the others later; users tried again elsewhere, and a tenth too much took down three sites."""
+    found = swept("cap90-gasan-load95-bare-page-both-unmetered-retries-1node")
+    assert found.findings == {}
+    assert found.more_s < 1
+
+
+def test_a_storm_of_retries_is_forgotten_with_the_trouble_that_made_it() -> None:
+    """Half of all users were shed for as long as a peak is remembered, with room for them: 199 s more than nothing done."""
+    assert swept("cap50-gasan-load95-bare-page-balancer-metered-retries-3nodes").more_s < -150

@@ -11,13 +11,13 @@ from dataclasses import replace
 from typing import TypeVar
 
 from siteshift.core.decide.capacity import allocate_sliced
-from siteshift.core.decide.demand import Allocation, Candidate, Demand, Problem, StandbyUse, capacity_for
+from siteshift.core.decide.demand import Allocation, Candidate, Demand, Problem, ServiceAllocation, StandbyUse, capacity_for
 from siteshift.core.decide.shared_fate import for_the_rest, is_spent, mates_of, without_mates
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.steering import demand_of
 from siteshift.core.model.codes import SiteLife
 from siteshift.core.model.setup import Setup
-from siteshift.core.model.units import WHOLE_PM, ServiceId
+from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, ServiceId
 
 T = TypeVar("T")
 
@@ -97,7 +97,27 @@ def _keeping(
     )
     if kept == problem.demands:
         return found
-    return (yield from allocate_sliced(replace(problem, demands=kept), standby=standby))
+    found = yield from allocate_sliced(replace(problem, demands=kept), standby=standby)
+    asked_for = {demand.service: demand for demand in problem.demands}
+    return Allocation(services=tuple(_to_the_point(asked[e.service][0], asked_for[e.service], e) for e in found.services))
+
+
+def _to_the_point(situation: Situation, demand: Demand, entry: ServiceAllocation) -> ServiceAllocation:
+    """The allocation without what rounding up to whole requests/s gave a site beyond what it may keep: four hundredths of a per
+    cent too much, and the gate refuses the whole move."""
+    shares, too_much_bp = dict(entry.shares_bp), 0
+    for candidate, kept in zip(demand.candidates, entry.demand.candidates, strict=True):
+        over_bp = shares[candidate.site] - max(_keeps_bp(situation, demand, candidate), _fits_bp(demand, candidate))
+        if kept is not candidate and over_bp > 0:
+            shares[candidate.site] -= over_bp
+            too_much_bp += over_bp
+    return entry._replace(shares_bp=shares, shed_bp=entry.shed_bp + too_much_bp) if too_much_bp else entry
+
+
+def _fits_bp(demand: Demand, candidate: Candidate) -> int:
+    """The share that a site carries within the limit."""
+    capacity_rps = candidate.active_rps + candidate.open_standby_rps
+    return capacity_rps * demand.max_utilisation_pm * WHOLE_BP // (WHOLE_PM * max(1, demand.demand_rps))
 
 
 def _kept(situation: Situation, demand: Demand) -> Demand:
@@ -110,14 +130,18 @@ def _kept(situation: Situation, demand: Demand) -> Demand:
 def _may_keep(situation: Situation, demand: Demand, candidate: Candidate) -> Candidate:
     if not candidate.may_receive or candidate.away or candidate.fixed_bp is not None:
         return candidate
-    keeps_bp = candidate.current_bp
-    if not situation.is_capped(candidate.site):
-        usual_bp = candidate.nominal_bp * situation.service.demand_rps // max(situation.service.demand_rps, demand.demand_rps)
-        keeps_bp = max(keeps_bp, usual_bp)
+    keeps_bp = _keeps_bp(situation, demand, candidate)
     keeps_rps = _carrying_rps(demand, candidate, keeps_bp)
     if keeps_rps <= candidate.active_rps:
         return candidate
     return candidate._replace(active_rps=keeps_rps, may_receive=keeps_bp > candidate.current_bp)
+
+
+def _keeps_bp(situation: Situation, demand: Demand, candidate: Candidate) -> int:
+    if situation.is_capped(candidate.site):
+        return candidate.current_bp
+    usual_bp = candidate.nominal_bp * situation.service.demand_rps // max(situation.service.demand_rps, demand.demand_rps)
+    return max(candidate.current_bp, usual_bp)
 
 
 def _carrying_rps(demand: Demand, candidate: Candidate, share_bp: int) -> int:
