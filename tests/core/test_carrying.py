@@ -225,6 +225,13 @@ def test_within_a_wait_it_is_one_more_step_of_the_same_failure_which_keeps_the_l
     assert (known.cap_rps, known.proven_rps, known.until_ms) == (25, 25, 1_999)
 
 
+def test_a_standby_that_closed_within_a_failure_is_still_counted_to_what_failed() -> None:
+    """Else the load of before is more than the members of now carry, and the failure is taken for explained."""
+    known = again(found(failed_rps=100, answered_rps=0, open_rps=120), now_ms=999, open_rps=90)
+    assert known.open_rps == 120
+    assert not known.is_explained
+
+
 def test_after_a_wait_it_is_a_relapse_at_another_load_and_the_next_wait_is_twice_as_long() -> None:
     known = again(found(), now_ms=1_000)
     assert (known.failed_rps, known.answered_rps, known.failed_at_ms, known.hold_ms) == (40, 30, 1_000, 2_000)

@@ -51,16 +51,16 @@ def test_a_site_that_is_well_again_gets_its_own_share_although_that_is_above_the
     assert found.more_s < 6, "what its first steps shed, and the hold-down"
 
 
-@pytest.mark.parametrize(
-    "id",
-    [
-        "cap50-pangyo-load60-bare-nopage-both-unmetered-once-3nodes",
-        "cap70-gasan-load95-standby-page-dns-unmetered-retries-3nodes",
-    ],
-)
-def test_a_site_that_was_well_with_less_climbs_by_small_steps(id: str) -> None:
+def test_a_site_that_was_well_with_less_climbs_by_small_steps() -> None:
     """It was given all of its share again, eight times, and failed each time."""
-    assert swept(id).findings == {}
+    assert swept("cap50-pangyo-load60-bare-nopage-both-unmetered-once-3nodes").findings == {}
+
+
+def test_a_standby_that_closed_since_does_not_explain_why_a_site_failed() -> None:
+    """Its share was 317 of 412 requests/s when it failed, and of 312 a little later: so it was given all of it again."""
+    found = swept("cap70-gasan-load95-standby-page-dns-unmetered-retries-3nodes")
+    assert found.more_s < -270
+    assert found.turns <= 3
 
 
 def test_a_capped_site_is_not_cut_again_and_again_while_it_answers_all_it_is_asked() -> None:

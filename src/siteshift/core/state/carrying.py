@@ -120,6 +120,7 @@ def failed(
     if before is not None and not before.was_raised and not before.is_over(now_ms):
         hold_ms, since_ms = before.hold_ms, before.failed_at_ms
         asked_rps, answered_rps = before.failed_rps, before.answered_rps
+        open_rps = max(open_rps, before.open_rps)  # it failed with those: a standby that closed since explains nothing
     elif before is not None and now_ms - before.until_ms < longest_ms:
         hold_ms = min(2 * before.hold_ms, longest_ms)
     return Carrying(
