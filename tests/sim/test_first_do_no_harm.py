@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from siteshift.sim.peers.nothing import run_nothing
+from siteshift.sim.run.replay import replay
+from siteshift.sim.scenario.scenario import scenario_of
 from siteshift.sim.sweep.factors import combination_of
 from siteshift.sim.sweep.sweep import Swept, run_combination
 
@@ -87,3 +90,28 @@ def test_a_full_pool_whose_members_are_late_is_not_taken_apart_where_nobody_coun
 def test_a_storm_of_retries_is_forgotten_with_the_trouble_that_made_it() -> None:
     """Half of all users were shed for as long as a peak is remembered, with room for them: 199 s more than nothing done."""
     assert swept("cap50-gasan-load95-bare-page-balancer-metered-retries-3nodes").more_s < -150
+
+
+ONE_FLAPS_ONE_ERRS = """
+id: one-flaps-one-errs
+title: One site flaps, and all that another answers for two seconds is errors
+source: siteshift sim fuzz --seed 5231
+happened: Gasan went down and up; Anyang failed for a moment. Nothing answered what was shed.
+lesson: What nothing answers must not take down a site that is alive.
+world: {services: [web], nodes: 1, standbys: 0, capacity_percent: 100, demand_rps: 1000, entry: dns_and_balancer}
+policy: {hold_down_s: 20, hold_down_max_s: 320, soak_s: 2, failback: manual, ttl_normal_s: 10}
+lasts_s: 400
+warm_up_s: 20
+seed: 1
+events:
+  - {at_s: 20, fault: flap, site: gasan, down_s: 2, up_s: 5, until_s: 200}
+  - {at_s: 50, fault: errors, site: anyang, rate_percent: 100, are_fast: false, until_s: 52}
+pass: []
+"""
+
+
+def test_what_nothing_answers_does_not_take_down_a_site_that_is_alive() -> None:
+    """All of it went to Anyang: 46 % at a site that carries 40, for as long as nobody failed back; six times the loss of nothing."""
+    scenario = scenario_of(ONE_FLAPS_ONE_ERRS, "one-flaps-one-errs.yaml")
+    _, record = replay(scenario, seed=1)
+    assert record.loss.weighed() < run_nothing(scenario, seed=1).loss.weighed()

@@ -113,7 +113,7 @@ def target_of(situation: Situation, allocation: ServiceAllocation) -> Target:
 
     At a site that is alive and being left it stays, as far as it is there now or was before the moves of this row, and is served:
     who took it may carry less than was thought. So it does at one that only checks call down, and no meter. The rest is shed
-    openly.
+    openly. Where nothing answers that, one that is alive keeps as much as it carries, and the rest is with a dead one.
     Writable traffic that no other site may take stays even at a dead one, unless an address answers what is shed: it may be
     only us who cannot see the site, and a share of nothing would not help anybody (outage `gh-43s`).
     With no site being left it stays with those who have it, and is then spread by capacity, unless something answers it. And
@@ -125,7 +125,7 @@ def target_of(situation: Situation, allocation: ServiceAllocation) -> Target:
     because = dict(allocation.because)
     for site in shares:
         if shed and situation.away(site) and _is_better_left(situation, site):
-            stays = min(shed, situation.had_lately_bp(site))
+            stays = min(shed, max(situation.had_lately_bp(site), _carries_of_the_rest_bp(situation, site)))
             shares[site] += stays
             shed -= stays
             if stays:
@@ -140,13 +140,25 @@ def target_of(situation: Situation, allocation: ServiceAllocation) -> Target:
         shed = 0
     elif shed and not situation.has_shed_answer:
         shed -= _kept_by_survivors(situation, shares, shed)
-    dead.sort(key=lambda site: (_share(situation, site) <= 0, not situation.is_dead(site)))
+    dead.sort(key=lambda site: (not situation.is_dead(site), _share(situation, site) <= 0))
     shed_at = dead[0] if dead else stays_at
     if shed and shed_at is None:
         shed_at = max(shares, key=lambda site: shares[site])
         because[shed_at] = Because.SHED
     because = {site: _because(situation, site, because.get(site, Because.NOMINAL)) for site in shares}
     return Target(shares_bp=shares, shed_bp=shed, shed_at=shed_at if shed else None, because=because)
+
+
+def _carries_of_the_rest_bp(situation: Situation, site: SiteId) -> int:
+    """What a site that is being left and is not dead carries of what nothing answers: it is lost at a dead one, and all of it at
+    one that is alive would be more than that carries, for as long as it gets it. Who has nothing gets nothing."""
+    is_there = _share(situation, site) > 0 and not situation.is_dead(site)
+    if situation.has_shed_answer or not is_there or site in situation.forced.drained_sites:
+        return 0
+    pool = situation.service.pool_at(site)
+    held_rps = situation.held_rps(pool) if pool is not None else None
+    held_bp = WHOLE_BP if held_rps is None else held_rps * WHOLE_BP // max(1, situation.demand_rps)
+    return min(situation.limit_bp(site), held_bp)
 
 
 def _where_shed_stays(situation: Situation, shares: Mapping[SiteId, int], shed_bp: int) -> SiteId | None:
