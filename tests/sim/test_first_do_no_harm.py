@@ -111,7 +111,7 @@ pass: []
 
 
 def test_what_nothing_answers_does_not_take_down_a_site_that_is_alive() -> None:
-    """All of it went to Anyang: 46 % at a site that carries 40, for as long as nobody failed back; six times the loss of nothing."""
+    """All of it went to Anyang: 46 % at a site that carries 40, and six times the loss of nothing done."""
     scenario = scenario_of(ONE_FLAPS_ONE_ERRS, "one-flaps-one-errs.yaml")
     _, record = replay(scenario, seed=1)
     assert record.loss.weighed() < run_nothing(scenario, seed=1).loss.weighed()
