@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from core.playbook import DOWN, SICK, UP, WEB, A, G, P, Playbook, three_sites
+from siteshift.cli.show_status import service_notes
 from siteshift.core.decide.held_back import held_back
 from siteshift.core.decide.situations import situation_of
+from siteshift.core.explain import status_document
 from siteshift.core.messages.commands import Tell
 from siteshift.core.messages.requests import AckRequest, DrainRequest, UndrainRequest
 from siteshift.core.model.codes import Failback, FindingCode, Severity
@@ -91,3 +93,12 @@ def test_what_is_the_breathing_of_a_measure_is_not_worth_saying() -> None:
     book.state = replace(book.state, steering=replace(book.state.steering, services=(little,)))
     service = book.setup.topology.service_by_id[WEB]
     assert held_back(situation_of(book.state, book.setup, service, book.now_ms)) == ()
+
+
+def test_status_says_how_to_lift_it_and_points_at_no_plan() -> None:
+    """Nothing of siteshift's waits for a yes: `siteshift plan` has nothing to show."""
+    book = by_hand()
+    (service,) = status_document(book.state, book.setup, book.now_ms)["services"]
+    text = "\n".join(line.plain for line in service_notes(service, book.now_ms))
+    assert "siteshift ack pangyo" in text
+    assert "siteshift plan" not in text
