@@ -92,6 +92,12 @@ def test_a_storm_of_retries_is_forgotten_with_the_trouble_that_made_it() -> None
     assert swept("cap50-gasan-load95-bare-page-balancer-metered-retries-3nodes").more_s < -150
 
 
+def test_a_meter_is_read_as_often_in_a_long_fault_as_at_its_begin() -> None:
+    """After half a minute of calm its count was 2 s old: checks alone called a site down whose users were answered late."""
+    found = swept("latency500-gasan-load95-bare-page-balancer-metered-once-3nodes")
+    assert found.more_s < 4, "the last of its way back"
+
+
 ONE_FLAPS_ONE_ERRS = """
 id: one-flaps-one-errs
 title: One site flaps, and all that another answers for two seconds is errors

@@ -36,6 +36,10 @@ class MeteringNode(Protocol):
     def now_ms(self) -> int:
         """Its siteshift time."""
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether it holds any site for other than well: then a count must not be older than a real meter's."""
+
     def later(self, at_ms: int, do: Callable[[], None]) -> None:
         """At an instant of the world, if it lives then."""
 
@@ -50,7 +54,7 @@ class MeteringNode(Protocol):
 
 
 class Meter:
-    """Looks twice a second while anything stirs, every two seconds in calm. Instants are the world's."""
+    """Looks twice a second while anything stirs or is in doubt, every two seconds in calm. Instants are the world's."""
 
     def __init__(self, node: MeteringNode, world: World) -> None:
         self._node = node
@@ -76,7 +80,8 @@ class Meter:
         every_ms = self._world.spec.meter_every_ms
         self._turn += 1
         turn = self._turn
-        wait_ms = every_ms if self._world.is_stirred else CALM_METERS * every_ms
+        is_calm = not (self._world.is_stirred or self._node.is_in_doubt)
+        wait_ms = CALM_METERS * every_ms if is_calm else every_ms
         self._node.later(self._sampled_ms + wait_ms, lambda: self._look() if turn == self._turn else None)
 
     def _end_calm_windows(self) -> None:

@@ -27,7 +27,7 @@ from siteshift.core.messages.events import (
     Ticked,
 )
 from siteshift.core.messages.requests import OperatorRequest
-from siteshift.core.model.codes import Fault, Outcome
+from siteshift.core.model.codes import Fault, Outcome, Standing
 from siteshift.core.model.evidence import VantageReport
 from siteshift.core.model.policy import Policy
 from siteshift.core.model.units import SiteId, TargetId, VantageId
@@ -114,6 +114,11 @@ class Node:
     @property
     def now_ms(self) -> int:
         return self.time_ms(self._world.clock.now_ms)
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether it holds any site for other than well."""
+        return any(standing is not Standing.UP for standing in self.state.picture.sites.values())
 
     # -- life -----------------------------------------------------------------------------------------------------
 
