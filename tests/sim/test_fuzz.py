@@ -169,7 +169,7 @@ def ran(seed: int, lost: float, *, nothing: float = 100.0, found: Found | None =
 
 
 def test_a_run_that_went_through_its_time_is_held_beside_nothing_done() -> None:
-    sound = run_seed(10, MINUTES, None)
+    sound = run_seed(11, MINUTES, None)
     assert sound.beside is not None and sound.loss == sound.beside.ours
     assert sound.beside.ours.weighed() > 0 and sound.beside.nothing.weighed() > 0
 
