@@ -108,6 +108,16 @@ def a_site_that_dies_and_comes_back(**policy: object) -> None:
     book.run(2 * MINUTE_MS)
 
 
+def users_are_shed_and_failback_is_by_hand() -> None:
+    book = calm(failback=Failback.MANUAL)
+    book.believe(P, DOWN)
+    book.run(MINUTE_MS)
+    book.believe(P, UP)
+    book.run(MINUTE_MS)
+    book.believe(G, DOWN)
+    book.run(MINUTE_MS)
+
+
 def a_short_outage(**policy: object) -> None:
     book = Playbook(setup=three_sites(**policy))
     book.run(60_000)
@@ -283,6 +293,7 @@ def the_table_of_diagnoses() -> None:
 STORIES: tuple[Callable[[], None], ...] = (
     a_planned_drain_and_back,
     a_site_that_dies_and_comes_back,
+    users_are_shed_and_failback_is_by_hand,
     a_short_outage,
     lambda: a_short_outage(failback=Failback.STAY),
     one_dead_one_drained_and_the_last_one_sick,

@@ -11,6 +11,7 @@ import pytest
 from core.playbook import SICK, UP, WEB, A, G, P, Playbook, three_sites
 from core.test_overload import SILENT, Metered
 from siteshift.core.beliefs.life import Signal
+from siteshift.core.beliefs.traffic import _served_ms
 from siteshift.core.decide.capacity import Problem, StandbyUse, allocate
 from siteshift.core.decide.carrying import carrying_raised, raise_waits_for
 from siteshift.core.decide.occasion import cause_of, is_worth_it
@@ -547,3 +548,13 @@ def test_a_raise_waits_for_the_life_of_its_site(signal: Signal, life: SiteLife, 
     seen = capped_at(crowded(), known)
     seen = replace(seen, signals={**seen.signals, P: signal}, tracks={**seen.tracks, P: replace(seen.tracks[P], life=life)})
     assert raise_waits_for(seen, seen.service.pools[0], known) == waits_for
+
+
+def test_where_no_site_has_a_share_nobody_has_been_answered_for_any_time() -> None:
+    """After a reload that left none of the sites it was at: the least of nothing is no number."""
+    book = crowded()
+    current = book.state.steering.of(WEB)
+    assert current is not None
+    nowhere = replace(current, shares_bp={P: 0, G: 0, A: 0})
+    state = book.state.changed(steering=replace(book.state.steering, services=(nowhere,)))
+    assert _served_ms(state, book.setup.topology.service_by_id[WEB], state.traffic, book.now_ms) == 0

@@ -158,7 +158,7 @@ def _served_ms(
     sites = [site for site in service.sites if current is None or current.shares_bp.get(site, 0)]
     tracks = [traffic.get((service.id, site)) for site in sites]
     served_ms = [t.serving_ms if t is not None and now_ms - t.at_ms <= FRESH_MS else 0 for t in tracks]
-    return max(0, min(since_ms, *served_ms))
+    return max(0, min(since_ms, min(served_ms, default=0)))
 
 
 def _without_tries(before: DemandTrack, total_rps: int, served_ms: int, now_ms: int) -> DemandTrack:

@@ -220,6 +220,11 @@ def _nothing(original: Function) -> Function:
     return lambda *_, **__: None
 
 
+def _nobody(original: Function) -> Function:
+    del original
+    return lambda *_, **__: set()
+
+
 def _nobody_else(original: Function) -> Function:
     del original
     return lambda _: 0
@@ -283,7 +288,7 @@ MUTANTS: Mapping[str, Mutant] = {
         ),
         _mutant("no-fence", "a data plane takes an older generation", Plane.write, _no_fence),
         _mutant("no-cap", "a site that failed for its load may have all again at once", carrying._noted, _nothing),
-        _mutant("unheard", "what a meter counts says nothing against checks that fail", served.heed, _nothing),
+        _mutant("unheard", "what a meter counts says nothing against checks that fail", served.heed, _nobody),
         _mutant("full-is-sick", "a site that carries less than the file says is sick", overload._carries_less, _nothing),
         _mutant("to-the-brim", "survivors are filled for a site that loses little", Situation.worth_filling_rps, _to_the_brim),
     )
