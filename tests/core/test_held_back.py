@@ -8,7 +8,7 @@ from core.playbook import DOWN, SICK, UP, WEB, A, G, P, Playbook, three_sites
 from siteshift.cli.show_status import service_notes
 from siteshift.core.decide.held_back import held_back
 from siteshift.core.decide.situations import situation_of
-from siteshift.core.explain import status_document
+from siteshift.core.explain import status_document, why_document
 from siteshift.core.messages.commands import Tell
 from siteshift.core.messages.requests import AckRequest, DrainRequest, UndrainRequest
 from siteshift.core.model.codes import Failback, FindingCode, Severity
@@ -21,7 +21,9 @@ def said(book: Playbook) -> list[Finding]:
 
 
 def told(book: Playbook) -> list[str]:
-    return [c.text for c in book.commands if isinstance(c, Tell) and c.code == FindingCode.ROOM_HELD_BACK.value]
+    tells = [c for c in book.commands if isinstance(c, Tell) and c.code == FindingCode.ROOM_HELD_BACK.value]
+    assert all(c.severity is Severity.NEEDS_APPROVAL for c in tells), "somebody has to do something"
+    return [c.text for c in tells]
 
 
 def shed_bp(book: Playbook) -> int:
@@ -48,7 +50,7 @@ def by_hand() -> Playbook:
 def test_who_fails_back_by_hand_is_told_what_a_well_site_would_serve_of_what_is_shed() -> None:
     book = by_hand()
     (found,) = said(book)
-    assert found.severity is Severity.NEEDS_APPROVAL
+    assert found.severity is Severity.ALLOWED, "it stops nothing"
     assert "pangyo, whose failback is manual (`siteshift ack pangyo`)" in found.text
     assert found.numbers["serves_bp"] == found.numbers["shed_bp"] == shed_bp(book)
     assert len(told(book)) == 1
@@ -102,3 +104,6 @@ def test_status_says_how_to_lift_it_and_points_at_no_plan() -> None:
     text = "\n".join(line.plain for line in service_notes(service, book.now_ms))
     assert "siteshift ack pangyo" in text
     assert "siteshift plan" not in text
+    lines = why_document(book.state, book.setup, P, book.now_ms)["services"][WEB]["lines"]
+    assert any(line.startswith("to know: ROOM_HELD_BACK") for line in lines), lines
+    assert not any(line.startswith("stopped") for line in lines), lines

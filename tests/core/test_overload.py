@@ -690,24 +690,26 @@ def test_the_answers_that_prove_a_step_are_summed_over_windows(windows: int, is_
 
 
 @pytest.mark.parametrize(
-    ("demand_rps", "failing", "view", "stays"),
+    ("demand_rps", "failing", "view", "others", "stays"),
     [
-        (56, 2, SILENT, True),
-        (54, 2, SILENT, False),
-        (108, 1, SILENT, False),
-        (108, 2, REFUSED, False),
+        (109, 2, SILENT, UP, True),
+        (108, 2, SILENT, UP, False),
+        (56, 2, SILENT, SUSPECT, True),
+        (54, 2, SILENT, SUSPECT, False),
+        (109, 1, SILENT, UP, False),
+        (109, 2, REFUSED, SUSPECT, False),
     ],
-    ids=["needed", "others carry it", "alone", "refused"],
+    ids=["full", "has room", "none is well", "others carry it", "alone", "refused"],
 )
 def test_where_nobody_counts_members_that_are_late_stay_in_as_long_as_the_others_cannot_do_without_them(
-    demand_rps: int, failing: int, view: TargetView, stays: bool
+    demand_rps: int, failing: int, view: TargetView, others: TargetView, stays: bool
 ) -> None:
     """One after the other went; the last got all, users tried again elsewhere, and a tenth too much became a storm of 500 s."""
     book = Playbook(setup=replace(three_sites(), metered=frozenset()))
     book.run(5_000)
     place, pool = book.setup.topology.pools[(WEB, P)], book.state.picture.pools[(WEB, P)]
     down = {m.id for m in place.actives[:failing]}
-    members = {name: view if name in down else seen for name, seen in pool.members.items()}
+    members = {name: view if name in down else others for name in pool.members}
     seen = replace(pool, members=members, standing=Standing.DOWN, hardness=view.hardness)
     picture = replace(book.state.picture, pools={**book.state.picture.pools, (WEB, P): seen})
     situation = replace(

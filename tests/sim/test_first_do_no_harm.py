@@ -98,6 +98,31 @@ def test_a_meter_is_read_as_often_in_a_long_fault_as_at_its_begin() -> None:
     assert found.more_s < 4, "the last of its way back"
 
 
+PART_OF_A_SITE_HANGS = """
+id: part-of-a-site-hangs
+title: Three of four servers of a site hang, and nobody counts requests
+source: a review of what keeps late servers in
+happened: Three of Gasan's four servers hung for two minutes.
+lesson: A server that is well beside them shows that it is not the load, unless there is no room at all.
+world: {services: [web], nodes: 1, standbys: 0, demand_rps: 1000, load_percent: LOAD, entry: balancer, unmetered: [web]}
+policy: {hold_down_s: 30, hold_down_max_s: 60, soak_s: 5, velocity_window_s: 60}
+lasts_s: 240
+warm_up_s: 20
+seed: 1
+events:
+  - {at_s: 20, fault: hang, site: gasan, fraction: 0.75, until_s: 140}
+pass: []
+"""
+
+
+@pytest.mark.parametrize(("load", "part"), [(60, 0.1), (95, 1.0)])
+def test_servers_that_hang_beside_one_that_is_well_are_taken_out_where_there_is_room(load: int, part: float) -> None:
+    """Kept in at 60 % load they lost fourteen times as much; taken out at 95 % they took the last one with them."""
+    scenario = scenario_of(PART_OF_A_SITE_HANGS.replace("LOAD", str(load)), "part-of-a-site-hangs.yaml")
+    _, record = replay(scenario, seed=1)
+    assert record.loss.weighed() <= part * run_nothing(scenario, seed=1).loss.weighed() + 1
+
+
 ONE_FLAPS_ONE_ERRS = """
 id: one-flaps-one-errs
 title: One site flaps, and all that another answers for two seconds is errors

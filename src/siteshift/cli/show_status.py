@@ -15,9 +15,6 @@ from siteshift.cli.show_findings import ending_lines, finding_lines, overrides_t
 from siteshift.cli.show_goals import waiting_lines
 from siteshift.cli.times import clock_text, span_text
 
-NO_PLAN_WAITS = ("ENVELOPE_LEFT", "ROOM_HELD_BACK")
-"""Findings for a person that come with their way out; no plan of siteshift's waits for a yes."""
-
 
 def status_renderables(status: Document) -> Iterator[RenderableType]:
     """The whole page."""
@@ -160,7 +157,7 @@ def service_notes(service: Document, now_ms: int) -> Iterator[Text]:
     if tail_ms > 0:
         yield Text(f"old answers live on for another {span_text(tail_ms)} at most")
     yield from finding_lines(service["findings"])
-    if any(entry["severity"] == "needs_approval" and entry["code"] not in NO_PLAN_WAITS for entry in service["findings"]):
+    if any(entry["severity"] == "needs_approval" and entry["code"] != "ENVELOPE_LEFT" for entry in service["findings"]):
         yield Text("    The plan that waits and its digest: `siteshift plan`", style=QUIET)
 
 

@@ -206,7 +206,8 @@ def adoption_document(state: ControllerState) -> Document | None:
 
 
 def standing_findings(state: ControllerState, setup: Setup, service: Service) -> tuple[Finding, ...]:
-    """What stands in a service's way: what the last move met, sites held as found, planes that another controller holds."""
+    """What stands in a service's way or is to be known: what the last move met, sites held as found, planes that another
+    controller holds."""
     found = state.transition(service.id).findings
     for plane in setup.planes_of(service.id):
         mark = state.plane(plane.id).foreign
@@ -351,7 +352,9 @@ def why_lines(state: ControllerState, setup: Setup, service: Service, site: Site
     if site in situation.forced.drained_sites:
         owner = situation.forced.by[site]
         lines.append(f"override {owner.id}: drained by {owner.owner}: {owner.reason} ({owner.ticket or 'no ticket'})")
-    lines += [f"stopped: {entry.code.value}: {entry.text}. {entry.remedy}" for entry in standing_findings(state, setup, service)]
+    for entry in standing_findings(state, setup, service):
+        what = "to know" if entry.severity is Severity.ALLOWED else "stopped"
+        lines.append(f"{what}: {entry.code.value}: {entry.text}. {entry.remedy}")
     if track.left_because is not None and track.hold_until_ms > now_ms:
         lines.append(f"held down for another {(track.hold_until_ms - now_ms) / 1000:.0f} s after {track.flaps} flaps")
     cap = _cap_document(situation, site)

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 from siteshift.core.beliefs.life import AWAY
+from siteshift.core.decide.occasion import DEADBAND_BP
 from siteshift.core.decide.situation import Situation
 from siteshift.core.model.codes import Failback, FindingCode, Severity, Standing
 from siteshift.core.model.finding import Finding, finding
 from siteshift.core.model.units import SiteId
 
-WORTH_SAYING_BP = 200
-"""As the deadband of a rebalance: less is the breathing of what is measured."""
-
 
 def held_back(situation: Situation) -> tuple[Finding, ...]:
     """One finding for a service that sheds: which sites could serve how much of that, and what has to be said for it.
 
-    Nothing is lifted by itself: the person who had a site drained may know what no check sees. But they have to hear of it.
+    It stops nothing, and nothing is lifted by itself: the person who had a site drained may know what no check sees. But they
+    have to hear of it.
     """
     shed_bp = situation.current.shed_bp
     ways = {site: how for site in situation.service.sites if (how := _way_back(situation, site)) is not None}
     room_bp = {site: situation.limit_bp(site) - situation.current.shares_bp.get(site, 0) for site in ways}
     serves_bp = min(shed_bp, sum(max(0, bp) for bp in room_bp.values()))
-    if serves_bp < WORTH_SAYING_BP:
+    if serves_bp < DEADBAND_BP:
         return ()
     text = (
         f"{situation.service.id}: {shed_bp / 100:.1f} % of the demand is shed; {serves_bp / 100:.1f} % could be served by "
         f"{'; '.join(f'{site}, {how}' for site, how in ways.items())}"
     )
     numbers: dict[str, int | str] = {"shed_bp": shed_bp, "serves_bp": serves_bp, "sites": ",".join(ways)}
-    return (finding(FindingCode.ROOM_HELD_BACK, Severity.NEEDS_APPROVAL, text, **numbers, approvals_needed=0),)
+    return (finding(FindingCode.ROOM_HELD_BACK, Severity.ALLOWED, text, **numbers),)
 
 
 def _way_back(situation: Situation, site: SiteId) -> str | None:

@@ -163,16 +163,21 @@ class Situation:
         return ((is_partial or is_full) and self._is_swamped(member)) or self._answers_alone(member)
 
     def _may_only_be_full(self, member: Member) -> bool:
-        """Whether a member that is down where nobody counts may only answer too late: it refuses no connection, and those of its
-        pool that are not down could not carry what the site has. Taken out it would make them fail after it. Where a person has
-        left in nobody but those that are down, the pool as a whole says nothing."""
+        """Whether a member that is down where nobody counts may only answer too late, and would make the others fail if it were
+        taken out: it refuses no connection, and its pool has more than all its members carry; or none of it is well, and those
+        that are not down could not carry what it has. One that is well beside it, in a pool with room, shows that it is not the
+        load; and where a person has left in nobody but those that are down, the pool as a whole says nothing."""
         place, seen = self.service.pool_at(member.site), self.pools.get(member.site)
-        if place is None or seen is None or seen.members[member.id].hardness is Hardness.HARD:
+        if place is None or seen is None or not self.may_be_alive(member.site):
+            return False
+        if seen.members[member.id].hardness is Hardness.HARD:
             return False
         left = [m for m in place.members if m.id in self.current.members_pm and self.standing_of(m) is not Standing.DOWN]
-        needed_rps = self._carrying_rps(self.current.shares_bp.get(member.site, 0))
-        is_whole = bool(left) or not any(m.id in self.forced.depooled for m in place.actives)
-        return is_whole and needed_rps > sum(m.capacity_rps for m in left) and self.may_be_alive(member.site)
+        if not left and any(m.id in self.forced.depooled for m in place.actives):
+            return False
+        is_one_well = any(self.standing_of(m) is Standing.UP for m in left)
+        able = place.actives if is_one_well else left
+        return self._carrying_rps(self.current.shares_bp.get(member.site, 0)) > sum(m.capacity_rps for m in able)
 
     def _is_vouched_for(self, site: SiteId) -> bool:
         """Whether all active members of a pool fail their checks and it is not held to be down: its meter speaks for them

@@ -12,7 +12,7 @@ from siteshift.core.laws.passage import Passage, Violation
 from siteshift.core.messages.commands import Record, Tell
 from siteshift.core.messages.events import Asked
 from siteshift.core.messages.requests import LiftRequest, PoolRequest, UndrainRequest
-from siteshift.core.model.codes import Failback, LeftBecause, OverrideKind, Severity, SiteLife
+from siteshift.core.model.codes import Failback, LeftBecause, OverrideKind, SiteLife
 from siteshift.core.model.override import Override
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import SiteId
@@ -91,14 +91,15 @@ def _names(request: UndrainRequest | PoolRequest | LiftRequest, override: Overri
 
 
 def told_once(p: Passage) -> Iterator[Violation]:
-    """Law 16: what newly stands in the way of a service's move has a journal entry and is told; what stood before is not."""
+    """Law 16: what newly stands in the way of a service's move, or is to be known, has a journal entry and is told; what stood
+    before is not."""
     entries = [c.data.get("service") for c in p.commands if isinstance(c, Record) and c.kind == "findings"]
     if p.before.transitions is p.after.transitions and not entries:
         return
     told = [command.code for command in p.commands if isinstance(command, Tell)]
     for service in p.setup.topology.services:
-        was = {f.code for f in p.before.transition(service.id).findings if f.severity is not Severity.ALLOWED}
-        now = {f.code for f in p.after.transition(service.id).findings if f.severity is not Severity.ALLOWED}
+        was = {f.code for f in p.before.transition(service.id).findings}
+        now = {f.code for f in p.after.transition(service.id).findings}
         if entries.count(service.id) != int(was != now):
             text = f"{service.id}: {sorted(was)} became {sorted(now)} with {entries.count(service.id)} journal entries"
             yield Violation(law=16, text=text)

@@ -214,9 +214,13 @@ def _note_unrest(draft: Draft, situation: Situation) -> None:
     draft.due(transition.restless_until_ms)
 
 
+HEARD = frozenset({FindingCode.ROOM_HELD_BACK})
+"""Findings that stop nothing and that somebody is notified of: a person could do something about it, and nobody else."""
+
+
 def say_findings(draft: Draft, situation: Situation, findings: tuple[Finding, ...]) -> None:
-    """What stands in the way is kept in the state, and said once when it changes."""
-    standing = tuple(entry for entry in findings if entry.severity is not Severity.ALLOWED)
+    """What stands in the way, and what people have to hear although it does not: kept in the state, said once when it changes."""
+    standing = tuple(entry for entry in findings if entry.severity is not Severity.ALLOWED or entry.code in HEARD)
     before = situation.transition.findings
     if standing == before:
         return
@@ -228,7 +232,7 @@ def say_findings(draft: Draft, situation: Situation, findings: tuple[Finding, ..
     known = {e.code for e in before}
     for entry in standing:
         if entry.code not in known and entry.code is not FindingCode.ENVELOPE_LEFT:  # told with its way out (`operate.goals`)
-            draft.tell(entry.severity, entry.code.value, entry.text)
+            draft.tell(Severity.NEEDS_APPROVAL if entry.code in HEARD else entry.severity, entry.code.value, entry.text)
 
 
 def _document(situation: Situation, target: Target, after: ServiceSteering, step: Step) -> dict[str, object]:
