@@ -273,7 +273,7 @@ def test_trouble_that_outlasts_its_load_is_no_overload(book: Metered) -> None:
     book.counts[G] = (80, 40, 0)
     book.believe(G, SILENT)
     book.go(1_000)
-    book.counts[G] = (10, 10, 0)
+    book.counts[G] = (10, 6, 0)
     book.go(2 * FIRST_HOLD_MS + 5_000)
     assert book.overloaded == set()
     assert book.life(G) is SiteLife.DRAINING

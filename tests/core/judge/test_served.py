@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,17 @@ import pytest
 from core.judge.cases import GASAN, NOW_MS, PANGYO, POLICY, SITES, WEB, deployment, pool_and_members, report, view
 from siteshift.core.judge.diagnosis import diagnose
 from siteshift.core.judge.quorum import Verdict
-from siteshift.core.judge.served import DARK_PM, FEWEST_REQUESTS, FRESH_MS, WELL_PM, Served, heed
+from siteshift.core.judge.served import (
+    DARK_PM,
+    ERROR_COSTS,
+    FEWEST_REQUESTS,
+    FRESH_MS,
+    PROVING_REQUESTS,
+    WELL_PM,
+    Served,
+    heed,
+    to_the_good,
+)
 from siteshift.core.model.codes import Hardness, Standing
 from siteshift.core.model.evidence import Picture, TargetView
 from siteshift.core.model.units import ServiceId, SiteId, VantageId, pool_target
@@ -21,8 +32,8 @@ ERRS = view(Standing.DEGRADED, 700, Hardness.GREY, since_ms=NOW_MS - 5_000)
 SLOW = replace(ERRS, hardness=Hardness.SLOW)
 
 
-def counted(answered: int, *, asked: int = 1_000, ago_ms: int = 0, window_ms: int = 500) -> Served:
-    return Served(at_ms=NOW_MS - ago_ms, window_ms=window_ms, asked=asked, answered=answered)
+def counted(answered: int, *, asked: int = 1_000, ago_ms: int = 0, window_ms: int = 500, good: int = 0) -> Served:
+    return Served(at_ms=NOW_MS - ago_ms, window_ms=window_ms, asked=asked, answered=answered, to_the_good=good)
 
 
 def heeded(seen: TargetView, found: Served, *, carried: bool = True) -> Verdict:
@@ -103,11 +114,48 @@ def test_what_fails_in_part_is_not_waited_for() -> None:
 # -- checks that are broken themselves -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seen", [REFUSED, ERRS])
-def test_checks_that_are_refused_or_err_while_users_lose_nothing_are_a_suspicion(seen: TargetView) -> None:
+def test_checks_that_are_refused_while_users_lose_nothing_are_a_suspicion() -> None:
     assert WELL_PM == 980
-    assert judged(seen, counted(980)) == (Standing.SUSPECT, seen.score_pm)
-    assert judged(seen, counted(979))[0] is Standing.DEGRADED
+    assert judged(REFUSED, counted(980)) == (Standing.SUSPECT, 0)
+    assert judged(REFUSED, counted(979))[0] is Standing.DEGRADED
+
+
+def test_checks_that_err_are_a_suspicion_once_users_are_proven_to_lose_nothing_and_no_window_of_chance_proves_it() -> None:
+    """Fifteen requests hold no error in half of all windows of a site that errs in one of twenty: it was well, and sick again,
+    every half second, with a notice and a write each time."""
+    assert judged(ERRS, counted(15, asked=15, good=98)) == (Standing.DEGRADED, 700)
+    assert judged(ERRS, counted(15, asked=15, good=99)) == (Standing.SUSPECT, 700)
+    assert judged(ERRS, counted(6, asked=6, good=99)) == (Standing.SUSPECT, 700), "the last of many"
+    assert judged(ERRS, counted(14, asked=15, good=120))[0] is Standing.SUSPECT, "one error does not end what many answers proved"
+
+
+@pytest.mark.parametrize(
+    ("before", "asked", "answered", "after"),
+    [
+        (0, 60, 60, 60),
+        (60, 60, 60, 120),
+        (190, 60, 60, 198),
+        (0, 1_000, 980, 0),
+        (0, 1_000, 990, 198),
+        (198, 0, 0, 0),
+    ],
+)
+def test_answers_to_the_good_are_summed_up_and_soon_forgotten(before: int, asked: int, answered: int, after: int) -> None:
+    assert to_the_good(before, asked, answered) == after
+
+
+def test_one_error_does_not_end_a_proof_and_one_request_that_was_under_way_costs_nothing() -> None:
+    good = to_the_good(198, 20, 19)
+    assert PROVING_REQUESTS < good < 198
+    assert to_the_good(good, 19, 20) == 198
+    assert to_the_good(198, 20, 17) < PROVING_REQUESTS
+    assert to_the_good(0, 20, 80) < PROVING_REQUESTS, "a queue that empties"
+
+
+def test_answers_to_the_good_are_walds_test_of_half_a_percent_against_five() -> None:
+    an_answer = math.log(0.995 / 0.95)
+    assert round(math.log(99) / an_answer) == PROVING_REQUESTS
+    assert round(math.log(0.05 / 0.005) / an_answer) == ERROR_COSTS
 
 
 def test_silence_while_users_lose_nothing_is_no_suspicion_of_the_checks_for_a_queue_makes_them_wait_first() -> None:

@@ -7,7 +7,7 @@ from math import isqrt
 from typing import NamedTuple
 
 from siteshift.core.beliefs.traffic import FRESH_MS, SMOOTHING_MS, answers_all, delivered_bp
-from siteshift.core.judge.served import is_of_now
+from siteshift.core.judge.served import PROVING_REQUESTS, is_of_now
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.topology import Pool, Service
 from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, SiteId
@@ -28,6 +28,7 @@ class Load(NamedTuple):
     """What is asked of a pool and answered there, requests/s x 1000 of the last window, and what it can carry (requests/s).
 
     ``steady_mrps``: asked, smoothed over some seconds; ``serving_ms``: for so long all that was asked was answered.
+    ``to_the_good``: answers to the good (`judge.served.to_the_good`).
     """
 
     asked_mrps: int
@@ -39,6 +40,7 @@ class Load(NamedTuple):
     best_mrps: int = 0
     tells_answers: bool = True
     serving_ms: int = 0
+    to_the_good: int = 0
 
     @property
     def is_full(self) -> bool:
@@ -74,6 +76,16 @@ class Load(NamedTuple):
     def serves_all(self) -> bool:
         """Whether users get what they ask for just now, whatever checks that wait in a queue still say."""
         return self.tells_answers and answers_all(self.asked_mrps, self.answered_mrps, self.window_ms)
+
+    def is_proven_since(self, since_ms: int) -> bool:
+        """Whether so many were answered since then that it is no chance (`judge.served.PROVING_REQUESTS`)."""
+        counted_ms = min(self.serving_ms, self.at_ms - since_ms)
+        return self.is_proven_well and self.answered_mrps * counted_ms >= PROVING_REQUESTS * 1_000_000
+
+    @property
+    def is_proven_well(self) -> bool:
+        """Whether users get what they ask for by more than the chance of a window."""
+        return self.tells_answers and self.to_the_good >= PROVING_REQUESTS
 
     def answers(self, part_pm: int) -> bool:
         """Whether it answers this part of what it is asked, or of what it can when it is asked for more."""
@@ -137,6 +149,7 @@ def load_of(state: ControllerState, setup: Setup, service: Service, pool: Pool, 
         track.best_mrps,
         track.tells_answers,
         track.serving_ms,
+        track.to_the_good,
     )
 
 

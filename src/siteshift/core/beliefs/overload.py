@@ -179,7 +179,7 @@ def _why(
         may_recover = load.serves_all or not load.tells_answers
         if was_named and may_recover and _recovers(state, service.id, pool.site, now_ms):
             return Reason("it was asked for too much just before", is_measured=True)
-        if load.serves_all and _was_relieved_just_before(state, service.id, pool.site, now_ms):
+        if load.is_proven_well and _was_relieved_just_before(state, service.id, pool.site, now_ms):
             return Reason("it was found full just before, and its users are answered", is_measured=True)
         if load.tells_answers and (why := _carries_less(state, pool, seen, load, now_ms, was_named=was_named)) is not None:
             return Reason(why, is_measured=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from siteshift.core.judge.served import WELL_PM, Served
+from siteshift.core.judge.served import WELL_PM, Served, to_the_good
 from siteshift.core.messages.events import SeenTraffic, TrafficMeasured
 from siteshift.core.model.codes import Standing
 from siteshift.core.model.topology import Service
@@ -92,7 +92,8 @@ def served_lately(state: ControllerState, metered: frozenset[ServiceId], key: tu
     if track is None or not track.tells_answers or key[0] not in metered:
         return None
     asked = track.asked_mrps * track.window_ms // 1_000_000
-    return Served(track.at_ms, track.window_ms, asked, track.answered_mrps * track.window_ms // 1_000_000)
+    answered = track.answered_mrps * track.window_ms // 1_000_000
+    return Served(track.at_ms, track.window_ms, asked, answered, track.to_the_good)
 
 
 def _is_troubled(state: ControllerState, service: Service) -> bool:
@@ -251,6 +252,7 @@ def _smoothed(before: TrafficTrack | None, sample: SeenTraffic, window_ms: int, 
         best_at_ms=best_at_ms,
         failing_ms=failing_ms,
         serving_ms=serving_ms,
+        to_the_good=to_the_good(before.to_the_good if before is not None else 0, sample.requests - sample.passed_on, answered),
     )
 
 

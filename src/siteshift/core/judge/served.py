@@ -23,6 +23,11 @@ DARK_PM = 50
 """A pool that answers fewer than one in twenty is dark: those are the last of a queue, or a front that answers by itself."""
 WELL_PM = 980
 """Users who get 98 of 100 answers contradict checks that fail; as `passive.CONTRADICTS_ERRORS`."""
+PROVING_REQUESTS = 99
+"""So many answers to the good put five errors in a hundred out of the question: Wald's sequential test (1945) of 0.5 against 5 %,
+both risks 1 %, is over at ln 99 = 4.6, and each answer is worth ln(0.995 / 0.95) = 0.046."""
+ERROR_COSTS = 50
+"""A request that is not answered takes away what so many answers brought: ln(0.05 / 0.005) = 2.3 of the same test."""
 FRESH_MS = 1_500
 """A count older than this says nothing against a check that fails now: three windows of a meter that is asked twice a second.
 One that is asked less often holds until the next is due, and a little more."""
@@ -40,19 +45,37 @@ class Served(NamedTuple):
     window_ms: int
     asked: int
     answered: int
+    to_the_good: int = 0
 
     def is_of_now(self, now_ms: int) -> bool:
-        """Whether it says anything of now: it is fresh, and of enough requests."""
-        return is_of_now(self.at_ms, self.window_ms, now_ms) and self.asked >= FEWEST_REQUESTS
+        """Whether it says anything of now: it is fresh, and of enough requests, or the last of many."""
+        is_enough = self.asked >= FEWEST_REQUESTS or self.is_proven_well
+        return is_of_now(self.at_ms, self.window_ms, now_ms) and is_enough
 
     def began_since(self, since_ms: int) -> bool:
         """Whether its whole window lies after an instant: what began before may have been answered before."""
         return self.at_ms - self.window_ms >= since_ms
 
     @property
+    def is_proven_well(self) -> bool:
+        """Whether users are well by more than chance: at a site that errs a little a window without an error is nothing rare."""
+        return self.to_the_good >= PROVING_REQUESTS
+
+    @property
     def part_pm(self) -> int:
         """The part that was answered. A window that ends a jam answers more than it was asked."""
         return min(WHOLE_PM, self.answered * WHOLE_PM // max(1, self.asked))
+
+
+def to_the_good(before: int, asked: int, answered: int) -> int:
+    """How many answers a pool has to the good after a window: the sequential test of "well" against "errs a little", counted
+    in answers and never below nothing. It holds twice what proves, so that one error does not end it, and three do; a window in
+    which nobody asked ends it, for it is no proof of now. A request that was under way, and is answered in the next window, is
+    given back; not the many that a jam held up."""
+    if asked <= 0:
+        return 0
+    lacking = max(-1, asked - answered)
+    return min(2 * PROVING_REQUESTS, max(0, before + min(asked, answered) - ERROR_COSTS * lacking))
 
 
 def is_of_now(at_ms: int, window_ms: int, now_ms: int) -> bool:
@@ -96,7 +119,9 @@ def _as_served(verdict: Verdict, found: Served, now_ms: int) -> tuple[Standing, 
         return (Standing.SUSPECT if is_awaited and view.standing is Standing.DOWN else view.standing), view.score_pm
     if found.part_pm <= DARK_PM:
         return view.standing, view.score_pm
-    if found.part_pm >= WELL_PM and view.hardness in (Hardness.HARD, Hardness.GREY):
+    if view.hardness is Hardness.HARD and found.part_pm >= WELL_PM:
+        return Standing.SUSPECT, view.score_pm
+    if view.hardness is Hardness.GREY and found.is_proven_well:
         return Standing.SUSPECT, view.score_pm
     if view.standing is not Standing.DOWN:
         return view.standing, view.score_pm

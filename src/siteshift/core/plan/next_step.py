@@ -34,8 +34,6 @@ from siteshift.core.state.draft import Draft, Licence
 from siteshift.core.state.plane_queries import has_foreign, in_step, living
 from siteshift.core.state.tracks import ServiceTransition
 
-PROVING_REQUESTS = 99
-"""So many answers prove a step (Wald 1945)."""
 LOOK_AGAIN_MS = 250
 """How soon to look whether users have proven a step that others wait for: half a window of a meter."""
 SILENT_PLANE_MS = 10_000
@@ -265,13 +263,9 @@ def _is_missed_and_proven(situation: Situation) -> bool:
 
 
 def _is_proven_by_users(situation: Situation, site: SiteId) -> bool:
-    """Whether a site answered so many requests since its share was written that five errors in a hundred are out of the
-    question (Wald's sequential test of 0.5 against 5 %, alpha = beta = 1 %: 99 answers without an error pass)."""
+    """Whether users were answered often enough since the site's share was written."""
     load = situation.loads.get(site)
-    if load is None or not load.tells_answers or not load.serves_all:
-        return False
-    counted_ms = min(load.serving_ms, load.at_ms - situation.transition.moved_at_ms)
-    return load.answered_mrps * counted_ms >= PROVING_REQUESTS * 1_000_000
+    return load is not None and load.is_proven_since(situation.transition.moved_at_ms)
 
 
 def _returning_for_shed(situation: Situation) -> list[SiteId]:

@@ -146,7 +146,7 @@ class TrafficTrack(NamedTuple):
     it began to be heard, or was heard again after a silence. ``tells_answers``: the meter saw what users got; else
     ``answered_mrps`` is only what was asked without known errors. ``best_mrps``: the most answered in a window of
     the last seconds, at ``best_at_ms``; ``failing_ms``: for so long it did not answer all it was asked, ``serving_ms``: for
-    so long it did.
+    so long it did; ``to_the_good``: answers it has to the good (`core.judge.served.to_the_good`).
 
     A named tuple, for every sample makes one: a frozen dataclass costs seven times as much to make.
     """
@@ -164,6 +164,7 @@ class TrafficTrack(NamedTuple):
     best_at_ms: int = 0
     failing_ms: int = 0
     serving_ms: int = 0
+    to_the_good: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
