@@ -10,7 +10,7 @@ from siteshift.core.decide.held_back import held_back
 from siteshift.core.decide.situations import situation_of
 from siteshift.core.explain import status_document, why_document
 from siteshift.core.messages.commands import Tell
-from siteshift.core.messages.requests import AckRequest, DrainRequest, UndrainRequest
+from siteshift.core.messages.requests import AckRequest, DrainRequest, FreezeRequest, SharesRequest, UndrainRequest
 from siteshift.core.model.codes import Failback, FindingCode, Severity
 from siteshift.core.model.finding import Finding
 
@@ -107,3 +107,38 @@ def test_status_says_how_to_lift_it_and_points_at_no_plan() -> None:
     lines = why_document(book.state, book.setup, P, book.now_ms)["services"][WEB]["lines"]
     assert any(line.startswith("to know: ROOM_HELD_BACK") for line in lines), lines
     assert not any(line.startswith("stopped") for line in lines), lines
+
+
+def test_a_freeze_keeps_nobody_shed() -> None:
+    """It let the drain of a dead site pass, and then held what that had shed for as long as the freeze: hours after the heal."""
+    book = Playbook(setup=three_sites(hold_down_ms=5_000))
+    book.run(10_000)
+    book.ask(FreezeRequest())
+    book.believe(P, DOWN)
+    book.run(10_000)
+    book.believe(G, DOWN)
+    book.run(30_000)
+    assert shed_bp(book) > 3_000
+    book.believe(G, UP)
+    book.run(120_000)
+    assert shed_bp(book) == 0
+    before = book.shares()
+    book.believe(P, UP)
+    book.run(300_000)
+    assert book.shares() == before, "to go home is a change"
+    assert book.violations == []
+
+
+def test_shares_set_by_hand_that_keep_users_shed_are_named_with_what_lifts_them() -> None:
+    book = Playbook()
+    book.run(10_000)
+    book.ask(SharesRequest(service=WEB, shares_bp={P: 3_000, G: 3_500, A: 3_500}))
+    book.run(60_000)
+    assert said(book) == []
+    book.believe(A, DOWN)
+    book.run(60_000)
+    (found,) = said(book)
+    made = book.state.overrides[0]
+    assert f"pangyo, whose share {made.owner} has set (`siteshift override lift {made.id}`)" in found.text
+    assert 0 < int(found.numbers["serves_bp"]) <= shed_bp(book)
+    assert len(told(book)) == 1

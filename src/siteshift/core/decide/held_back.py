@@ -38,6 +38,9 @@ def _way_back(situation: Situation, site: SiteId) -> str | None:
     made = situation.forced.by.get(site)
     if site in situation.forced.drained_sites and made is not None:
         return f"which {made.owner} has drained (`siteshift undrain {site}`)"
+    shares = situation.forced.shares_by
+    if shares is not None and not situation.is_capped(site):
+        return f"whose share {shares.owner} has set (`siteshift override lift {shares.id}`)"
     track = situation.tracks[site]
     is_by_hand = situation.policy.failback is Failback.MANUAL and track.life in AWAY and situation.now_ms >= track.hold_until_ms
     return f"whose failback is manual (`siteshift ack {site}`)" if is_by_hand else None

@@ -213,7 +213,7 @@ def _within_velocity(
 
 def _standing_findings(draft: Draft, situation: Situation) -> tuple[Finding, ...]:
     """What should be said although nothing can be moved: every site should be left, and one must stay; or forced shares name a
-    site that gets nothing; or users are shed whom a site that a person keeps away could serve. The latter two are no part of a
+    site that gets nothing; or users are shed whom a site could serve that a person keeps away or short. The latter two are no part of a
     plan: who asks for shares is told (`operate.answer`), nobody else is held.
     """
     away = [site for site in situation.service.sites if situation.away(site)]
@@ -222,9 +222,8 @@ def _standing_findings(draft: Draft, situation: Situation) -> tuple[Finding, ...
         return (finding(FindingCode.LAST_SERVING_SITE, Severity.REFUSED, text, sites=",".join(away)),)
     if draft.is_forecast:
         return ()
-    if situation.forced.shares_bp is None:
-        return held_back(situation)
-    return cannot_be_sent(situation, situation.forced.shares_bp)
+    forced_bp = situation.forced.shares_bp
+    return (*(() if forced_bp is None else cannot_be_sent(situation, forced_bp)), *held_back(situation))
 
 
 def _wait_first(draft: Draft, situation: Situation, cause: Cause) -> Wait | None:
