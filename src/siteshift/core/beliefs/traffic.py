@@ -91,9 +91,13 @@ def served_lately(state: ControllerState, metered: frozenset[ServiceId], key: tu
     track = state.traffic.get(key)
     if track is None or not track.tells_answers or key[0] not in metered:
         return None
-    asked = track.asked_mrps * track.window_ms // 1_000_000
-    answered = track.answered_mrps * track.window_ms // 1_000_000
+    asked, answered = (_counted(rate, track.window_ms) for rate in (track.asked_mrps, track.answered_mrps))
     return Served(track.at_ms, track.window_ms, asked, answered, track.to_the_good)
+
+
+def _counted(rate_mrps: int, window_ms: int) -> int:
+    """How many were counted in a window: its rate was rounded down, and by less than one."""
+    return -(-rate_mrps * window_ms // 1_000_000)
 
 
 def _is_troubled(state: ControllerState, service: Service) -> bool:
@@ -230,13 +234,15 @@ def _smoothed(before: TrafficTrack | None, sample: SeenTraffic, window_ms: int, 
             part_pm = _part_pm(window_ms, min(counted_ms, SMOOTHING_MS))
             demand_mrps = before.demand_mrps + (asked_mrps - before.demand_mrps) * part_pm // WHOLE_PM
     failing_ms = serving_ms = 0
+    is_going_on = before is not None and now_ms - before.at_ms <= FRESH_MS
     if answers_all(asked_mrps, answered_mrps, window_ms):
-        serving_ms = window_ms + (before.serving_ms if before is not None else 0)
+        serving_ms = window_ms + (before.serving_ms if before is not None and is_going_on else 0)
     else:
-        failing_ms = window_ms + (before.failing_ms if before is not None else 0)
+        failing_ms = window_ms + (before.failing_ms if before is not None and is_going_on else 0)
     best_mrps, best_at_ms = answered_mrps, now_ms
     if before is not None and before.best_mrps > answered_mrps and _is_best_still(before, failing_ms, now_ms):
         best_mrps, best_at_ms = before.best_mrps, before.best_at_ms
+    good = before.to_the_good if before is not None and is_going_on else 0
     tells = sample.answered is not None
     return TrafficTrack(
         at_ms=now_ms,
@@ -252,7 +258,7 @@ def _smoothed(before: TrafficTrack | None, sample: SeenTraffic, window_ms: int, 
         best_at_ms=best_at_ms,
         failing_ms=failing_ms,
         serving_ms=serving_ms,
-        to_the_good=to_the_good(before.to_the_good if before is not None else 0, sample.requests - sample.passed_on, answered),
+        to_the_good=to_the_good(good, sample.requests - sample.passed_on, answered),
     )
 
 

@@ -140,7 +140,8 @@ def _may_keep(situation: Situation, demand: Demand, candidate: Candidate) -> Can
 def _keeps_bp(situation: Situation, demand: Demand, candidate: Candidate) -> int:
     if situation.is_capped(candidate.site):
         return candidate.current_bp
-    usual_bp = candidate.nominal_bp * situation.service.demand_rps // max(situation.service.demand_rps, demand.demand_rps)
+    most_rps = max(1, situation.service.demand_rps, demand.demand_rps)
+    usual_bp = candidate.nominal_bp * situation.service.demand_rps // most_rps
     return max(candidate.current_bp, usual_bp)
 
 

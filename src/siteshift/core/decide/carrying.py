@@ -18,6 +18,8 @@ RAISE_BP = 180
 that takes it back has not turned by what anybody notices (2 %, `sim.criteria.moves`)."""
 BETTER_PM = 1_300
 """A climbing site that answers 30 % more than when it failed is better: past its knee a full one answers less than it carries."""
+LONGEST_SHED_HOLD_MS = 60_000
+"""The longest wait while users are shed: to try costs 1.8 % of the traffic for some seconds, to wait all that is shed."""
 BEYOND_HOLDS = 4
 """So many waits after it failed a site is given more than it answered then: to find the same again would cost, and while others
 carry the rest, to wait costs nothing."""
@@ -78,7 +80,8 @@ def _is_half_left_down(situation: Situation, site: SiteId, share_bp: int) -> boo
 def carrying_raised(situation: Situation) -> Mapping[SiteId, Carrying]:
     """What is remembered of failures under load, with a little more for each that was quiet long enough.
 
-    One that carries all of its own share has no cap any more. What failed no more for the longest hold-down is forgotten: the
+    One that answers what it failed at has no cap any more; one that only has its own share again keeps what was found of it, and
+    climbs no further until more is wanted of it. What failed no more for the longest hold-down is forgotten: the
     night may have brought too little to try it, or its meter nothing at all.
     """
     found = dict(situation.transition.carrying)
@@ -92,7 +95,9 @@ def carrying_raised(situation: Situation) -> Mapping[SiteId, Carrying]:
         elif known.cap_rps is None or raise_waits_for(situation, pool, known) or situation.now_ms < raise_at_ms(situation, known):
             continue
         elif _is_home(situation, pool):
-            found[pool.site] = known.lifted(situation.now_ms)
+            has_rps = _rps(situation, situation.current.shares_bp.get(pool.site, 0))
+            is_refuted = _answers_what_it_failed_at(situation, pool, known)
+            found[pool.site] = known.lifted(situation.now_ms) if is_refuted else known.settled(situation.now_ms, has_rps)
         else:
             open_rps = situation.nameplate_rps(pool)
             by_rps = _by_rps(situation, known, pool.site, open_rps)
@@ -109,24 +114,41 @@ def raise_waits_for(situation: Situation, pool: Pool, known: Carrying) -> str:
         return "its users get all they ask for"
     if life in AWAY:
         return "it is on its way back"
+    if _is_home(situation, pool):
+        is_over = known.was_raised or _answers_what_it_failed_at(situation, pool, known)
+        return "" if is_over else "more is wanted of it than its own share"
     has_rps = _rps(situation, situation.current.shares_bp.get(pool.site, 0))
-    if not _is_home(situation, pool) and has_rps + _rps(situation, CLIMB_BP) <= (known.cap_rps or 0):
+    if has_rps + _rps(situation, CLIMB_BP) <= (known.cap_rps or 0):
         return "it was given what it may have" if life is SiteLife.SERVING else "its way back has brought it so far"
     return ""
 
 
 def _is_home(situation: Situation, pool: Pool) -> bool:
+    """Whether nothing more is wanted of it: it has all of its own share, or more, and nobody is shed for want of it."""
     is_serving = situation.tracks[pool.site].life is SiteLife.SERVING
-    return is_serving and situation.current.shares_bp.get(pool.site, 0) >= pool.nominal_bp
+    return is_serving and situation.current.shed_bp == 0 and situation.current.shares_bp.get(pool.site, 0) >= pool.nominal_bp
+
+
+def _answers_what_it_failed_at(situation: Situation, pool: Pool, known: Carrying) -> bool:
+    """Whether it carries as much as it was asked when it failed, or clearly more than it answered then."""
+    load = situation.loads.get(pool.site)
+    if load is None or not load.tells_answers:
+        return _rps(situation, situation.current.shares_bp.get(pool.site, 0)) >= known.failed_rps
+    return load.serves_all and (load.steady_mrps >= known.failed_rps * DRAINS_PM or _is_better(load, known))
 
 
 def _by_rps(situation: Situation, known: Carrying, site: SiteId, open_rps: int) -> int:
     """By how much the cap is raised: a little, until it answers much more than when it failed; then half of what is left."""
     load, least_rps = situation.loads.get(site), _rps(situation, RAISE_BP)
-    if not known.was_raised or load is None or not load.serves_all or not known.answered_rps:
+    if not known.was_raised or load is None or not load.serves_all:
         return least_rps
-    is_better = load.answered_mrps > known.answered_rps * BETTER_PM and load.steady_mrps > known.answered_rps * BETTER_PM
-    return max(least_rps, (open_rps - (known.cap_rps or 0)) // 2) if is_better else least_rps
+    return max(least_rps, (open_rps - (known.cap_rps or 0)) // 2) if _is_better(load, known) else least_rps
+
+
+def _is_better(load: Load, known: Carrying) -> bool:
+    """Whether it answers clearly more than when it failed, as far as that was counted."""
+    least_mrps = known.answered_rps * BETTER_PM
+    return known.answered_rps > 0 and load.answered_mrps > least_mrps and load.steady_mrps > least_mrps
 
 
 def raise_at_ms(situation: Situation, known: Carrying) -> int:
@@ -141,7 +163,7 @@ def raise_at_ms(situation: Situation, known: Carrying) -> int:
         return max(again_ms, _beyond_ms(situation, known))
     wait_ms = known.hold_ms
     if situation.current.shed_bp:
-        wait_ms = min(wait_ms, FIRST_HOLD_MS)
+        wait_ms = min(wait_ms, LONGEST_SHED_HOLD_MS)
     elif not known.is_explained:
         wait_ms = min(wait_ms * situation.policy.hold_down_ms // FIRST_HOLD_MS, situation.policy.hold_down_max_ms)
         wait_ms = max(wait_ms, known.hold_ms)

@@ -31,8 +31,8 @@ def mode_recommend(proposal: Proposal, context: GateContext) -> Iterator[Finding
 
 
 def change_freeze(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
-    """A freeze stops changes, not protection: leaving a sick site, relieving one and bringing standby up go on; and what shed users
-    for protection's sake is taken back."""
+    """A freeze stops changes, not protection: leaving a sick site, relieving one and bringing standby up go on, and users whom
+    that shed are served again."""
     if not context.is_frozen:
         return
     protective = proposal.cause in _PROTECTIVE or proposal.shed_grows_bp < 0

@@ -280,31 +280,32 @@ class Situation:
         return sum([member.capacity_rps * self.weight_pm(member) // WHOLE_PM for member in active])
 
     def room_rps(self, pool: Pool) -> int:
-        """What the active members can be *meant* to carry: where a site is overloaded, less by what comes beyond its share.
+        """What the open members can be *meant* to carry, proven standby and all: where a site is overloaded, less by what comes
+        beyond its share.
 
         At least half: what comes may be the tail of our own last move.
         """
-        active_rps = self.active_rps(pool)
+        open_rps = self.open_rps(pool)
         if not self.is_overloaded(pool.site):
-            return active_rps
+            return open_rps
         known = self.transition.carrying.get(pool.site)
         on_trial = known if known is not None and known.is_on_trial(self.now_ms) else None
         if on_trial is None and self.is_put_to_the_proof(pool) and self.now_ms >= self.halving_ms:
-            return min(active_rps, self._carrying_rps(self._halved_bp(pool)))
-        carries_rps = active_rps
+            return min(open_rps, self._carrying_rps(self._halved_bp(pool)))
+        carries_rps = open_rps
         load = self.loads.get(pool.site)
         if load is not None and load.is_full and not load.carries_less:
-            carries_rps = active_rps * DRAINS_PM // self.policy.max_utilisation_pm
+            carries_rps = open_rps * DRAINS_PM // self.policy.max_utilisation_pm
         elif load is not None and load.tells_answers:
             best_bp = load.best_mrps * DRAINS_PM // WHOLE_PM * WHOLE_BP // (1000 * max(1, self.demand_rps))
-            carries_rps = min(active_rps, self._carrying_rps(min(WHOLE_BP, best_bp)))
+            carries_rps = min(open_rps, self._carrying_rps(min(WHOLE_BP, best_bp)))
         if on_trial is not None and (load is None or not load.is_full or load.carries_less):
             proven_bp = on_trial.proven_rps * WHOLE_BP // max(1, self.demand_rps)
             carries_rps = min(carries_rps, self._carrying_rps(min(WHOLE_BP, proven_bp)))
         if load is not None and load.serves_all:
-            return max(carries_rps // 2, min(active_rps, self._carrying_rps(self.current.shares_bp.get(pool.site, 0))))
+            return max(carries_rps // 2, min(open_rps, self._carrying_rps(self.current.shares_bp.get(pool.site, 0))))
         if self._was_cut_in_this_row(pool.site) and not self._answers_less_than_its_cap(pool.site):
-            return min(active_rps, self._carrying_rps(self.held_bp(pool)))
+            return min(open_rps, self._carrying_rps(self.held_bp(pool)))
         return max(carries_rps - self.excess_rps.get(pool.site, 0), carries_rps // 2)
 
     def _answers_less_than_its_cap(self, site: SiteId) -> bool:
@@ -334,18 +335,18 @@ class Situation:
         return worst_pm or WHOLE_PM
 
     def worth_filling_rps(self, pool: Pool) -> int:
-        """The capacity that may be planned with when a sick site's traffic looks for room, as the limit takes it.
+        """The open capacity that may be planned with when a sick site's traffic looks for room, as the limit takes it.
 
         What the file says a site carries is not known to be so beyond what it carried: each per cent more is more likely to
         find it full, and then costs more than the errors it was to spare (the newsvendor's rule: fill until the chance of
         being full is what a request loses where it is). A site keeps what it has.
         """
-        active_rps = self.active_rps(pool)
+        open_rps = self.open_rps(pool)
         fill_pm = SURE_PM + (UNSURE_PM - SURE_PM) * self.most_lost_pm // WHOLE_PM
         if fill_pm >= self.policy.max_utilisation_pm or self.demand_rps <= 0:
-            return active_rps
-        filled_rps = active_rps * fill_pm // self.policy.max_utilisation_pm
-        return min(active_rps, max(filled_rps, self._carrying_rps(self.current.shares_bp.get(pool.site, 0))))
+            return open_rps
+        filled_rps = open_rps * fill_pm // self.policy.max_utilisation_pm
+        return min(open_rps, max(filled_rps, self._carrying_rps(self.current.shares_bp.get(pool.site, 0))))
 
     def is_put_to_the_proof(self, pool: Pool) -> bool:
         """Whether a site is down and only presumed to be overloaded: it gets half as much, and half again, until it is well.

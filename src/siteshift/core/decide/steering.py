@@ -46,18 +46,15 @@ def _candidate(situation: Situation, pool: Pool) -> Candidate:
     away = situation.away(site)
     fixed = None if away else _fixed_bp(situation, pool, current)
     may_hold_data = situation.may_hold_data(site)
-    room_rps = situation.room_rps(pool)
-    room_rps = min(room_rps, situation.worth_filling_rps(pool))
-    proven_rps = situation.standby_rps(pool, _PROVEN)
     held_rps = situation.held_rps(pool)
-    if held_rps is not None:
-        proven_rps = min(proven_rps, held_rps)
-        room_rps = min(room_rps, held_rps - proven_rps)
+    room_rps = min(situation.room_rps(pool), situation.worth_filling_rps(pool))
+    room_rps = room_rps if held_rps is None else min(room_rps, held_rps)
+    proven_rps = min(situation.standby_rps(pool, _PROVEN), room_rps)
     return Candidate(
         site=site,
         nominal_bp=pool.nominal_bp,
         current_bp=current,
-        active_rps=room_rps,
+        active_rps=room_rps - proven_rps,
         standby_rps=situation.standby_rps(pool, _COLD),
         open_standby_rps=proven_rps,
         may_receive=not away
@@ -156,9 +153,7 @@ def _carries_of_the_rest_bp(situation: Situation, site: SiteId) -> int:
     if situation.has_shed_answer or not is_there or site in situation.forced.drained_sites:
         return 0
     pool = situation.service.pool_at(site)
-    held_rps = situation.held_rps(pool) if pool is not None else None
-    held_bp = WHOLE_BP if held_rps is None else held_rps * WHOLE_BP // max(1, situation.demand_rps)
-    return min(situation.limit_bp(site), held_bp)
+    return min(situation.limit_bp(site), situation.held_bp(pool)) if pool is not None else 0
 
 
 def _where_shed_stays(situation: Situation, shares: Mapping[SiteId, int], shed_bp: int) -> SiteId | None:

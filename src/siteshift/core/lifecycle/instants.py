@@ -15,7 +15,7 @@ from siteshift.core.state.adoption import Adoption
 from siteshift.core.state.carrying import Carrying
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.goals import GoalTrack
-from siteshift.core.state.tracks import ServiceTransition, SiteTrack, StandbyTrack
+from siteshift.core.state.tracks import DemandTrack, ServiceTransition, SiteTrack, StandbyTrack
 
 TOLERANCE_MS = 2_000
 """Less is the drift of a clock that is kept in time, and not worth a word."""
@@ -122,6 +122,14 @@ def shifted(state: ControllerState, by_ms: int) -> ControllerState:
             carrying={name: carrying(entry) for name, entry in found.carrying.items()},
         )
 
+    def demand(track: DemandTrack) -> DemandTrack:
+        return replace(
+            track,
+            peak_at_ms=moved(track.peak_at_ms),
+            since_ms=moved(track.since_ms),
+            troubled_at_ms=moved(track.troubled_at_ms),
+        )
+
     def override(made: Override) -> Override:
         return replace(
             made,
@@ -159,6 +167,7 @@ def shifted(state: ControllerState, by_ms: int) -> ControllerState:
         tracks={key: site(track) for key, track in state.tracks.items()},
         standbys={key: standby(track) for key, track in state.standbys.items()},
         transitions={key: transition(found) for key, found in state.transitions.items()},
+        demand={key: demand(track) for key, track in state.demand.items()},
         overrides=tuple(override(made) for made in state.overrides),
         goals={key: goal(track) for key, track in state.goals.items()},
         adoption=adoption(state.adoption) if state.adoption is not None else None,

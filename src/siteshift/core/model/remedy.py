@@ -23,7 +23,8 @@ REMEDIES: Mapping[FindingCode, str] = MappingProxyType(
         FindingCode.SHARE_NEEDS_PERSON: "Have the plan approved, or raise `max_unattended_percent`.",
         FindingCode.SAME_FATE: "Choose a refuge outside the group, set `refuge_same_fate`, or approve the plan.",
         FindingCode.DATA_ROLE: "Promote the data at the target (siteshift never does) and wait for the role check.",
-        FindingCode.CHANGE_FREEZE: "Wait for the end of the freeze, lift it, or approve. What protects users passes, and what sheds fewer.",
+        FindingCode.CHANGE_FREEZE: "Wait for the end of the freeze, lift it, or approve. What protects users passes, and what "
+        "sheds fewer.",
         FindingCode.HOLD_DOWN: "Wait until the hold-down ends, or undrain by hand.",
         FindingCode.MODE_OBSERVE: "Put the service into `recommend` or `auto` (an override of kind mode will do).",
         FindingCode.MODE_RECOMMEND: "Approve the plan by its digest, or put the service into `auto`.",

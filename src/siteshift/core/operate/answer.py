@@ -244,7 +244,8 @@ def _lay(draft: Draft, asking: OperatorRequest, made: Override, track: GoalTrack
 
 
 def _acknowledge(draft: Draft, asking: OperatorRequest, site: SiteId | None, service: ServiceId | None) -> Answer:
-    """A person has looked: the hold-down ends, and a failback that waits for a person may begin.
+    """A person has looked: the hold-down ends, a failback that waits for a person may begin, and what the site was found to carry
+    when it failed under load counts no more.
 
     Without a site only what is held as found is meant: a site left on evidence is acknowledged by its name.
     """
@@ -253,13 +254,17 @@ def _acknowledge(draft: Draft, asking: OperatorRequest, site: SiteId | None, ser
     asked = {key for key in held if site in (None, key[1]) and service in (None, key[0])}
     left = [k for k, t in state.tracks.items() if k[1] == site and service in (None, k[0]) and t.left_because]
     left += [k for k in asked if site is None and state.track(*k).left_because is LeftBecause.UNKNOWN]
-    if not left and not asked:
+    capped = [name for name, t in state.transitions.items() if site in t.carrying and service in (None, name)]
+    if not left and not asked and not capped:
         text = f"nothing at {site or 'any site'} waits for an acknowledgement"
         return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text, site=site or ""),))
     tracks = dict(state.tracks)
     for key in left:
         tracks[key] = replace(tracks[key], hold_until_ms=draft.now_ms, flaps=0, is_return_asked=True)
     draft.set(tracks=tracks, adoption=acknowledged(state.adoption, frozenset(asked), draft.setup.topology))
+    for name in capped:
+        carrying = {where: known for where, known in state.transition(name).carrying.items() if where != site}
+        draft.set_transition(name, carrying=carrying)
     return Answer(asking=asking.id, severity=Severity.ALLOWED)
 
 

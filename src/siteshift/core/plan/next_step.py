@@ -213,8 +213,8 @@ def _within_velocity(
 
 def _standing_findings(draft: Draft, situation: Situation) -> tuple[Finding, ...]:
     """What should be said although nothing can be moved: every site should be left, and one must stay; or forced shares name a
-    site that gets nothing; or users are shed whom a site could serve that a person keeps away or short. The latter two are no part of a
-    plan: who asks for shares is told (`operate.answer`), nobody else is held.
+    site that gets nothing; or users are shed whom a site could serve that a person keeps away or short. The latter two are no
+    part of a plan: who asks for shares is told (`operate.answer`), nobody else is held.
     """
     away = [site for site in situation.service.sites if situation.away(site)]
     if len(away) == len(situation.service.sites):

@@ -78,6 +78,12 @@ class Carrying:
         """Without a cap, on trial for one more wait."""
         return replace(self, cap_rps=None, proven_rps=self.cap_rps or self.proven_rps, until_ms=now_ms + self.hold_ms)
 
+    def settled(self, now_ms: int, has_rps: int) -> Carrying:
+        """With what it has by now as proven, and as its cap: nothing more is wanted of it."""
+        assert self.cap_rps is not None
+        most_rps = max(self.proven_rps, min(self.cap_rps, has_rps))
+        return replace(self, cap_rps=most_rps, proven_rps=most_rps, until_ms=now_ms + self.hold_ms)
+
     def raised(self, now_ms: int, *, open_rps: int, by_rps: int) -> Carrying:
         """A little more, after a wait in which it was quiet; all of it where the load alone had explained the failure."""
         assert self.cap_rps is not None

@@ -115,6 +115,7 @@ DURABLE = (
     "steering",
     "tracks",
     "transitions",
+    "demand",
     "standbys",
     "overrides",
     "is_switched_off",
@@ -124,7 +125,8 @@ DURABLE = (
     "adoption",
     "goals",
 )
-"""The fields that must survive: overrides, hold-downs, steering (DESIGN §6). Beliefs are never restored."""
+"""The fields that must survive: overrides, hold-downs, steering (DESIGN §6). Beliefs are never restored, but the measured demand
+is: the caps of sites are counted in requests/s, and mean nothing without it."""
 
 
 def initial_state(*, now_ms: int, term: int | None = 1) -> ControllerState:
