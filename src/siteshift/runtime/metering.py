@@ -1,7 +1,7 @@
 """Seen traffic: asks the meters and tells the core what is known.
 
-*Unknown is not zero.* A service's traffic at a site is told only when every meter that measures it has just spoken: a
-load balancer that does not answer may carry anything. What is not told grows old in the core, and unknown there.
+*Unknown is not zero.* A service's traffic at a site is told only when every meter that measures it has spoken since it was told
+last: a load balancer that does not answer may carry anything. What is not told grows old in the core, and unknown there.
 
 Beside its own time a meter is read when a suspicion asks for it (`look`). That reading is for the judge alone; the core hears
 it as a part of the next window, which is as long as ever: a rate of some milliseconds is none.
@@ -41,6 +41,8 @@ class Metering:
     on_error: Callable[[str, BaseException], None]
     meters: tuple[Metered, ...] = ()
     _last: dict[str, Sequence[TrafficSample]] = field(default_factory=dict)
+    _untold: dict[str, dict[Place, TrafficSample]] = field(default_factory=dict)
+    """What each meter counted since its place was told last. Two meters of a place need not be asked at the same time."""
     _due_ms: dict[str, int] = field(default_factory=dict)
     _failing: set[str] = field(default_factory=set)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -57,6 +59,7 @@ class Metering:
         self.meters = tuple(meters)
         kept = {entry.id for entry in meters if before.get(entry.id) is entry.meter}
         self._last = {name: samples for name, samples in self._last.items() if name in kept}
+        self._untold = {name: counts for name, counts in self._untold.items() if name in kept}
         self._due_ms = {name: at_ms for name, at_ms in self._due_ms.items() if name in kept}
         self._failing &= kept
         self._kept = {name: samples for name, samples in self._kept.items() if name in kept}
@@ -95,12 +98,24 @@ class Metering:
                 self._failing.discard(entry.id)
                 said[entry.id] = result
                 self._last[entry.id] = _together(self._kept.pop(entry.id, []), result)
+                self._untold[entry.id] = _added(self._untold.get(entry.id, {}), self._last[entry.id])
         places = {place for entry in due for place in entry.covers}
         if read := merge(self.meters, said, places):
             self.judge(read, self.clock.now_ms())
-        seen = merge(self.meters, self._last, places)
+        seen = tuple(told for place in sorted(places) if (told := self._told(place)) is not None)
         if seen:
-            self.offer(TrafficMeasured(at_ms=self.clock.now_ms(), seen=tuple(seen)))
+            self.offer(TrafficMeasured(at_ms=self.clock.now_ms(), seen=seen))
+
+    def _told(self, place: Place) -> SeenTraffic | None:
+        """What all meters of a place counted since it was told last; None while one has yet to speak, or says nothing of it."""
+        here = [entry.id for entry in self.meters if place in entry.covers]
+        counts = [self._untold.get(name, {}).get(place) for name in here]
+        if None in counts and all(any((s.service, s.site) == place for s in self._last.get(name, ())) for name in here):
+            return None
+        for name in here:
+            self._untold.get(name, {}).pop(place, None)
+        known = [count for count in counts if count is not None]
+        return _sum(place, known) if len(known) == len(here) else None
 
     async def _sample(self, asked: Sequence[tuple[Metered, int]]) -> list[Sequence[TrafficSample] | BaseException]:
         """Ask these meters, each with its deadline in ms. One call of a meter at a time: its window ends with the call."""
@@ -156,6 +171,7 @@ class Metering:
     def _failed(self, entry: Metered, error: BaseException) -> None:
         """Forget what it said last; tell people once, not twice a second."""
         self._last.pop(entry.id, None)
+        self._untold.pop(entry.id, None)
         self._kept.pop(entry.id, None)
         if entry.id not in self._failing:
             self._failing.add(entry.id)
@@ -168,6 +184,11 @@ def _together(before: Sequence[TrafficSample], after: Sequence[TrafficSample]) -
     """Two windows, one after the other, as one."""
     known = {(sample.service, sample.site): sample for sample in before}
     return [_joined(known.get((sample.service, sample.site)), sample) for sample in after]
+
+
+def _added(before: dict[Place, TrafficSample], after: Sequence[TrafficSample]) -> dict[Place, TrafficSample]:
+    """What was counted with what is counted now. A place that is not spoken of is not known any more."""
+    return {(sample.service, sample.site): _joined(before.get((sample.service, sample.site)), sample) for sample in after}
 
 
 def _joined(before: TrafficSample | None, after: TrafficSample) -> TrafficSample:
