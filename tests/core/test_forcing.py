@@ -157,8 +157,9 @@ def test_a_site_that_died_under_forced_shares_is_named_and_keeps_nobody_from_ano
     book.run(60_000)
     book.believe(P, DOWN)
     book.run(60_000)
-    (standing,) = book.state.transition(WEB).findings
+    standing, held_back = book.state.transition(WEB).findings
     assert (standing.code, standing.numbers["sites"]) == (FindingCode.TARGET_UNHEALTHY, "pangyo")
+    assert held_back.code is FindingCode.ROOM_HELD_BACK
     for request in (DrainRequest(site=A), DepoolRequest(member=MemberId("web/gasan/m1"))):
         looked = book.look(request)
         assert looked.severity is Severity.NEEDS_APPROVAL

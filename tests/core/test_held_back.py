@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from core.playbook import DOWN, SICK, UP, WEB, A, G, P, Playbook, three_sites
 from siteshift.cli.show_status import service_notes
 from siteshift.core.decide.held_back import held_back
 from siteshift.core.decide.situations import situation_of
 from siteshift.core.explain import status_document, why_document
 from siteshift.core.messages.commands import Tell
-from siteshift.core.messages.requests import AckRequest, DrainRequest, FreezeRequest, SharesRequest, UndrainRequest
-from siteshift.core.model.codes import Failback, FindingCode, Severity
+from siteshift.core.messages.requests import (
+    AckRequest,
+    DrainRequest,
+    FreezeRequest,
+    ModeRequest,
+    SharesRequest,
+    SwitchOffRequest,
+    UndrainRequest,
+)
+from siteshift.core.model.codes import Failback, FindingCode, Mode, Severity
 from siteshift.core.model.finding import Finding
+from siteshift.core.state.carrying import Carrying
 
 
 def said(book: Playbook) -> list[Finding]:
@@ -141,4 +152,54 @@ def test_shares_set_by_hand_that_keep_users_shed_are_named_with_what_lifts_them(
     made = book.state.overrides[0]
     assert f"pangyo, whose share {made.owner} has set (`siteshift override lift {made.id}`)" in found.text
     assert 0 < int(found.numbers["serves_bp"]) <= shed_bp(book)
+    assert len(told(book)) == 1
+
+
+def test_it_is_told_once_however_often_shares_move_meanwhile() -> None:
+    """Each move cleared it, and each look after that was news: 23 notices in five minutes."""
+    book = by_hand()
+    for demand_rps in (130, 100, 130, 160, 120, 180):
+        book.demand_rps = demand_rps
+        book.run(40_000)
+    assert shed_bp(book) > 0
+    assert len(told(book)) == 1
+    assert book.violations == []
+
+
+def test_a_site_that_was_found_to_carry_little_is_not_offered_for_more() -> None:
+    book = by_hand()
+    known = Carrying(
+        failed_rps=20, answered_rps=10, cap_rps=10, proven_rps=10, open_rps=60, failed_at_ms=1, hold_ms=30_000, until_ms=10**12
+    )
+    transition = book.state.transition(WEB).changed(carrying={P: known})
+    book.state = book.state.changed(transitions={WEB: transition})
+    situation = situation_of(book.state, book.setup, book.setup.topology.service_by_id[WEB], book.now_ms)
+    (found,) = held_back(situation)
+    assert found.numbers["serves_bp"] == 1_000, "10 of 100 requests/s"
+    nothing = replace(known, cap_rps=0, proven_rps=0)
+    assert held_back(replace(situation, transition=transition.changed(carrying={P: nothing}))) == ()
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (ModeRequest(service=WEB, mode=Mode.OBSERVE), "gasan, but web is in mode observe (`siteshift plan`, or"),
+        (SwitchOffRequest(), "gasan, but automatic action is switched off (`siteshift switch on`)"),
+    ],
+)
+def test_who_is_not_allowed_to_move_says_what_a_move_would_serve(request_: ModeRequest | SwitchOffRequest, words: str) -> None:
+    """A third of all users was shed beside a well site for hours, and all that was said was "web is only observed"."""
+    book = Playbook(setup=three_sites(hold_down_ms=5_000))
+    book.run(10_000)
+    book.believe(P, DOWN)
+    book.believe(G, DOWN)
+    book.run(30_000)
+    assert shed_bp(book) > 3_000
+    book.ask(request_)
+    book.believe(G, UP)
+    book.run(60_000)
+    assert shed_bp(book) > 3_000
+    (found,) = said(book)
+    assert words in found.text
+    assert int(found.numbers["serves_bp"]) > 2_000
     assert len(told(book)) == 1

@@ -194,9 +194,9 @@ def counting(book: Playbook, answered: int, *, asked: int = 100, ago_ms: int = 0
     ("answered", "more", "is_answered"),
     [
         (6, {}, True),
-        (5, {}, False),
+        (4, {}, False),
         (14, {"asked": 14}, True),
-        (13, {"asked": 13}, False),
+        (12, {"asked": 12}, False),
         (60, {"window_ms": 1_000}, True),
         (60, {"window_ms": 1_001}, False),
         (60, {"ago_ms": 1_500}, False),

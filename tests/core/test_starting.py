@@ -55,7 +55,7 @@ def test_a_restored_node_knows_what_is_durable_and_believes_nothing(book: Playbo
         if name != "standbys":
             assert getattr(state, name) == getattr(book.state, name), name
     fresh = initial_state(now_ms=LATER_MS)
-    for name in ("started_ms", "reports", "picture", "is_fresh", "planes", "traffic", "demand", "is_store_usable"):
+    for name in ("started_ms", "reports", "picture", "is_fresh", "planes", "traffic", "is_store_usable"):
         assert getattr(state, name) == getattr(fresh, name), name
 
 

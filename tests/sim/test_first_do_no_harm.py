@@ -8,6 +8,7 @@ from siteshift.sim.peers.nothing import run_nothing
 from siteshift.sim.run.replay import replay
 from siteshift.sim.scenario.scenario import scenario_of
 from siteshift.sim.sweep.factors import combination_of
+from siteshift.sim.sweep.rules import turns_of
 from siteshift.sim.sweep.sweep import Swept, run_combination
 
 
@@ -146,3 +147,66 @@ def test_what_nothing_answers_does_not_take_down_a_site_that_is_alive() -> None:
     scenario = scenario_of(ONE_FLAPS_ONE_ERRS, "one-flaps-one-errs.yaml")
     _, record = replay(scenario, seed=1)
     assert record.loss.weighed() < run_nothing(scenario, seed=1).loss.weighed()
+
+
+HALF_FULL = """
+id: {id}
+title: {title}
+source: an adversary of ours
+happened: All three sites are {load} % full; what is shed gets a sorry page.
+lesson: never worse than nothing done
+world: {{demand_rps: 1000, load_percent: {load}, standbys: 0, entry: balancer, sorry_page: [web]}}
+policy: {{hold_down_s: 30, hold_down_max_s: 60, soak_s: 5, velocity_window_s: 60}}
+lasts_s: {lasts}
+warm_up_s: 30
+events:
+{events}
+pass: []
+"""
+
+
+def beside_nothing(title: str, load: int, lasts_s: int, *events: str) -> tuple[float, int]:
+    """How many more requests were lost than with nothing done, and how often the worst share turned."""
+    lines = "\n".join(f"  - {{{event}}}" for event in events)
+    name = title.replace(" ", "-")
+    text = HALF_FULL.format(id=name, title=title, load=load, lasts=lasts_s, events=lines)
+    made = scenario_of(text, f"{name}.yaml")
+    _, record = replay(made, seed=made.seed)
+    turns = max((len(instants) for instants in turns_of(record.moves).values()), default=0)
+    assert not record.violations
+    return record.loss.weighed() - run_nothing(made, seed=made.seed).loss.weighed(), turns
+
+
+def test_a_site_that_errs_at_once_is_not_full_because_it_failed_so_before() -> None:
+    """What it had failed at as sick was the proof that it was full; its users were shed for the whole fault, and the gate forbade
+    to take that back (25 s of the site's traffic, at other loads and with retries up to 970 s)."""
+    more, turns = beside_nothing("errors", 82, 260, "at_s: 60, fault: errors, site: pangyo, rate_percent: 30, until_s: 180")
+    assert more < 0
+    assert turns <= 1
+
+
+def test_a_restart_in_a_partial_fault_makes_a_good_state_no_worse() -> None:
+    errors = "at_s: 60, fault: errors, site: pangyo, rate_percent: 30, until_s: 240"
+    kills = ("at_s: 120, fault: ctl_kill, until_s: 125", "at_s: 180, fault: ctl_kill, until_s: 182")
+    more, _ = beside_nothing("restart", 70, 300, errors, *kills)
+    assert more < 0
+
+
+def test_faults_of_a_site_that_come_and_go_shed_nobody_in_between() -> None:
+    events = [f"at_s: {at}, fault: errors, site: pangyo, rate_percent: 40, until_s: {at + 30}" for at in range(60, 300, 60)]
+    more, _ = beside_nothing("coming and going", 85, 360, *events)
+    assert more < 0
+
+
+def test_what_a_short_fault_shed_is_served_again_within_a_minute() -> None:
+    """After 15 s of half the capacity 30 % of all users were shed for two minutes, and 3 % for good."""
+    more, turns = beside_nothing("short", 95, 300, "at_s: 60, fault: cap_cut, site: pangyo, factor_percent: 50, until_s: 75")
+    assert more < 14_000
+    assert turns <= 1
+
+
+def test_a_site_whose_checks_pass_and_whose_users_all_fail_comes_back_by_what_nobody_notices() -> None:
+    """It got a third of all traffic again, every eight seconds, for its meter is silent once it has none: 75 turns."""
+    more, turns = beside_nothing("lie", 85, 240, "at_s: 60, fault: probe_lie, site: pangyo, rate_percent: 96, until_s: 200")
+    assert turns <= 3
+    assert more < 10_000

@@ -125,13 +125,13 @@ def test_unrest_is_noted_again_when_half_of_it_is_over_while_anything_moves(book
 
 
 def capped(book: Playbook, until_ms: int) -> Carrying:
-    """Pangyo failed asked 60, and may have 40 until then."""
+    """Pangyo failed asked 50, which is its own share, and may have 40 until then."""
     return Carrying(
-        failed_rps=60,
+        failed_rps=50,
         answered_rps=50,
         cap_rps=40,
         proven_rps=40,
-        open_rps=60,
+        open_rps=50,
         failed_at_ms=book.now_ms - 1,
         hold_ms=1_000,
         until_ms=until_ms,

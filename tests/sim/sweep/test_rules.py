@@ -281,7 +281,7 @@ def test_a_wrong_move_is_found() -> None:
 
 def test_a_law_broken_is_found() -> None:
     broken = Broken(at_ms=61_000, node=VantageId("c3"), law=3, text="two at once")
-    assert rules.wrong(observed(replace(record(), violations=(broken,)))) == "law 3 broken: two at once"
+    assert rules.law(observed(replace(record(), violations=(broken,)))) == "law 3 broken: two at once"
 
 
 # -- what nobody could have known -------------------------------------------------------------------------------------

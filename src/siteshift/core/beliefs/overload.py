@@ -235,7 +235,7 @@ def _carries_less(
     if seen.hardness not in WAITING and answered_rps * WHOLE_PM >= asked_rps * SLIGHT_PM:
         return None  # a few errors at once: to take a tenth off it would cost more than they do
     is_near = transition.cap_of(pool.site) is not None and known is not None and asked_rps * 10 >= known.failed_rps * 9
-    if known is not None and (is_on_trial or is_near):
+    if known is not None and (is_on_trial or (is_near and seen.hardness in WAITING)):
         return f"it failed at {known.failed_rps} requests/s before"
     troubled = sum(view.standing in _DOUBTED for view in seen.members.values())
     if seen.hardness in WAITING and 2 * troubled > len(seen.members):

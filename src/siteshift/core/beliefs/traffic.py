@@ -199,7 +199,8 @@ def _behind_shares(
 
     What is shed reaches nobody who counts; so demand that grows meanwhile would never be known, and each site that
     recovers would be given a share of it that it cannot carry. What comes is at most the part that present answers or those
-    in caches send, and only sites that have a share count: at others it is the rest of old answers.
+    in caches send, or those before the last move while they are in the means, and only sites that have a share count: at others
+    it is the rest of old answers.
     """
     current, transition = state.steering.of(service.id), state.transition(service.id)
     if current is None or not service.shed_answers or not 0 < current.shed_bp < WHOLE_BP:
@@ -209,7 +210,8 @@ def _behind_shares(
     if any(track is None or now_ms - track.at_ms > FRESH_MS for track in tracks):
         return 0
     in_caches_bp = sum(transition.cached_bp.values()) if now_ms <= transition.tail_until_ms + WASHED_OUT_MS else 0
-    sent_bp = max(sum(current.shares_bp.values()), in_caches_bp)
+    before_bp = sum((transition.undo_bp or {}).values()) if now_ms <= transition.moved_at_ms + WASHED_OUT_MS else 0
+    sent_bp = max(sum(current.shares_bp.values()), in_caches_bp, before_bp)
     return sum(track.demand_mrps for track in tracks if track is not None) * WHOLE_BP // (sent_bp * 1000)
 
 
@@ -220,13 +222,16 @@ def _part_pm(window_ms: int, of_ms: int) -> int:
 
 def _smoothed(before: TrafficTrack | None, sample: SeenTraffic, window_ms: int, now_ms: int) -> TrafficTrack:
     """The rates with one more window. The mean of demand leaves out what piled up before the site was heard, and what it had
-    before a silence: its users came in elsewhere meanwhile."""
+    before a silence: its users came in elsewhere meanwhile. A meter that counted nobody for seconds may have told an old page
+    again and again: then it counts all of that at once."""
     now_mrps = sample.requests * 1_000_000 // window_ms
     asked_mrps = max(0, sample.requests - sample.passed_on) * 1_000_000 // window_ms
     answered = sample.requests - sample.errors if sample.answered is None else sample.answered
     answered_mrps = max(0, answered) * 1_000_000 // window_ms
     rate_mrps, demand_mrps, since_ms = now_mrps, 0, now_ms
-    if before is not None and now_ms - before.at_ms <= FRESH_MS:
+    silent_ms = 0 if sample.requests else window_ms + (before.silent_ms if before is not None else 0)
+    was_silent = before is not None and before.silent_ms > FRESH_MS and sample.requests > 0
+    if before is not None and now_ms - before.at_ms <= FRESH_MS and not was_silent:
         since_ms = before.since_ms
         counted_ms = now_ms - since_ms - PILED_UP_MS
         rate_mrps = before.rate_mrps + (now_mrps - before.rate_mrps) * _part_pm(window_ms, SMOOTHING_MS) // WHOLE_PM
@@ -258,6 +263,7 @@ def _smoothed(before: TrafficTrack | None, sample: SeenTraffic, window_ms: int, 
         best_at_ms=best_at_ms,
         failing_ms=failing_ms,
         serving_ms=serving_ms,
+        silent_ms=silent_ms,
         to_the_good=to_the_good(good, sample.requests - sample.passed_on, answered),
     )
 

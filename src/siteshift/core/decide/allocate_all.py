@@ -138,11 +138,11 @@ def _may_keep(situation: Situation, demand: Demand, candidate: Candidate) -> Can
 
 
 def _keeps_bp(situation: Situation, demand: Demand, candidate: Candidate) -> int:
-    if situation.is_capped(candidate.site):
-        return candidate.current_bp
     most_rps = max(1, situation.service.demand_rps, demand.demand_rps)
     usual_bp = candidate.nominal_bp * situation.service.demand_rps // most_rps
-    return max(candidate.current_bp, usual_bp)
+    pool = situation.service.pool_at(candidate.site)
+    held_bp = situation.held_bp(pool) if pool is not None else usual_bp
+    return max(candidate.current_bp, min(usual_bp, held_bp))
 
 
 def _carrying_rps(demand: Demand, candidate: Candidate, share_bp: int) -> int:

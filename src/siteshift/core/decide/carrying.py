@@ -7,19 +7,14 @@ from collections.abc import Mapping
 from siteshift.core.beliefs.life import AWAY, Signal
 from siteshift.core.beliefs.load import Load
 from siteshift.core.decide.occasion import CLIMB_BP
-from siteshift.core.decide.situation import DRAINS_PM, Situation
+from siteshift.core.decide.situation import DRAINS_PM, RAISE_BP, Situation
 from siteshift.core.model.codes import SiteLife
 from siteshift.core.model.topology import Pool
 from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, SiteId
 from siteshift.core.state.carrying import CLIMB_MS, FIRST_HOLD_MS, LONGEST_HOLD_MS, Carrying, failed
 
-RAISE_BP = 180
-"""A capped site is given 1.8 % of the service's traffic more at a time: what is too much by that fills queues, and no more; one
-that takes it back has not turned by what anybody notices (2 %, `sim.criteria.moves`)."""
 BETTER_PM = 1_300
 """A climbing site that answers 30 % more than when it failed is better: past its knee a full one answers less than it carries."""
-LONGEST_SHED_HOLD_MS = 60_000
-"""The longest wait while users are shed: to try costs 1.8 % of the traffic for some seconds, to wait all that is shed."""
 BEYOND_HOLDS = 4
 """So many waits after it failed a site is given more than it answered then: to find the same again would cost, and while others
 carry the rest, to wait costs nothing."""
@@ -138,8 +133,11 @@ def _answers_what_it_failed_at(situation: Situation, pool: Pool, known: Carrying
 
 
 def _by_rps(situation: Situation, known: Carrying, site: SiteId, open_rps: int) -> int:
-    """By how much the cap is raised: a little, until it answers much more than when it failed; then half of what is left."""
+    """By how much the cap is raised: a little, until it answers much more than when it failed; then half of what is left. While
+    users are shed each raise is twice the last one, as long as none has failed: most faults are short, and are over by then."""
     load, least_rps = situation.loads.get(site), _rps(situation, RAISE_BP)
+    if situation.current.shed_bp and known.was_raised and known.hold_ms <= FIRST_HOLD_MS:
+        least_rps = max(least_rps, 2 * ((known.cap_rps or 0) - known.proven_rps))
     if not known.was_raised or load is None or not load.serves_all:
         return least_rps
     return max(least_rps, (open_rps - (known.cap_rps or 0)) // 2) if _is_better(load, known) else least_rps
@@ -163,7 +161,7 @@ def raise_at_ms(situation: Situation, known: Carrying) -> int:
         return max(again_ms, _beyond_ms(situation, known))
     wait_ms = known.hold_ms
     if situation.current.shed_bp:
-        wait_ms = min(wait_ms, LONGEST_SHED_HOLD_MS)
+        wait_ms = min(wait_ms, FIRST_HOLD_MS)
     elif not known.is_explained:
         wait_ms = min(wait_ms * situation.policy.hold_down_ms // FIRST_HOLD_MS, situation.policy.hold_down_max_ms)
         wait_ms = max(wait_ms, known.hold_ms)

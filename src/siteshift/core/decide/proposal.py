@@ -90,6 +90,11 @@ class Proposal:
         return self.after.shed_bp - self.before.shed_bp
 
     @property
+    def serves_more(self) -> bool:
+        """Whether users are served again who are shed now, and no site loses anything for it."""
+        return self.shed_grows_bp < 0 and not self.losing
+
+    @property
     def evacuates(self) -> bool:
         """Whether this relieves sites that lose every request already (law 2's exemption), and hardly anything else.
 

@@ -8,8 +8,12 @@ from siteshift.core.decide.proposal import GateContext, Proposal
 from siteshift.core.decide.severities import ASK, PASS, REFUSE, weigh
 from siteshift.core.model.cause import Cause
 from siteshift.core.model.codes import DataKind, FindingCode, Severity, Standing
+from siteshift.core.model.evidence import PoolPicture
 from siteshift.core.model.finding import Finding
 from siteshift.core.model.units import SiteId
+
+ANSWERS_MOST_PM = 500
+"""A site that answers less is no refuge for who is shed: what it has is about to be called dead, or full."""
 
 
 def _serving(shares: dict[SiteId, int], context: GateContext, proposal: Proposal) -> list[SiteId]:
@@ -62,19 +66,22 @@ def target_unhealthy(proposal: Proposal, context: GateContext) -> Iterator[Findi
             proposal,
             FindingCode.TARGET_UNHEALTHY,
             f"{site} would get {proposal.change_bp(site) / 100:g} % more and is {standing.value}",
-            instead=_weight_of_unwell(proposal, site, standing),
+            instead=_weight_of_unwell(proposal, site, pool),
             site=site,
             standing=standing.value,
             score_pm=pool.score_pm,
         )
 
 
-def _weight_of_unwell(proposal: Proposal, site: SiteId, standing: Standing) -> Severity | None:
-    """Down is down. What a survivor cannot carry may go back to a site that answers and had it just before."""
+def _weight_of_unwell(proposal: Proposal, site: SiteId, seen: PoolPicture) -> Severity | None:
+    """Down is down. What a survivor cannot carry may go back to a site that answers and had it just before; and what is shed is
+    better served by a site that answers most than by nobody."""
+    standing = seen.standing
     if standing is Standing.DOWN and proposal.cause is not Cause.PERSON:
         return REFUSE
     is_given_back = proposal.cause is Cause.RELIEF and proposal.after.shares_bp.get(site, 0) <= proposal.had_bp.get(site, 0)
-    return PASS if is_given_back and standing is Standing.DEGRADED else None
+    is_better_served = proposal.serves_more and seen.served_pm >= ANSWERS_MOST_PM
+    return PASS if (is_given_back or is_better_served) and standing is Standing.DEGRADED else None
 
 
 def no_fresh_evidence(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
@@ -131,7 +138,7 @@ def data_role(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
 
 
 def hold_down(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
-    """A site that was left for a fault waits before it gets traffic again."""
+    """A site that was left for a fault waits before it gets traffic again; not while users are shed whom it could serve."""
     for site in proposal.gaining:
         left_ms = context.hold_until_ms.get(site, 0) - context.now_ms
         if left_ms > 0:
@@ -139,6 +146,7 @@ def hold_down(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
                 proposal,
                 FindingCode.HOLD_DOWN,
                 f"{site} is held down for another {-(-left_ms // 1_000)} s",
+                instead=PASS if proposal.serves_more else None,
                 site=site,
                 left_ms=left_ms,
             )

@@ -32,6 +32,9 @@ DRAINS_PM = 950
 """Given this part of the most it answered, a full pool also empties its queue: one of 0.8 s in 16 s."""
 HALVING_MS = 5_000
 """As long as the short TTL: before that nobody sees what the last step of a relief brought."""
+RAISE_BP = 180
+"""A site in doubt is given 1.8 % of the service's traffic more at a time: what is too much by that fills queues, and no more; one
+that takes it back has not turned by what anybody notices (2 %, `sim.criteria.moves`)."""
 LEAST_RELIEVED_DIVISOR = 16
 """Presumed overload is never relieved below this part of the nominal share: then it is not the load."""
 
@@ -464,11 +467,14 @@ class Situation:
         return share_bp * self.demand_rps * WHOLE_PM > left_rps * self.policy.max_utilisation_pm * WHOLE_BP
 
     def returning_bp(self, site: SiteId) -> int:
-        """The share a returning site has on its present step of the ramp; less while it is relieved."""
+        """The share a returning site has on its present step of the ramp; less while it is relieved. While users are shed
+        at least enough to prove soon that it is well."""
         pool = self.service.pool_at(site)
         nominal = pool.nominal_bp if pool else 0
         step = min(self.tracks[site].ramp_step, len(self.policy.ramp_bp) - 1)
         step_bp = max(1, nominal * self.policy.ramp_bp[step] // WHOLE_BP)
+        if self.current.shed_bp:
+            step_bp = max(step_bp, min(RAISE_BP, nominal // 4))
         return min(step_bp, self.held_bp(pool)) if pool else step_bp
 
     def serving_sites(self) -> tuple[SiteId, ...]:

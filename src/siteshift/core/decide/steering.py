@@ -80,7 +80,7 @@ def _fixed_bp(situation: Situation, pool: Pool, current_bp: int) -> int | None:
     if life is SiteLife.RETURNING and signal is not Signal.OVERLOADED:
         if signal is not Signal.WELL:
             return current_bp
-        if situation.current.shed_bp > 0:
+        if situation.current.shed_bp > 0 and _may_have_all(situation, site, current_bp):
             return None
         if _is_ahead(situation, site, current_bp):
             return None
@@ -90,6 +90,15 @@ def _fixed_bp(situation: Situation, pool: Pool, current_bp: int) -> int | None:
     if signal is Signal.SUSPECTED:
         return current_bp
     return None
+
+
+def _may_have_all(situation: Situation, site: SiteId, current_bp: int) -> bool:
+    """Whether a site on its way back gets what is shed at once. One that failed again soon after it had come back has to answer
+    users first, on the first step of its ramp: its checks may pass whatever its users get."""
+    load, track = situation.loads.get(site), situation.tracks[site]
+    if track.flaps == 0 or not situation.is_metered or current_bp > situation.returning_bp(site):
+        return True
+    return load is not None and (not load.tells_answers or load.is_proven_since(situation.transition.moved_at_ms))
 
 
 def _is_left_blindly(situation: Situation) -> bool:

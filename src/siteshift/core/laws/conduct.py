@@ -98,14 +98,14 @@ def told_once(p: Passage) -> Iterator[Violation]:
         return
     told = [command.code for command in p.commands if isinstance(command, Tell)]
     for service in p.setup.topology.services:
-        was = {f.code for f in p.before.transition(service.id).findings}
-        now = {f.code for f in p.after.transition(service.id).findings}
+        was = {f.subject for f in p.before.transition(service.id).findings}
+        now = {f.subject for f in p.after.transition(service.id).findings}
         if entries.count(service.id) != int(was != now):
             text = f"{service.id}: {sorted(was)} became {sorted(now)} with {entries.count(service.id)} journal entries"
             yield Violation(law=16, text=text)
-        for code in sorted(now - was):
-            if code.value not in told:
-                yield Violation(law=16, text=f"{service.id}: nobody is told of {code.value}")
+        for code, _ in sorted(now - was):
+            if code not in told:
+                yield Violation(law=16, text=f"{service.id}: nobody is told of {code}")
 
 
 def _changed_tracks(p: Passage) -> Iterator[tuple[Service, SiteId, SiteTrack, SiteTrack]]:

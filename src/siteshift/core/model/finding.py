@@ -27,6 +27,13 @@ class Finding:
     numbers: Mapping[str, int | str]
 
     @property
+    def subject(self) -> tuple[str, str]:
+        """What makes it another finding than one before, so that people are told again: its code; of room that is held back also
+        where it is."""
+        is_about_sites = self.code is FindingCode.ROOM_HELD_BACK
+        return self.code.value, str(self.numbers.get("sites", "")) if is_about_sites else ""
+
+    @property
     def approvals_needed(self) -> int | None:
         """How many persons other than who asked lift it; None: nobody has to, or nobody can."""
         needed = self.numbers.get("approvals_needed")

@@ -15,6 +15,7 @@ from siteshift.core.decide.allocate_all import Demands, allot_sliced, demands_sl
 from siteshift.core.decide.carrying import carrying_raised, raise_at_ms
 from siteshift.core.decide.demand import Allocation, StandbyUse
 from siteshift.core.decide.envelope import note_progress, with_suspended, without_goals
+from siteshift.core.decide.held_back import held_back
 from siteshift.core.decide.member_weights import taken_out_now
 from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.situations import situations_sliced
@@ -116,7 +117,8 @@ def _steering(draft: Draft, situations: Mapping[ServiceId, Situation], now: Allo
         target = without_goals(situation, wanted)
         situation = _with_notes(draft, situation)
         found = next_step(draft, situation, SharesGoal(target=target, mode=situation.mode))
-        say_findings(draft, situation, with_suspended(situation, found.findings))
+        lifts = () if draft.is_forecast else held_back(situation, is_switched_off=draft.state.is_switched_off)
+        say_findings(draft, situation, (*with_suspended(situation, found.findings), *lifts))
         entries[service] = after = _taken(draft, situation, found)
         note_progress(draft, situation, wanted, after, found.findings)
         if isinstance(found, Step) and after != situation.current:
@@ -225,13 +227,13 @@ def say_findings(draft: Draft, situation: Situation, findings: tuple[Finding, ..
     if standing == before:
         return
     draft.set_transition(situation.service.id, findings=standing)
-    if {e.code for e in standing} == {e.code for e in before}:
+    if {e.subject for e in standing} == {e.subject for e in before}:
         return
     documents = [{"code": e.code.value, "severity": e.severity.value, "text": e.text} for e in standing]
     draft.record("findings", {"service": situation.service.id, "findings": documents})
-    known = {e.code for e in before}
+    known = {e.subject for e in before}
     for entry in standing:
-        if entry.code not in known and entry.code is not FindingCode.ENVELOPE_LEFT:  # told with its way out (`operate.goals`)
+        if entry.subject not in known and entry.code is not FindingCode.ENVELOPE_LEFT:  # told with its way out (`operate.goals`)
             draft.tell(Severity.NEEDS_APPROVAL if entry.code in HEARD else entry.severity, entry.code.value, entry.text)
 
 

@@ -15,7 +15,6 @@ from siteshift.core.beliefs.lives import gained_lately
 from siteshift.core.decide.envelope import held_members, held_to_envelope, is_as_proposed
 from siteshift.core.decide.gate import examine
 from siteshift.core.decide.gate_input import context_of, proposal_for
-from siteshift.core.decide.held_back import held_back
 from siteshift.core.decide.member_weights import dead_sites_for, dead_sites_kept, members_for, members_kept, standbys_open
 from siteshift.core.decide.occasion import cannot_be_sent, cause_of, is_worth_it
 from siteshift.core.decide.ramp import LEAST_STEP_BP, next_shares, within_room
@@ -213,17 +212,15 @@ def _within_velocity(
 
 def _standing_findings(draft: Draft, situation: Situation) -> tuple[Finding, ...]:
     """What should be said although nothing can be moved: every site should be left, and one must stay; or forced shares name a
-    site that gets nothing; or users are shed whom a site could serve that a person keeps away or short. The latter two are no
-    part of a plan: who asks for shares is told (`operate.answer`), nobody else is held.
+    site that gets nothing. The latter is no part of a plan: who asks for shares is told (`operate.answer`), nobody else is held.
     """
     away = [site for site in situation.service.sites if situation.away(site)]
     if len(away) == len(situation.service.sites):
         text = f"{situation.service.id}: every site should be left; the last serving site is never removed"
         return (finding(FindingCode.LAST_SERVING_SITE, Severity.REFUSED, text, sites=",".join(away)),)
-    if draft.is_forecast:
+    if situation.forced.shares_bp is None or draft.is_forecast:
         return ()
-    forced_bp = situation.forced.shares_bp
-    return (*(() if forced_bp is None else cannot_be_sent(situation, forced_bp)), *held_back(situation))
+    return cannot_be_sent(situation, situation.forced.shares_bp)
 
 
 def _wait_first(draft: Draft, situation: Situation, cause: Cause) -> Wait | None:

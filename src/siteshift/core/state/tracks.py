@@ -145,8 +145,8 @@ class TrafficTrack(NamedTuple):
     and ``asked_mrps`` leave out what was passed on to another server; ``answered_mrps`` got a good answer. ``since_ms``: when
     it began to be heard, or was heard again after a silence. ``tells_answers``: the meter saw what users got; else
     ``answered_mrps`` is only what was asked without known errors. ``best_mrps``: the most answered in a window of
-    the last seconds, at ``best_at_ms``; ``failing_ms``: for so long it did not answer all it was asked, ``serving_ms``: for
-    so long it did; ``to_the_good``: answers it has to the good (`core.judge.served.to_the_good`).
+    the last seconds, at ``best_at_ms``; ``failing_ms``: for so long it did not answer all it was asked, ``serving_ms``: for so
+    long it did; ``silent_ms``: for so long nobody asked; ``to_the_good``: answers to the good (`judge.served.to_the_good`).
 
     A named tuple, for every sample makes one: a frozen dataclass costs seven times as much to make.
     """
@@ -164,6 +164,7 @@ class TrafficTrack(NamedTuple):
     best_at_ms: int = 0
     failing_ms: int = 0
     serving_ms: int = 0
+    silent_ms: int = 0
     to_the_good: int = 0
 
 

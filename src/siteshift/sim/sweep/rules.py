@@ -8,7 +8,8 @@
 ``refill``     a site is given as much as it failed at for its load, or more, less than 30 s after it failed
 ``not-home``   healed, shares are neither the nominal ones nor those of the calm before. In a world as full as that it is enough
                that no site is above its limit and everybody is served
-``wrong``      a wrong move (`results.record.Truth`), or a law broken
+``wrong``      a wrong move (`results.record.Truth`)
+``law``        a law broken
 
 Nobody who only sees what a node sees could tell some worlds apart: `unknowable` says which by what the world is, never by how
 it went.
@@ -231,11 +232,14 @@ _KINDS: Mapping[str, Callable[[Second], float]] = {
 }
 
 
-def wrong(run: Observed) -> str:
-    """A wrong move, or a law broken."""
+def law(run: Observed) -> str:
+    """A law broken. No world excuses that."""
     broken: tuple[Broken, ...] = run.record.violations
-    if broken:
-        return f"law {broken[0].law} broken: {broken[0].text}"
+    return f"law {broken[0].law} broken: {broken[0].text}" if broken else ""
+
+
+def wrong(run: Observed) -> str:
+    """A wrong move."""
     moves = run.record.wrong_moves
     return f"{len(moves)} wrong moves, first at {moves[0].at_ms / 1_000:.0f} s: {moves[0].wrong}" if moves else ""
 
@@ -247,6 +251,7 @@ RULES: Mapping[str, Rule] = {
     "refill": refill,
     "not-home": not_home,
     "wrong": wrong,
+    "law": law,
 }
 EXCUSED = frozenset({"worse", "wrong"})
 """What an unknowable world may show."""
