@@ -18,6 +18,8 @@ FULL_PM = 950
 """Asked this part of its capacity, a site is full: measured rates waver by some per cent, and nothing is planned above 900."""
 STILL_FULL_PM = 850
 """A full queue empties only while less than this is asked."""
+LEAST_SHRUNK_PM = 50
+"""No weight is shrunk below this (`decide.situation.WEIGHT_STEP_PM`); who has less is a standby that is being proven."""
 DICE_PM = 1_500
 """A rate must be one and a half standard deviations of Poisson arrivals beyond: 180 requests/s asked 150 never are by chance."""
 STEADY_MS = 2 * SMOOTHING_MS
@@ -154,8 +156,17 @@ def load_of(state: ControllerState, setup: Setup, service: Service, pool: Pool, 
 
 
 def _open_rps(state: ControllerState, service: Service, pool: Pool) -> int:
-    """What the pool takes before the first of its members is full: weights divide its traffic among them."""
+    """What the pool takes before the first of its members is full: weights divide its traffic among them.
+
+    A weight that is only shrunk for its member's errors counts as whole: full sites shrink none, so by what is left of them a
+    site was full, and was not, and was full again, eighty times a second.
+    """
     current = state.steering.of(service.id)
-    weights = {m.id: 1_000 for m in pool.members} if current is None else current.members_pm
-    most_pm = max((weights.get(m.id, 0) for m in pool.members), default=0)
-    return sum(m.capacity_rps * weights.get(m.id, 0) for m in pool.members) // max(1, most_pm)
+    shares = {m.id: WHOLE_PM for m in pool.members} if current is None else current.members_pm
+    weights = {m.id: _unshrunk_pm(shares.get(m.id, 0)) for m in pool.members}
+    most_pm = max(weights.values(), default=0)
+    return sum(m.capacity_rps * weights[m.id] for m in pool.members) // max(1, most_pm)
+
+
+def _unshrunk_pm(weight_pm: int) -> int:
+    return WHOLE_PM if weight_pm >= LEAST_SHRUNK_PM else weight_pm

@@ -232,18 +232,25 @@ def _carries_less(
             return None
     if seen.standing is Standing.SUSPECT:
         return None
-    if seen.hardness not in WAITING and answered_rps * WHOLE_PM >= asked_rps * SLIGHT_PM:
-        return None  # a few errors at once: to take a tenth off it would cost more than they do
     is_near = transition.cap_of(pool.site) is not None and known is not None and asked_rps * 10 >= known.failed_rps * 9
-    if known is not None and (is_on_trial or (is_near and seen.hardness in WAITING)):
+    was_given = _gained(state, pool.service, pool.site, seen.since_ms, now_ms)
+    if seen.hardness not in WAITING and not (was_given and _has_more_than_its_own(state, pool)):
+        return None  # nothing tells that errors at once come of its load: it is left as far as there is room
+    if seen.hardness not in WAITING and answered_rps * WHOLE_PM >= asked_rps * SLIGHT_PM:
+        return None  # to take a tenth off it would cost more than they do
+    if known is not None and (is_on_trial or is_near):
         return f"it failed at {known.failed_rps} requests/s before"
     troubled = sum(view.standing in _DOUBTED for view in seen.members.values())
     if seen.hardness in WAITING and 2 * troubled > len(seen.members):
         return f"its checks wait, and of {asked_rps} requests/s it answers {answered_rps}"
     is_on_its_way_back = state.track(pool.service, pool.site).life is SiteLife.RETURNING
-    if is_on_its_way_back or _gained(state, pool.service, pool.site, seen.since_ms, now_ms):
+    if is_on_its_way_back or was_given:
         return "it was given more just before"
     return None
+
+
+def _has_more_than_its_own(state: ControllerState, pool: Pool) -> bool:
+    return state.steering_share(pool.service, pool.site) > pool.nominal_bp
 
 
 def _presumed(picture: Picture, state: ControllerState, pool: Pool, seen: PoolPicture, now_ms: int) -> Reason | None:
