@@ -195,7 +195,7 @@ def test_a_restart_in_a_partial_fault_makes_a_good_state_no_worse() -> None:
 def test_faults_of_a_site_that_come_and_go_shed_hardly_anybody_in_between() -> None:
     events = [f"at_s: {at}, fault: errors, site: pangyo, rate_percent: 40, until_s: {at + 30}" for at in range(60, 300, 60)]
     more, _ = beside_nothing("coming and going", 85, 360, *events)
-    assert more < 6_000, "of 24,000: a member that was taken out for its errors leaves its siblings full when they end (38,000 before)"
+    assert more < 6_000, "38,000 before; a member that was out for its errors leaves its siblings full when they end"
 
 
 def test_what_a_short_fault_shed_is_served_again_within_a_minute() -> None:

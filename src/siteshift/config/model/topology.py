@@ -89,7 +89,8 @@ class ServiceEntry(Strict):
     tier: Annotated[int, Field(ge=1, le=9)] = Field(examples=[1])
     """1 is the most critical: served first when capacity is short."""
     demand_rps: Rps = Field(examples=[3000])
-    """Expected at the peak. Where traffic is measured, a floor for a minute; then the highest of the last five minutes."""
+    """Expected at the peak. Where traffic is measured, a floor for a minute; then the highest of the last five
+    minutes, less what users only tried again."""
     slo: SloSection = SloSection()
     depends_on: tuple[str, ...] = ()
     """Services that must work for this one to work."""
