@@ -12,6 +12,7 @@ from errno import ECONNRESET, EPROTO
 
 from siteshift.adapters.probes.address import SocketAddress
 from siteshift.adapters.probes.certificate import context_for, verdict_of_tls, verdict_on
+from siteshift.adapters.probes.http_request import bare_name
 from siteshift.adapters.probes.poller import BROKEN
 from siteshift.adapters.probes.slot import Slot, failed
 from siteshift.adapters.probes.stream import READ_BYTES, Phase, StreamCarrier
@@ -52,7 +53,8 @@ class TlsCarrier(StreamCarrier):
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._unflushed = b""
-        name = self._check.server_name or self.slot.spec.http.host.partition(":")[0] or self.slot.spec.address
+        spec = self.slot.spec
+        name = bare_name(self._check.server_name or spec.http.host or spec.address)
         self._tls = self._context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
         self._line = self
         self._phase = Phase.SHAKING
