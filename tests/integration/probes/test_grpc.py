@@ -239,9 +239,9 @@ async def test_so_does_what_comes_through_the_tunnel(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("siteshift.adapters.probes.grpc_health.MAX_MESSAGE_BYTES", 1 << 30)
     async with grpc_saying(LONG, grpc.ssl_server_credentials([(key, cert)])) as port:
         one = spec(ProbeKind.GRPC, port, tls=TlsCheck(server_name="grpc.example", verify=False), timeout_ms=10_000)
-        monkeypatch.setattr("siteshift.adapters.probes.tls_tunnel.MAX_RUN_BYTES", 64 * 1024)
+        monkeypatch.setattr("siteshift.adapters.probes.tunnel.MAX_RUN_BYTES", 64 * 1024)
         result = await first_result(one)
         assert (result.outcome, result.fault) == (Outcome.FAIL, Fault.PROTOCOL), result.detail
-        monkeypatch.setattr("siteshift.adapters.probes.tls_tunnel.MAX_RUN_BYTES", 1 << 40)
+        monkeypatch.setattr("siteshift.adapters.probes.tunnel.MAX_RUN_BYTES", 1 << 40)
         result = await first_result(one)
         assert result.outcome is Outcome.PASS, result.detail

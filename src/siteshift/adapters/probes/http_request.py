@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from ipaddress import ip_address
 from urllib.parse import quote
 
 from siteshift.core.model.probe import HttpCheck
@@ -21,27 +20,6 @@ _SENDABLE = "".join(map(chr, range(0x21, 0x7F))).replace("#", "")
 def sendable(target: str | bytes) -> str:
     """A request's target as it can be sent: text beyond ASCII as UTF-8 (RFC 3987 section 3.1), bytes as they are."""
     return quote(target, safe=_SENDABLE)
-
-
-def bare_name(host: str) -> str:
-    """The name that a handshake is made with, of a Host: no port, no brackets, no dot at the end (RFC 6066 section 3).
-
-    An address stays one: it is what the certificate must cover, and Python sends no server name for it.
-    """
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    if is_address(host):
-        return host
-    return host.partition(":")[0].rstrip(".")
-
-
-def is_address(host: str) -> bool:
-    """Whether it is a literal address without brackets."""
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def host_header(address: str, port: int, default_port: int) -> str:

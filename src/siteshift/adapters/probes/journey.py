@@ -17,17 +17,16 @@ from urllib.parse import quote
 from yarl import URL
 
 from siteshift.adapters import wire
-from siteshift.adapters.probes.address import parse_address
-from siteshift.adapters.probes.certificate import context_for, verdict_of_tls, verdict_on
+from siteshift.adapters.probes.certificate import TlsClient, verdict_of_tls, verdict_on
 from siteshift.adapters.probes.cookies import Cookies
 from siteshift.adapters.probes.faults import Reported, verdict_of
 from siteshift.adapters.probes.http_check import CompiledCheck, compiled
 from siteshift.adapters.probes.http_reply import HttpBounds, NotHttp, Reply
-from siteshift.adapters.probes.http_request import bare_name, host_header, is_address, request_bytes, sendable
+from siteshift.adapters.probes.http_request import host_header, request_bytes, sendable
 from siteshift.adapters.probes.http_visit import Connections, Door, NoAnswer
 from siteshift.adapters.probes.slot import PASSED, Verdict, failed
 from siteshift.core.model.codes import Fault
-from siteshift.core.model.probe import HttpCheck, ProbeKind, ProbeSpec, TlsCheck
+from siteshift.core.model.probe import HttpCheck, ProbeSpec, TlsCheck, bare_name, is_address
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SAME_METHOD = frozenset({307, 308})
@@ -54,14 +53,16 @@ class JourneyVisit:
         self._bounds = bounds
         steps = spec.steps or (spec.http,)
         self._steps = [(step, compiled(step), _extractors(step)) for step in steps]
-        https = spec.kind is ProbeKind.HTTPS or (spec.kind is ProbeKind.JOURNEY and (spec.tls != TlsCheck() or spec.port == 443))
-        self._scheme = "https" if https else "http"
-        context = context_for(spec.tls, ("http/1.1",))
-        self._connections = Connections(parse_address(spec.address, spec.port), context, bounds, keep_alive=spec.keep_alive)
+        self._scheme = "https" if spec.speaks_tls else "http"
+        self._tls = spec.tls or TlsCheck()
+        self._client = TlsClient(self._tls, ("http/1.1",))
+        self._connections = Connections(spec, self._client, bounds)
 
     async def once(self) -> Verdict:
         certificates = self._connections.certificates
         certificates.clear()
+        if self._scheme == "https" and (unfit := self._client.unfit()):
+            return unfit
         run = _Run()
         for number, (step, check, extractors) in enumerate(self._steps, 1):
             verdict = await self._step(run, step, check, extractors)
@@ -69,7 +70,7 @@ class JourneyVisit:
                 outcome, fault, detail = verdict
                 return (outcome, fault, f"step {number}: {detail}" if len(self._steps) > 1 else detail)
         now = datetime.datetime.now(datetime.UTC)
-        warnings = (verdict_on(der, self._spec.tls, now) for der in certificates)
+        warnings = (verdict_on(der, self._tls, now) for der in certificates)
         return next((verdict for verdict in warnings if verdict is not PASSED), PASSED)
 
     async def _step(
@@ -126,7 +127,7 @@ class JourneyVisit:
         if cookies := run.cookies.header(url.scheme, host, url.raw_path):
             ours.append(("Cookie", cookies))
         request = request_bytes(asked.method, target, ours, asked)
-        name = bare_name(self._spec.tls.server_name or asked.host or host)
+        name = bare_name(self._tls.server_name or asked.host or host)
         reply = await self._connections.exchange(Door(port, name if url.scheme == "https" else ""), request, asked.method)
         now = datetime.datetime.now(datetime.UTC)
         for cookie in reply.raw(b"set-cookie"):
@@ -135,7 +136,7 @@ class JourneyVisit:
 
     def _url(self, host: str, target: str) -> URL:
         """Where the step's first request goes, for redirects and cookies to refer to."""
-        name = bare_name(host or self._spec.tls.server_name or self._spec.address)
+        name = bare_name(host or self._tls.server_name or self._spec.address)
         name = f"[{name}]" if ":" in name else name
         return URL(f"{self._scheme}://{name}:{self._spec.port}{target}", encoded=True)
 
