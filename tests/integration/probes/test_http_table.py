@@ -23,7 +23,7 @@ from siteshift.core.model.probe import HttpCheck, ProbeKind, ProbeSpec, TlsCheck
 
 from .peers import keeps_saying, tcp_peer, web_peer
 from .pki import Authority
-from .probing import first_result, spec
+from .probing import first_result, probing, spec
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 PATIENCE_MS = 20_000
@@ -161,7 +161,8 @@ FRAMING: dict[str, Row] = {
         HEAD + b"Content-Encoding: br\r\nContent-Length: 5\r\n\r\n", HttpCheck(method="HEAD", body_not_match="bad"), PASS,
     ),
     "interim replies come first": (
-        b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + with_length(WELL.encode()), STATE, PASS,
+        b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + with_length(WELL.encode()),
+        STATE, PASS,
     ),
     "an interim reply has no body": (
         b"HTTP/1.1 100 Continue\r\nContent-Length: 5\r\n\r\n" + with_length(WELL.encode()), STATE, PASS,
@@ -276,6 +277,18 @@ async def test_each_step_of_a_journey_shakes_hands_with_the_name_of_its_own_host
         result = await first_result(spec(ProbeKind.JOURNEY, port, steps=steps, tls=TlsCheck(ca_file=authority.ca_file)))
     assert result.outcome is Outcome.PASS, result.detail
     assert names[:2] == ["login.example.com", "shop.example.com"]
+
+
+@pytest.mark.parametrize("way", HTTPS_WAYS)
+async def test_a_twin_shakes_hands_as_its_check_does(way: str, tmp_path: Path) -> None:
+    """Failing by a certificate would hide that the check passes whatever is asked."""
+    authority = Authority(tmp_path)
+    async with tcp_peer(keeps_saying(with_length(b"")), tls=authority.server("shop.example.com")) as port:
+        one = HTTPS_WAYS[way](port, HttpCheck(host="shop.example.com"), TlsCheck(ca_file=authority.ca_file))
+        one = replace(one, twin=HttpCheck(host="must-fail.invalid"), interval_ms=50)
+        async with probing(one) as seen:
+            result = await seen.until(lambda result: result.must_fail)
+    assert result.outcome is Outcome.PASS, "and so it is known that the check cannot fail"
 
 
 # ---- redirects and cookies, which only streams follow

@@ -18,6 +18,7 @@ from siteshift.config.model.probes import (
     MysqlProbe,
     ProbeEntry,
     ProbeTarget,
+    TcpAnchor,
     TcpProbe,
     TlsProbe,
     TlsSection,
@@ -56,6 +57,8 @@ READABLE_CODINGS = frozenset({"gzip", "x-gzip", "deflate", "identity"})
 """Of what a body may be packed in, what a check reads."""
 
 MYSQL_PORT = 3306
+_OF_MAIL = "mail servers log resets as lost connections, and some block who makes them"
+_POLITE = 'write `expect: "220 "` and `goodbye: "QUIT\\r\\n"`'
 PUNISHING: dict[int, tuple[str, str]] = {
     MYSQL_PORT: (
         "MariaDB and MySQL count each reset as a failed handshake and refuse the node's address after `max_connect_errors`",
@@ -65,12 +68,10 @@ PUNISHING: dict[int, tuple[str, str]] = {
         "OpenSSH 9.8 and newer refuses addresses that connect and do not log in",
         "name the nodes in its `PerSourcePenaltyExemptList`, or look at another port",
     ),
-    25: ("mail servers log resets as lost connections, and some block who makes them", ""),
-    587: ("mail servers log resets as lost connections, and some block who makes them", ""),
+    25: (_OF_MAIL, _POLITE),
+    587: (_OF_MAIL, _POLITE),
 }
 """Ports whose usual protocols hold it against a client that connects and resets; how, and the way."""
-_POLITE = 'write `expect: "220 "` and `goodbye: "QUIT\\r\\n"`'
-
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -169,7 +170,7 @@ def _manners(service: ServiceEntry, template: TcpProbe, path: Path, findings: Fi
             continue
         how, way = PUNISHING[port]
         place = (*path, "port") if template.port else (*path, "kind")
-        findings.note(ProblemCode.RESET_PUNISHED, place, f"port {port}: {how}", way or _POLITE)
+        findings.note(ProblemCode.RESET_PUNISHED, place, f"port {port}: {how}", way)
 
 
 def _codings(request: HttpRequest, path: Path, findings: Findings) -> None:
@@ -186,8 +187,9 @@ def _codings(request: HttpRequest, path: Path, findings: Findings) -> None:
 def _certificate(section: TlsSection, path: Path, findings: Findings) -> None:
     if section.client_key is not None and section.client_certificate is None:
         message = "a `client_key` needs a `client_certificate`"
+        place: Path = (*path, "tls", "client_key")
         depends: list[Path] = [(*path, "tls", "client_certificate")]
-        findings.note(ProblemCode.CONTRADICTION, (*path, "tls", "client_key"), message, "add it, or remove the key", depends=depends)
+        findings.note(ProblemCode.CONTRADICTION, place, message, "add it, or remove the key", depends=depends)
     if not section.verify:
         message = "any certificate passes"
         findings.note(ProblemCode.INSECURE_CHECK, (*path, "tls", "verify"), message, "name your authority in `ca_file`")
@@ -240,6 +242,9 @@ def _anchors(config: ConfigFile, judge: JudgePolicy, findings: Findings) -> None
             _timeout(anchor.interval_ms, anchor.timeout_ms, path, judge, findings)
             if isinstance(anchor, HttpsAnchor):
                 _certificate(anchor.tls, path, findings)
+            if isinstance(anchor, TcpAnchor) and anchor.port in PUNISHING:
+                message = f"port {anchor.port}: {PUNISHING[anchor.port][0]}; refused, the node would take itself for blind"
+                findings.note(ProblemCode.RESET_PUNISHED, (*path, "port"), message, "choose another port")
             if listing == "outside" and anchor.address in ours:
                 message = f"{anchor.address} belongs to our service '{ours[anchor.address]}': it fails with our site"
                 remedy = "choose an address that has nothing to do with us"
