@@ -17,7 +17,7 @@ from siteshift.core.model.probe import HttpCheck, ProbeKind, ProbeSpec, ProxyPro
 
 from .peers import tcp_peer
 from .pki import Authority
-from .probing import first_result, probing, spec
+from .probing import DEADLINE_S, first_result, probing, spec
 from .test_grpc import grpc_peer
 
 CHECK = HttpCheck(body_match="^well$")
@@ -125,12 +125,38 @@ async def test_the_header_is_that_of_the_protocol(address: str, version: ProxyPr
     assert data.removeprefix(header[version]) in (b"hello", b"")
 
 
+class _Ends:
+    """A connection between these."""
+
+    def __init__(self, ours: tuple[str, int], theirs: tuple[str, int]) -> None:
+        self._ours, self._theirs = ours, theirs
+
+    def getsockname(self) -> tuple[str, int]:
+        return self._ours
+
+    def getpeername(self) -> tuple[str, int]:
+        return self._theirs
+
+
 def test_a_scope_is_no_part_of_the_address() -> None:
-    class Ends:
-        def getsockname(self) -> tuple[str, int, int, int]:
-            return ("fe80::1%eth0", 40_000, 0, 2)
+    ends = _Ends(("fe80::1%eth0", 40_000), ("fe80::2%eth0", 80))
+    assert proxy_header(ProxyProtocol.V1, ends) == b"PROXY TCP6 fe80::1 fe80::2 40000 80\r\n"
 
-        def getpeername(self) -> tuple[str, int, int, int]:
-            return ("fe80::2%eth0", 80, 0, 2)
 
-    assert proxy_header(ProxyProtocol.V1, Ends()) == b"PROXY TCP6 fe80::1 fe80::2 40000 80\r\n"
+@pytest.mark.parametrize("version", ProxyProtocol)
+async def test_it_is_what_haproxys_own_checks_send(tmp_path: Path, version: ProxyProtocol) -> None:
+    came: asyncio.Queue[tuple[bytes, int]] = asyncio.Queue()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.put_nowait((await reader.read(200), writer.get_extra_info("peername")[1]))
+
+    word = "send-proxy" if version is ProxyProtocol.V1 else "send-proxy-v2"
+    async with tcp_peer(answer) as port:
+        server = HaproxyServer(tmp_path)
+        try:
+            await server.start(f"backend web\n  server s 127.0.0.1:{port} {word} check check-send-proxy inter 100\n")
+            async with asyncio.timeout(DEADLINE_S):
+                theirs, their_port = await came.get()
+        finally:
+            await server.stop()
+    assert proxy_header(version, _Ends(("127.0.0.1", their_port), ("127.0.0.1", port))) == theirs

@@ -1,8 +1,7 @@
 """The PROXY protocol's header, as a prober sends it (https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt).
 
-Version 1 names the two ends of the connection, which every receiver takes; the ``UNKNOWN`` that it has for others is
-refused by some. Version 2 has a word for what we are: ``LOCAL``, a connection of the proxy's own, as HAProxy's and Envoy's
-health checks say. So the server's log shows the node itself.
+Byte for byte what the checks of HAProxy 2.6 send: version 1 names the two ends of the connection; version 2 has a word for what
+we are, ``LOCAL``, a connection of the proxy's own. So the server's log shows the node itself.
 """
 
 from __future__ import annotations

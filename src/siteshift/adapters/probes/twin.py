@@ -2,15 +2,15 @@
 
 How `ProbeSpec.twin` (an `HttpCheck`) is read for each kind:
 
-========== ==========================================================================================
-HTTP, HTTPS the twin's request and what would be a pass of it
-JOURNEY    the twin is the only step
-TCP, UDP   the twin's ``body`` is sent, and the probe's own ``expect`` must not come back
-TLS        the twin's ``host`` is the server name, which the certificate must not cover
-DNS        the twin's ``host`` is the name asked
-GRPC       the twin's ``path`` (without leading slash) is the service asked
-COMMAND, MYSQL  no twin
-========== ==========================================================================================
+============== ======================================================================================
+HTTP, HTTPS    the twin's request and what would be a pass of it
+JOURNEY        the twin is the only step
+TCP, UDP       the twin's ``body`` is sent, and the probe's own ``expect`` must not come back
+TLS            the twin's ``host`` is the server name, which the certificate must not cover
+DNS            the twin's ``host`` is the name asked
+GRPC           the twin's ``path`` (without leading slash) is the service asked
+COMMAND, MYSQL no twin
+============== ======================================================================================
 """
 
 from __future__ import annotations
