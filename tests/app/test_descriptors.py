@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from siteshift.adapters.clients import Descriptors
 from siteshift.app.descriptors import LEAST_FOR_CLIENTS, Need, need_of, share_out
 from siteshift.config import Surroundings, load_config, resolve
+from siteshift.core.model.probe import ProbeKind, ProxyProtocol, TlsCheck
 
 CONFIG = Path(__file__).parents[2] / "config"
 
@@ -58,3 +60,12 @@ def test_every_probe_has_room_for_its_twin_and_every_listener_for_its_clients() 
     need = need_of(resolved)
     assert need.own > 2 * len(resolved.probes)
     assert need.clients >= 256
+
+
+def test_a_grpc_check_whose_connection_is_ours_has_room_for_all_of_it() -> None:
+    resolved = resolve(load_config(CONFIG / "three-sites.yaml", Surroundings.IGNORED).config)
+    plain = next(spec for spec in resolved.probes if spec.kind is ProbeKind.GRPC)
+    tunnelled = (replace(plain, tls=TlsCheck()), replace(plain, proxy_protocol=ProxyProtocol.V1))
+    before = need_of(replace(resolved, probes=(plain,))).own
+    for one in tunnelled:
+        assert need_of(replace(resolved, probes=(one,))).own - before >= 2 * 3, "a listener and both ends of a connection to it"

@@ -183,7 +183,7 @@ def test_placeholders_of_hooks_must_exist(word: str, expected: list[str]) -> Non
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("body_match", "(?P<x"), ("body_match", "(?u)ok"), ("body_not_match", "["), ("header_match", {"X-Health": "*"})],
+    [("body_match", "(?P<x"), ("body_match", "(?L)ok"), ("body_not_match", "["), ("header_match", {"X-Health": "*"})],
 )
 def test_patterns_must_compile_as_the_prober_compiles_them(key: str, value: object) -> None:
     where = f"services[0].probes[0].{key}" + (".X-Health" if key == "header_match" else "")
@@ -248,3 +248,49 @@ def test_a_meter_of_pages_names_services_sites_and_metrics_that_can_be() -> None
         "CFG-205 traffic[0].service",
         "CFG-205 traffic[1].service",
     ]
+
+
+@pytest.mark.parametrize(
+    ("host", "way"),
+    [
+        ("예시.한국", "write `xn--vv4b11d.xn--3e0b707e`"),
+        ("2001:db8::1", "write `[2001:db8::1]`"),
+        ("shop", ""),
+        ("shop.example.com.", ""),
+        ("shop.example.com:8443", ""),
+        ("[2001:db8::1]:8443", ""),
+        ("192.0.2.1:80", ""),
+        ("a_b.example", ""),
+    ],
+)
+def test_a_host_is_one_that_can_be_sent_or_the_remedy_says_how_to_write_it(host: str, way: str) -> None:
+    found = problems_of(lambda values: web(values)["probes"][0].update({"host": host}))
+    assert [problem.remedy for problem in found] == ([way] if way else [])
+
+
+def test_the_members_port_is_looked_at_where_a_check_has_none() -> None:
+    def change(values: Values) -> None:
+        for pool in web(values)["pools"]:
+            for member in pool["members"]:
+                member["port"] = 3306
+        web(values)["probes"] = [{"id": "db", "kind": "tcp"}]
+
+    (problem,) = problems_of(change)
+    assert (problem.id, problem.path) == ("CFG-519", "services[0].probes[0].kind")
+    assert "max_connect_errors" in problem.message
+    assert problem.remedy == "use `kind: mysql` with a `user`"
+
+
+@pytest.mark.parametrize(("kind", "most"), [("udp", 65_507), ("tcp", 65_536)])
+def test_what_is_longer_than_an_answer_can_be_is_not_expected(kind: str, most: int) -> None:
+    def expecting(size: int) -> Change:
+        probe = {"id": "x", "kind": kind, "send": "a", "expect": "x" * size, "twin": {"send": "b"}}
+        return lambda values: web(values)["probes"].append(probe)
+
+    assert said(expecting(most)) == []
+    assert said(expecting(most + 1)) == ["CFG-105 services[0].probes[1].expect"]
+
+
+def test_a_datagram_that_is_too_long_is_not_sent() -> None:
+    probe = {"id": "x", "kind": "udp", "send": "x" * 65_508, "expect": "a", "twin": {"send": "b"}}
+    assert said(lambda values: web(values)["probes"].append(probe)) == ["CFG-105 services[0].probes[1].send"]

@@ -14,7 +14,7 @@ from siteshift.config.resolve import Resolved
 from siteshift.config.setups import AgentCheckSetup, EmbeddedDnsSetup, HaproxySetup, PrometheusSetup, Rfc2136Setup
 from siteshift.core.model.codes import Failback, MemberRole, Mode
 from siteshift.core.model.policy import JudgePolicy, Policy, ServicePolicy
-from siteshift.core.model.probe import HttpCheck, ProbeKind, ProbeSpec, TlsCheck
+from siteshift.core.model.probe import HttpCheck, ProbeKind, ProbeSpec, ProxyProtocol, TlsCheck, bare_name
 
 EXAMPLES = Path(__file__).parents[2] / "config"
 
@@ -144,7 +144,8 @@ def test_every_kind_of_probe_is_made_out() -> None:
 
 def test_tls_checks_know_the_name_they_ask_for() -> None:
     found = by_id(resolve(load_config(EXAMPLES / "one-node-bind.yaml", Surroundings.IGNORED).config).probes)
-    assert found["web/gasan/w1#health"].tls == TlsCheck(server_name="www.gslb.example.com", min_days_left=14)
+    health = found["web/gasan/w1#health"]
+    assert (health.http.host, health.tls) == ("www.gslb.example.com", TlsCheck(min_days_left=14)), "the name follows the Host"
     assert found["web/gasan/w1#certificate"].twin == HttpCheck(host="siteshift-must-fail.invalid")
 
 
@@ -157,11 +158,49 @@ def test_grpc_speaks_tls_where_the_file_says_so_and_a_check_of_any_certificate_i
     ]
     name = values["services"][0]["names"][0]
     found = by_id(resolved(values, tmp_path).probes)
-    assert found["web/pangyo/p1#plain"].tls == TlsCheck()
+    assert found["web/pangyo/p1#plain"].tls is None
     assert found["web/pangyo/p1#tls"].tls == TlsCheck(server_name=name)
     assert found["web/pangyo/p1#any"].tls == TlsCheck(server_name=name, verify=False)
     loaded = load_config(tmp_path / "config.yaml", Surroundings.IGNORED)
     assert any("any certificate passes" in str(warning) for warning in loaded.warnings)
+
+
+def test_what_probes_show_and_say_first_reaches_the_prober(tmp_path: Path) -> None:
+    values = example("one-node-embedded-dns")
+    own = {"client_certificate": "/etc/siteshift/probe.pem", "client_key": "file:/etc/siteshift/probe.key"}
+    values["services"][0]["probes"] += [
+        {"id": "https", "kind": "https", "proxy_protocol": "v2", "tls": own},
+        {"id": "grpc", "kind": "grpc", "authority": "shop.example:8443", "proxy_protocol": "v1", "tls": {}},
+        {"id": "mail", "kind": "tcp", "port": 25, "expect": "220 ", "goodbye": "QUIT\r\n"},
+        {"id": "db", "kind": "mysql", "port": 3306, "user": "siteshift", "proxy_protocol": "v1"},
+        {"id": "steps", "kind": "journey", "scheme": "https", "steps": [{"host": "a.example:8443"}, {"host": "{name}.example"}]},
+        {"id": "plain", "kind": "journey", "port": 443, "steps": [{}]},
+    ]
+    found = by_id(resolved(values, tmp_path).probes)
+    https = found["web/pangyo/p1#https"]
+    assert https.proxy_protocol is ProxyProtocol.V2
+    assert https.tls == TlsCheck(client_certificate="/etc/siteshift/probe.pem", client_key="/etc/siteshift/probe.key")
+    grpc = found["web/pangyo/p1#grpc"]
+    assert (grpc.grpc_authority, grpc.proxy_protocol) == ("shop.example:8443", ProxyProtocol.V1)
+    assert grpc.tls == TlsCheck(server_name="shop.example"), "by default the name of the authority, without its port"
+    assert found["web/pangyo/p1#mail"].goodbye == b"QUIT\r\n"
+    db = found["web/pangyo/p1#db"]
+    assert (db.mysql_user, db.proxy_protocol) == ("siteshift", ProxyProtocol.V1)
+    steps = found["web/pangyo/p1#steps"]
+    assert (steps.tls, [step.host for step in steps.steps]) == (TlsCheck(), ["a.example:8443", "{name}.example"])
+    assert found["web/pangyo/p1#plain"].speaks_tls is False, "port 443 alone is no TLS"
+
+
+def test_an_address_of_ipv6_is_a_host_in_brackets(tmp_path: Path) -> None:
+    values = example("one-node-embedded-dns")
+    values["anchors"]["outside"] = [
+        {"id": "a", "kind": "https", "address": "2001:db8::1", "port": 443},
+        {"id": "b", "kind": "dns", "address": "192.0.2.1", "port": 53, "name": "example.com"},
+    ]
+    web, resolver = resolved(values, tmp_path).anchors
+    assert (web.http.host, bare_name(web.http.host)) == ("[2001:db8::1]", "2001:db8::1")
+    assert resolver.dns_any_answer, "an anchor proves the way to it, whatever it answers"
+    assert not any(spec.dns_any_answer for spec in resolved(values, tmp_path).probes)
 
 
 def test_a_general_timeout_shrinks_with_a_shorter_interval(tmp_path: Path) -> None:

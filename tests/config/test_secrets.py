@@ -193,3 +193,59 @@ def test_headers_with_secrets_are_read_when_probes_are_made_out(tmp_path: Path) 
     assert resolved.probes[0].http.headers == (("Authorization", "Bearer 0123456789abcdef"),)
     good.unlink()
     assert ids(path) == ["CFG-601"]
+
+
+def probing_with(folder: Path, probe: str) -> list[str]:
+    """What is said about one more probe, without the configuration's own."""
+    path = folder / "siteshift.yaml"
+    first = "    probes:\n"
+    assert first in BASE
+    path.write_text(BASE.replace(first, f"{first}      - {probe}\n", 1))
+    path.chmod(0o600)
+    return [f"{problem.id} {problem.path.rpartition('.')[2]}" for problem in check_config(path) if "probes[0]" in problem.path]
+
+
+TWIN = "twin: {path: /must-fail}"
+
+
+@pytest.mark.parametrize("kind", ["https", "grpc", "tls", "journey"])
+def test_a_client_certificate_and_its_key_are_tried(tmp_path: Path, kind: str) -> None:
+    certificate, key = self_signed(tmp_path, "ours")
+    _, foreign = self_signed(tmp_path, "foreign")
+    both = tmp_path / "both.pem"
+    both.write_bytes(certificate.read_bytes() + key.read_bytes())
+    more = {
+        "https": TWIN,
+        "grpc": "twin: {service: must.Fail}",
+        "tls": "twin: {server_name: must-fail.invalid}",
+        "journey": f"scheme: https, steps: [{{}}], {TWIN}",
+    }
+
+    def said(tls: str) -> list[str]:
+        return probing_with(tmp_path, f"{{id: x, kind: {kind}, {more[kind]}, tls: {{{tls}}}}}")
+
+    assert said(f"client_certificate: {certificate}, client_key: 'file:{key}'") == []
+    assert said(f"client_certificate: {both}") == []
+    assert said(f"client_certificate: {certificate}") == ["CFG-603 client_certificate"], "no key in it"
+    assert said(f"client_certificate: {certificate}, client_key: 'file:{foreign}'") == ["CFG-603 client_certificate"]
+    assert said(f"client_certificate: {tmp_path}/missing.pem") == ["CFG-603 client_certificate"]
+    assert said(f"client_certificate: {certificate}, client_key: 'file:{tmp_path}/missing.key'") == ["CFG-601 client_key"]
+    assert said(f"client_certificate: {certificate}, client_key: 'env:PATH'") == ["CFG-601 client_key"]
+    assert said(f"ca_file: {tmp_path}/missing.pem") == ["CFG-603 ca_file"]
+
+
+def test_a_key_with_a_password_is_refused_and_nobody_is_asked(tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path, "ours")
+    locked = serialization.load_pem_private_key(key.read_bytes(), None).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"secret")
+    )
+    key.write_bytes(locked)
+    tls = f"tls: {{client_certificate: {certificate}, client_key: 'file:{key}'}}"
+    assert probing_with(tmp_path, f"{{id: x, kind: https, {TWIN}, {tls}}}") == ["CFG-603 client_certificate"]
+
+
+@pytest.mark.parametrize(("content", "said"), [(b"Bearer abc\n", []), (b"Bearer abc\ndef", ["CFG-605"]), (b"a\0b", ["CFG-605"])])
+def test_a_secret_header_holds_no_line_breaks(tmp_path: Path, content: bytes, said: list[str]) -> None:
+    secret = secret_file(tmp_path, content)
+    probe = f"{{id: x, kind: http, {TWIN}, secret_headers: {{Authorization: 'file:{secret}'}}}}"
+    assert [problem.split()[0] for problem in probing_with(tmp_path, probe)] == said

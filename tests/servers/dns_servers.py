@@ -132,7 +132,7 @@ def zone_file(path: Path) -> Path:
 
 
 @contextmanager
-def bind(directory: Path, *, also_notify: int | None = None) -> Iterator[DnsServer]:
+def bind(directory: Path, *, also_notify: int | None = None, rate_limit: str = "") -> Iterator[DnsServer]:
     """BIND as primary of the zone, updatable with the key. ``also_notify`` is the port of a secondary."""
     directory.mkdir(parents=True, exist_ok=True)
     named = program("named", "bind9")
@@ -141,7 +141,7 @@ def bind(directory: Path, *, also_notify: int | None = None) -> Iterator[DnsServ
 
     def command(port: int) -> list[str]:
         zone = f'type primary; file "zone.db"; allow-update {{ key "{KEY_NAME}"; }}; {notify}'
-        return [named, "-g", "-c", str(_named_conf(directory, port, zone))]
+        return [named, "-g", "-c", str(_named_conf(directory, port, zone, rate_limit))]
 
     with running("bind", directory, command) as server:
         yield server
@@ -167,14 +167,15 @@ def bind_secondary(directory: Path, primary_port: int, port: int) -> Iterator[Dn
         end(process)
 
 
-def _named_conf(directory: Path, port: int, zone: str) -> Path:
+def _named_conf(directory: Path, port: int, zone: str, rate_limit: str = "") -> Path:
+    limits = f"rate-limit {{ {rate_limit} }};" if rate_limit else ""
     conf = directory / "named.conf"
     conf.write_text(
         f"""
 options {{
   directory "{directory}"; pid-file none; session-keyfile "{directory}/session.key"; lock-file none;
   listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};
-  recursion no; dnssec-validation no; allow-transfer {{ 127.0.0.1; }}; notify-delay 0; startup-notify-rate 100;
+  recursion no; dnssec-validation no; allow-transfer {{ 127.0.0.1; }}; notify-delay 0; startup-notify-rate 100; {limits}
 }};
 controls {{ }};
 key "{KEY_NAME}" {{ algorithm hmac-sha256; secret "{KEY_SECRET}"; }};

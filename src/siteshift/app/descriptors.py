@@ -25,6 +25,8 @@ OWN = 64
 """Log, store (with its journal files), the event loop, listening sockets, watchdog, resolving names; some 30 in use."""
 PER_PROBE = 2
 """The check and its must-fail twin, each with one connection at most."""
+PER_TUNNEL_PROBE = 8
+"""A local listener, both ends of a connection to it and the connection to the target; check and twin."""
 PER_COMMAND_PROBE = 8
 """A child's pipes, and those that tell whether it could be started; check and twin."""
 PER_NEIGHBOUR = 8
@@ -47,10 +49,12 @@ def need_of(resolved: Resolved) -> Need:
     """What is wanted when everything is in use at the same time."""
     probes = (*resolved.probes, *resolved.anchors, *resolved.own_site_anchors)
     commands = sum(spec.kind is ProbeKind.COMMAND for spec in probes)
+    tunnels = sum(spec.kind is ProbeKind.GRPC and (spec.speaks_tls or spec.proxy_protocol is not None) for spec in probes)
     neighbours = sum(
         len(setups) for setups in (resolved.planes, resolved.drivers, resolved.meters, resolved.evidence, resolved.notifiers)
     )
-    own = OWN + PER_PROBE * (len(probes) - commands) + PER_COMMAND_PROBE * commands + PER_NEIGHBOUR * neighbours
+    own = OWN + PER_PROBE * (len(probes) - commands - tunnels) + PER_COMMAND_PROBE * commands + PER_TUNNEL_PROBE * tunnels
+    own += PER_NEIGHBOUR * neighbours
     clients = API_CONNECTIONS.connections * (1 if resolved.api.tls is None else 2)
     for plane in resolved.planes:
         match plane:

@@ -155,10 +155,98 @@ def _url(text: str) -> str:
     return text
 
 
+_PORT = re.compile(r"(?::([0-9]{1,5}))?\Z")
+_VARIABLE = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
+
+
+def _http_host(text: str) -> str:
+    """What a Host header may be: a name or an address, and a port where there is one (RFC 9110 section 7.2). Kept as written."""
+    end = text.find("]") + 1 if text.startswith("[") else len(text.partition(":")[0])
+    host, port = text[:end], _PORT.match(text[end:])
+    remedy = "write it like `www.example.com`, `www.example.com:8443` or `[2001:db8::10]`"
+    if not text.isascii():
+        _refuse_unicode_name(text, host)
+    if port is None or not (_is_v6(host[1:-1]) if host.startswith("[") else _is_name_or_v4(host)):
+        refuse(MALFORMED, f"`{text}` cannot be a Host", f"write `[{text}]`" if _is_v6(text) else remedy)
+    if port[1] and not 1 <= int(port[1]) <= 65_535:
+        refuse(OUT_OF_RANGE, f"port {port[1]} is not between 1 and 65535")
+    return text
+
+
+def _optional_http_host(text: str) -> str:
+    return _http_host(text) if text else text
+
+
+def _step_host(text: str) -> str:
+    """As of a request, with what earlier steps found in it."""
+    _optional_http_host(_VARIABLE.sub("v", text))
+    return text
+
+
+def _server_name(text: str) -> str:
+    """The name of a handshake: a DNS name or an address, without port, brackets and dot at the end; or nothing."""
+    if not text:
+        return text
+    if not text.isascii():
+        _refuse_unicode_name(text, text)
+    if not _is_v6(text) and not _is_name_or_v4(text):
+        refuse(MALFORMED, f"`{text}` cannot be a server's name", "write it like `www.example.com`, without a port")
+    return text.rstrip(".")
+
+
+def _refuse_unicode_name(text: str, host: str) -> NoReturn:
+    try:
+        coded = text.replace(host, host.encode("idna").decode())
+    except UnicodeError:
+        refuse(MALFORMED, f"`{text}` is not a DNS name", "write it like `www.example.com`")
+    refuse(MALFORMED, f"`{text}`: a name goes over the wire in ASCII", f"write `{coded}`")
+
+
+def _is_v6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return "%" not in text
+
+
+def _is_name_or_v4(text: str) -> bool:
+    try:
+        _host(text)
+    except PydanticCustomError:
+        return False
+    return True
+
+
+def _alpn(text: str) -> str:
+    """RFC 7301 section 3.1: 1 to 255 bytes."""
+    if not re.fullmatch(r"[!-~]{1,255}", text):
+        refuse(MALFORMED, f"`{text[:40]}` is not the name of a protocol", "write it like `h2` or `http/1.1`")
+    return text
+
+
+def _variable(text: str) -> str:
+    if not _VARIABLE.fullmatch("{" + text + "}"):
+        refuse(MALFORMED, f"`{text}` cannot be a variable's name", "use letters, digits and `_`")
+    return text
+
+
+def _argument(text: str) -> str:
+    if "\0" in text:
+        refuse(MALFORMED, "an argument cannot hold a NUL", "leave it out")
+    return text
+
+
+def _mysql_user(text: str) -> str:
+    """An account's name has at most 80 characters in MariaDB, 32 in MySQL."""
+    if not text or len(text) > 80 or not text.isprintable():
+        refuse(MALFORMED, f"`{text[:40]}` cannot be a user", "write it like `siteshift`, at most 80 characters")
+    return text
+
+
 def _regex(text: str) -> str:
     try:
         re.compile(text)
-        re.compile(text.encode())  # bodies are matched as bytes
     except (re.error, UnicodeError, ValueError) as error:
         refuse(MALFORMED, f"not a regular expression: {error}", "escape special characters with `\\`")
     return text
@@ -183,8 +271,8 @@ def _metric_name(text: str) -> str:
 
 
 def _header_value(text: str) -> str:
-    if any(char in text for char in "\r\n\0"):
-        refuse(MALFORMED, "a header's value cannot hold line breaks", "write it in one line")
+    if any((char < " " and char != "\t") or char == "\x7f" for char in text):
+        refuse(MALFORMED, "a header's value cannot hold line breaks or other control characters", "write it in one line")
     return text
 
 
@@ -252,6 +340,14 @@ PlainHeaderName = Annotated[str, AfterValidator(_plain_header_name)]
 """Of a header whose value stands in the file."""
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
 MetricName = Annotated[str, AfterValidator(_metric_name)]
+HttpHost = Annotated[str, AfterValidator(_optional_http_host)]
+StepHost = Annotated[str, AfterValidator(_step_host)]
+Authority = Annotated[str, AfterValidator(_http_host)]
+ServerName = Annotated[str, AfterValidator(_server_name)]
+AlpnName = Annotated[str, AfterValidator(_alpn)]
+VariableName = Annotated[str, AfterValidator(_variable)]
+Argument = Annotated[str, AfterValidator(_argument)]
+MysqlUser = Annotated[str, AfterValidator(_mysql_user)]
 RequestPath = Annotated[str, AfterValidator(_request_path)]
 Hex = Annotated[str, AfterValidator(_hex)]
 OctalMode = Annotated[str, AfterValidator(_octal_mode)]

@@ -98,6 +98,7 @@ class ProblemCode(Enum):
     UNATTENDED_WRITE = ("CFG-514", WARNING, "writable data come back without a person")
     INSECURE_CHECK = ("CFG-515", WARNING, "certificates are not verified")
     NOTIFIER_INSIDE = ("CFG-516", WARNING, "a notifier lies in a site of ours")
+    RESET_PUNISHED = ("CFG-519", WARNING, "a check that connects and resets, where servers hold that against it")
     ROLE_UNKNOWN = ("CFG-518", WARNING, "nothing tells where writable data are promoted")
     DRIVER_INSIDE = ("CFG-517", WARNING, "a standby driver lives in another site of ours than the member it starts")
 

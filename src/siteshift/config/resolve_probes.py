@@ -27,6 +27,7 @@ from siteshift.config.model.probes import (
     HttpTwin,
     JourneyProbe,
     JourneyStep,
+    MysqlProbe,
     ProbeEntry,
     ProbeRole,
     ProbeTarget,
@@ -42,7 +43,7 @@ from siteshift.config.model.topology import MemberEntry, PoolEntry, ServiceEntry
 from siteshift.config.resolve_policy import judge_policy, service_policy
 from siteshift.core.model.codes import MemberRole
 from siteshift.core.model.policy import JudgePolicy
-from siteshift.core.model.probe import HttpCheck, ProbeKind, ProbeSpec, TlsCheck
+from siteshift.core.model.probe import HttpCheck, ProbeKind, ProbeSpec, TlsCheck, bare_name
 from siteshift.core.model.units import MemberId, ProbeId, ServiceId, SiteId, TargetId, data_target, member_target, pool_target
 
 
@@ -75,8 +76,9 @@ def anchors_of(config: ConfigFile, anchors: tuple[AnchorEntry, ...], prefix: str
             interval_ms=interval_ms,
             timeout_ms=_timeout(anchor, interval_ms, judge),
             phase_ms=interval_ms * index // len(anchors),
-            http=_http(anchor, anchor.address) if isinstance(anchor, (HttpAnchor, HttpsAnchor)) else HttpCheck(),
-            tls=tls_check(anchor.tls, "") if isinstance(anchor, HttpsAnchor) else TlsCheck(),
+            http=_http(anchor, _host_of(anchor.address)) if isinstance(anchor, (HttpAnchor, HttpsAnchor)) else HttpCheck(),
+            tls=tls_check(anchor.tls) if isinstance(anchor, HttpsAnchor) else None,
+            dns_any_answer=isinstance(anchor, DnsAnchor),
             dns_name=anchor.name if isinstance(anchor, DnsAnchor) else "",
             dns_type=anchor.type if isinstance(anchor, DnsAnchor) else "A",
         )
@@ -84,14 +86,16 @@ def anchors_of(config: ConfigFile, anchors: tuple[AnchorEntry, ...], prefix: str
     return tuple(found)
 
 
-def tls_check(section: TlsSection, host: str) -> TlsCheck:
-    """The core's form of a TLS section; ``host`` stands in for an absent server name."""
+def tls_check(section: TlsSection, server_name: str = "") -> TlsCheck:
+    """The core's form of a TLS section; ``server_name`` stands in for an absent one. Raises `SecretUnavailable`."""
     return TlsCheck(
-        server_name=section.server_name or host,
+        server_name=section.server_name or server_name,
         verify=section.verify,
         ca_file=section.ca_file or "",
         min_days_left=section.min_days_left,
         alpn=section.alpn,
+        client_certificate=section.client_certificate or "",
+        client_key=str(section.client_key.path() or "") if section.client_key is not None else "",
     )
 
 
@@ -144,7 +148,7 @@ def _spec(
     address, port = (where, 0) if isinstance(where, str) else (where.address, where.port)
     port = template.port or port
     interval_ms = template.interval_ms or judge.interval_ms
-    host = service.names[0] if service.names else address
+    host = service.names[0] if service.names else _host_of(address)
     send, expect = _payload(template)
     timeout_ms = _timeout(template, interval_ms, judge)
     slow_ms = timeout_ms if template.role is ProbeRole.DATA else service.slo.latency_ms or 0
@@ -161,12 +165,16 @@ def _spec(
         http=_http(template, host) if isinstance(template, (HttpProbe, HttpsProbe)) else HttpCheck(),
         steps=tuple(_http(step, host) for step in template.steps) if isinstance(template, JourneyProbe) else (),
         tls=_tls(template, host),
+        proxy_protocol=None if isinstance(template, (UdpProbe, DnsProbe, CommandProbe)) else template.proxy_protocol,
         send=send,
         expect=expect,
+        goodbye=_goodbye(template),
         dns_name=template.name if isinstance(template, DnsProbe) else "",
         dns_type=template.type if isinstance(template, DnsProbe) else "A",
         dns_expect=template.expect if isinstance(template, DnsProbe) else (),
         grpc_service=template.service if isinstance(template, GrpcProbe) else "",
+        grpc_authority=template.authority or "" if isinstance(template, GrpcProbe) else "",
+        mysql_user=template.user if isinstance(template, MysqlProbe) else "",
         command=_command(template, service, pool, where, port, max_lag_ms) if isinstance(template, CommandProbe) else (),
         twin=_twin(template, host),
         slo_latency_ms=template.slo_latency_ms or slow_ms,
@@ -195,17 +203,27 @@ def _http(request: HttpRequest, host: str) -> HttpCheck:
     )
 
 
-def _tls(template: ProbeEntry, host: str) -> TlsCheck:
+def _tls(template: ProbeEntry, host: str) -> TlsCheck | None:
+    """None where none is spoken. Where there is a Host, the server's name is left to it; elsewhere it is the service's."""
     match template:
         case HttpsProbe():
-            return tls_check(template.tls, template.host or host)
+            return tls_check(template.tls)
         case JourneyProbe() if template.scheme == "https":
-            return tls_check(template.tls, host)
+            return tls_check(template.tls)
         case TlsProbe():
-            return tls_check(template.tls, host)
+            return tls_check(template.tls, bare_name(host))
         case GrpcProbe(tls=TlsSection() as section):
-            return tls_check(section, host)
-    return TlsCheck()
+            return tls_check(section, bare_name(template.authority or host))
+    return None
+
+
+def _host_of(address: str) -> str:
+    """A literal address as a Host."""
+    return f"[{address}]" if ":" in address else address
+
+
+def _goodbye(template: ProbeEntry) -> bytes:
+    return bytes.fromhex(template.goodbye_hex) or template.goodbye.encode() if isinstance(template, TcpProbe) else b""
 
 
 def _payload(entry: ProbeEntry | SendTwin) -> tuple[bytes, bytes]:
@@ -220,7 +238,7 @@ def _payload(entry: ProbeEntry | SendTwin) -> tuple[bytes, bytes]:
 
 def _twin(template: ProbeEntry, host: str) -> HttpCheck | None:
     """The twin in the form the prober reads for each kind (`adapters.probes.twin`)."""
-    if isinstance(template, CommandProbe) or template.twin is None:
+    if isinstance(template, (CommandProbe, MysqlProbe)) or template.twin is None:
         return None
     match template.twin:
         case HttpTwin() as twin:

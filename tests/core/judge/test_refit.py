@@ -11,7 +11,7 @@ from core.judge.cases import ANYANG, GASAN, PANGYO, SITES, WEB, Drive, deploymen
 from siteshift.core.judge.refit import changed_targets
 from siteshift.core.model.codes import Fault, Outcome, Standing
 from siteshift.core.model.policy import JudgePolicy
-from siteshift.core.model.probe import HttpCheck, ProbeKind, ProbeSpec
+from siteshift.core.model.probe import HttpCheck, ProbeKind, ProbeSpec, ProxyProtocol, TlsCheck
 from siteshift.core.model.topology import Pool, Topology
 from siteshift.core.model.units import MemberId, ProbeId, TargetId, member_target, pool_target
 
@@ -184,6 +184,7 @@ def test_other_anchors_do_not_blind_us_and_do_not_vouch_for_us_for_long() -> Non
 
 def test_another_rhythm_is_no_other_question() -> None:
     patient = replace(SPEC, interval_ms=5_000, timeout_ms=3_000, phase_ms=77, stopwatch_ms=300, slo_latency_ms=900)
+    patient = replace(patient, goodbye=b"QUIT\r\n")
     assert changed_targets([SPEC], [patient]) == frozenset()
 
 
@@ -194,6 +195,12 @@ def test_another_rhythm_is_no_other_question() -> None:
         replace(SPEC, address="127.0.0.2"),
         replace(SPEC, http=HttpCheck(path="/other")),
         replace(SPEC, kind=ProbeKind.TCP),
+        replace(SPEC, tls=TlsCheck()),
+        replace(SPEC, tls=TlsCheck(client_certificate="/etc/siteshift/probe.pem")),
+        replace(SPEC, proxy_protocol=ProxyProtocol.V1),
+        replace(SPEC, grpc_authority="shop.example"),
+        replace(SPEC, mysql_user="siteshift"),
+        replace(SPEC, dns_any_answer=True),
     ],
 )
 def test_another_question_or_another_address_starts_its_target_anew(other: ProbeSpec) -> None:

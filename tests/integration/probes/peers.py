@@ -108,10 +108,12 @@ class UdpPeer(asyncio.DatagramProtocol):
 
 
 @contextlib.asynccontextmanager
-async def udp_peer(reply: Callable[[bytes], bytes | None], *, address: str = "127.0.0.1") -> AsyncIterator[tuple[int, UdpPeer]]:
+async def udp_peer(
+    reply: Callable[[bytes], bytes | None], *, address: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[tuple[int, UdpPeer]]:
     """A UDP server; its port, and itself."""
     loop = asyncio.get_running_loop()
-    transport, peer = await loop.create_datagram_endpoint(lambda: UdpPeer(reply), local_addr=(address, 0))
+    transport, peer = await loop.create_datagram_endpoint(lambda: UdpPeer(reply), local_addr=(address, port))
     try:
         yield transport.get_extra_info("sockname")[1], peer
     finally:

@@ -38,7 +38,8 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
         path = folder / f"{name}.pem"
-        path.write_bytes(cert.public_bytes(serialization.Encoding.PEM))
+        self.ca_pem = cert.public_bytes(serialization.Encoding.PEM)
+        path.write_bytes(self.ca_pem)
         self.ca_file = str(path)
 
     def leaf(self, *names: str, days: int = 90) -> tuple[bytes, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,6 +11,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from servers.haproxy_server import HaproxyServer
+from servers.ports import free_port
 from siteshift.adapters.probes.grpc_health import decode_status, encode_service
 from siteshift.core.model.codes import Fault, Outcome
 from siteshift.core.model.probe import HttpCheck, ProbeKind, TlsCheck
@@ -104,6 +107,75 @@ async def test_over_tls_the_certificate_is_verified(tmp_path: Path) -> None:
         bad = TlsCheck(server_name="other.example", ca_file=authority.ca_file)
         result = await first_result(spec(ProbeKind.GRPC, port, tls=bad))
     assert (result.outcome, result.fault) == (Outcome.FAIL, Fault.BAD_CERTIFICATE), result.detail
+
+
+@pytest.mark.parametrize("keep_alive", [False, True])
+@pytest.mark.parametrize("case", ["unknown authority", "another name", "ended"])
+async def test_a_certificate_that_is_not_trusted_is_a_bad_certificate(tmp_path: Path, case: str, keep_alive: bool) -> None:
+    authority = Authority(tmp_path)
+    name = "other.example" if case == "another name" else "shop.example"
+    tls = TlsCheck(server_name=name, ca_file="" if case == "unknown authority" else authority.ca_file)
+    async with (
+        grpc_peer(credentials=credentials_of(authority, days=-2 if case == "ended" else 90)) as port,
+        probing(spec(ProbeKind.GRPC, port, tls=tls, keep_alive=keep_alive)) as seen,
+    ):
+        result = await seen.until(lambda _: True, times=2)
+    assert (result.outcome, result.fault) == (Outcome.FAIL, Fault.BAD_CERTIFICATE), result.detail
+
+
+AUTHORITIES = [("", "", "127.0.0.1:{port}"), ("shop.example:8443", "", "shop.example:8443"), ("", "tls.example", "tls.example")]
+
+
+@pytest.mark.parametrize(("authority", "server_name", "sent"), AUTHORITIES)
+@pytest.mark.parametrize("over_tls", [False, True])
+async def test_the_authority_is_what_a_proxy_chooses_by(
+    tmp_path: Path, authority: str, server_name: str, sent: str, over_tls: bool
+) -> None:
+    """A real HAProxy that lets no other authority through."""
+    if server_name and not over_tls:
+        sent = "127.0.0.1:{port}"
+    cert = tmp_path / "both.pem"
+    cert.write_bytes(b"".join(Authority(tmp_path).leaf("shop.example")))
+    async with grpc_peer() as inner:
+        server = HaproxyServer(tmp_path)
+        port = free_port()
+        bind = f"ssl crt {cert} alpn h2" if over_tls else "proto h2"
+        host = sent.format(port=port)
+        await server.start(
+            f"""
+backend web
+frontend calls
+  bind 127.0.0.1:{port} {bind}
+  http-request deny deny_status 421 unless {{ req.hdr(host) -m str {host} }}
+  default_backend grpc
+backend grpc
+  server s 127.0.0.1:{inner} proto h2
+"""
+        )
+        try:
+            tls = TlsCheck(verify=False, server_name=server_name) if over_tls else None
+            result = await first_result(spec(ProbeKind.GRPC, port, grpc_authority=authority, tls=tls))
+            assert result.outcome is Outcome.PASS, result.detail
+            result = await first_result(spec(ProbeKind.GRPC, port, grpc_authority="wrong.example", tls=tls))
+            assert result.outcome is Outcome.FAIL
+        finally:
+            await server.stop()
+
+
+@pytest.mark.parametrize(("tls", "scheme"), [(None, b"\x86"), (TlsCheck(verify=False), b"\x87")])
+async def test_the_scheme_is_that_of_the_connection(tmp_path: Path, tls: TlsCheck | None, scheme: bytes) -> None:
+    """Kestrel refuses a request whose scheme is another. On the wire: entries 6 and 7 of the static table (RFC 7541)."""
+    heard = bytearray()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"\0\0\0\4\0\0\0\0\0")
+        while data := await reader.read(4_096):
+            heard.extend(data)
+
+    context = Authority(tmp_path).server("shop.example", alpn=("h2",)) if tls else None
+    async with tcp_peer(answer, tls=context) as port:
+        await first_result(spec(ProbeKind.GRPC, port, tls=tls, grpc_authority="shop.example", timeout_ms=1_000))
+    assert b"shop.example\x83" + scheme in heard, "authority, POST, scheme"
 
 
 def credentials_of(authority: Authority, *, days: int = 90) -> grpc.ServerCredentials:
@@ -239,9 +311,9 @@ async def test_so_does_what_comes_through_the_tunnel(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("siteshift.adapters.probes.grpc_health.MAX_MESSAGE_BYTES", 1 << 30)
     async with grpc_saying(LONG, grpc.ssl_server_credentials([(key, cert)])) as port:
         one = spec(ProbeKind.GRPC, port, tls=TlsCheck(server_name="grpc.example", verify=False), timeout_ms=10_000)
-        monkeypatch.setattr("siteshift.adapters.probes.tls_tunnel.MAX_RUN_BYTES", 64 * 1024)
+        monkeypatch.setattr("siteshift.adapters.probes.tunnel.MAX_RUN_BYTES", 64 * 1024)
         result = await first_result(one)
         assert (result.outcome, result.fault) == (Outcome.FAIL, Fault.PROTOCOL), result.detail
-        monkeypatch.setattr("siteshift.adapters.probes.tls_tunnel.MAX_RUN_BYTES", 1 << 40)
+        monkeypatch.setattr("siteshift.adapters.probes.tunnel.MAX_RUN_BYTES", 1 << 40)
         result = await first_result(one)
         assert result.outcome is Outcome.PASS, result.detail

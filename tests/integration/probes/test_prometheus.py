@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import tracemalloc
 from collections.abc import AsyncIterator
@@ -131,6 +132,54 @@ async def test_a_packed_answer_is_not_unpacked() -> None:
         finally:
             tracemalloc.stop()
     assert peak_bytes < 5_000_000
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_refused_and_the_token_goes_nowhere_else(status: int) -> None:
+    came: list[str] = []
+
+    async def elsewhere(request: web.Request) -> web.Response:
+        came.append(request.headers.get("Authorization", "no token"))
+        return web.json_response(vector("1"))
+
+    async with web_peer(web.route("*", "/api/v1/query", elsewhere)) as other:
+        place = f"http://127.0.0.1:{other}/api/v1/query"
+
+        async def moved(_request: web.Request) -> web.Response:
+            return web.json_response(vector("0.5"), status=status, headers={"Location": place})
+
+        async with web_peer(web.post("/api/v1/query", moved)) as port:
+            with pytest.raises(Permanent, match=f"status {status}: redirected to 'http://127.0.0.1:{other}") as raised:
+                await sample(port, a="errors")
+    assert raised.value.target == "a"
+    assert came == []
+
+
+async def test_a_drip_is_over_at_the_deadline() -> None:
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+        while True:
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    async with tcp_peer(drip) as port:
+        source = PrometheusSource(f"http://127.0.0.1:{port}", {"ratio": "errors"}, timeout_ms=300)
+        async with asyncio.timeout(30):
+            with pytest.raises(Retryable):
+                await source.sample()
+        await source.close()
+
+
+async def test_an_error_of_many_words_is_quoted_in_part() -> None:
+    async def wordy(_request: web.Request) -> web.Response:
+        return web.json_response({"status": "error", "error": "x" * 100_000}, status=400)
+
+    async with web_peer(web.post("/api/v1/query", wordy)) as port:
+        with pytest.raises(Permanent) as raised:
+            await sample(port, a="errors")
+    assert len(str(raised.value)) < 1_000
 
 
 async def test_without_its_bound_an_answer_without_end_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

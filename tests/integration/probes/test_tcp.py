@@ -59,3 +59,24 @@ async def test_a_wrong_answer_fails_with_its_fault(answer: object, fault: Fault)
     async with tcp_peer(answer) as port:  # type: ignore[arg-type]
         result = await first_result(spec(ProbeKind.TCP, port, send=b"PING\r\n", expect=b"+PONG", timeout_ms=1_000))
     assert (result.outcome, result.fault) == (Outcome.FAIL, fault), result.detail
+
+
+@pytest.mark.parametrize("expected", [b"220 ", b"nothing like it"])
+async def test_after_a_pass_goodbye_is_said_and_the_connection_ends_in_peace(expected: bytes) -> None:
+    heard: list[bytes | type[Exception]] = []
+
+    async def mail(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.example ESMTP\r\n")
+        if expected != b"220 ":
+            writer.write(b"x" * 70_000)
+        try:
+            heard.append(await reader.read())
+        except ConnectionResetError as problem:
+            heard.append(type(problem))
+
+    async with tcp_peer(mail) as port:
+        one = spec(ProbeKind.TCP, port, expect=expected, goodbye=b"QUIT\r\n")
+        async with probing(one) as seen:
+            result = await seen.until(lambda _: True, times=2)
+    assert result.outcome is (Outcome.PASS if expected == b"220 " else Outcome.FAIL)
+    assert heard[0] == (b"QUIT\r\n" if expected == b"220 " else ConnectionResetError)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from siteshift.adapters.probes.certificate import context_for
+from siteshift.adapters.probes.certificate import TlsClient
 from siteshift.adapters.probes.workbench import ProberLimits
 from siteshift.core.model.codes import Fault, Outcome
 from siteshift.core.model.probe import HttpCheck, ProbeKind, TlsCheck
@@ -102,7 +102,7 @@ async def test_records_without_end_are_a_protocol_error(authority: Authority, tl
 
 def test_a_server_cannot_ask_for_one_handshake_after_another() -> None:
     """TLS 1.2 lets a server ask for a new one at any time; each would cost us a millisecond or two."""
-    assert context_for(TlsCheck(verify=False), ()).options & ssl.OP_NO_RENEGOTIATION
+    assert TlsClient(TlsCheck(verify=False), ()).context().options & ssl.OP_NO_RENEGOTIATION
 
 
 ENDLESS = {

@@ -8,9 +8,11 @@ import ssl
 from siteshift.adapters.probes.address import parse_address
 from siteshift.adapters.probes.command import CommandVisit
 from siteshift.adapters.probes.datagram_carrier import DatagramCarrier, ReplyExchange
+from siteshift.adapters.probes.dns_carrier import DnsCarrier
 from siteshift.adapters.probes.dns_exchange import DnsExchange
 from siteshift.adapters.probes.grpc_health import GrpcHealthVisit
 from siteshift.adapters.probes.journey import JourneyVisit
+from siteshift.adapters.probes.mysql import MysqlVisit
 from siteshift.adapters.probes.slot import Carrier, Slot, lost
 from siteshift.adapters.probes.stream import StreamCarrier
 from siteshift.adapters.probes.talk import ExpectTalk, HttpTalk
@@ -68,6 +70,8 @@ def _carrier_for(slot: Slot, bench: Workbench) -> Carrier:
         case ProbeKind.UDP:
             return VisitCarrier(slot, bench, UdpFlowVisit(spec))
         case ProbeKind.DNS:
-            return DatagramCarrier(slot, bench, address, DnsExchange(spec))
+            return DnsCarrier(slot, bench, address, DnsExchange(spec))
         case ProbeKind.GRPC:
             return VisitCarrier(slot, bench, GrpcHealthVisit(spec))
+        case ProbeKind.MYSQL:
+            return VisitCarrier(slot, bench, MysqlVisit(spec))

@@ -1,10 +1,14 @@
-"""DNS over UDP: the query is encoded once by dnspython; an answer seen before is recognised by its bytes.
+"""What is asked in DNS and what a good answer is: the query is encoded once by dnspython; an answer seen before is
+recognised by its bytes. No I/O; `dns_carrier` carries it.
 
 A pass is NOERROR with at least one record of the type asked, and, where ``dns_expect`` names values, none that is
-not named: a steered name may answer with any part of its addresses, but never with a foreign one.
+not named: a steered name may answer with any part of its addresses, but never with a foreign one. With
+``dns_any_answer`` every answer passes: one that is truncated, refused or empty has come all the way too.
 """
 
 from __future__ import annotations
+
+from enum import Enum
 
 import dns.exception
 import dns.flags
@@ -25,7 +29,23 @@ KNOWN_ANSWERS = 32
 
 
 MAX_ANSWER_BYTES = 4_096
-"""We offer 1,232 bytes; servers that do not listen send what was usual before. 64 KiB would hold the loop for 50 ms."""
+"""We offer 1,232 bytes over UDP; servers that do not listen send what was usual before. Over TCP as many: 250 addresses.
+
+Each KiB costs 2 ms and more to parse; 64 KiB would hold the loop for 150.
+"""
+
+_HEADER_BYTES = 12
+_RESPONSE, _TRUNCATED = 0x80, 0x02
+_NO_EDNS = frozenset({1, 4})
+"""FORMERR and NOTIMP: what servers that do not know EDNS answer (RFC 6891 section 7)."""
+
+
+class Again(Enum):
+    """An answer that is none yet, and how to ask for one."""
+
+    OVER_TCP = "truncated: the answer is longer, or the server limits rates (RFC 2181 section 9)"
+    WITHOUT_EDNS = "the server does not know EDNS"
+
 
 MAX_FOREIGN = 4
 """Addresses named in a verdict."""
@@ -34,16 +54,18 @@ MAX_FOREIGN = 4
 class DnsExchange:
     """One query. Raises ValueError for a name or type that cannot be asked."""
 
-    __slots__ = ("_good", "_id", "_name", "_query", "_type", "_wanted")
+    __slots__ = ("_any_answer", "_good", "_id", "_is_plain", "_name", "_query", "_type", "_wanted")
 
     def __init__(self, spec: ProbeSpec) -> None:
         try:
             self._name = dns.name.from_text(spec.dns_name)
             self._type = dns.rdatatype.from_text(spec.dns_type)
-            self._wanted = {dns.rdata.from_text(dns.rdataclass.IN, self._type, value) for value in spec.dns_expect}
+            self._wanted = {_rdata(self._type, value) for value in spec.dns_expect}
             self._query = dns.message.make_query(self._name, self._type, use_edns=0, payload=1232).to_wire()
         except dns.exception.DNSException as problem:
             raise ValueError(f"cannot ask {spec.dns_name} {spec.dns_type}: {problem}") from None
+        self._any_answer = spec.dns_any_answer
+        self._is_plain = False
         self._id = 0
         self._good: set[bytes] = set()
 
@@ -51,13 +73,28 @@ class DnsExchange:
         self._id, query = with_fresh_id(self._query)
         return query
 
-    def weigh(self, data: bytes) -> Verdict | None:
-        if len(data) < 12:
-            return failed(Fault.PROTOCOL, f"{len(data)} bytes are no DNS message")
-        if int.from_bytes(data[:2], "big") != self._id:
+    def ask_plainly(self) -> None:
+        """From now on without EDNS."""
+        self._is_plain = True
+        self._query = dns.message.make_query(self._name, self._type, use_edns=False).to_wire()
+
+    def again(self, data: bytes) -> Again | None:
+        """Whether and how to ask once more because of this datagram."""
+        if self._any_answer or len(data) < _HEADER_BYTES or not self._is_ours(data) or not data[2] & _RESPONSE:
             return None
+        if data[2] & _TRUNCATED:
+            return Again.OVER_TCP
+        return Again.WITHOUT_EDNS if data[3] & 0x0F in _NO_EDNS and not self._is_plain else None
+
+    def weigh(self, data: bytes) -> Verdict | None:
+        if len(data) < _HEADER_BYTES:
+            return failed(Fault.PROTOCOL, f"{len(data)} bytes are no DNS message")
+        if not self._is_ours(data):
+            return None
+        if self._any_answer and data[2] & _RESPONSE:
+            return PASSED
         if len(data) > MAX_ANSWER_BYTES:
-            return failed(Fault.PROTOCOL, f"an answer of {len(data)} bytes, and 1,232 were asked for")
+            return failed(Fault.PROTOCOL, f"an answer of {len(data)} bytes, and at most {MAX_ANSWER_BYTES} are read")
         rest = data[2:]
         if rest in self._good:
             return PASSED
@@ -67,6 +104,9 @@ class DnsExchange:
                 self._good.clear()
             self._good.add(rest)
         return verdict
+
+    def _is_ours(self, data: bytes) -> bool:
+        return int.from_bytes(data[:2], "big") == self._id
 
     def _judge(self, data: bytes) -> Verdict:
         try:
@@ -83,3 +123,8 @@ class DnsExchange:
         if self._wanted and (foreign := found - self._wanted):
             return failed(Fault.BAD_CONTENT, f"answered {', '.join(sorted(map(str, foreign))[:MAX_FOREIGN])[:200]}")
         return PASSED
+
+
+def _rdata(kind: dns.rdatatype.RdataType, value: str) -> dns.rdata.Rdata:
+    """A value as in a zone file of the root: a name is whole whether or not a dot ends it, as it is on the wire."""
+    return dns.rdata.from_text(dns.rdataclass.IN, kind, value, origin=dns.name.root, relativize=False)

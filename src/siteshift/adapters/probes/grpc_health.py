@@ -1,20 +1,17 @@
 """The standard gRPC health check (grpc.health.v1), its two one-field messages encoded by hand.
 
-TLS is spoken when the specification has any TLS setting. The gRPC library always verifies and shows no certificate; where
-that will not do (``verify: false``, ``min_days_left``) the TLS is ours (`tls_tunnel`).
+Where TLS is spoken or a PROXY header is sent, connections are ours and not the library's (`tunnel`).
 """
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import grpc
 import grpc.aio
 
 from siteshift.adapters.probes.slot import PASSED, Verdict, failed, lost
-from siteshift.adapters.probes.tls_tunnel import TlsTunnel
+from siteshift.adapters.probes.tunnel import Tunnel
 from siteshift.core.model.codes import Fault
-from siteshift.core.model.probe import ProbeSpec, TlsCheck
+from siteshift.core.model.probe import ProbeSpec
 
 MAX_MESSAGE_BYTES = 4_096
 """A status is two bytes; the library's own limit is 4 MiB."""
@@ -30,10 +27,6 @@ _CONNECT_FAULTS = (
     ("socket closed", Fault.RESET),
     ("no route to host", Fault.UNREACHABLE),
     ("network is unreachable", Fault.UNREACHABLE),
-    ("certificate", Fault.BAD_CERTIFICATE),
-    ("verification", Fault.BAD_CERTIFICATE),
-    ("handshake", Fault.PROTOCOL),
-    ("ssl", Fault.PROTOCOL),
 )
 """What stands in the text of UNAVAILABLE, in order; gRPC gives no other sign of the cause."""
 
@@ -98,17 +91,14 @@ class GrpcHealthVisit:
         self._request = encode_service(spec.grpc_service)
         host = f"[{spec.address}]" if ":" in spec.address else spec.address
         self._where = f"{host}:{spec.port}"
-        self._credentials: grpc.ChannelCredentials | None = None
-        self._tunnel: TlsTunnel | None = None
-        if not spec.tls.verify or spec.tls.min_days_left:
-            self._tunnel = TlsTunnel(spec, ("h2",))
-        elif spec.tls != TlsCheck():
-            roots = Path(spec.tls.ca_file).read_bytes() if spec.tls.ca_file else None
-            self._credentials = grpc.ssl_channel_credentials(roots)
+        self._authority = spec.grpc_authority or (spec.tls.server_name if spec.tls is not None else "") or self._where
+        self._tunnel = Tunnel(spec, ("h2",)) if spec.speaks_tls or spec.proxy_protocol is not None else None
         self._channel: grpc.aio.Channel | None = None
 
     async def once(self) -> Verdict:
         if self._tunnel is not None:
+            if unfit := self._tunnel.unfit():
+                return unfit
             await self._tunnel.open()
         channel, self._channel = self._channel or self._open(), None
         keep = False
@@ -131,15 +121,12 @@ class GrpcHealthVisit:
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.enable_http_proxy", 0),
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.default_authority", self._authority),
+            # The library sees no TLS; some servers (Kestrel) refuse a request whose scheme is not that of its connection.
+            ("grpc.http2_scheme", "https" if self._spec.speaks_tls else "http"),
         ]
-        if self._tunnel is not None:
-            options.append(("grpc.default_authority", self._spec.tls.server_name or self._where))
-            return grpc.aio.insecure_channel(f"unix-abstract:{self._tunnel.name}", options=options)
-        if self._credentials is None:
-            return grpc.aio.insecure_channel(self._where, options=options)
-        if self._spec.tls.server_name:
-            options.append(("grpc.ssl_target_name_override", self._spec.tls.server_name))
-        return grpc.aio.secure_channel(self._where, self._credentials, options=options)
+        where = self._where if self._tunnel is None else f"unix-abstract:{self._tunnel.name}"
+        return grpc.aio.insecure_channel(where, options=options)
 
     def _judge(self, answer: bytes) -> Verdict:
         try:

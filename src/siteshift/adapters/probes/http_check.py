@@ -19,8 +19,8 @@ class CompiledCheck:
     def __init__(self, check: HttpCheck) -> None:
         self.statuses = frozenset(code for low, high in check.statuses for code in range(low, high + 1))
         self._headers = [(name.lower(), re.compile(match)) for name, match in check.header_match]
-        self._present = re.compile(check.body_match.encode()) if check.body_match else None
-        self._absent = re.compile(check.body_not_match.encode()) if check.body_not_match else None
+        self._present = re.compile(check.body_match) if check.body_match else None
+        self._absent = re.compile(check.body_not_match) if check.body_not_match else None
         self.looks_at_headers = bool(self._headers)
         self.looks_at_body = bool(self._present or self._absent)
 
@@ -38,11 +38,11 @@ class CompiledCheck:
                 return failed(Fault.BAD_CONTENT, f"header {name}: {found[:80]}, wanted {match.pattern}")
         return PASSED
 
-    def of_body(self, body: bytes) -> Verdict:
+    def of_body(self, body: str) -> Verdict:
         if self._present and not self._present.search(body):
-            return failed(Fault.BAD_CONTENT, f"body lacks {self._present.pattern.decode(errors='replace')}")
+            return failed(Fault.BAD_CONTENT, f"body lacks {self._present.pattern}")
         if self._absent and self._absent.search(body):
-            return failed(Fault.BAD_CONTENT, f"body has {self._absent.pattern.decode(errors='replace')}")
+            return failed(Fault.BAD_CONTENT, f"body has {self._absent.pattern}")
         return PASSED
 
     def of_reply(self, reply: Reply, bounds: HttpBounds) -> Verdict:
@@ -51,7 +51,7 @@ class CompiledCheck:
         if verdict is PASSED and self.looks_at_headers:
             verdict = self.of_headers(reply.headers())
         if verdict is PASSED and self.looks_at_body:
-            verdict = self.of_body(reply.content(bounds))
+            verdict = self.of_body(reply.text(bounds))
         return verdict
 
 

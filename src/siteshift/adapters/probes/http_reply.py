@@ -18,6 +18,7 @@ import httptools
 
 from siteshift.adapters import wire
 from siteshift.adapters.probes.http_content import Undecodable, decoded
+from siteshift.adapters.probes.http_text import text_of
 
 NO_BODY = frozenset({101, 204, 304})
 """Statuses whose replies end with their head (RFC 9110 section 6.4.1; after 101 another protocol follows)."""
@@ -27,6 +28,7 @@ MAX_LENGTH_DIGITS = 18
 
 _CONTROLS = re.compile(b"[\x00-\x08\x0a-\x1f\x7f]")
 _NO_TOKEN = re.compile(rb"[^!#$%&'*+.^_`|~0-9A-Za-z-]")
+_BESIDE_A_FIELD = len(": \r\n")
 _UNTIL_CLOSE, _CHUNKED = -1, -2
 """In place of a length: the body ends with the connection, or says itself where it ends."""
 
@@ -73,8 +75,19 @@ class Reply:
     reusable: bool
 
     def headers(self) -> list[tuple[str, str]]:
-        """Names in lower case, values stripped, in order."""
-        return [(name.decode("latin-1").lower(), value.decode("latin-1").strip(" \t")) for name, value in self.fields]
+        """Names in lower case, values stripped, in order: as UTF-8, or as Latin-1 (RFC 9110 section 5.5) where they are not."""
+        return [(name.decode("latin-1").lower(), _text(value.strip(b" \t"))) for name, value in self.fields]
+
+    def raw(self, wanted: bytes) -> list[bytes]:
+        """The values of the headers of a name in lower case, byte by byte as they came."""
+        return [value.strip(b" \t") for name, value in self.fields if len(name) == len(wanted) and name.lower() == wanted]
+
+    def text(self, bounds: HttpBounds = BOUNDS) -> str:
+        """The beginning of the body as text, unpacked. Raises `NotHttp` when it cannot be."""
+        content_type = next(iter(self.raw(b"content-type")), b"").decode("latin-1")
+        body = self.content(bounds)
+        is_whole = self.is_whole and len(body) < bounds.body_bytes
+        return text_of(body, content_type, is_whole=is_whole)
 
     def content(self, bounds: HttpBounds = BOUNDS) -> bytes:
         """The beginning of the body, unpacked. Raises `NotHttp` when it cannot be."""
@@ -99,6 +112,7 @@ class ReplyReader:
         "_fields",
         "_framing_from",
         "_has_more",
+        "_head_bytes",
         "_interims",
         "_is_cut",
         "_is_done",
@@ -115,7 +129,7 @@ class ReplyReader:
         self._parts: list[bytes] = []
         self._status = self._interims = 0
         self._length = _UNTIL_CLOSE
-        self._fed_bytes = self._body_bytes = self._framing_from = 0
+        self._fed_bytes = self._head_bytes = self._body_bytes = self._framing_from = 0
         self._is_done = self._is_cut = self._has_more = False
         self._parser = httptools.HttpResponseParser(self)
         self._parser.set_dangerous_leniencies(lenient_headers=True)  # folded ones; the rest it allows is refused below
@@ -187,6 +201,9 @@ class ReplyReader:
         if self._status:
             return
         status, version = self._parser.get_status_code(), self._parser.get_http_version()
+        self._head_bytes += sum([len(name) + len(value) + _BESIDE_A_FIELD for name, value in self._fields])
+        if self._head_bytes > self._bounds.head_bytes:  # counted, so that it does not hang on how the bytes were cut
+            raise NotHttp(f"the head of the reply has more than {self._bounds.head_bytes} bytes")
         if version not in ("1.1", "1.0") or not 100 <= status <= 599:
             raise NotHttp(f"HTTP/{version} with status {status} is no HTTP/1 reply")
         if _CONTROLS.search(b"".join([value for _, value in self._fields])):
@@ -234,3 +251,10 @@ def _words(fields: Sequence[tuple[bytes, bytes]], wanted: bytes) -> list[str]:
     """The comma-separated words of every field of a name, in lower case."""
     values = [value for name, value in fields if len(name) == len(wanted) and name.lower() == wanted]
     return [word for value in values for part in value.decode("latin-1").split(",") if (word := part.strip(" \t").lower())]
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")

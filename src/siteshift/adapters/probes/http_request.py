@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from urllib.parse import quote
 
 from siteshift.core.model.probe import HttpCheck
 
@@ -10,6 +11,15 @@ USER_AGENT = "siteshift-probe"
 
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 """These say how long their body is even when there is none (RFC 9110 section 8.6)."""
+
+
+_SENDABLE = "".join(map(chr, range(0x21, 0x7F))).replace("#", "")
+"""What stands in a request's target as it is; the rest is percent-encoded, line ends and what would begin a fragment too."""
+
+
+def sendable(target: str | bytes) -> str:
+    """A request's target as it can be sent: text beyond ASCII as UTF-8 (RFC 3987 section 3.1), bytes as they are."""
+    return quote(target, safe=_SENDABLE)
 
 
 def host_header(address: str, port: int, default_port: int) -> str:
@@ -28,12 +38,15 @@ def encode_request(check: HttpCheck, *, host: str, keep: str) -> bytes:
 
 
 def request_bytes(method: str, target: str, ours: list[tuple[str, str]], check: HttpCheck) -> bytes:
-    """A request with the headers and the body of ``check``, and those of ours that it does not set itself."""
+    """A request with the headers and the body of ``check``, and those of ours that it does not set itself.
+
+    Ours are one character a byte, so that a cookie goes back as it came; the check's are text, and sent as UTF-8.
+    """
     given = {name.lower() for name, _ in check.headers}
     added = [*ours, ("User-Agent", USER_AGENT), ("Accept", "*/*")]
     if check.body or method in _WITH_BODY:
         added.append(("Content-Length", str(len(check.body))))
-    lines = [f"{method} {target} HTTP/1.1"]
-    lines += [f"{name}: {value}" for name, value in added if name.lower() not in given]
-    lines += [f"{name}: {value}" for name, value in check.headers]
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + check.body
+    lines = [f"{method} {sendable(target)} HTTP/1.1".encode()]
+    lines += [f"{name}: {value}".encode("latin-1") for name, value in added if name.lower() not in given]
+    lines += [f"{name}: {value}".encode() for name, value in check.headers]
+    return b"\r\n".join([*lines, b"", b""]) + check.body

@@ -10,8 +10,11 @@ import socket
 import ssl
 from typing import NamedTuple
 
-from siteshift.adapters.probes.address import SocketAddress
+from siteshift.adapters.probes.address import SocketAddress, parse_address
+from siteshift.adapters.probes.certificate import TlsClient
 from siteshift.adapters.probes.http_reply import HttpBounds, Reply, ReplyReader
+from siteshift.adapters.probes.proxy_header import proxy_header
+from siteshift.core.model.probe import ProbeSpec, ProxyProtocol
 
 READ_BYTES = 16 * 1024
 """Read and parsed before the loop gets its turn."""
@@ -62,16 +65,18 @@ class Connection:
 
 
 class Connections:
-    """Opens connections to one address, and with ``keep_alive`` keeps one a door.
+    """Opens connections to one target, and keeps one a door where its probe keeps connections.
 
     ``certificates`` are those met since it was emptied.
     """
 
-    def __init__(self, address: SocketAddress, context: ssl.SSLContext, bounds: HttpBounds, *, keep_alive: bool) -> None:
-        self._address = address
-        self._context = context
+    def __init__(self, spec: ProbeSpec, client: TlsClient, bounds: HttpBounds) -> None:
+        """Raises ValueError for an address that is none."""
+        self._address = parse_address(spec.address, spec.port)
+        self._proxy_protocol = spec.proxy_protocol
+        self._client = client
         self._bounds = bounds
-        self._keep_alive = keep_alive
+        self._keep_alive = spec.keep_alive
         self._kept: dict[Door, Connection] = {}
         self.certificates: set[bytes] = set()
 
@@ -102,17 +107,26 @@ class Connections:
         return reply
 
     async def _open(self, door: Door) -> Connection:
-        loop = asyncio.get_running_loop()
-        sock = socket.socket(self._address.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-        try:
-            await loop.sock_connect(sock, self._address.at_port(door.port))
-            context = self._context if door.server_name else None
-            reader, writer = await asyncio.open_connection(sock=sock, ssl=context, server_hostname=door.server_name or None)
-        except BaseException:
-            sock.close()
-            raise
+        context = self._client.context() if door.server_name else None
+        reader, writer = await open_stream(self._address, door.port, self._proxy_protocol, context, door.server_name)
         return Connection(reader, writer)
 
     def close(self) -> None:
         while self._kept:
             self._kept.popitem()[1].close()
+
+
+async def open_stream(
+    address: SocketAddress, port: int, version: ProxyProtocol | None, context: ssl.SSLContext | None = None, name: str = ""
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect, say the PROXY header, shake hands where there is a context. Raises OSError (ssl.SSLError too)."""
+    loop = asyncio.get_running_loop()
+    sock = socket.socket(address.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        await loop.sock_connect(sock, address.at_port(port))
+        if version is not None:
+            await loop.sock_sendall(sock, proxy_header(version, sock))
+        return await asyncio.open_connection(sock=sock, ssl=context, server_hostname=name if context else None)
+    except BaseException:
+        sock.close()
+        raise

@@ -1,8 +1,7 @@
 """HTTP checks of more than one exchange: journeys of several steps, and checks that follow redirects.
 
 Every name in a URL, also in a redirect's, is reached at the probed address: the point is to learn about this member,
-not about what a name resolves to elsewhere. A step's path may be a whole URL; otherwise the scheme is https when the
-specification has any TLS setting or port 443. Cookies live for one run; ``{variable}`` in a later step's path, host,
+not about what a name resolves to elsewhere. Cookies live for one run; ``{variable}`` in a later step's path, host,
 headers and body stands for what an earlier step's ``extract`` found.
 """
 
@@ -13,31 +12,29 @@ import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_address
 from urllib.parse import quote
 
 from yarl import URL
 
 from siteshift.adapters import wire
-from siteshift.adapters.probes.address import parse_address
-from siteshift.adapters.probes.certificate import context_for, verdict_of_tls, verdict_on
+from siteshift.adapters.probes.certificate import TlsClient, verdict_of_tls, verdict_on
 from siteshift.adapters.probes.cookies import Cookies
 from siteshift.adapters.probes.faults import Reported, verdict_of
 from siteshift.adapters.probes.http_check import CompiledCheck, compiled
 from siteshift.adapters.probes.http_reply import HttpBounds, NotHttp, Reply
-from siteshift.adapters.probes.http_request import host_header, request_bytes
+from siteshift.adapters.probes.http_request import host_header, request_bytes, sendable
 from siteshift.adapters.probes.http_visit import Connections, Door, NoAnswer
 from siteshift.adapters.probes.slot import PASSED, Verdict, failed
 from siteshift.core.model.codes import Fault
-from siteshift.core.model.probe import HttpCheck, ProbeKind, ProbeSpec, TlsCheck
+from siteshift.core.model.probe import HttpCheck, ProbeSpec, TlsCheck, bare_name, is_address
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SAME_METHOD = frozenset({307, 308})
+_REFERENCE = "".join(map(chr, range(0x21, 0x7F)))
+"""What stands in a Location as it is; bytes beyond it are percent-encoded one by one, as curl and browsers do."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_SENDABLE = "".join(map(chr, range(0x21, 0x7F)))
-"""What stands in a request's target as it is; the rest is percent-encoded, line ends out of a variable too."""
 
 
 @dataclass(slots=True)
@@ -56,14 +53,16 @@ class JourneyVisit:
         self._bounds = bounds
         steps = spec.steps or (spec.http,)
         self._steps = [(step, compiled(step), _extractors(step)) for step in steps]
-        https = spec.kind is ProbeKind.HTTPS or (spec.kind is ProbeKind.JOURNEY and (spec.tls != TlsCheck() or spec.port == 443))
-        self._scheme = "https" if https else "http"
-        context = context_for(spec.tls, ("http/1.1",))
-        self._connections = Connections(parse_address(spec.address, spec.port), context, bounds, keep_alive=spec.keep_alive)
+        self._scheme = "https" if spec.speaks_tls else "http"
+        self._tls = spec.tls or TlsCheck()
+        self._client = TlsClient(self._tls, ("http/1.1",))
+        self._connections = Connections(spec, self._client, bounds)
 
     async def once(self) -> Verdict:
         certificates = self._connections.certificates
         certificates.clear()
+        if self._scheme == "https" and (unfit := self._client.unfit()):
+            return unfit
         run = _Run()
         for number, (step, check, extractors) in enumerate(self._steps, 1):
             verdict = await self._step(run, step, check, extractors)
@@ -71,16 +70,16 @@ class JourneyVisit:
                 outcome, fault, detail = verdict
                 return (outcome, fault, f"step {number}: {detail}" if len(self._steps) > 1 else detail)
         now = datetime.datetime.now(datetime.UTC)
-        warnings = (verdict_on(der, self._spec.tls, now) for der in certificates)
+        warnings = (verdict_on(der, self._tls, now) for der in certificates)
         return next((verdict for verdict in warnings if verdict is not PASSED), PASSED)
 
     async def _step(
-        self, run: _Run, step: HttpCheck, check: CompiledCheck, extractors: list[tuple[str, re.Pattern[bytes]]]
+        self, run: _Run, step: HttpCheck, check: CompiledCheck, extractors: list[tuple[str, re.Pattern[str]]]
     ) -> Verdict:
         try:
             reply = await self._exchange(run, step)
             verdict = check.of_reply(reply, self._bounds)
-            body = reply.content(self._bounds) if extractors else b""
+            body = reply.text(self._bounds) if extractors else ""
         except (NoAnswer, NotHttp, OSError, ValueError) as problem:
             return verdict_of_exchange(problem)
         if verdict is not PASSED:
@@ -89,7 +88,7 @@ class JourneyVisit:
             found = expression.search(body)
             if found is None:
                 return failed(Fault.BAD_CONTENT, f"nothing to extract as {variable}")
-            run.known[variable] = (found.group(1) if expression.groups else found.group()).decode(errors="replace")
+            run.known[variable] = (found.group(1) if expression.groups else found.group()) or ""
         return PASSED
 
     async def _exchange(self, run: _Run, step: HttpCheck) -> Reply:
@@ -97,27 +96,29 @@ class JourneyVisit:
         asked = replace(
             step,
             host=_filled(step.host, run.known),
-            headers=tuple((name, wire.field_value(_filled(value, run.known))) for name, value in step.headers),
+            headers=tuple((name, _field_value(_filled(value, run.known))) for name, value in step.headers),
             body=_filled_bytes(step.body, run.known),
         )
-        url = self._url(asked.host, _filled(step.path or "/", run.known))
+        target = sendable(_filled(step.path or "/", run.known))
+        url = self._url(asked.host, target)
         for hops_left in range(step.follow_redirects, -1, -1):
-            reply = await self._request(run, url, asked)
-            headers = reply.headers()
-            location = next((value for name, value in headers if name == "location"), None)
-            if reply.status not in _REDIRECTS or location is None or not hops_left:
+            reply = await self._request(run, url, target, asked)
+            locations = reply.raw(b"location")
+            if reply.status not in _REDIRECTS or not locations or not hops_left:
                 return reply
+            location = quote(locations[0], safe=_REFERENCE)
             url = url.join(URL(location))
+            target = url.raw_path_qs
             if url.scheme not in _DEFAULT_PORTS or not url.host:
                 raise ValueError(f"redirected to {location[:80]}, which is not HTTP")
-            if _is_literal(url.host) and url.host != self._spec.address:
+            if is_address(url.host) and url.host != self._spec.address:
                 raise ValueError(f"redirected to another address, which is not this target: {url.host}")
             if reply.status not in _SAME_METHOD and asked.method != "HEAD":
                 asked = replace(asked, method="GET", body=b"")
             asked = replace(asked, host="", headers=tuple(pair for pair in asked.headers if pair[0].lower() != "host"))
         raise AssertionError("unreachable: the last round returns")
 
-    async def _request(self, run: _Run, url: URL, asked: HttpCheck) -> Reply:
+    async def _request(self, run: _Run, url: URL, target: str, asked: HttpCheck) -> Reply:
         host, port = url.host or "", url.port or _DEFAULT_PORTS[url.scheme]
         ours = [
             ("Host", asked.host or host_header(host, port, _DEFAULT_PORTS[url.scheme])),
@@ -125,39 +126,26 @@ class JourneyVisit:
         ]
         if cookies := run.cookies.header(url.scheme, host, url.raw_path):
             ours.append(("Cookie", cookies))
-        request = request_bytes(asked.method, quote(url.raw_path_qs, safe=_SENDABLE), ours, asked)
-        door = Door(port, (self._spec.tls.server_name or host) if url.scheme == "https" else "")
-        reply = await self._connections.exchange(door, request, asked.method)
+        request = request_bytes(asked.method, target, ours, asked)
+        name = bare_name(self._tls.server_name or asked.host or host)
+        reply = await self._connections.exchange(Door(port, name if url.scheme == "https" else ""), request, asked.method)
         now = datetime.datetime.now(datetime.UTC)
-        for name, value in reply.headers():
-            if name == "set-cookie":
-                run.cookies.take(value, host, url.raw_path, now)
+        for cookie in reply.raw(b"set-cookie"):
+            run.cookies.take(cookie.decode("latin-1"), host, url.raw_path, now)
         return reply
 
-    def _url(self, host: str, path: str) -> URL:
-        if path.startswith(("http://", "https://")):
-            return URL(path, encoded=True)
-        host = host or self._spec.tls.server_name or self._spec.address
-        if host.count(":") > 1:
-            host = f"[{host.strip('[]')}]"
-        elif ":" in host:
-            host = host.partition(":")[0]
-        return URL(f"{self._scheme}://{host}:{self._spec.port}{path}", encoded=True)
+    def _url(self, host: str, target: str) -> URL:
+        """Where the step's first request goes, for redirects and cookies to refer to."""
+        name = bare_name(host or self._tls.server_name or self._spec.address)
+        name = f"[{name}]" if ":" in name else name
+        return URL(f"{self._scheme}://{name}:{self._spec.port}{target}", encoded=True)
 
     async def close(self) -> None:
         self._connections.close()
 
 
-def _is_literal(host: str | None) -> bool:
-    try:
-        ip_address(host or "")
-    except ValueError:
-        return False
-    return True
-
-
-def _extractors(step: HttpCheck) -> list[tuple[str, re.Pattern[bytes]]]:
-    return [(variable, re.compile(expression.encode())) for variable, expression in step.extract]
+def _extractors(step: HttpCheck) -> list[tuple[str, re.Pattern[str]]]:
+    return [(variable, re.compile(expression)) for variable, expression in step.extract]
 
 
 def _filled(text: str, known: Mapping[str, str]) -> str:
@@ -165,8 +153,14 @@ def _filled(text: str, known: Mapping[str, str]) -> str:
     return _VARIABLE.sub(lambda found: known.get(found[1], found[0]), text)
 
 
+def _field_value(text: str) -> str:
+    """A header's value with what a step found in it. Raises ValueError when that cannot stand in one."""
+    wire.field_value(text.encode())
+    return text.strip(" \t")
+
+
 def _filled_bytes(body: bytes, known: Mapping[str, str]) -> bytes:
-    return _filled(body.decode("latin-1"), known).encode("utf-8") if known else body
+    return _filled(body.decode(errors="surrogateescape"), known).encode(errors="surrogateescape") if known else body
 
 
 def verdict_of_exchange(problem: Exception) -> Verdict:

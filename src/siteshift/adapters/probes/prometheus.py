@@ -20,6 +20,9 @@ MAX_ANSWER_BYTES = 256 * 1024
 
 READ_BYTES = 16 * 1024
 
+MAX_QUOTED = 160
+"""Characters of what came, in a message."""
+
 
 class PrometheusSource:
     """Asks one Prometheus for the numbers of ``queries`` (label → PromQL).
@@ -56,15 +59,19 @@ class PrometheusSource:
 
     async def _ask(self, session: aiohttp.ClientSession, label: str, query: str) -> float | None:
         try:
-            async with session.post(self._url, data={"query": query}) as answer:
+            # Not followed: the token goes to the Prometheus that is configured, and to nobody that it names.
+            async with session.post(self._url, data={"query": query}, allow_redirects=False) as answer:
                 status = answer.status
+                if 300 <= status < 400:
+                    place = answer.headers.get("Location", "nowhere")[:MAX_QUOTED]
+                    raise Permanent(f"status {status}: redirected to {place!r}, which is not followed", **self._about(label))
                 document = await _document(answer.content)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, RecursionError) as problem:
             raise Retryable(str(problem) or type(problem).__name__, **self._about(label)) from problem
         if not isinstance(document, dict) or status >= 500:
             raise Retryable(f"status {status}", **self._about(label))
         if document.get("status") != "success":
-            raise Permanent(str(document.get("error", f"status {status}")), **self._about(label))
+            raise Permanent(str(document.get("error", f"status {status}"))[:MAX_QUOTED], **self._about(label))
         return self._number(document.get("data"), label)
 
     def _number(self, data: object, label: str) -> float | None:

@@ -11,14 +11,14 @@ import ssl
 from errno import ECONNRESET, EPROTO
 
 from siteshift.adapters.probes.address import SocketAddress
-from siteshift.adapters.probes.certificate import context_for, verdict_of_tls, verdict_on
+from siteshift.adapters.probes.certificate import TlsClient, verdict_of_tls, verdict_on
 from siteshift.adapters.probes.poller import BROKEN
 from siteshift.adapters.probes.slot import Slot, failed
 from siteshift.adapters.probes.stream import READ_BYTES, Phase, StreamCarrier
 from siteshift.adapters.probes.talk import Talk
 from siteshift.adapters.probes.workbench import Workbench
 from siteshift.core.model.codes import Fault
-from siteshift.core.model.probe import ProbeKind
+from siteshift.core.model.probe import ProbeKind, TlsCheck, bare_name
 
 
 class TooManyRecords(OSError):
@@ -28,16 +28,16 @@ class TooManyRecords(OSError):
 class TlsCarrier(StreamCarrier):
     """A `StreamCarrier` with TLS between. Raises OSError or ssl.SSLError for a bad CA file."""
 
-    __slots__ = ("_alpn", "_check", "_context", "_incoming", "_left_bytes", "_outgoing", "_tls", "_unflushed")
+    __slots__ = ("_alpn", "_check", "_client", "_incoming", "_left_bytes", "_outgoing", "_tls", "_unflushed")
 
     _drained_by_short_read = False
 
     def __init__(self, slot: Slot, bench: Workbench, address: SocketAddress, talk: Talk) -> None:
         super().__init__(slot, bench, address, talk)
         spec = slot.spec
-        self._check = spec.tls
-        self._alpn = spec.tls.alpn if spec.kind is ProbeKind.TLS else ("http/1.1",)
-        self._context = context_for(spec.tls, self._alpn)
+        self._check = spec.tls or TlsCheck()
+        self._alpn = self._check.alpn if spec.kind is ProbeKind.TLS else ("http/1.1",)
+        self._client = TlsClient(self._check, self._alpn)
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls: ssl.SSLObject | None = None
@@ -48,12 +48,19 @@ class TlsCarrier(StreamCarrier):
         self._left_bytes = self._bench.limits.tls_bytes
         super().start()
 
+    def _reconnect(self) -> None:
+        if unfit := self._client.unfit():
+            self._settle(unfit)
+        else:
+            super()._reconnect()
+
     def _on_connected(self) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._unflushed = b""
-        name = self._check.server_name or self.slot.spec.http.host.partition(":")[0] or self.slot.spec.address
-        self._tls = self._context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
+        spec = self.slot.spec
+        name = bare_name(self._check.server_name or spec.http.host or spec.address)
+        self._tls = self._client.context().wrap_bio(self._incoming, self._outgoing, server_hostname=name)
         self._line = self
         self._phase = Phase.SHAKING
         self._shake()
@@ -158,7 +165,9 @@ class TlsCarrier(StreamCarrier):
                 self._fill()
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 return b""
-            except ssl.SSLError:
+            except ssl.SSLError as problem:
+                if "ALERT" in (problem.reason or ""):
+                    raise  # with TLS 1.3 a server looks at our certificate after the handshake, and says so here
                 # A broken record: the bytes before it were judged already, what is left cannot be.
                 return b""
         self._come_back()  # so many records and not a byte in them: tickets, new keys
@@ -180,6 +189,8 @@ class TlsCarrier(StreamCarrier):
     def _broken(self, problem: OSError) -> None:
         if isinstance(problem, TooManyRecords):
             self._settle(failed(Fault.PROTOCOL, str(problem.strerror)))
+        elif isinstance(problem, ssl.SSLError) and not self._may_try_again:
+            self._settle(verdict_of_tls(problem))
         else:
             super()._broken(problem)
 

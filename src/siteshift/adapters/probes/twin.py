@@ -2,22 +2,22 @@
 
 How `ProbeSpec.twin` (an `HttpCheck`) is read for each kind:
 
-========== ==========================================================================================
-HTTP, HTTPS the twin's request and what would be a pass of it
-JOURNEY    the twin is the only step
-TCP, UDP   the twin's ``body`` is sent, and the probe's own ``expect`` must not come back
-TLS        the twin's ``host`` is the server name, which the certificate must not cover
-DNS        the twin's ``host`` is the name asked
-GRPC       the twin's ``path`` (without leading slash) is the service asked
-COMMAND    no twin
-========== ==========================================================================================
+============== ======================================================================================
+HTTP, HTTPS    the twin's request and what would be a pass of it
+JOURNEY        the twin is the only step
+TCP, UDP       the twin's ``body`` is sent, and the probe's own ``expect`` must not come back
+TLS            the twin's ``host`` is the server name, which the certificate must not cover
+DNS            the twin's ``host`` is the name asked
+GRPC           the twin's ``path`` (without leading slash) is the service asked
+COMMAND, MYSQL no twin
+============== ======================================================================================
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from siteshift.core.model.probe import ProbeKind, ProbeSpec
+from siteshift.core.model.probe import ProbeKind, ProbeSpec, TlsCheck, bare_name
 
 
 def twin_of(spec: ProbeSpec, every: int) -> ProbeSpec | None:
@@ -31,14 +31,21 @@ def twin_of(spec: ProbeSpec, every: int) -> ProbeSpec | None:
     shared = replace(spec, interval_ms=interval_ms, phase_ms=phase_ms, keep_alive=False, stopwatch_ms=0, twin=None)
     match spec.kind:
         case ProbeKind.HTTP | ProbeKind.HTTPS:
-            return replace(shared, http=twin)
+            return replace(shared, http=twin, tls=_same_name(spec.tls, spec.http.host))
         case ProbeKind.JOURNEY:
-            return replace(shared, steps=(twin,))
+            return replace(shared, steps=(twin,), tls=_same_name(spec.tls, spec.steps[0].host))
         case ProbeKind.TCP | ProbeKind.UDP:
             return replace(shared, send=twin.body)
         case ProbeKind.TLS:
-            return replace(shared, tls=replace(spec.tls, server_name=twin.host))
+            return replace(shared, tls=replace(spec.tls or TlsCheck(), server_name=twin.host))
         case ProbeKind.DNS:
             return replace(shared, dns_name=twin.host)
         case ProbeKind.GRPC:
             return replace(shared, grpc_service=twin.path.lstrip("/"))
+        case ProbeKind.MYSQL:
+            return None
+
+
+def _same_name(tls: TlsCheck | None, host: str) -> TlsCheck | None:
+    """The twin shakes hands as its probe does: a handshake that fails would say nothing about what is looked at behind it."""
+    return tls and replace(tls, server_name=tls.server_name or bare_name(host))

@@ -11,11 +11,14 @@ from siteshift.config.model.probes import (
     DnsProbe,
     GrpcProbe,
     HttpProbe,
+    HttpRequest,
     HttpsAnchor,
     HttpsProbe,
     JourneyProbe,
+    MysqlProbe,
     ProbeEntry,
     ProbeTarget,
+    TcpAnchor,
     TcpProbe,
     TlsProbe,
     TlsSection,
@@ -37,6 +40,7 @@ CPU_US: dict[ProbeKind, int] = {
     ProbeKind.UDP: 20,
     ProbeKind.DNS: 20,
     ProbeKind.GRPC: 500,
+    ProbeKind.MYSQL: 600,
     ProbeKind.COMMAND: 5_000,
 }
 """Processor time of one run by new connection, measured (journeys: each step). A coarse estimate for a warning."""
@@ -45,6 +49,29 @@ CPU_US_KEPT = 60
 CPU_LIMIT_US = 700_000
 """Of each second of the one core that probes; beyond it probes start late."""
 
+MAX_DATAGRAM_BYTES = 65_507
+"""The most that UDP over IPv4 carries."""
+MAX_EXPECT_BYTES = 64 * 1024
+"""As far as an answer is looked through (`ProberLimits.expect_bytes`)."""
+READABLE_CODINGS = frozenset({"gzip", "x-gzip", "deflate", "identity"})
+"""Of what a body may be packed in, what a check reads."""
+
+MYSQL_PORT = 3306
+_OF_MAIL = "mail servers log resets as lost connections, and some block who makes them"
+_POLITE = 'write `expect: "220 "` and `goodbye: "QUIT\\r\\n"`'
+PUNISHING: dict[int, tuple[str, str]] = {
+    MYSQL_PORT: (
+        "MariaDB and MySQL count each reset as a failed handshake and refuse the node's address after `max_connect_errors`",
+        "use `kind: mysql` with a `user`",
+    ),
+    22: (
+        "OpenSSH 9.8 and newer refuses addresses that connect and do not log in",
+        "name the nodes in its `PerSourcePenaltyExemptList`, or look at another port",
+    ),
+    25: (_OF_MAIL, _POLITE),
+    587: (_OF_MAIL, _POLITE),
+}
+"""Ports whose usual protocols hold it against a client that connects and resets; how, and the way."""
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -73,13 +100,19 @@ def _template(service: ServiceEntry, template: ProbeEntry, path: Path, judge: Ju
         if not any(pool.answers for pool in service.pools):
             message = f"'{service.id}' has no `answers` at any site, so there is no VIP to probe"
             findings.note(ProblemCode.CONTRADICTION, (*path, "target"), message, "add `answers` to its pools", below=[pools])
+    requests = template.steps if isinstance(template, JourneyProbe) else (template,)
+    for number, request in enumerate(requests):
+        if isinstance(request, HttpRequest):
+            _codings(request, (*path, "steps", number) if isinstance(template, JourneyProbe) else path, findings)
     match template:
         case TcpProbe() | UdpProbe():
             _payload(template, path, findings)
+            if isinstance(template, TcpProbe):
+                _manners(service, template, path, findings)
         case HttpsProbe() | JourneyProbe() | TlsProbe():
-            _certificate(template.tls.verify, path, findings)
-        case GrpcProbe(tls=TlsSection(verify=verify)):
-            _certificate(verify, path, findings)
+            _certificate(template.tls, path, findings)
+        case GrpcProbe(tls=TlsSection() as section):
+            _certificate(section, path, findings)
         case DnsProbe():
             for number, value in enumerate(template.expect):
                 if wrong := record_fault(template.type, value):
@@ -106,17 +139,58 @@ def _timeout(interval: int | None, timeout: int | None, path: Path, judge: Judge
 
 
 def _payload(template: TcpProbe | UdpProbe, path: Path, findings: Findings) -> None:
-    for plain, coded in (("send", "send_hex"), ("expect", "expect_hex")):
-        if getattr(template, plain) and getattr(template, coded):
+    for plain, coded in (("send", "send_hex"), ("expect", "expect_hex"), ("goodbye", "goodbye_hex")):
+        if getattr(template, plain, "") and getattr(template, coded, ""):
             message = f"`{plain}` and `{coded}` are both given"
             findings.note(ProblemCode.CONTRADICTION, (*path, coded), message, "keep one")
+    expected = len(bytes.fromhex(template.expect_hex) or template.expect.encode())
+    most = MAX_DATAGRAM_BYTES if isinstance(template, UdpProbe) else MAX_EXPECT_BYTES
+    if expected > most:
+        message = f"`expect` has {expected} bytes, and an answer is looked through for {most}: it could never pass"
+        key = "expect" if template.expect else "expect_hex"
+        findings.note(ProblemCode.OUT_OF_RANGE, (*path, key), message, "expect something shorter")
+    sent = len(bytes.fromhex(template.send_hex) or template.send.encode())
+    if isinstance(template, UdpProbe) and sent > MAX_DATAGRAM_BYTES:
+        message = f"`send` has {sent} bytes, and a datagram carries at most {MAX_DATAGRAM_BYTES}"
+        findings.note(ProblemCode.OUT_OF_RANGE, (*path, "send" if template.send else "send_hex"), message, "send less")
     if isinstance(template, UdpProbe) and not (template.send or template.send_hex):
         message = "a UDP probe must send something: nothing else can be answered"
         findings.note(ProblemCode.MISSING_KEY, path, message, "add `send`", depends=[(*path, "send"), (*path, "send_hex")])
 
 
-def _certificate(verify: bool, path: Path, findings: Findings) -> None:
-    if not verify:
+def _manners(service: ServiceEntry, template: TcpProbe, path: Path, findings: Findings) -> None:
+    """Whether the server will hold it against us that we connect and reset, and whether a goodbye can be said."""
+    if (template.goodbye or template.goodbye_hex) and not (template.expect or template.expect_hex):
+        key = "goodbye" if template.goodbye else "goodbye_hex"
+        message = "a `goodbye` is said after an answer, and none is expected"
+        findings.note(ProblemCode.CONTRADICTION, (*path, key), message, "add `expect`", depends=[(*path, "expect")])
+    ports = {template.port} if template.port else {member.port for pool in service.pools for member in pool.members}
+    for port in sorted(ports & PUNISHING.keys()):
+        if port != MYSQL_PORT and (template.goodbye or template.goodbye_hex):
+            continue
+        how, way = PUNISHING[port]
+        place = (*path, "port") if template.port else (*path, "kind")
+        findings.note(ProblemCode.RESET_PUNISHED, place, f"port {port}: {how}", way)
+
+
+def _codings(request: HttpRequest, path: Path, findings: Findings) -> None:
+    """Who looks at a body must not ask for it in a coding that no check reads."""
+    if not (request.body_match or request.body_not_match or getattr(request, "extract", None)):
+        return
+    for name, value in request.headers.items():
+        words = (part.partition(";")[0].strip().lower() for part in value.split(","))
+        if name.lower() == "accept-encoding" and (strange := [word for word in words if word not in READABLE_CODINGS]):
+            message = f"the body may come as `{strange[0]}`, which a check cannot read"
+            findings.note(ProblemCode.CONTRADICTION, (*path, "headers", name), message, "write `gzip, deflate`, or leave it out")
+
+
+def _certificate(section: TlsSection, path: Path, findings: Findings) -> None:
+    if section.client_key is not None and section.client_certificate is None:
+        message = "a `client_key` needs a `client_certificate`"
+        place: Path = (*path, "tls", "client_key")
+        depends: list[Path] = [(*path, "tls", "client_certificate")]
+        findings.note(ProblemCode.CONTRADICTION, place, message, "add it, or remove the key", depends=depends)
+    if not section.verify:
         message = "any certificate passes"
         findings.note(ProblemCode.INSECURE_CHECK, (*path, "tls", "verify"), message, "name your authority in `ca_file`")
 
@@ -135,7 +209,7 @@ def _variables(template: JourneyProbe, path: Path, findings: Findings) -> None:
 
 
 def _twin(template: ProbeEntry, path: Path, findings: Findings) -> None:
-    if isinstance(template, CommandProbe):
+    if isinstance(template, (CommandProbe, MysqlProbe)):
         return
     if template.twin is None:
         if not isinstance(template, (TcpProbe, UdpProbe)) or template.expect or template.expect_hex:
@@ -167,7 +241,10 @@ def _anchors(config: ConfigFile, judge: JudgePolicy, findings: Findings) -> None
             path: Path = ("anchors", listing, index)
             _timeout(anchor.interval_ms, anchor.timeout_ms, path, judge, findings)
             if isinstance(anchor, HttpsAnchor):
-                _certificate(anchor.tls.verify, path, findings)
+                _certificate(anchor.tls, path, findings)
+            if isinstance(anchor, TcpAnchor) and anchor.port in PUNISHING:
+                message = f"port {anchor.port}: {PUNISHING[anchor.port][0]}; refused, the node would take itself for blind"
+                findings.note(ProblemCode.RESET_PUNISHED, (*path, "port"), message, "choose another port")
             if listing == "outside" and anchor.address in ours:
                 message = f"{anchor.address} belongs to our service '{ours[anchor.address]}': it fails with our site"
                 remedy = "choose an address that has nothing to do with us"

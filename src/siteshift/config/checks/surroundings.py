@@ -15,7 +15,7 @@ from siteshift.config.checks.findings import Findings
 from siteshift.config.errors import SecretUnavailable
 from siteshift.config.model.enactors import Rfc2136Enactor
 from siteshift.config.model.observation import PrometheusEvidence, WebhookNotifier
-from siteshift.config.model.probes import HttpRequest, HttpsAnchor, HttpsProbe, JourneyProbe, TlsProbe, TlsSection
+from siteshift.config.model.probes import GrpcProbe, HttpRequest, HttpsAnchor, HttpsProbe, JourneyProbe, TlsProbe, TlsSection
 from siteshift.config.model.root import ConfigFile
 from siteshift.config.model.standby import HttpHookDriver
 from siteshift.config.problem import Path, ProblemCode
@@ -35,6 +35,8 @@ def check_surroundings(config: ConfigFile, findings: Findings, path: FilePath) -
         if not findings.tainted(place):
             _authorities(name, place, findings)
     _server_certificate(config, findings)
+    for place, section in _tls_sections(config):
+        _client_certificate(section, place, findings)
     _accounts(config, findings)
 
 
@@ -67,6 +69,9 @@ def _secrets(config: ConfigFile) -> Iterator[tuple[Path, SecretRef]]:
             for key, secret in (("token", notifier.token), ("url_secret", notifier.url_secret)):
                 if secret is not None:
                     yield ("notifiers", index, key), secret
+    for path, section in _tls_sections(config):
+        if section.client_key is not None:
+            yield (*path, "client_key"), section.client_key
     yield from _header_secrets(config)
 
 
@@ -86,7 +91,7 @@ def _header_secrets(config: ConfigFile) -> Iterator[tuple[Path, SecretRef]]:
 
 
 def _secret(secret: SecretRef, path: Path, findings: Findings) -> None:
-    if path == ("api", "tls", "key") and secret.source is SecretSource.ENV:
+    if path[-2:] in (("tls", "key"), ("tls", "client_key")) and secret.source is SecretSource.ENV:
         message = "a TLS key is read from a file, not from the environment"
         findings.note(ProblemCode.SECRET_UNAVAILABLE, path, message, "use `file:` or `credential:`")
         return
@@ -102,6 +107,9 @@ def _secret(secret: SecretRef, path: Path, findings: Findings) -> None:
     if path[:2] == ("api", "tokens") and len(raw) < MIN_TOKEN_CHARS:
         message = f"{secret} has {len(raw)} characters; a token needs at least {MIN_TOKEN_CHARS}"
         findings.note(ProblemCode.SECRET_MALFORMED, path, message, "make one with `openssl rand -base64 24`")
+    if path[-2:-1] == ("secret_headers",) and any((byte < 0x20 and byte != 0x09) or byte == 0x7F for byte in raw):
+        message = f"{secret} holds line breaks or other control characters, which no header can"
+        findings.note(ProblemCode.SECRET_MALFORMED, path, message, "write it in one line")
     if path[-2:] == ("tsig", "secret") and not _is_base64(raw):
         findings.note(ProblemCode.SECRET_MALFORMED, path, f"{secret} is not base64", "copy the `secret` of the key")
 
@@ -126,7 +134,7 @@ def _files(config: ConfigFile) -> Iterator[tuple[Path, str]]:
 def _tls_sections(config: ConfigFile) -> Iterator[tuple[Path, TlsSection]]:
     for index, service in enumerate(config.services):
         for number, probe in enumerate(service.probes):
-            if isinstance(probe, (HttpsProbe, JourneyProbe, TlsProbe)):
+            if isinstance(probe, (HttpsProbe, JourneyProbe, TlsProbe, GrpcProbe)) and probe.tls is not None:
                 yield ("services", index, "probes", number, "tls"), probe.tls
     for listing, anchors in (("outside", config.anchors.outside), ("own_site", config.anchors.own_site)):
         for index, anchor in enumerate(anchors):
@@ -157,6 +165,23 @@ def _server_certificate(config: ConfigFile, findings: Findings) -> None:
         return  # told beside the key
     except OSError as error:
         _unusable(tls.certificate_file, error, path, findings)
+
+
+def _client_certificate(section: TlsSection, path: Path, findings: Findings) -> None:
+    """Our own certificate and its key belong together, and no password is asked for."""
+    name, place = section.client_certificate, (*path, "client_certificate")
+    if name is None or findings.tainted(place) or findings.tainted((*path, "client_key")):
+        return
+    try:
+        with FilePath(name).open("rb") as stream:
+            stream.read(1)
+        key = section.client_key.path() if section.client_key is not None else FilePath(name)
+        if key is not None and key.is_file():
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(name, key, password=_no_password)
+    except SecretUnavailable:
+        return  # told beside the key
+    except OSError as error:
+        _unusable(name, error, place, findings)
 
 
 def _no_password() -> str:

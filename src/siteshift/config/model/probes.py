@@ -9,21 +9,30 @@ from pydantic import Field
 
 from siteshift.config.fields import (
     AbsolutePath,
+    AlpnName,
+    Argument,
+    Authority,
     DnsName,
     HeaderName,
     HeaderValue,
     Hex,
+    HttpHost,
     Identifier,
     IpAddress,
+    MysqlUser,
     PlainHeaderName,
     Port,
     ProbeMs,
     Regex,
     RequestPath,
     Secret,
+    ServerName,
     StatusRange,
+    StepHost,
     Strict,
+    VariableName,
 )
+from siteshift.core.model.probe import ProxyProtocol
 
 ANSWER_TYPES = Literal["A", "AAAA", "CNAME", "MX", "NS", "SOA", "TXT", "SRV", "PTR"]
 Method = Literal["GET", "HEAD", "POST", "PUT", "OPTIONS"]
@@ -49,9 +58,11 @@ class HttpRequest(Strict):
 
     method: Method = "GET"
     path: RequestPath = "/"
-    host: str = ""
+    """What is beyond ASCII is sent as percent-encoded UTF-8."""
+    host: HttpHost = ""
     """The Host header; default: the service's first name, else the address."""
     headers: dict[PlainHeaderName, HeaderValue] = Field(default={})
+    """Sent as UTF-8."""
     secret_headers: dict[HeaderName, Secret] = Field(default={})
     """Headers whose values are secrets (`Authorization`)."""
     body: str = ""
@@ -60,7 +71,8 @@ class HttpRequest(Strict):
     header_match: dict[HeaderName, Regex] = Field(default={})
     """Headers the answer must have, with a regular expression each."""
     body_match: Regex = ""
-    """A regular expression the body must match somewhere."""
+    """A regular expression the body must match somewhere: its first 256 KiB, unpacked (gzip, deflate) and as text, by the
+    charset that Content-Type, a byte-order mark or a `<meta>` names, else UTF-8."""
     body_not_match: Regex = ""
     """A regular expression the body must not match anywhere."""
     follow_redirects: Annotated[int, Field(ge=0, le=10)] = 0
@@ -68,9 +80,11 @@ class HttpRequest(Strict):
 
 
 class JourneyStep(HttpRequest):
-    """One step of a journey. `{variable}` in path, headers and body stands for what an earlier step extracted."""
+    """One step of a journey. `{variable}` in path, host, headers and body stands for what an earlier step extracted."""
 
-    extract: dict[str, Regex] = Field(default={})
+    host: StepHost = ""
+    """The Host header; default: the service's first name, else the address."""
+    extract: dict[VariableName, Regex] = Field(default={})
     """Variable → regular expression over the body; its first group (or the whole match) is the value."""
 
 
@@ -79,7 +93,7 @@ class HttpTwin(Strict):
 
     method: Method | None = None
     path: RequestPath | None = None
-    host: str | None = None
+    host: HttpHost | None = None
     headers: dict[PlainHeaderName, HeaderValue] | None = None
     body: str | None = None
 
@@ -112,14 +126,19 @@ class GrpcTwin(Strict):
 class TlsSection(Strict):
     """What a certificate must satisfy."""
 
-    server_name: str = ""
-    """SNI, and the name the certificate must have; default: the Host."""
+    server_name: ServerName = ""
+    """SNI, and the name the certificate must have; default: the Host without its port, of each step and redirect its own."""
     verify: bool = True
     """Whether the chain and the name are checked."""
     ca_file: AbsolutePath | None = None
     """Trust these instead of the system's authorities."""
     min_days_left: Annotated[int, Field(ge=0, le=3_650)] = 0
-    alpn: tuple[str, ...] = ()
+    alpn: tuple[AlpnName, ...] = ()
+    client_certificate: AbsolutePath | None = None
+    """A PEM file with our certificate (and its chain), for servers that ask for one. Read again when it changes; while it is
+    not valid the check says nothing."""
+    client_key: Secret | None = None
+    """Its key, `file:` or `credential:`; default: in the same file. Without a password."""
 
 
 class ProbeCommon(Strict):
@@ -148,6 +167,8 @@ class HttpProbe(ProbeCommon, HttpRequest):
     kind: Literal["http"]
     keep_alive: bool = False
     """Keep the connection: six times cheaper, but says less about accepting new ones."""
+    proxy_protocol: ProxyProtocol | None = None
+    """Send a PROXY header first: `v1` with both ends of our connection, `v2` as LOCAL."""
     twin: HttpTwin | None = None
 
 
@@ -158,6 +179,8 @@ class HttpsProbe(ProbeCommon, HttpRequest):
     keep_alive: bool = False
     """Keep the connection; a new TLS handshake costs some 2 ms of processor time."""
     tls: TlsSection = TlsSection()
+    proxy_protocol: ProxyProtocol | None = None
+    """Send a PROXY header first: `v1` with both ends of our connection, `v2` as LOCAL."""
     twin: HttpTwin | None = None
 
 
@@ -168,6 +191,8 @@ class JourneyProbe(ProbeCommon):
     scheme: Literal["http", "https"] = "http"
     steps: Annotated[tuple[JourneyStep, ...], Field(min_length=1, max_length=20)] = Field(examples=[[{"path": "/"}]])
     tls: TlsSection = TlsSection()
+    proxy_protocol: ProxyProtocol | None = None
+    """Send a PROXY header first: `v1` with both ends of our connection, `v2` as LOCAL."""
     twin: HttpTwin | None = None
     """Differs from the first step, and is asked alone."""
 
@@ -181,6 +206,11 @@ class TcpProbe(ProbeCommon):
     expect: str = ""
     """What the answer must contain."""
     expect_hex: Hex = ""
+    goodbye: str = ""
+    """Sent after a pass, before the connection is closed in peace instead of reset: `"QUIT\\r\\n"`. Needs an `expect`."""
+    goodbye_hex: Hex = ""
+    proxy_protocol: ProxyProtocol | None = None
+    """Send a PROXY header first: `v1` with both ends of our connection, `v2` as LOCAL."""
     twin: SendTwin | None = None
 
 
@@ -189,6 +219,8 @@ class TlsProbe(ProbeCommon):
 
     kind: Literal["tls"]
     tls: TlsSection = TlsSection()
+    proxy_protocol: ProxyProtocol | None = None
+    """Send a PROXY header first: `v1` with both ends of our connection, `v2` as LOCAL."""
     twin: TlsTwin | None = None
 
 
@@ -221,22 +253,37 @@ class GrpcProbe(ProbeCommon):
     kind: Literal["grpc"]
     service: str = ""
     """The service asked about; empty: the server as a whole."""
+    authority: Authority | None = None
+    """The `:authority` of the call, by which proxies choose; default: the server's name with TLS, else address and port."""
     tls: TlsSection | None = None
     """Speak TLS, and what the certificate must satisfy; without it plain text is spoken."""
+    proxy_protocol: ProxyProtocol | None = None
+    """Send a PROXY header first: `v1` with both ends of our connection, `v2` as LOCAL."""
     twin: GrpcTwin | None = None
+
+
+class MysqlProbe(ProbeCommon):
+    """MariaDB or MySQL: a login, and a goodbye. A connection that is reset instead counts as an error of our address, and after
+    a hundred the server refuses it."""
+
+    kind: Literal["mysql"]
+    user: MysqlUser = Field(examples=["siteshift"])
+    """An account without a password and without rights: `CREATE USER 'siteshift'@'192.0.2.%';` for the addresses of the nodes."""
+    proxy_protocol: ProxyProtocol | None = None
+    """Send a PROXY header first: `v1` with both ends of our connection, `v2` as LOCAL."""
 
 
 class CommandProbe(ProbeCommon):
     """A program; it passes when it ends with 0."""
 
     kind: Literal["command"]
-    argv: Annotated[tuple[str, ...], Field(min_length=1)] = Field(examples=[["/usr/bin/true"]])
+    argv: Annotated[tuple[Argument, ...], Field(min_length=1)] = Field(examples=[["/usr/bin/true"]])
     """Program (absolute path) and arguments; `{address}`, `{port}`, `{member}`, `{site}`, `{service}` are filled in,
     and `{max_lag_ms}` from `policy.data_max_lag_ms`."""
 
 
 ProbeEntry = Annotated[
-    HttpProbe | HttpsProbe | JourneyProbe | TcpProbe | TlsProbe | UdpProbe | DnsProbe | GrpcProbe | CommandProbe,
+    HttpProbe | HttpsProbe | JourneyProbe | TcpProbe | TlsProbe | UdpProbe | DnsProbe | GrpcProbe | MysqlProbe | CommandProbe,
     Field(discriminator="kind"),
 ]
 
@@ -272,7 +319,7 @@ class HttpsAnchor(AnchorCommon, HttpRequest):
 
 
 class DnsAnchor(AnchorCommon):
-    """One DNS question."""
+    """One DNS question. Whatever is answered proves the way, a refusal or a truncated answer too."""
 
     kind: Literal["dns"]
     name: DnsName = Field(examples=["example.com"])

@@ -32,9 +32,12 @@ def _by_target(specs: Sequence[ProbeSpec]) -> dict[TargetId, set[ProbeSpec]]:
 
 
 def _what_is_asked(spec: ProbeSpec) -> ProbeSpec:
-    """The check without its rhythm and its limits: how often we look and how long we wait changes nothing about the target."""
+    """The check without its rhythm and its limits: how often we look, how long we wait and how we part changes nothing about the
+    target. What we show and say first (a client certificate, a PROXY header, an authority) does: another may be answered
+    otherwise.
+    """
     return replace(
-        spec, interval_ms=0, timeout_ms=0, phase_ms=0, stopwatch_ms=0, keep_alive=False, slo_latency_ms=0, twin=None
+        spec, interval_ms=0, timeout_ms=0, phase_ms=0, stopwatch_ms=0, keep_alive=False, slo_latency_ms=0, twin=None, goodbye=b""
     )
 
 

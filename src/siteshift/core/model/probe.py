@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from ipaddress import ip_address
 
 from siteshift.core.model.units import ProbeId, TargetId
 
@@ -19,7 +20,15 @@ class ProbeKind(StrEnum):
     UDP = "udp"
     DNS = "dns"
     GRPC = "grpc"
+    MYSQL = "mysql"
     COMMAND = "command"
+
+
+class ProxyProtocol(StrEnum):
+    """The header that is sent first on a connection (https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt)."""
+
+    V1 = "v1"
+    V2 = "v2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +51,19 @@ class HttpCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsCheck:
-    """What a certificate must satisfy. ``min_days_left`` 0: only validity now. ``verify`` off: any certificate."""
+    """What a certificate must satisfy. ``min_days_left`` 0: only validity now. ``verify`` off: any certificate.
+
+    ``server_name`` empty: the bare name of the Host that is asked. ``client_certificate`` is shown to who asks for one, with the
+    key in ``client_key`` or, where that is empty, in the same file.
+    """
 
     server_name: str = ""
     verify: bool = True
     ca_file: str = ""
     min_days_left: int = 0
     alpn: tuple[str, ...] = ()
+    client_certificate: str = ""
+    client_key: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,13 +85,21 @@ class ProbeSpec:
     keep_alive: bool = False
     http: HttpCheck = field(default_factory=HttpCheck)
     steps: tuple[HttpCheck, ...] = ()
-    tls: TlsCheck = field(default_factory=TlsCheck)
+    tls: TlsCheck | None = None
+    """None: plain text, where the kind does not say that TLS is spoken."""
+    proxy_protocol: ProxyProtocol | None = None
     send: bytes = b""
     expect: bytes = b""
+    goodbye: bytes = b""
+    """TCP: sent after a pass, before the connection is closed in peace."""
     dns_name: str = ""
     dns_type: str = "A"
     dns_expect: tuple[str, ...] = ()
+    dns_any_answer: bool = False
+    """Whatever is answered passes, refusals too: an anchor proves the way to it, not itself."""
     grpc_service: str = ""
+    grpc_authority: str = ""
+    mysql_user: str = ""
     command: tuple[str, ...] = ()
     twin: HttpCheck | None = None
     slo_latency_ms: int = 500
@@ -85,6 +108,31 @@ class ProbeSpec:
     """A run still pending after this long gets an early fail (`Stage.EARLY`) before its timeout; 0: no stopwatch."""
 
     @property
+    def speaks_tls(self) -> bool:
+        return self.tls is not None or self.kind in (ProbeKind.HTTPS, ProbeKind.TLS)
+
+    @property
     def requests(self) -> int:
         """How many requests one run makes of the target."""
         return max(1, len(self.steps))
+
+
+def bare_name(host: str) -> str:
+    """The name that a handshake is made with, of a Host: no port, no brackets, no dot at the end (RFC 6066 section 3).
+
+    An address stays one: it is what the certificate must cover, and no server name is sent for it.
+    """
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    if is_address(host):
+        return host
+    return host.partition(":")[0].rstrip(".")
+
+
+def is_address(host: str) -> bool:
+    """Whether it is a literal address, without brackets."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
