@@ -118,3 +118,39 @@ def test_labels_may_hold_anything_that_can_be_quoted() -> None:
     assert dict(one.labels) == {"a": 'x"} y', "b": "1,2\n", "c": "\\"}
     assert one.value == 4.5
     assert [entry.value for entry in series_of("m 1\nm{} 2\n", "m") or ()] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'm {a="b"} 5',
+        'm\t{ a = "b" }\t5',
+        '  m{a="b"} 5',
+        'm{a="b",} 5 1700000000000',
+        'm{"a"="b"} 5',
+        '{"m",a="b"} 5',
+        '{"m","a"="b"} 5',
+        ' { "m" , a = "b" , } 5',
+        '{a="b","m"} 5',
+    ],
+)
+def test_blanks_and_quoted_names_are_read_as_prometheus_reads_them(line: str) -> None:
+    (one,) = series_of(f'other 1\n{{"mm",a="b"}} 7\n{line}\n', "m") or ()
+    assert (dict(one.labels), one.value) == ({"a": "b"}, 5)
+
+
+def test_quoted_names_may_hold_what_plain_ones_cannot() -> None:
+    page = '# TYPE "m" counter\n{"m","service.name"="we\\"b"} 5\n{"x","m"="1"} 6\n{y="\\"m\\""} broken\n'
+    assert [(dict(one.labels), one.value) for one in series_of(page, "m") or ()] == [({"service.name": 'we"b'}, 5)]
+    assert series_of('# TYPE "m" counter\n', "m") == []
+    assert series_of('{"x"} 5\n', "m") is None
+
+
+def test_two_metrics_in_one_line_are_no_line() -> None:
+    with pytest.raises(ValueError, match="labels cannot be read"):
+        series_of('{"m","n"} 5\n', "m")
+
+
+@pytest.mark.parametrize("value", ["NaN", "nan", "+Inf", "-1", "1e300"])
+def test_a_value_that_no_counter_has_costs_that_series_and_no_other(value: str) -> None:
+    assert [one.value for one in series_of(f'm{{a="1"}} {value}\nm{{a="2"}} 7\n', "m") or ()] == [7]

@@ -1,14 +1,14 @@
 """Traffic seen on pages of counters: what each site itself says it served, where no load balancer can be asked.
 
 A page that does not answer, or does not know the counter, makes its site *unknown* for this window: no sample, not zero;
-and its next answer opens a new window. A site with several pages is known when all of them are. A counter that became
-smaller was reset: what it shows since then is counted.
+and its next answer opens a new window. A site with several pages is known when all of them are. Each series of a counter is
+held against itself (`gains`): one that restarts, vanishes or is relabelled is no traffic.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from yarl import URL
@@ -16,6 +16,7 @@ from yarl import URL
 from siteshift.adapters.http_exchange import Cause, NoAnswer, Question, exchange
 from siteshift.adapters.probes.http_reply import HttpBounds
 from siteshift.adapters.scrape.exposition import Found, Series, slices_of
+from siteshift.adapters.scrape.gains import Gains
 from siteshift.core.model.units import ServiceId, SiteId
 from siteshift.errors import AdapterError, Permanent, Retryable
 from siteshift.ports import Clock, TrafficSample
@@ -50,13 +51,32 @@ class ScrapeSetup:
 
 
 @dataclass(frozen=True, slots=True)
-class _Counts:
-    """What one page showed at one instant."""
+class _Reading:
+    """What one page showed at one instant: its series that count, by metric."""
 
     at_ms: int
+    series: Mapping[str, Sequence[Series]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Gained:
+    """What one page counted in one window. ``seconds`` None: not known."""
+
+    at_ms: int
+    window_ms: int
     requests: float
     errors: float
-    seconds: float
+    seconds: float | None
+
+
+@dataclass(slots=True)
+class _Window:
+    """A page that answers: its counters as they were shown last."""
+
+    at_ms: int
+    requests: Gains = field(default_factory=Gains)
+    errors: Gains = field(default_factory=Gains)
+    seconds: Gains = field(default_factory=Gains)
 
 
 class ScrapeTrafficMeter:
@@ -65,52 +85,64 @@ class ScrapeTrafficMeter:
     def __init__(self, setup: ScrapeSetup, clock: Clock) -> None:
         self._setup = setup
         self._clock = clock
-        self._before: dict[ScrapePage, _Counts] = {}
+        self._windows: dict[ScrapePage, _Window] = {}
 
     async def sample(self, *, deadline_ms: int) -> Sequence[TrafficSample]:
         """Samples of the sites whose pages all answered. Raises `AdapterError` when no page did."""
         pages = self._setup.pages
         results = await asyncio.gather(*(self._read(page, deadline_ms) for page in pages), return_exceptions=True)
         unknown: set[SiteId] = set()
-        windows: dict[SiteId, list[tuple[_Counts, _Counts]]] = {}
+        gained: dict[SiteId, list[_Gained]] = {}
         errors: list[AdapterError] = []
         for page, result in zip(pages, results, strict=True):
-            before = self._before.pop(page, None)
             if isinstance(result, AdapterError):
+                self._windows.pop(page, None)
                 errors.append(result)
                 unknown.add(page.site)
                 continue
             if isinstance(result, BaseException):
                 raise result
-            self._before[page] = result
-            if before is None:
+            gain = self._gain(page, result)
+            if gain is None:
                 unknown.add(page.site)
             else:
-                windows.setdefault(page.site, []).append((before, result))
+                gained.setdefault(page.site, []).append(gain)
         if len(errors) == len(pages):
             raise errors[0]
-        return [self._sample(site, pairs) for site, pairs in windows.items() if site not in unknown]
+        return [self._sample(site, gains) for site, gains in gained.items() if site not in unknown]
 
     async def close(self) -> None:
         """Nothing is kept between readings."""
 
-    def _sample(self, site: SiteId, pairs: list[tuple[_Counts, _Counts]]) -> TrafficSample:
-        requests = sum(_gained(before.requests, now.requests) for before, now in pairs)
-        errors = sum(_gained(before.errors, now.errors) for before, now in pairs)
-        seconds = sum(_gained(before.seconds, now.seconds) for before, now in pairs)
-        is_timed = bool(self._setup.seconds_counter) and round(requests) > 0
+    def _gain(self, page: ScrapePage, reading: _Reading) -> _Gained | None:
+        """What the page counted since it was read last; None where that is not known."""
+        setup = self._setup
+        known = self._windows.get(page)
+        window = self._windows[page] = known or _Window(reading.at_ms)
+        window_ms, window.at_ms = reading.at_ms - window.at_ms, reading.at_ms
+        requests = window.requests.take(reading.series[setup.counter], window_ms)
+        errors = window.errors.take(reading.series.get(setup.error_counter, ()), window_ms)
+        seconds = window.seconds.take(reading.series.get(setup.seconds_counter, ()), window_ms)
+        if known is None or requests is None or errors is None:
+            return None
+        return _Gained(reading.at_ms, window_ms, requests, errors, seconds)
+
+    def _sample(self, site: SiteId, gains: Sequence[_Gained]) -> TrafficSample:
+        requests = sum(gain.requests for gain in gains)
+        errors = sum(gain.errors for gain in gains)
+        seconds = [gain.seconds for gain in gains if gain.seconds is not None]
+        is_timed = bool(self._setup.seconds_counter) and len(seconds) == len(gains) and round(requests) > 0
         return TrafficSample(
             service=self._setup.service,
             site=site,
-            at_ms=max(now.at_ms for _, now in pairs),
-            window_ms=max(now.at_ms - before.at_ms for before, now in pairs),
+            at_ms=max(gain.at_ms for gain in gains),
+            window_ms=max(gain.window_ms for gain in gains),
             requests=round(requests),
             errors=round(min(errors, requests)),
-            latency_ms=round(seconds * 1_000 / requests) if is_timed else None,
+            latency_ms=round(sum(seconds) * 1_000 / requests) if is_timed else None,
         )
 
-    async def _read(self, page: ScrapePage, deadline_ms: int) -> _Counts:
-        setup = self._setup
+    async def _read(self, page: ScrapePage, deadline_ms: int) -> _Reading:
         try:
             async with asyncio.timeout(deadline_ms / 1_000):
                 found = await self._found(await self._fetch(page, deadline_ms))
@@ -118,15 +150,12 @@ class ScrapeTrafficMeter:
             raise Retryable(f"not read within {deadline_ms} ms", **self._about(page)) from None
         except ValueError as error:
             raise Permanent(str(error), **self._about(page)) from None
-        try:
-            return _Counts(
-                at_ms=self._clock.now_ms(),
-                requests=self._sum(found, setup.counter),
-                errors=self._sum(found, setup.error_counter),
-                seconds=self._sum(found, setup.seconds_counter),
-            )
-        except ValueError as error:
-            raise Permanent(str(error), **self._about(page)) from None
+        for name, series in found.series.items():
+            if series is None:
+                raise Permanent(f"the page has no metric {name}", **self._about(page))
+            if not series and name in found.odd:
+                raise Permanent(f"{name} is {found.odd[name]}, which no counter is", **self._about(page))
+        return _Reading(self._clock.now_ms(), {name: list(self._ours(series)) for name, series in found.series.items()})
 
     async def _fetch(self, page: ScrapePage, deadline_ms: int) -> str:
         question = Question(url=URL(page.url), headers=self._setup.headers)
@@ -150,21 +179,10 @@ class ScrapeTrafficMeter:
             await asyncio.sleep(0)
         return found
 
-    def _sum(self, found: Found, name: str) -> float:
-        """A counter's series with our labels, added up. Raises ValueError when the page does not know the counter."""
-        if not name:
-            return 0.0
-        series = found.series[name]
-        if series is None:
-            raise ValueError(f"the page has no metric {name}")
-        return sum(entry.value for entry in series if self._counts(entry))
-
-    def _counts(self, series: Series) -> bool:
-        return all(series.labels.get(name) == value for name, value in self._setup.labels.items())
+    def _ours(self, series: Sequence[Series] | None) -> Iterator[Series]:
+        """The series with our labels."""
+        wanted = self._setup.labels.items()
+        return (entry for entry in series or () if all(entry.labels.get(name) == value for name, value in wanted))
 
     def _about(self, page: ScrapePage) -> dict[str, str]:
         return {"system": f"traffic meter {self._setup.id}", "operation": "read", "target": page.url}
-
-
-def _gained(before: float, now: float) -> float:
-    return now - before if now >= before else now
