@@ -20,7 +20,7 @@ srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr srv_agent_addr srv_
 """
 _STAT = """
 pxname svname qcur qmax scur smax slim stot bin bout dreq dresp ereq econ eresp wretr wredis status weight act bck
-hrsp_1xx hrsp_2xx hrsp_3xx hrsp_4xx hrsp_5xx hrsp_other last_chk qtime ctime rtime ttime
+hrsp_1xx hrsp_2xx hrsp_3xx hrsp_4xx hrsp_5xx hrsp_other last_chk qtime ctime rtime ttime mode algo
 """
 STATE_COLUMNS, STAT_COLUMNS = _STATE.split(), _STAT.split()
 ADMIN_FLAGS = {"ready": 0x00, "maint": 0x01, "drain": 0x08}
@@ -86,8 +86,8 @@ class HaproxyImitation:
                 return f"{self.shape.version}\n{ends}"
             case ["show", "servers", "state"]:
                 return f"1\n# {self._table(STATE_COLUMNS, ' ')}{ends}"
-            case ["show", "stat", *_]:
-                return f"# {self._table(STAT_COLUMNS, ',')}{ends}"
+            case ["show", "stat", _, kinds, _]:
+                return f"# {self._table(STAT_COLUMNS, ',', of_backends=kinds == '6')}{ends}"
         return f"Unknown command: '{words[0]}', but maybe one of the following ones is a better match:\n  help\n{ends}"
 
     def _set(self, name: str, expression: str) -> str:
@@ -111,10 +111,13 @@ class HaproxyImitation:
             server.admin = value
         return self.shape.written
 
-    def _table(self, known: list[str], separator: str) -> str:
+    def _table(self, known: list[str], separator: str, *, of_backends: bool = False) -> str:
         columns = self.shape.columns(known)
         rows = [separator.join(columns)]
         for backend, servers in self.servers.items():
+            if of_backends:
+                whole = {"pxname": backend, "svname": "BACKEND", "mode": "http", "algo": "roundrobin"}
+                rows.append(separator.join(whole.get(column, "") for column in columns))
             for name, server in servers.items():
                 values = dict.fromkeys(columns, "0") | {
                     "be_name": backend,
@@ -130,6 +133,8 @@ class HaproxyImitation:
                     "status": "no check",
                     "last_chk": "",
                     "hrsp_1xx": "",
+                    "mode": "http",
+                    "algo": "",
                 }
                 rows.append(separator.join(values[column] for column in columns))
         return "\n".join(rows) + "\n"

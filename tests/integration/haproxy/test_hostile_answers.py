@@ -15,7 +15,7 @@ from siteshift.adapters.haproxy import rows, runtime_api, server_state, stat
 from siteshift.adapters.haproxy.enactor import HaproxyEnactor
 from siteshift.adapters.haproxy.passive import HaproxyPassive
 from siteshift.adapters.haproxy.runtime_api import RuntimeApi
-from siteshift.adapters.haproxy.server_state import AdminState
+from siteshift.adapters.haproxy.server_state import AdminState, Bound
 from siteshift.adapters.haproxy.traffic import HaproxyTrafficMeter
 from siteshift.adapters.standby.haproxy_server import HaproxyServerStandby, HaproxyStandby, StandbyPlace
 from siteshift.core.model.codes import MemberRole
@@ -73,7 +73,7 @@ def once(raw: bytes) -> Callable[[], Iterator[bytes]]:
 
 def stat_table(**values: str) -> str:
     """One server, p1, all counters 0 but these."""
-    fields = dict.fromkeys(STAT_COLUMNS, "0") | {"pxname": "web", "svname": "p1", "last_chk": ""} | values
+    fields = dict.fromkeys(STAT_COLUMNS, "0") | {"pxname": "web", "svname": "p1", "last_chk": "", "mode": "http"} | values
     return f"# {','.join(fields)}\n{','.join(fields.values())}\n\n"
 
 
@@ -149,16 +149,19 @@ async def test_a_state_of_a_newer_haproxy_is_not_guessed(column: str, value: str
 
 
 @pytest.mark.parametrize(
-    ("flags", "admin"),
+    ("flags", "admin", "bound"),
     [
-        *((0, "ready"), (1, "maint"), (2, "maint"), (4, "ready"), (8, "drain")),
-        *((16, "drain"), (32, "maint"), (64, "ready"), (72, "drain")),
+        *((0x00, "ready", None), (0x01, "maint", None), (0x02, "ready", Bound.MAINT), (0x03, "maint", Bound.MAINT)),
+        *((0x04, "ready", None), (0x05, "maint", None), (0x08, "drain", None), (0x10, "ready", Bound.DRAIN)),
+        *((0x18, "drain", Bound.DRAIN), (0x09, "maint", None), (0x12, "ready", Bound.MAINT), (0x20, "ready", Bound.UNRESOLVED)),
+        *((0x22, "ready", Bound.UNRESOLVED), (0x40, "ready", None), (0x48, "drain", None), (0x41, "maint", None)),
     ],
 )
-async def test_the_flags_mean_what_haproxy_means(flags: int, admin: str) -> None:
-    """0x04 and 0x40 are memories of the configuration and of a changed name, not states."""
+async def test_the_flags_mean_what_haproxy_means(flags: int, admin: str, bound: Bound | None) -> None:
+    """0x04 and 0x40 are memories of the configuration and of a changed name, not states; 0x02, 0x10 and 0x20 no command lifts."""
     states = await server_state.parse(state_table(srv_admin_state=str(flags)), system="lb")
-    assert states["web"]["p1"].admin is AdminState(admin)
+    state = states["web"]["p1"]
+    assert (state.admin, state.bound) == (AdminState(admin), bound)
 
 
 async def test_columns_are_found_by_name_wherever_they_are() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from siteshift.adapters.haproxy.changes import changes
 from siteshift.adapters.haproxy.plane import BackendMap, HaproxyPlane, PlaneMode, ServerMap
-from siteshift.adapters.haproxy.server_state import AdminState, ServerState
+from siteshift.adapters.haproxy.server_state import AdminState, Bound, ServerState
 from siteshift.adapters.haproxy.targets import BackendPlan, plan_backend, serving_fractions
 from siteshift.core.model.codes import MemberRole
 from siteshift.core.model.steering import ServiceSteering
@@ -27,6 +27,8 @@ STATES = st.fixed_dictionaries(
             running=st.booleans(),
             since_s=st.just(0),
             check_configured=st.booleans(),
+            bound=st.sampled_from((None, None, *Bound)),
+            is_backup=st.sampled_from((False, False, True)),
         )
         for name in ALL
     }
@@ -56,13 +58,15 @@ def obey(states: dict[str, ServerState], command: str) -> None:
     if what == "weight":
         states[server] = state._replace(weight=int(value.rstrip("%")))
     else:
-        up = state.running or state.admin is AdminState.MAINT
+        up = (state.running or state.admin is AdminState.MAINT) and state.bound in (None, Bound.DRAIN)
         states[server] = state._replace(admin=AdminState(value), running=up and value != "maint")
 
 
 def sound(states: dict[str, ServerState]) -> dict[str, ServerState]:
-    """A server in maint never runs."""
-    return {n: s._replace(running=s.running and s.admin is not AdminState.MAINT) for n, s in states.items()}
+    """A server in maint never runs, whoever put it there."""
+    closed = (Bound.MAINT, Bound.UNRESOLVED)
+    runs = {n: s.running and s.admin is not AdminState.MAINT and s.bound not in closed for n, s in states.items()}
+    return {n: s._replace(running=runs[n]) for n, s in states.items()}
 
 
 @given(plane=PLANES, shares=SHARES, goodput=MEMBERS, drawn=STATES, shed=st.sampled_from((0, 3000)))

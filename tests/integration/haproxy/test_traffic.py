@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 from servers.haproxy_server import HaproxyServer, HaproxyVersion, haproxy
+from servers.ports import free_port
 from servers.web_members import WebMember, get
 from siteshift.adapters.haproxy.plane import PlaneMode, ServerMap
-from siteshift.adapters.haproxy.traffic import HaproxyTrafficMeter
+from siteshift.adapters.haproxy.stat import ServerCounters
+from siteshift.adapters.haproxy.traffic import HaproxyTrafficMeter, TrafficSum
 from siteshift.ports import TrafficSample
 
 from .planes import GASAN, PANGYO, WallClock, backend, global_plane, mapped
@@ -86,3 +89,63 @@ async def test_tunnelled_requests_count_for_the_site_that_serves_them(lb: Haprox
     await get(lb.port)
     found = await sampled(meter)
     assert (found[PANGYO].requests, found[GASAN].requests) == (0, 1)
+
+
+TCP = """
+frontend sessions
+  mode tcp
+  bind 127.0.0.1:{port}
+  default_backend queue
+backend queue
+  mode tcp
+  retries 1
+  option redispatch 1
+  server p1 127.0.0.1:{p1}
+  server g1 127.0.0.1:{g1}
+backend web
+"""
+
+
+async def session(port: int) -> None:
+    """One connection that asks and is answered."""
+    async with asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        writer.close()
+
+
+async def test_whether_sessions_of_another_protocol_were_answered_is_not_known(
+    members: dict[str, WebMember], tmp_path: Path, clock: WallClock, version: HaproxyVersion
+) -> None:
+    """Nobody counts answers there: taken for none, a pool that serves everybody would look dark."""
+    port = free_port()
+    pair = {name: members[name].port for name in ("p1", "g1")}
+    async with haproxy(tmp_path, TCP.format(port=port, **pair), version) as lb:
+        plane = global_plane(lb.address)
+        meter = HaproxyTrafficMeter(replace(plane, backends=(replace(plane.backends[0], backend="queue"),)), clock)
+        await sampled(meter)
+        for _ in range(4):
+            await session(port)
+        found = await sampled(meter)
+        assert {site: (one.requests, one.errors, one.answered) for site, one in found.items()} == {
+            PANGYO: (2, 0, None),
+            GASAN: (2, 0, None),
+        }
+        await lb.cli("set server queue/p1 addr 127.0.0.1 port 9")
+        for _ in range(4):
+            await session(port)
+        found = await sampled(meter)
+        assert found[PANGYO].errors == found[PANGYO].requests == found[PANGYO].passed_on > 0
+        assert (found[GASAN].requests, found[GASAN].errors) == (4, 0)
+
+
+def counted(**counts: int) -> ServerCounters:
+    return ServerCounters(**(dict.fromkeys(ServerCounters._fields, 0) | {"mode": "http"} | counts))  # type: ignore[arg-type]
+
+
+def test_a_restart_that_hides_in_one_counter_is_seen_in_the_others() -> None:
+    """More were tried than before the restart, and fewer answered."""
+    total = TrafficSum()
+    total.add(counted(attempts=10, answers_2xx=10), counted(attempts=12, answers_2xx=2, answers_5xx=10))
+    assert (total.requests, total.answered, total.errors) == (12, 2, 10)

@@ -17,12 +17,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from siteshift.adapters.haproxy import server_state
+from siteshift.adapters.haproxy import server_state, traits
 from siteshift.adapters.haproxy.changes import Changes, changes
 from siteshift.adapters.haproxy.deadline import Deadline
 from siteshift.adapters.haproxy.drift import drifts, drifts_since
 from siteshift.adapters.haproxy.fingerprint import of_targets
 from siteshift.adapters.haproxy.generation import BesideFence, Carried, GenerationFence, VariableFence
+from siteshift.adapters.haproxy.obstacles import STATIC_REFUSAL, STATIC_REMEDY, obstacles
 from siteshift.adapters.haproxy.pace import Pace
 from siteshift.adapters.haproxy.plane import Fence, HaproxyPlane
 from siteshift.adapters.haproxy.runtime_api import Refused, RuntimeApi
@@ -31,6 +32,7 @@ from siteshift.adapters.haproxy.sessions import LingeringSessions
 from siteshift.adapters.haproxy.shares import actual_members_bp, actual_shares_bp, expected_shares_bp
 from siteshift.adapters.haproxy.sole_writer import sole_writer
 from siteshift.adapters.haproxy.targets import BackendPlan, Target, plan_backend
+from siteshift.adapters.haproxy.traits import Traits
 from siteshift.core.model.codes import EnactOutcome
 from siteshift.core.model.mark import MarkClaim, PlaneMark, claim_of, is_of
 from siteshift.core.model.steering import EnactResult, ReadBack, Steering
@@ -56,6 +58,7 @@ class HaproxyEnactor:
         self._written_generation: int | None = None
         self._overtaken_by: int | None = None
         self._sessions = LingeringSessions(plane)
+        self._traits: Traits | None = None
 
     @property
     def id(self) -> EnactorId:
@@ -63,7 +66,7 @@ class HaproxyEnactor:
 
     def expected_shares_bp(self, steering: Steering) -> Mapping[ServiceId, Mapping[SiteId, int]]:
         """What `read_back` shows once ``steering`` is there and all is up; a local plane has shares of its own."""
-        return expected_shares_bp(self._plane, steering)
+        return expected_shares_bp(self._plane, steering, self._traits.backups if self._traits is not None else {})
 
     async def enact(self, steering: Steering, *, deadline_ms: int) -> EnactResult:
         try:
@@ -84,7 +87,7 @@ class HaproxyEnactor:
     async def read_back(self, *, deadline_ms: int) -> ReadBack:
         async with self._turn(deadline_ms) as deadline:
             before = await self._fence.read(deadline_ms=deadline.left_ms)
-            states = await self._states(deadline)
+            states = await self._states(before, deadline)
             carried = await self._fence.read(deadline_ms=deadline.left_ms)
             still = carried == before
             ours = self._plane.origin is None or is_of(carried.mark, self._plane.origin)
@@ -103,6 +106,7 @@ class HaproxyEnactor:
                 drifts=found,
                 mark=carried.mark if still else None,
                 members_bp=await actual_members_bp(self._plane, states),
+                obstacles=await obstacles(self._plane, states, self._traits or Traits()),
             )
 
     async def close(self) -> None:
@@ -128,9 +132,12 @@ class HaproxyEnactor:
             return carried.claimed
         return carried.generation
 
-    async def _states(self, deadline: Deadline) -> ServersState:
+    async def _states(self, carried: Carried, deadline: Deadline) -> ServersState:
+        """What is there; with what its configuration file says, asked anew of a process that carries no claim."""
+        if self._traits is None or carried.claimed is None:
+            self._traits = await traits.ask(self._api, system=self._system, deadline_ms=deadline.left_ms)
         text = await server_state.ask(self._api, deadline_ms=deadline.left_ms)
-        return await server_state.parse(text, system=self._system)
+        return self._traits.put_into(await server_state.parse(text, system=self._system))
 
     async def _enact(self, steering: Steering, deadline: Deadline) -> EnactResult:
         self._overtaken_by = None
@@ -142,7 +149,7 @@ class HaproxyEnactor:
         )
         if (refusal := self._refusal(steering, carried, own)) is not None:
             return refusal
-        states = await self._states(deadline)
+        states = await self._states(carried, deadline)
         plans = await self._plans(steering, states)
         todo = await changes(plans, states)
         if carried.mark != own:
@@ -155,7 +162,7 @@ class HaproxyEnactor:
         self._written = {plan.backend.backend: plan.targets for plan in plans if not _concerns(refused, plan)}
         self._written_generation = steering.generation
         troubles = [(p.problem.outcome, f"{p.backend.backend}: {p.problem.detail}") for p in plans if p.problem]
-        troubles += [(EnactOutcome.FAILED, str(entry)) for entry in refused]
+        troubles += [(EnactOutcome.FAILED, _words(entry)) for entry in refused]
         if troubles:
             failed = any(outcome is EnactOutcome.FAILED for outcome, _ in troubles)
             outcome = EnactOutcome.FAILED if failed else EnactOutcome.REFUSED
@@ -266,6 +273,10 @@ class HaproxyEnactor:
             detail=detail,
             found_generation=found_generation,
         )
+
+
+def _words(entry: Refused) -> str:
+    return f"{entry}; {STATIC_REMEDY}" if STATIC_REFUSAL in entry.message else str(entry)
 
 
 def _concerns(refused: Sequence[Refused], plan: BackendPlan) -> bool:

@@ -25,14 +25,15 @@ COLUMNS = (
     "srv_op_state",
     "srv_admin_state",
     "srv_uweight",
+    "srv_iweight",
     "srv_time_since_last_change",
     "srv_check_state",
 )
-MAINT_BITS = 0x01 | 0x02 | 0x20
-"""Forced, inherited, by DNS resolution. 0x04 only recalls that the config file had ``disabled``, 0x40 that the server's
+FORCED_MAINT, FORCED_DRAIN = 0x01, 0x08
+"""What ``set server ... state`` sets and lifts. 0x04 only recalls that the config file had ``disabled``, 0x40 that the server's
 name was changed by ``set server ... fqdn``."""
-DRAIN_BITS = 0x08 | 0x10
-"""Forced and inherited."""
+INHERITED_MAINT, INHERITED_DRAIN, UNRESOLVED = 0x02, 0x10, 0x20
+"""What comes from elsewhere and no command to this server lifts: HAProxy answers ``state ready`` as if it were done."""
 OP_STARTING, OP_RUNNING = 1, 2
 """0 is stopped (check-down or maint); 3 is stopping: it gets no new traffic."""
 CHECK_CONFIGURED = 0x02
@@ -47,19 +48,41 @@ class AdminState(StrEnum):
     MAINT = "maint"
 
 
+class Bound(StrEnum):
+    """What keeps a server out that no command to it lifts, in words."""
+
+    MAINT = "in maint with the server it tracks"
+    DRAIN = "in drain with the server it tracks"
+    UNRESOLVED = "in maint because its name does not resolve"
+
+    @property
+    def remedy(self) -> str:
+        """What lifts it."""
+        if self is Bound.UNRESOLVED:
+            return "mend its `resolvers`, or give it an address"
+        return "put that server in `state ready`"
+
+
 class ServerState(NamedTuple):
-    """One server as HAProxy holds it. A named tuple: ten thousand of them are made per read-back."""
+    """One server as HAProxy holds it. A named tuple: ten thousand of them are made per read-back.
+
+    ``admin`` is what a command asked for, and ``bound`` what holds it beside that. ``is_backup``: HAProxy sends it nothing as
+    long as a server that is no ``backup`` is usable.
+    """
 
     admin: AdminState
     weight: int
     running: bool
     since_s: int
     check_configured: bool
+    initial_weight: int = 1
+    bound: Bound | None = None
+    is_backup: bool = False
 
     @property
     def usable(self) -> bool:
-        """Whether HAProxy would send it new traffic now."""
-        return self.running and self.weight > 0 and self.admin is AdminState.READY
+        """Whether HAProxy would send it new traffic now, if none that goes before it is there."""
+        return self.running and self.weight > 0 and self.admin is AdminState.READY and self.bound is None
 
 
 ServersState = Mapping[str, Mapping[str, ServerState]]
@@ -67,12 +90,20 @@ ServersState = Mapping[str, Mapping[str, ServerState]]
 
 
 def _admin_of(flags: int) -> AdminState:
-    if flags & MAINT_BITS:
+    if flags & FORCED_MAINT:
         return AdminState.MAINT
-    return AdminState.DRAIN if flags & DRAIN_BITS else AdminState.READY
+    return AdminState.DRAIN if flags & FORCED_DRAIN else AdminState.READY
 
 
-_ADMIN = {str(flags): _admin_of(flags) for flags in range(0x80)}
+def _bound_of(flags: int) -> Bound | None:
+    if flags & UNRESOLVED:
+        return Bound.UNRESOLVED
+    if flags & INHERITED_MAINT:
+        return Bound.MAINT
+    return Bound.DRAIN if flags & INHERITED_DRAIN else None
+
+
+_ADMIN = {str(flags): (_admin_of(flags), _bound_of(flags)) for flags in range(0x80)}
 _RUNNING = {"0": False, str(OP_STARTING): True, str(OP_RUNNING): True, "3": False}
 
 
@@ -104,16 +135,20 @@ async def parse(text: str, *, system: str) -> dict[str, dict[str, ServerState]]:
 
 def _add(states: dict[str, dict[str, ServerState]], rows: Iterable[tuple[str, ...]]) -> None:
     make = ServerState._make
-    for backend_name, server, op_state, admin_state, weight, since_s, check_state in rows:
+    for backend_name, server, op_state, admin_state, weight, initial_weight, since_s, check_state in rows:
         backend = states.get(backend_name)
         if backend is None:
             backend = states[backend_name] = {}
+        admin, bound = _ADMIN[admin_state]
         backend[server] = make(
             (
-                _ADMIN[admin_state],
+                admin,
                 number(weight),
                 _RUNNING[op_state],
                 number(since_s),
                 number(check_state) & CHECK_CONFIGURED != 0,
+                number(initial_weight),
+                bound,
+                False,
             )
         )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from siteshift.adapters.haproxy.pace import Pace
 from siteshift.adapters.haproxy.plane import Algorithm, BackendMap, HaproxyPlane
 from siteshift.adapters.haproxy.server_state import ServersState
-from siteshift.adapters.haproxy.targets import Problem, serving_fractions, site_groups, usable_weights
+from siteshift.adapters.haproxy.targets import Problem, deliverable, site_groups, usable_weights
 from siteshift.adapters.haproxy.weights import integer_weights
 from siteshift.core.model.steering import Steering
 from siteshift.core.model.units import WHOLE_BP, MemberId, ServiceId, SiteId
@@ -26,12 +27,18 @@ async def actual_shares_bp(plane: HaproxyPlane, states: ServersState) -> Shares:
     return shares_of_backends(found)
 
 
-def expected_shares_bp(plane: HaproxyPlane, steering: Steering) -> Shares:
-    """What `actual_shares_bp` becomes under the steering when all is up; without services that have a problem."""
+def expected_shares_bp(
+    plane: HaproxyPlane, steering: Steering, backups: Mapping[str, frozenset[str]] = MappingProxyType({})
+) -> Shares:
+    """What `actual_shares_bp` becomes under the steering when all is up; without services that have a problem.
+
+    ``backups``: servers that are ``backup``, by backend.
+    """
     found = []
     for backend in plane.backends:
         wanted = steering.of(backend.service)
-        fractions = serving_fractions(plane, backend, wanted) if wanted is not None else {}
+        is_backup = backups.get(backend.backend, frozenset())
+        fractions = deliverable(plane, backend, wanted, backups=is_backup) if wanted is not None else {}
         if isinstance(fractions, Problem) or not fractions:
             continue
         if plane.algorithm_of(backend) is Algorithm.STATIC:

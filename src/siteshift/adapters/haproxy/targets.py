@@ -10,6 +10,9 @@ anything that leads to a dead site             ``maint``: a cookie, a stick tabl
 standby member that is not open                ``maint``, or ``drain`` when its driver has begun to start it
 =============================================  =======================================================================
 
+A server that no command can bring to serve (`why_out`) gets no part. A ``backup`` is such a one while another serves: one of a
+site with a share stays ready behind the others, and a site that has nothing else gets nothing.
+
 A backend whose steering cannot be delivered is left as it is, with a `Problem` that says why: never an empty set, and
 never one site's share pushed upon another.
 """
@@ -17,7 +20,7 @@ never one site's share pushed upon another.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from siteshift.adapters.haproxy.plane import Algorithm, BackendMap, HaproxyPlane, PlaneMode, ServerMap
@@ -30,6 +33,8 @@ from siteshift.core.model.units import WHOLE_BP, SiteId
 FULL_PM = 1_000
 NAMED = 5
 """Servers that are named in a note; of more, the number is told."""
+Reason = tuple[str, str]
+"""Why a server is out, and the remedy."""
 NOTED_BP = 100
 """A site's share that is off by more than one per cent is worth a word; rounding stays below half of that."""
 
@@ -87,18 +92,60 @@ def plan_backend(
     if states is None:
         return _kept(backend, EnactOutcome.FAILED, "no such backend")
     missing = tuple(server for server in mapped_servers(backend) if server not in states)
-    fractions = serving_fractions(plane, backend, wanted, frozenset(missing))
+    algorithm = plane.algorithm_of(backend)
+    mapped = {server: states[server] for server in mapped_servers(backend) if server in states}
+    stuck = {server for server, state in mapped.items() if is_without_weight(state, algorithm)}
+    backups = frozenset(server for server, state in mapped.items() if state.is_backup)
+    fractions = deliverable(plane, backend, wanted, frozenset((*missing, *stuck)), backups)
     if isinstance(fractions, Problem):
-        return BackendPlan(backend=backend, problem=fractions, missing=missing)
+        problem = replace(fractions, detail=fractions.detail + _reasons(mapped, algorithm))
+        return BackendPlan(backend=backend, problem=problem, missing=missing)
     targets = _targets(plane, backend, wanted, fractions, states)
     if not _would_serve(targets, states):
-        return _kept(backend, EnactOutcome.REFUSED, "would be left without a usable server", missing)
+        detail = "would be left without a usable server" + _reasons(mapped, algorithm)
+        return _kept(backend, EnactOutcome.REFUSED, detail, missing)
     notes = (_note(plane, backend, fractions, targets), _note_on_others(backend, targets, states))
     return BackendPlan(backend=backend, targets=targets, missing=missing, note="; ".join(filter(None, notes)))
 
 
+def why_out(state: ServerState, algorithm: Algorithm) -> Reason | None:
+    """Why a server cannot be given users by any command; None when it can."""
+    if state.bound is not None:
+        return state.bound.value, state.bound.remedy
+    if state.is_backup:
+        text = "`backup` in haproxy.cfg, so it gets nothing while another server is usable"
+        return text, "remove `backup`; a server that shall only help out is `role: standby` in siteshift's configuration"
+    if is_without_weight(state, algorithm):
+        return "of `weight 0` in haproxy.cfg, which a static algorithm cannot change", "give it a weight there"
+    return None
+
+
+def is_without_weight(state: ServerState, algorithm: Algorithm) -> bool:
+    """Whether a server weighs nothing for good: a static algorithm takes per cents of the weight in haproxy.cfg, which is 0."""
+    return algorithm is Algorithm.STATIC and not state.initial_weight and not state.weight
+
+
+def _reasons(mapped: Mapping[str, ServerState], algorithm: Algorithm) -> str:
+    found = [(server, reason) for server, state in mapped.items() if (reason := why_out(state, algorithm)) is not None]
+    return "".join(f"; {server} is {text}: {remedy}" for server, (text, remedy) in found[:NAMED])
+
+
 def mapped_servers(backend: BackendMap) -> tuple[str, ...]:
     return (*(mapped.server for mapped in backend.servers), *backend.shed_servers)
+
+
+def deliverable(
+    plane: HaproxyPlane,
+    backend: BackendMap,
+    wanted: ServiceSteering,
+    missing: frozenset[str] = frozenset(),
+    backups: frozenset[str] = frozenset(),
+) -> dict[str, float] | Problem:
+    """As `serving_fractions`, without servers that are ``backup`` where another one serves."""
+    found = serving_fractions(plane, backend, wanted, missing)
+    if isinstance(found, Problem) or backups.isdisjoint(found) or backups.issuperset(found):
+        return found
+    return serving_fractions(plane, backend, wanted, missing | backups)
 
 
 def serving_fractions(
@@ -177,7 +224,9 @@ def _targets(
     targets = {}
     for mapped in backend.servers:
         if mapped.server in states and mapped.server not in fractions:
-            targets[mapped.server] = _resting(mapped, wanted)
+            is_behind = states[mapped.server].is_backup and mapped.member in wanted.members_pm
+            stays = is_behind and wanted.shares_bp.get(mapped.site, 0) > 0
+            targets[mapped.server] = Target(AdminState.READY) if stays else _resting(mapped, wanted)
     for server in backend.shed_servers:
         if server in states and server not in fractions:
             targets[server] = Target(AdminState.DRAIN)
@@ -236,7 +285,10 @@ def _note_on_others(backend: BackendMap, targets: Mapping[str, Target], states: 
 def usable_weights(backend: BackendMap, present: Mapping[str, ServerState]) -> dict[str, int]:
     """Weights of the mapped servers that get new traffic now."""
     states = ((server, present.get(server)) for server in mapped_servers(backend))
-    return {server: state.weight for server, state in states if state is not None and state.usable}
+    found = {server: state for server, state in states if state is not None and state.usable}
+    if any(state.is_backup for state in found.values()) and _has_first_choice(present):
+        found = {server: state for server, state in found.items() if not state.is_backup}
+    return {server: state.weight for server, state in found.items()}
 
 
 def others_weights(backend: BackendMap, present: Mapping[str, ServerState]) -> dict[str, int]:
@@ -244,7 +296,15 @@ def others_weights(backend: BackendMap, present: Mapping[str, ServerState]) -> d
     ours = frozenset(mapped_servers(backend))
     if len(present) <= len(ours) and present.keys() <= ours:
         return {}
-    return {server: state.weight for server, state in present.items() if server not in ours and state.usable}
+    found = {server: state for server, state in present.items() if server not in ours and state.usable}
+    if any(state.is_backup for state in found.values()) and _has_first_choice(present):
+        found = {server: state for server, state in found.items() if not state.is_backup}
+    return {server: state.weight for server, state in found.items()}
+
+
+def _has_first_choice(present: Mapping[str, ServerState]) -> bool:
+    """Whether a server that is no ``backup`` is usable: then no backup is asked."""
+    return any(state.usable and not state.is_backup for state in present.values())
 
 
 def _resting(mapped: ServerMap, wanted: ServiceSteering) -> Target:
@@ -272,7 +332,7 @@ def _would_serve(targets: Mapping[str, Target], states: Mapping[str, ServerState
     When HAProxy's checks already have everything down, the write cannot make it worse.
     """
     opened = [states[server] for server, target in targets.items() if target.admin is AdminState.READY]
-    if any(state.running or state.admin is AdminState.MAINT for state in opened):
+    if any(state.bound is None and (state.running or state.admin is AdminState.MAINT) for state in opened):
         return True
     return bool(opened) and not any(states[server].usable for server in targets)
 

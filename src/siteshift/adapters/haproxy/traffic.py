@@ -1,8 +1,9 @@
 """Traffic seen by a HAProxy: requests, errors and latency per service and site, from differences of its counters.
 
 A tunnelled request counts for the site that serves it; where that site's HAProxy has a meter of its own it is counted
-there once more. A counter that became smaller was reset (HAProxy restarted or reloaded, ``clear counters all``): what it
-shows since then is counted, what came between the last look and the reset is not known.
+there once more. Where a counter became smaller, all of that server were reset (HAProxy restarted or reloaded, ``clear counters
+all``): what it shows since then is counted, what came between the last look and the reset is not known. Under ``mode tcp`` what
+was answered is not known either.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from collections.abc import Sequence
 from siteshift.adapters.haproxy import stat
 from siteshift.adapters.haproxy.plane import HaproxyPlane
 from siteshift.adapters.haproxy.runtime_api import RuntimeApi
-from siteshift.adapters.haproxy.stat import Counters, ServerCounters
+from siteshift.adapters.haproxy.stat import COLUMNS, HTTP, Counters, ServerCounters
 from siteshift.core.model.units import ServiceId, SiteId
 from siteshift.ports import Clock, TrafficSample
 
-NOTHING = ServerCounters(*[0] * len(ServerCounters._fields))
+NOTHING = ServerCounters._make([*[0] * len(COLUMNS), HTTP])
 
 
 class HaproxyTrafficMeter:
@@ -59,7 +60,7 @@ class HaproxyTrafficMeter:
                 requests=total.requests,
                 errors=total.errors,
                 latency_ms=total.latency_ms,
-                answered=total.answered,
+                answered=total.answered if total.tells_answers else None,
                 passed_on=total.passed_on,
             )
             for (service, site), total in sums.items()
@@ -74,11 +75,14 @@ class TrafficSum:
         self.errors = 0
         self.answered = 0
         self.passed_on = 0
+        self.tells_answers = True
+        """Whether all of its servers count answers: those under ``mode tcp`` do not."""
         self._weighted_ms = 0
 
     def add(self, before: ServerCounters, now: ServerCounters) -> None:
-        if now.attempts < before.attempts or now.errors < before.errors:
+        if not now.is_after(before):
             before = NOTHING
+        self.tells_answers &= now.tells_answers
         errors = now.errors - before.errors
         # A request that hangs is counted when it starts, its error when it ends: maybe in a later window.
         requests = max(now.requests - before.requests, errors)

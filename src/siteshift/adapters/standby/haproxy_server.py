@@ -81,7 +81,7 @@ class HaproxyServerStandby:
         states = [state for s in await self._everywhere(lambda side: side.look(member, deadline_ms)) for state in s]
         if any(state.admin is AdminState.MAINT for state in states):
             return StandbyPhase.COLD
-        if all(state.running for state in states):
+        if all(state.running and state.bound is None for state in states):
             self._was_ready.add(member.id)
             return StandbyPhase.READY
         return StandbyPhase.FAILED if member.id in self._was_ready else StandbyPhase.STARTING
@@ -117,6 +117,9 @@ class _Side:
         deadline = Deadline(deadline_ms)
         placed = self._placed(member, await self._states(deadline), "activate")
         for (backend, server), state in placed.items():
+            if state.bound is not None:
+                detail = f"{backend}/{server} is {state.bound.value}, and no command to it lifts that: {state.bound.remedy}"
+                raise Permanent(detail, system=self._system, operation="activate", target=member.id)
             if not state.check_configured:
                 detail = f"{backend}/{server} has no health check, so it cannot prove that it is ready"
                 raise Permanent(detail, system=self._system, operation="activate", target=member.id)

@@ -138,6 +138,23 @@ class Drift:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Obstacle:
+    """Something on a data plane that keeps it from following, and that no write of ours changes.
+
+    ``closes`` is the site that users cannot be sent to there because of it; None: shares only come out otherwise.
+    """
+
+    what: str
+    text: str
+    remedy: str
+    service: ServiceId
+    closes: SiteId | None = None
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.text}; {self.remedy}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadBack:
     """What a data plane really has: the *actual* facts.
 
@@ -152,6 +169,7 @@ class ReadBack:
     generation: int | None
     shares_bp: Mapping[ServiceId, Mapping[SiteId, int]]
     drifts: tuple[Drift, ...] = ()
+    obstacles: tuple[Obstacle, ...] = ()
     mark: PlaneMark | None = None
     members_bp: Mapping[MemberId, int] = field(default_factory=dict)
     """The part of its service's traffic each member would get, from planes that know members; empty from others."""
