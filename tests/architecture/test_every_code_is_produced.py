@@ -28,7 +28,15 @@ from siteshift.core.decide.steering import Target
 from siteshift.core.explain import status_document
 from siteshift.core.messages.commands import Tell
 from siteshift.core.messages.events import ReadBackArrived, ReadBackFailed
-from siteshift.core.messages.requests import DrainRequest, ModeRequest, PoolRequest, RevokeRequest, SharesRequest, UndrainRequest
+from siteshift.core.messages.requests import (
+    DrainRequest,
+    ModeRequest,
+    PlaneOutRequest,
+    PoolRequest,
+    RevokeRequest,
+    SharesRequest,
+    UndrainRequest,
+)
 from siteshift.core.model.codes import (
     Because,
     DiagnosisCode,
@@ -44,7 +52,7 @@ from siteshift.core.model.finding import Finding
 from siteshift.core.model.mark import Origin, PlaneMark
 from siteshift.core.model.override import make_override
 from siteshift.core.model.policy import HOUR_MS, MINUTE_MS, Policy
-from siteshift.core.model.steering import Drift
+from siteshift.core.model.steering import Drift, Obstacle
 from siteshift.core.model.units import MemberId, SiteId
 
 Noted = set[tuple[type, str]]
@@ -220,6 +228,14 @@ def a_server_that_somebody_put_into_maintenance() -> None:
     book.ask(DrainRequest(site=P))
 
 
+def a_plane_that_cannot_follow_and_is_the_last_in_service() -> None:
+    book = calm()
+    found = Obstacle(what="be_web/p1", text="in maint with the server it tracks", remedy="lift that", service=WEB)
+    book.feed(ReadBackArrived(at_ms=book.now_ms, read_back=replace(book.reading(PLANE), obstacles=(found,))))
+    book.ask(PlaneOutRequest(plane=PLANE))
+    book.ask(DrainRequest(site=P))
+
+
 def standbys_that_do_not_come_up() -> None:
     book = calm()
     book.standby_works = False
@@ -307,6 +323,7 @@ STORIES: tuple[Callable[[], None], ...] = (
     a_write_that_is_not_read_back,
     a_plane_that_another_controller_holds,
     a_server_that_somebody_put_into_maintenance,
+    a_plane_that_cannot_follow_and_is_the_last_in_service,
     standbys_that_do_not_come_up,
     a_reload_that_takes_things_away,
     an_approval_that_is_taken_back_and_others_that_come_to_nothing,

@@ -81,6 +81,16 @@ def test_a_freeze_holds_changes_until_it_is_lifted(cli: Cli, node: RunningNode) 
     assert cli("unfreeze", "--yes").code == ExitCode.REFUSED
 
 
+def test_a_data_plane_goes_out_of_service_and_comes_back(cli: Cli, node: RunningNode) -> None:
+    told = cli("plane", "out", "dns", "-r", "new disk")
+    assert told.code == ExitCode.REFUSED
+    assert "LAST_PLANE" in told.err + told.out
+    assert cli("plane", "out", "lb-mars", "-r", "x").code == ExitCode.REFUSED
+    assert cli("plane", "in", "dns").code == ExitCode.REFUSED, "it is in service"
+    assert cli("plane", "out", "dns").code == ExitCode.USAGE, "without a reason"
+    assert node.status()["planes"]["dns"]["out_of_service"] is None
+
+
 def test_the_off_switch(cli: Cli, node: RunningNode) -> None:
     assert cli("switch", "off", "--dry-run").code == ExitCode.DONE
     assert not node.status()["switched_off"]

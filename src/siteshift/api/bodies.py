@@ -14,6 +14,8 @@ from siteshift.core.messages.requests import (
     FreezeRequest,
     LiftRequest,
     ModeRequest,
+    PlaneInRequest,
+    PlaneOutRequest,
     PoolRequest,
     Request,
     RevokeRequest,
@@ -113,6 +115,24 @@ class ModeBody(Body):
         return ModeRequest(service=ServiceId(self.service), mode=Mode(self.mode))
 
 
+class PlaneOutBody(Body):
+    """A data plane carries no users for a while; nothing waits for it."""
+
+    plane: Name
+
+    def request(self) -> Request:
+        return PlaneOutRequest(plane=EnactorId(self.plane))
+
+
+class PlaneInBody(Body):
+    """A data plane carries users again."""
+
+    plane: Name
+
+    def request(self) -> Request:
+        return PlaneInRequest(plane=EnactorId(self.plane))
+
+
 class LiftBody(Body):
     """Lift an override."""
 
@@ -174,6 +194,8 @@ ACTS: dict[str, type[Body]] = {
     "shares": SharesBody,
     "freeze": FreezeBody,
     "mode": ModeBody,
+    "plane-out": PlaneOutBody,
+    "plane-in": PlaneInBody,
     "lift": LiftBody,
     "approve": ApproveBody,
     "revoke": RevokeBody,

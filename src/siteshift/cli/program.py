@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from siteshift.cli import approvals, config, drill, journal, lab, looks, members, moves, overrides, run, sim, top
+from siteshift.cli import approvals, config, drill, journal, lab, looks, members, moves, overrides, planes, run, sim, top
 from siteshift.cli.reach import GivenAddress
 from siteshift.cli.session import Ca, Json, Session, Socket, TokenFile, Url
 
@@ -30,6 +30,7 @@ app.command("pool")(moves.pool)
 app.add_typer(overrides.app, name="override")
 app.command("freeze")(overrides.freeze)
 app.command("unfreeze")(overrides.unfreeze)
+app.add_typer(planes.app, name="plane")
 app.command("approvals")(approvals.list_approvals)
 app.command("approve")(approvals.approve)
 app.command("revoke")(approvals.revoke)

@@ -55,6 +55,8 @@ def what_is_forced(entry: Document) -> str:
     match entry["kind"]:
         case "depool":
             return str(entry["member"])
+        case "plane_out":
+            return str(entry["plane"])
         case "shares":
             shares = ", ".join(f"{site} {bp / 100:g} %" for site, bp in entry["shares_bp"].items())
             return f"{entry['service']}: {shares}"

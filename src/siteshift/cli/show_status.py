@@ -185,6 +185,8 @@ def _planes(status: Document) -> Table:
         standing = word(plane["standing"])
         if unread_ms is not None:
             standing = Text(f"unreadable for {span_text(status['at_ms'] - unread_ms)}", style=BAD)
+        if plane["out_of_service"] is not None:
+            standing = Text("out of service", style=WATCH)
         table.add_row(name, standing, str(plane["confirmed_generation"] or "-"), plane["detail"])
     return table
 
@@ -195,6 +197,8 @@ def _drifts(status: Document) -> Iterator[Text]:
             whose = "" if drift["ours"] else " (not ours: left alone)"
             text = f"drift at {name}: {drift['what']}: wanted {drift['wanted']}, found {drift['found']}{whose}"
             yield Text(text, style=WATCH)
+        for found in plane["obstacles"]:
+            yield Text(f"obstacle at {name}: {found['what']}: {found['text']}; {found['remedy']}", style=WATCH)
 
 
 def _standbys(status: Document) -> Iterator[Text]:

@@ -23,10 +23,10 @@ from siteshift.core.model.override import Override, warn_at_ms
 from siteshift.core.model.remedy import REMEDIES
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.topology import Service
-from siteshift.core.model.units import SiteId
+from siteshift.core.model.units import EnactorId, SiteId
 from siteshift.core.operate.expiry import at_its_end
 from siteshift.core.state.controller_state import ControllerState
-from siteshift.core.state.plane_queries import in_step
+from siteshift.core.state.plane_queries import in_service, in_step, taken_out_by
 from siteshift.core.state.tracks import PlaneTrack
 
 Document = dict[str, Any]
@@ -49,7 +49,7 @@ def status_document(state: ControllerState, setup: Setup, now_ms: int) -> Docume
         "services": [service_document(state, setup, service, now_ms) for service in setup.topology.services],
         "diagnoses": [describe(entry) for entry in state.picture.diagnoses],
         "overrides": [override_in_force(state, setup, entry, now_ms) for entry in state.overrides],
-        "planes": {plane.id: plane_document(state.plane(plane.id)) for plane in setup.planes},
+        "planes": {plane.id: plane_document(state, plane.id) for plane in setup.planes},
         "standbys": {
             member: {"phase": track.phase.value, "since_ms": track.since_ms, "detail": track.detail}
             for member, track in state.standbys.items()
@@ -130,7 +130,7 @@ def service_document(state: ControllerState, setup: Setup, service: Service, now
         "ttl_s": situation.current.ttl_s,
         "shed_bp": situation.current.shed_bp,
         "shed_stays": _shed_stays(setup, situation),
-        "in_step": in_step(state, setup.planes_of(service.id)),
+        "in_step": in_step(state, in_service(state, setup.planes_of(service.id))),
         "tail_until_ms": transition.tail_until_ms,
         "global_fault": situation.is_global_fault,
         "sites": {
@@ -239,7 +239,7 @@ def actual_bp(state: ControllerState, setup: Setup, service: Service, site: Site
     """The share as read back: the mean over the planes that carry the service; None while none can be read."""
     found = [
         shares[service.id].get(site, 0)
-        for plane in setup.planes_of(service.id)
+        for plane in in_service(state, setup.planes_of(service.id))
         if (track := state.plane(plane.id)).read_back is not None and track.unread_since_ms is None
         for shares in (track.read_back.shares_bp,)
         if service.id in shares
@@ -256,7 +256,7 @@ def delivered_by(state: ControllerState, setup: Setup, service: Service, site: S
     if steering is None or steering.brings_bp(site):
         return []
     found: list[Document] = []
-    for plane in setup.planes_of(service.id):
+    for plane in in_service(state, setup.planes_of(service.id)):
         track = state.plane(plane.id)
         reading = track.read_back
         if reading is None or track.unread_since_ms is not None or reading.generation != state.steering.generation:
@@ -265,24 +265,33 @@ def delivered_by(state: ControllerState, setup: Setup, service: Service, site: S
         if share_bp:
             drifts = "; ".join(f"{drift.what} is {drift.found}, we wrote {drift.wanted}" for drift in reading.drifts)
             text = f"{plane.id} still sends {share_bp / 100:g} % here" + (f": {drifts}" if drifts else "")
-            entry = {"plane": plane.id, "share_bp": share_bp, "drifts": plane_document(track)["drifts"], "text": text}
+            entry = {"plane": plane.id, "share_bp": share_bp, "drifts": _drift_documents(track), "text": text}
             found.append(entry)
     return found
 
 
-def plane_document(track: PlaneTrack) -> Document:
+def plane_document(state: ControllerState, plane: EnactorId) -> Document:
+    """One data plane: where it stands, what it says, what was found there, and who took it out of service."""
+    track, out = state.plane(plane), taken_out_by(state, plane)
+    obstacles = track.read_back.obstacles if track.read_back else ()
     return {
+        "out_of_service": {"owner": out.owner, "reason": out.reason, "expires_ms": out.expires_ms} if out is not None else None,
         "standing": track.standing.value,
         "confirmed_generation": track.confirmed_generation,
         "outcome": track.outcome.value if track.outcome else None,
         "foreign": track.foreign.text() if track.foreign is not None else None,
         "unreadable_since_ms": track.unread_since_ms,
         "detail": track.detail,
-        "drifts": [
-            {"what": drift.what, "wanted": drift.wanted, "found": drift.found, "ours": drift.ours}
-            for drift in (track.read_back.drifts if track.read_back else ())
+        "drifts": _drift_documents(track),
+        "obstacles": [
+            {"what": found.what, "text": found.text, "remedy": found.remedy, "closes": found.closes} for found in obstacles
         ],
     }
+
+
+def _drift_documents(track: PlaneTrack) -> list[Document]:
+    drifts = track.read_back.drifts if track.read_back else ()
+    return [{"what": drift.what, "wanted": drift.wanted, "found": drift.found, "ours": drift.ours} for drift in drifts]
 
 
 def override_in_force(state: ControllerState, setup: Setup, override: Override, now_ms: int) -> Document:
@@ -305,6 +314,7 @@ def override_document(override: Override, now_ms: int) -> Document:
         "service": override.service,
         "site": override.site,
         "member": override.member,
+        "plane": override.plane,
         "shares_bp": dict(override.shares_bp) if override.shares_bp else None,
         "mode": override.mode.value if override.mode else None,
         "created_ms": override.created_ms,

@@ -50,6 +50,7 @@ def test_it_lives_four_hours_unless_told() -> None:
         ({"site": None}, FindingCode.INCOMPLETE, "site"),
         ({"kind": OverrideKind.DEPOOL}, FindingCode.INCOMPLETE, "member"),
         ({"kind": OverrideKind.MODE}, FindingCode.INCOMPLETE, "mode"),
+        ({"kind": OverrideKind.PLANE_OUT}, FindingCode.INCOMPLETE, "plane"),
         ({"kind": OverrideKind.SHARES}, FindingCode.INCOMPLETE, "service"),
         ({"kind": OverrideKind.SHARES, "service": WEB}, FindingCode.INCOMPLETE, "shares"),
         (

@@ -393,6 +393,7 @@ def test_the_end_is_announced_once_with_what_it_is_and_the_seconds_left(book: Pl
         ({"kind": OverrideKind.FREEZE}, "freeze of all services"),
         ({"kind": OverrideKind.MODE, "mode": Mode.OBSERVE, "service": WEB}, "mode observe of web"),
         ({"kind": OverrideKind.MODE}, "mode  of all services"),
+        ({"kind": OverrideKind.PLANE_OUT, "plane": EnactorId("lb")}, "lb out of service"),
     ],
 )
 def test_what_is_forced_in_a_few_words(book: Playbook, more: dict[str, object], words: str) -> None:

@@ -20,7 +20,7 @@ from siteshift.core.model.topology import Service
 from siteshift.core.model.units import WHOLE_BP, ServiceId, SiteId
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.draft import Draft
-from siteshift.core.state.plane_queries import has_read, in_step, living, read_bp
+from siteshift.core.state.plane_queries import has_read, in_service, in_step, living, read_bp
 from siteshift.core.state.tracks import SiteTrack
 
 UNDO_WATCH_MS = 15_000
@@ -145,7 +145,7 @@ def is_delivered_to(state: ControllerState, setup: Setup, service: ServiceId, si
     current = state.steering.of(service)
     if current is None or current.brings_bp(site):
         return False
-    planes = tuple(plane for plane in setup.planes_of(service) if has_read(state, plane))
+    planes = tuple(plane for plane in in_service(state, setup.planes_of(service)) if has_read(state, plane))
     return read_bp(state, planes, service, site) > 0
 
 
@@ -160,7 +160,7 @@ def is_gone(draft: Draft, service: Service, site: SiteId, policy: ServicePolicy)
     current = state.steering.of(service.id)
     if current is None or current.shares_bp.get(site, 0) or current.shed_at == site:
         return False
-    planes = draft.setup.planes_of(service.id)
+    planes = in_service(state, draft.setup.planes_of(service.id))
     if not in_step(state, planes) or is_delivered_to(state, draft.setup, service.id, site):
         return False
     if not draft.due(state.transition(service.id).tail_until_ms):

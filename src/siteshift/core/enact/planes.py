@@ -3,7 +3,8 @@
 Rules: one write at a time per plane; after an ambiguous write read before writing again (law 10); a plane that forgot
 its generation or is behind is written again, ever less often while it takes every write and shows none; a change made by
 hand is reported and left alone until the next generation (law 14); a plane that is *ahead* of us makes us number past it,
-when we hold the term (law 11).
+when we hold the term (law 11). One that a person took out of service is read and written like any other, for when it comes back
+it must not send users where nobody is; but nothing waits for it, and nobody is told that it is silent.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from siteshift.core.model.setup import PlaneRef
 from siteshift.core.model.steering import EnactResult, ReadBack, Steering
 from siteshift.core.model.units import EnactorId, ServiceId
 from siteshift.core.state.draft import Draft
+from siteshift.core.state.plane_queries import taken_out_by
 from siteshift.core.state.tracks import PlaneStanding, PlaneTrack
 
 RETRY_MS = 500
@@ -65,7 +67,8 @@ def absorb_result(draft: Draft, result: EnactResult) -> bool:
         foreign=None if is_applied else track.foreign,
         taken_over=None if is_applied else track.taken_over,
     )
-    if result.outcome is not EnactOutcome.APPLIED and (track.outcome is not result.outcome or attempts <= 1):
+    is_news = track.outcome is not result.outcome or attempts <= 1
+    if not is_applied and is_news and taken_out_by(draft.state, result.enactor) is None:
         draft.tell(Severity.NEEDS_APPROVAL, NoticeCode[f"PLANE_{result.outcome.name}"], f"{result.enactor}: {result.detail}")
     return True
 
@@ -118,10 +121,15 @@ def absorb_reading(draft: Draft, reading: ReadBack) -> bool:
                 NoticeCode.DRIFT,
                 f"{drift.enactor}: {drift.what} is {drift.found}, we wrote {drift.wanted}; left as it is",
             )
+    known = before.obstacles if before is not None else ()
+    for obstacle in reading.obstacles:
+        if obstacle not in known:
+            draft.tell(Severity.NEEDS_APPROVAL, FindingCode.PLANE_OBSTACLE, f"{reading.enactor}: {obstacle}")
     return (
         before is None
         or track.unread_since_ms is not None
         or (found, reading.shares_bp, reading.drifts) != (before.generation, before.shares_bp, before.drifts)
+        or reading.obstacles != known
         or standing is not track.standing
     )
 
@@ -208,7 +216,8 @@ def absorb_failed_reading(draft: Draft, enactor: EnactorId, detail: str) -> bool
     )
     draft.due(draft.now_ms + again_ms)
     if track.unread_since_ms is None:
-        draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.PLANE_UNREADABLE, f"{enactor}: {detail}")
+        if taken_out_by(draft.state, enactor) is None:
+            draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.PLANE_UNREADABLE, f"{enactor}: {detail}")
         return True
     return False
 

@@ -15,7 +15,7 @@ from siteshift.core.model.codes import NoticeCode, Severity, StandbyPhase, Stand
 from siteshift.core.model.topology import Member
 from siteshift.core.model.units import MemberId, SiteId, member_target
 from siteshift.core.state.draft import Draft
-from siteshift.core.state.plane_queries import in_step, living
+from siteshift.core.state.plane_queries import in_service, in_step, living
 from siteshift.core.state.tracks import StandbyTrack
 
 ASK_EVERY_MS = 200
@@ -176,7 +176,7 @@ def _prove(draft: Draft, situation: Situation, member: Member, track: StandbyTra
 def _retire(draft: Draft, situation: Situation, member: Member, track: StandbyTrack) -> None:
     """Out of the weights first; then, when every plane says so and caches ran out, off (law 2)."""
     is_out = member.id not in situation.current.members_pm
-    if is_out and in_step(draft.state, draft.setup.planes_of(situation.service.id)):
+    if is_out and in_step(draft.state, in_service(draft.state, draft.setup.planes_of(situation.service.id))):
         draft.set_standby(member.id, phase=_P.COLD, since_ms=draft.now_ms, wanted_until_ms=0)
         draft.commands.append(RetireStandby(member=member.id))
         draft.record("standby", {"member": member.id, "phase": _P.COLD.value, "was": track.phase.value})

@@ -125,6 +125,8 @@ def _missing(override: Override, setup: Setup) -> str:
             return site if override.service is None else f"{override.service} at {site}"
     if override.member is not None and override.member not in topology.members:
         return override.member
+    if override.plane is not None and override.plane not in setup.plane_ids:
+        return override.plane
     return ""
 
 
@@ -273,4 +275,9 @@ def _pruned_reading(reading: ReadBack | None, setup: Setup) -> ReadBack | None:
     shares_bp = {name: _among(part, services[name].sites) for name, part in reading.shares_bp.items() if name in services}
     members_bp = _among(reading.members_bp, setup.topology.members)
     drifts = tuple(drift for drift in reading.drifts if drift.enactor in setup.plane_ids)
-    return replace(reading, shares_bp=shares_bp, members_bp=members_bp, drifts=drifts)
+    obstacles = tuple(
+        found
+        for found in reading.obstacles
+        if found.service in services and (found.closes is None or found.closes in services[found.service].sites)
+    )
+    return replace(reading, shares_bp=shares_bp, members_bp=members_bp, drifts=drifts, obstacles=obstacles)

@@ -64,6 +64,20 @@ class ModeRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlaneOutRequest:
+    """A data plane carries no users: nothing waits for it until it is put back in, or its time is over."""
+
+    plane: EnactorId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaneInRequest:
+    """A data plane carries users again: what is decided waits for it."""
+
+    plane: EnactorId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LiftRequest:
     """Lift an override by its id."""
 
@@ -116,6 +130,8 @@ Request = (
     | SharesRequest
     | FreezeRequest
     | ModeRequest
+    | PlaneOutRequest
+    | PlaneInRequest
     | LiftRequest
     | ApproveRequest
     | RevokeRequest

@@ -147,6 +147,8 @@ class OverrideKind(StrEnum):
     SHARES = "shares"
     FREEZE = "freeze"
     MODE = "mode"
+    PLANE_OUT = "plane_out"
+    """A data plane carries no users for a while: nothing waits for it."""
 
 
 class Because(StrEnum):
@@ -210,6 +212,8 @@ class FindingCode(StrEnum):
     INCOMPLETE = "INCOMPLETE"
     HELD_AS_ADOPTED = "HELD_AS_ADOPTED"
     PLANE_FOREIGN = "PLANE_FOREIGN"
+    PLANE_OBSTACLE = "PLANE_OBSTACLE"
+    LAST_PLANE = "LAST_PLANE"
     NO_POOL = "NO_POOL"
     ROOM_HELD_BACK = "ROOM_HELD_BACK"
     ENVELOPE_LEFT = "ENVELOPE_LEFT"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from siteshift.core.model.codes import FindingCode, Mode, OverrideKind, Severity
 from siteshift.core.model.finding import Finding, finding
 from siteshift.core.model.policy import HOUR_MS, Policy
-from siteshift.core.model.units import WHOLE_BP, MemberId, ServiceId, SiteId
+from siteshift.core.model.units import WHOLE_BP, EnactorId, MemberId, ServiceId, SiteId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,7 @@ class Override:
     """Digest of the goal it carries out."""
     end_told_ms: int = 0
     """When its end was announced; 0: not yet."""
+    plane: EnactorId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +79,7 @@ def make_override(
     member: MemberId | None = None,
     shares_bp: Mapping[SiteId, int] | None = None,
     mode: Mode | None = None,
+    plane: EnactorId | None = None,
     approved_by: tuple[str, ...] = (),
     plan_digest: str | None = None,
 ) -> Override | Finding:
@@ -96,6 +98,7 @@ def make_override(
         member=member,
         shares_bp=shares_bp,
         mode=mode,
+        plane=plane,
         approved_by=approved_by,
         plan_digest=plan_digest,
     )
@@ -114,6 +117,8 @@ def _what_is_missing(made: Override) -> Finding | None:
             return _incomplete("a depool needs a member", "member")
         case OverrideKind.MODE if made.mode is None:
             return _incomplete("a mode override needs a mode", "mode")
+        case OverrideKind.PLANE_OUT if made.plane is None:
+            return _incomplete("taking a data plane out of service needs the plane", "plane")
         case OverrideKind.SHARES:
             return _what_is_wrong_with_shares(made)
         case _:

@@ -45,7 +45,11 @@ REMEDIES: Mapping[FindingCode, str] = MappingProxyType(
         FindingCode.NOTHING_TO_DO: "If you expected something, look whether name and digest are right: `siteshift status`, "
         "`siteshift override list`, `siteshift approvals`.",
         FindingCode.CHANGED_BY_HAND: "To keep it, have siteshift do it (`depool`, `drain`, `shares`); else ours is put back.",
-        FindingCode.DATA_PLANE_UNKNOWN: "Bring the data plane back in reach; it is read before anything is written.",
+        FindingCode.DATA_PLANE_UNKNOWN: "Bring the data plane back in reach; it is read before anything is written. If no user "
+        "comes by it meanwhile: `siteshift plane out PLANE`, and moves go on without it.",
+        FindingCode.PLANE_OBSTACLE: "No write of siteshift changes it: do there what the finding says.",
+        FindingCode.LAST_PLANE: "Bring this plane back in reach, or put another one into service first: "
+        "`siteshift plane in PLANE`.",
         FindingCode.SWITCHED_OFF: "Switch automatic acting on again, or act by hand.",
         FindingCode.HELD_AS_ADOPTED: "Find out why the site was left as it is, then acknowledge it: `siteshift ack SITE`, or "
         "`siteshift ack` for all.",

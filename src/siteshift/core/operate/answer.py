@@ -23,6 +23,8 @@ from siteshift.core.messages.requests import (
     LiftRequest,
     ModeRequest,
     OperatorRequest,
+    PlaneInRequest,
+    PlaneOutRequest,
     PoolRequest,
     RevokeRequest,
     SharesRequest,
@@ -41,6 +43,7 @@ from siteshift.core.operate.deciding import approve, join, take_back
 from siteshift.core.operate.envelope import fold_goal
 from siteshift.core.operate.goal import goal_of
 from siteshift.core.operate.goals import live, supersede, without_superseded
+from siteshift.core.operate.planes import put_in, why_not_out
 from siteshift.core.operate.release import lift, pool, undrain
 from siteshift.core.plan.foreseen import planned
 from siteshift.core.state.adoption import acknowledged
@@ -99,6 +102,12 @@ def _answer(draft: Draft, asking: OperatorRequest) -> Answer:
             return _force(draft, asking, OverrideKind.FREEZE, service=service)
         case ModeRequest(service=service, mode=mode):
             return _force(draft, asking, OverrideKind.MODE, service=service, mode=mode)
+        case PlaneOutRequest(plane=plane):
+            if (why := why_not_out(draft.state, draft.setup, plane)) is not None:
+                return refusal(asking, (why,))
+            return _force(draft, asking, OverrideKind.PLANE_OUT, plane=plane)
+        case PlaneInRequest(plane=plane):
+            return put_in(draft, asking, plane)
         case UndrainRequest(site=site, service=service):
             return undrain(draft, asking, site, service)
         case PoolRequest(member=member):
@@ -161,9 +170,9 @@ def _no_pool(asking: OperatorRequest, setup: Setup) -> tuple[Finding, ...]:
     return (finding(FindingCode.NO_POOL, Severity.REFUSED, text, service=service, sites=",".join(without)),) if without else ()
 
 
-_BRAKES = frozenset({OverrideKind.FREEZE, OverrideKind.MODE})
-"""Overrides that move nothing: they say what siteshift may do by itself. What the gate thinks of a move under way must
-not keep a person from braking it; a move they permit meets the gate when it comes."""
+_BRAKES = frozenset({OverrideKind.FREEZE, OverrideKind.MODE, OverrideKind.PLANE_OUT})
+"""Overrides that move nothing: they say what siteshift may do by itself, and what it waits for. What the gate thinks of a move
+under way must not keep a person from braking it; a move they permit meets the gate when it comes."""
 
 
 def _force(
@@ -176,6 +185,7 @@ def _force(
     member: MemberId | None = None,
     shares_bp: dict[SiteId, int] | None = None,
     mode: Mode | None = None,
+    plane: EnactorId | None = None,
 ) -> Answer:
     """Lay an override over the state, if the plan it leads to is allowed or approved."""
     life_ms = asking.life_ms
@@ -191,6 +201,7 @@ def _force(
         member=member,
         shares_bp=shares_bp,
         mode=mode,
+        plane=plane,
         policy=draft.setup.policy,
         now_ms=draft.now_ms,
     )

@@ -60,6 +60,8 @@ def what(override: Override) -> str:
             return f"freeze of {service}"
         case OverrideKind.MODE:
             return f"mode {override.mode.value if override.mode else ''} of {service}"
+        case OverrideKind.PLANE_OUT:
+            return f"{override.plane} out of service"
 
 
 def at_its_end(state: ControllerState, setup: Setup, override: Override, now_ms: int) -> str:
@@ -77,6 +79,8 @@ def at_its_end(state: ControllerState, setup: Setup, override: Override, now_ms:
             services = [override.service] if override.service else [service.id for service in setup.topology.services]
             modes = sorted({setup.policy.of(service).mode.value for service in services})
             return f"then the mode of the policy holds again ({', '.join(modes)})"
+        case OverrideKind.PLANE_OUT:
+            return f"then moves wait again for {override.plane} to confirm them"
 
 
 def _at_the_end_of_a_drain(state: ControllerState, setup: Setup, override: Override, now_ms: int) -> str:

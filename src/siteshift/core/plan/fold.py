@@ -22,7 +22,7 @@ from siteshift.core.model.units import ServiceId
 from siteshift.core.plan.derive import Slices, deriving
 from siteshift.core.plan.listing import Listing
 from siteshift.core.plan.predict import Forecast, forecast_of, next_expected_ms, predicting
-from siteshift.core.plan.warnings import changed_by_hand, room_findings, silent_planes, stuck_findings
+from siteshift.core.plan.warnings import changed_by_hand, obstructed, room_findings, silent_planes, stuck_findings
 from siteshift.core.state.controller_state import NEVER_MS, ControllerState
 from siteshift.core.state.draft import Draft, Licence
 
@@ -103,6 +103,7 @@ class Fold:
             if listing.acts(service):
                 findings += silent_planes(forecast, service)
                 findings += changed_by_hand(self.state, self.setup, service)
+                findings += obstructed(self.state, self.setup, service, target.shares_bp)
             listing.end(situation, start_bp, findings)
             yield
         self.plan = yield from listing.plan(only=self.only, standing=self.state.transitions)

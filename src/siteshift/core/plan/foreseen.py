@@ -36,13 +36,16 @@ def basis_of(state: ControllerState, setup: Setup, only: ServiceId | None) -> st
         only,
         (state.steering.generation, state.steering.digest()),
         (state.term, state.is_store_usable, state.is_switched_off, state.picture.blind, sorted(state.picture.global_fault)),
-        [(o.id, o.kind.value, o.service, o.site, o.member, o.mode, sorted((o.shares_bp or {}).items())) for o in state.overrides],
+        [
+            (o.id, o.kind.value, o.service, o.site, o.member, o.plane, o.mode, sorted((o.shares_bp or {}).items()))
+            for o in state.overrides
+        ],
         sorted((t.digest, t.state.value) for t in state.goals.values()),
         (sorted(state.adoption.sites), sorted(state.adoption.members_out)) if state.adoption is not None else None,
         sorted((s, t.held_until_ms, sorted(t.taken_out)) for s, t in state.transitions.items() if t.held_until_ms or t.taken_out),
         sorted((*key, t.life.value, t.left_because, t.ramp_step, t.is_return_asked) for key, t in state.tracks.items()),
         sorted((member, track.phase.value) for member, track in state.standbys.items()),
-        sorted((p, t.standing.value, t.confirmed_generation, t.unread_since_ms, _drifts(t)) for p, t in state.planes.items()),
+        sorted((p, t.standing.value, t.confirmed_generation, t.unread_since_ms, _found(t)) for p, t in state.planes.items()),
         sorted(
             (*key, pool.standing.value, [(m, view.standing.value) for m, view in sorted(pool.members.items())])
             for key, pool in state.picture.pools.items()
@@ -51,5 +54,9 @@ def basis_of(state: ControllerState, setup: Setup, only: ServiceId | None) -> st
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 
-def _drifts(track: PlaneTrack) -> tuple[str, ...]:
-    return tuple(drift.what for drift in track.read_back.drifts) if track.read_back is not None else ()
+def _found(track: PlaneTrack) -> tuple[str, ...]:
+    """What was found there that a plan tells of."""
+    reading = track.read_back
+    if reading is None:
+        return ()
+    return (*(drift.what for drift in reading.drifts), *(str(found) for found in reading.obstacles))

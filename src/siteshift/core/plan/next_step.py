@@ -30,7 +30,7 @@ from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.units import WHOLE_BP, MemberId, SiteId, part_way
 from siteshift.core.plan.pending import what_is_coming, what_is_pending
 from siteshift.core.state.draft import Draft, Licence
-from siteshift.core.state.plane_queries import has_foreign, in_step, living
+from siteshift.core.state.plane_queries import has_foreign, in_service, in_step, living
 from siteshift.core.state.tracks import ServiceTransition
 
 LOOK_AGAIN_MS = 250
@@ -331,7 +331,7 @@ def may_open_standby(draft: Draft, situation: Situation) -> bool:
     forced = situation.forced
     is_asked = bool(forced.drained_sites or forced.shares_bp)
     is_free = is_asked or not draft.state.is_switched_off
-    if has_foreign(draft.state, draft.setup.planes_of(situation.service.id)):
+    if has_foreign(draft.state, in_service(draft.state, draft.setup.planes_of(situation.service.id))):
         return False  # a standby could not be given its traffic, and would be tried without end
     return is_free and _may_act(draft, situation, situation.mode) and may_write_at_all(draft)
 

@@ -19,6 +19,7 @@ from siteshift.core.plan.predict import Forecast
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.draft import Draft
 from siteshift.core.state.goals import GoalState
+from siteshift.core.state.plane_queries import in_service
 
 _GRANTED = frozenset({GoalState.RUNNING, GoalState.REACHED})
 """What was accepted with a goal in these states still holds; a suspended one is offered afresh."""
@@ -84,6 +85,27 @@ def changed_by_hand(state: ControllerState, setup: Setup, service: ServiceId) ->
         for drift in reading.drifts if reading is not None else ():
             text = f"{plane.id}: {drift.what} is {drift.found} by another hand; the first write makes it {drift.wanted} again"
             found.append(finding(FindingCode.CHANGED_BY_HAND, Severity.ALLOWED, text, plane=plane.id, what=drift.what))
+    return found
+
+
+def obstructed(state: ControllerState, setup: Setup, service: ServiceId, end_bp: Shares) -> list[Finding]:
+    """What on a data plane no write changes. Where it closes a site to which the plan sends users, who asks has to confirm: that
+    plane will not follow.
+    """
+    found = []
+    for plane in in_service(state, setup.planes_of(service)):
+        reading = state.plane(plane.id).read_back
+        for obstacle in reading.obstacles if reading is not None else ():
+            if obstacle.service != service:
+                continue
+            is_closed = obstacle.closes is not None and end_bp.get(obstacle.closes, 0) > 0
+            text = f"{plane.id}: {obstacle}"
+            numbers: dict[str, int | str] = {"plane": plane.id, "what": obstacle.what}
+            if is_closed:
+                text = f"{plane.id} can send nobody to {obstacle.closes}: {obstacle}"
+                numbers["approvals_needed"] = 0
+            severity = Severity.NEEDS_APPROVAL if is_closed else Severity.ALLOWED
+            found.append(finding(FindingCode.PLANE_OBSTACLE, severity, text, **numbers))
     return found
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from siteshift.core.model.codes import Standing
+from siteshift.core.model.codes import OverrideKind, Standing
+from siteshift.core.model.override import Override
 from siteshift.core.model.setup import PlaneRef
-from siteshift.core.model.units import ServiceId, SiteId
+from siteshift.core.model.units import EnactorId, ServiceId, SiteId
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.tracks import PlaneStanding, PlaneTrack
 
@@ -15,12 +16,24 @@ def in_step(state: ControllerState, planes: tuple[PlaneRef, ...]) -> bool:
     return all(_confirms(state.plane(plane.id), wanted) for plane in planes)
 
 
+def taken_out_by(state: ControllerState, plane: EnactorId) -> Override | None:
+    """The person's word that a plane carries no users; None: it does, as far as anybody said."""
+    out = (entry for entry in state.overrides if entry.kind is OverrideKind.PLANE_OUT and entry.plane == plane)
+    return next(out, None)
+
+
+def in_service(state: ControllerState, planes: tuple[PlaneRef, ...]) -> tuple[PlaneRef, ...]:
+    """The planes without those that a person took out of service, as long as one is left: by somebody users must come."""
+    left = tuple(plane for plane in planes if taken_out_by(state, plane.id) is None)
+    return left or planes
+
+
 def living(state: ControllerState, planes: tuple[PlaneRef, ...]) -> tuple[PlaneRef, ...]:
-    """The planes without those that were lost with their site: it is down, and they cannot be read any more.
+    """The planes in service without those that were lost with their site: it is down, and they cannot be read any more.
 
     What a survivor does next cannot wait for a load balancer in the dark (law 17).
     """
-    return tuple(plane for plane in planes if not _is_lost(state, plane))
+    return tuple(plane for plane in in_service(state, planes) if not _is_lost(state, plane))
 
 
 def _is_lost(state: ControllerState, plane: PlaneRef) -> bool:
