@@ -27,7 +27,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BehindHaproxy]:
     }
     (balancer,) = haproxy_sections(folder / "lb.sock")["enactors"]
     sections = {"enactors": [dns, balancer], "traffic": []}
-    policy = {**RAMPED.policy, "ttl": {"normal_s": 5, "suspect_s": 5}}
+    policy = {**RAMPED.policy, "ttl_normal_s": 5, "ttl_suspect_s": 5}
     with node_behind_haproxy(folder, replace(RAMPED, sections=sections, policy=policy)) as found:
         yield found
 
