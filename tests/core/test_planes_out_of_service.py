@@ -182,7 +182,7 @@ def test_a_reload_that_drops_the_plane_lifts_it_and_says_so(book: InTheDark) -> 
 # -- what stands in a plane's way ---------------------------------------------------------------------------------------
 
 
-CLOSED = Obstacle(what="be_web/p1", text="in maint with the server it tracks", remedy="put that server in `state ready`", service=WEB)
+CLOSED = Obstacle(what="be_web/p1", text="in maint with what it tracks", remedy="put that in `state ready`", service=WEB)
 
 
 def obstructed(*obstacles: Obstacle) -> InTheDark:

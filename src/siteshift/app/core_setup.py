@@ -81,6 +81,7 @@ def _mapping(setup: PlaneSetup, topology: Topology) -> str:
     """A digest of the plane's section and, where it answers with names and addresses, of those. Secrets are references here."""
     matter = [repr(setup)]
     if isinstance(setup, EmbeddedDnsSetup | Rfc2136Setup):
+        matter += [repr(setup.below)] if setup.below else []
         for service in (s for s in topology.services if s.id in setup.services):
             matter += [repr(service.names), *(repr((pool.site, pool.answers)) for pool in service.pools)]
     return hashlib.sha256("\n".join(matter).encode()).hexdigest()[:16]

@@ -16,6 +16,7 @@ from siteshift.adapters.haproxy.agent_listener import AgentListen
 from siteshift.adapters.haproxy.enactor import HaproxyEnactor
 from siteshift.adapters.haproxy.plane import Algorithm, BackendMap, HaproxyPlane, PlaneMode, ServerMap
 from siteshift.adapters.haproxy.targets import mapped_servers
+from siteshift.config.resolve_planes import in_zone
 from siteshift.config.setups import AgentCheckSetup, EmbeddedDnsSetup, HaproxySetup, PlaneSetup, Rfc2136Setup
 from siteshift.core.model.steering import Steering
 from siteshift.core.model.topology import Topology
@@ -37,7 +38,7 @@ async def make_plane(
             case EmbeddedDnsSetup():
                 dns = EmbeddedDns(
                     setup.id,
-                    topology,
+                    _in_its_zone(topology, setup),
                     zone_of(setup),
                     clock,
                     initial=initial,
@@ -47,7 +48,7 @@ async def make_plane(
                 await dns.start()
                 return dns
             case Rfc2136Setup():
-                return Rfc2136Enactor(setup.id, topology, _rfc2136(setup), clock, initial=initial)
+                return Rfc2136Enactor(setup.id, _in_its_zone(topology, setup), _rfc2136(setup), clock, initial=initial)
             case HaproxySetup():
                 return HaproxyEnactor(haproxy_plane(setup), clock)
             case AgentCheckSetup():
@@ -63,9 +64,21 @@ async def make_plane(
 async def change_zone(dns: EmbeddedDns, setup: EmbeddedDnsSetup, topology: Topology) -> None:
     """Let a running DNS server serve another configuration, without a gap. Raises `Permanent`; then nothing changed."""
     try:
-        await dns.reconfigure(topology, zone_of(setup))
+        await dns.reconfigure(_in_its_zone(topology, setup), zone_of(setup))
     except ValueError as error:
         raise Permanent(str(error), system=f"enactor {setup.id}", operation="reconfigure") from error
+
+
+def _in_its_zone(topology: Topology, setup: EmbeddedDnsSetup | Rfc2136Setup) -> Topology:
+    """The same without the names that a zone below this one holds: another enactor writes them there."""
+    if not setup.below:
+        return topology
+
+    def is_ours(name: str) -> bool:
+        return not any(in_zone(name, zone) for zone in setup.below)
+
+    services = tuple(replace(service, names=tuple(filter(is_ours, service.names))) for service in topology.services)
+    return replace(topology, services=services)
 
 
 def zone_of(setup: EmbeddedDnsSetup) -> ZoneConfig:

@@ -77,7 +77,7 @@ class ProblemCode(Enum):
     BACKEND_MAPPING = ("CFG-405", ERROR, "the mapping onto an HAProxy backend does not fit the pools")
     LISTEN_CLASH = ("CFG-406", ERROR, "two listeners claim the same address and port")
     OPEN_SOCKET = ("CFG-407", WARNING, "the administration socket of a load balancer can be reached from elsewhere")
-    ZONES_OVERLAP = ("CFG-408", ERROR, "a name lies in two zones that are both steered")
+    ZONE_NOT_DELEGATED = ("CFG-408", WARNING, "a zone below another one is not delegated there")
     NO_GLUE = ("CFG-409", WARNING, "a name server in the zone has no address there")
     INITIAL_WEIGHT = ("CFG-410", WARNING, "the weights that an agent check tells per cents of are not given")
     SHARE_BY_WEIGHT = ("CFG-411", WARNING, "the weights of an HAProxy cannot say a nominal share")

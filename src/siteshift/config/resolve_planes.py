@@ -91,6 +91,7 @@ def _plane(
                 transport=enactor.transport,
                 services=_services_in(enactor.zone, config),
                 signer=_signer(config),
+                below=zones_below(enactor.zone, config),
             )
         case HaproxyEnactor():
             return replace(
@@ -110,9 +111,19 @@ def _plane(
             )
 
 
+def zones_below(zone: str, config: ConfigFile) -> tuple[str, ...]:
+    """The zones of other enactors that lie inside this one. DNS answers a name from the deepest zone that holds it."""
+    zones = {enactor.zone for enactor in config.enactors if isinstance(enactor, EmbeddedDnsEnactor | Rfc2136Enactor)}
+    return tuple(sorted(other for other in zones if other != zone and in_zone(other, zone)))
+
+
 def _services_in(zone: str, config: ConfigFile) -> tuple[ServiceId, ...]:
-    inside = [service for service in config.services if any(in_zone(name, zone) for name in service.names)]
-    return tuple(ServiceId(service.id) for service in inside)
+    below = zones_below(zone, config)
+
+    def is_ours(name: str) -> bool:
+        return in_zone(name, zone) and not any(in_zone(name, other) for other in below)
+
+    return tuple(ServiceId(service.id) for service in config.services if any(map(is_ours, service.names)))
 
 
 def _embedded_dns(enactor: EmbeddedDnsEnactor, config: ConfigFile) -> EmbeddedDnsSetup:
@@ -131,6 +142,7 @@ def _embedded_dns(enactor: EmbeddedDnsEnactor, config: ConfigFile) -> EmbeddedDn
         negative_ttl_s=enactor.soa.negative_ttl_s,
         services=_services_in(enactor.zone, config),
         signer=_signer(config),
+        below=zones_below(enactor.zone, config),
     )
 
 

@@ -6,7 +6,7 @@ the adapter is built. DNS names are absolute, with the final dot.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from siteshift.config.model.enactors import HaproxyAlgorithm, HaproxyMode, TsigAlgorithm
 from siteshift.config.model.node import LogFormat, LogLevel, Role
@@ -33,7 +33,8 @@ class StaticRecordSetup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedDnsSetup:
-    """The embedded DNS server. ``services`` are those with a name in the zone; ``signer`` signs the steering."""
+    """The embedded DNS server. ``services`` are those with a name in the zone; ``signer`` signs the steering; ``below`` are the
+    zones of other enactors inside this one, whose names are theirs."""
 
     id: EnactorId
     origin: str
@@ -46,12 +47,13 @@ class EmbeddedDnsSetup:
     negative_ttl_s: int
     services: tuple[ServiceId, ...]
     signer: Origin
+    below: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rfc2136Setup:
     """A zone on a server that takes updates. ``tsig_secret`` is base64 text; ``verify_servers`` is never empty; ``signer`` signs
-    the steering."""
+    the steering; ``below`` as for the embedded one."""
 
     id: EnactorId
     zone: str
@@ -64,6 +66,7 @@ class Rfc2136Setup:
     addresses_max: int
     services: tuple[ServiceId, ...]
     signer: Origin
+    below: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

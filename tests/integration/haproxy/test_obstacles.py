@@ -157,7 +157,8 @@ async def test_a_backup_that_is_not_ours_takes_nothing_from_anybodys_share(
     members: dict[str, WebMember], tmp_path: Path, clock: WallClock, version: HaproxyVersion
 ) -> None:
     """``server sorry ... backup`` stands in many files."""
-    async with haproxy(tmp_path, sections(members, "server p1 {p1}", "server g1 {g1}", "server sorry {a1} backup"), version) as lb:
+    lines = sections(members, "server p1 {p1}", "server g1 {g1}", "server sorry {a1} backup")
+    async with haproxy(tmp_path, lines, version) as lb:
         enactor = HaproxyEnactor(plane_of(lb), clock)
         result = await enactor.enact(steering(1, BOTH), deadline_ms=DEADLINE_MS)
         assert (result.outcome, "sorry" in result.detail) == (EnactOutcome.APPLIED, False)

@@ -1,4 +1,4 @@
-"""A real HAProxy that is gone: a planned drain waits for it, is warned of it, and goes on without it once it is out of service."""
+"""A real HAProxy that is gone: a planned drain waits for it, and goes on without it once it is out of service."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from siteshift.config.model.observation import WebhookNotifier
 from siteshift.config.model.root import ConfigFile
 from siteshift.config.model.topology import ServiceEntry
 from siteshift.config.problem import Path, ProblemCode
-from siteshift.config.resolve_planes import in_zone
+from siteshift.config.resolve_planes import in_zone, zones_below
 from siteshift.config.resolve_policy import service_policy
 from siteshift.core.model.codes import Mode
 
@@ -56,22 +56,18 @@ def _zones(config: ConfigFile) -> dict[str, str]:
 
 
 def _coverage(config: ConfigFile, findings: Findings) -> None:
-    """Every name of a service in some zone; every service on some plane; no name in zones of two depths."""
+    """Every name of a service in some zone; every service on some plane."""
     zones = _zones(config)
     mapped = [enactor for enactor in config.enactors if isinstance(enactor, HaproxyMapped)]
     others = {entry.service for enactor in mapped for entry in enactor.backends}
     for index, service in enumerate(config.services):
         for number, name in enumerate(service.names):
             path: Path = ("services", index, "names", number)
-            covering = sorted({zone for zone in zones.values() if in_zone(name, zone)})
-            if zones and not covering:
+            if zones and not any(in_zone(name, zone) for zone in zones.values()):
                 listed = ", ".join(f"'{zone}'" for zone in sorted(set(zones.values())))
                 message = f"'{name}' lies in no zone of an enactor ({listed})"
                 remedy = "correct the name or the zone, or remove the name"
                 findings.note(ProblemCode.NAME_OUTSIDE_ZONE, path, message, remedy, below=[ENACTORS])
-            elif len(covering) > 1:
-                message = f"'{name}' would be written to the zones {' and '.join(covering)}"
-                findings.note(ProblemCode.ZONES_OVERLAP, path, message, "keep one of them", below=[ENACTORS])
         named = bool(zones) and bool(service.names)
         observed = service_policy(config, service).mode is Mode.OBSERVE
         if not named and service.id not in others and not observed:
@@ -127,6 +123,12 @@ def _zone(config: ConfigFile, enactor: EmbeddedDnsEnactor, path: Path, findings:
             value = (*path, "records", index, "value")
             remedy = "write it as in a zone file (RFC 1035 §5)"
             findings.note(ProblemCode.MALFORMED, value, wrong, remedy, depends=[(*path, "records", index, "type")])
+    delegated = {_absolute(record.name, enactor.zone) for record in enactor.records if record.type == "NS"}
+    for child in zones_below(enactor.zone, config):
+        if child not in delegated:
+            message = f"'{child}' is a zone of its own below this one, and no record here leads to its servers"
+            remedy = f"add `{{name: {child}., type: NS, value: ...}}` to `records`, for each of its name servers"
+            findings.note(ProblemCode.ZONE_NOT_DELEGATED, (*path, "zone"), message, remedy, below=[ENACTORS])
     for index, name in enumerate(enactor.nameservers):
         if in_zone(name, enactor.zone) and name not in fixed | steered:
             message = f"the name server '{name}' lies in the zone, but has no address there"
