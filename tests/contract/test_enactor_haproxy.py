@@ -137,6 +137,7 @@ SHAPES = (
     Shape(name="2.6-style", version="2.6.12-1+deb12u4", found_ends="\n"),
     Shape(name="3.0-style", version="3.0.5-8e879a5", more_columns=("srid", "sess_other", "proto")),
     Shape(name="3.2-style", version="3.2.1", more_columns=("srid", "sess_other", "proto", "new1", "new2"), backwards=True),
+    Shape(name="3.5-style", version="3.5-dev2", more_columns=("new1", "srid", "sess_other", "proto", "new2", "new3")),
     Shape(name="one line feed more everywhere", version="9.0", found_ends="\n\n\n", ends="\n\n", written="\n\n"),
     Shape(name="one line feed less where it can be", version="9.1", found_ends="\n", ends="", written=""),
     Shape(name="with a prompt", version="9.2", prompt="> "),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from servers.haproxy_server import haproxy, until
+from servers.haproxy_server import HaproxyVersion, haproxy, until
 from servers.hook_server import hook_server
 from servers.web_members import web_members
 from siteshift.adapters.memory.clock import ManualClock
@@ -74,7 +74,15 @@ async def memory(stack: AsyncExitStack, folder: Path) -> Starter:
     return Starter(driver=driver, start_up=start_up, break_down=break_down, go_silent=go_silent)
 
 
-async def haproxy_server(stack: AsyncExitStack, folder: Path) -> Starter:
+async def haproxy_of_debian(stack: AsyncExitStack, folder: Path) -> Starter:
+    return await haproxy_server(stack, folder, HaproxyVersion.DISTRIBUTION)
+
+
+async def haproxy_2_8(stack: AsyncExitStack, folder: Path) -> Starter:
+    return await haproxy_server(stack, folder, HaproxyVersion.LTS_2_8)
+
+
+async def haproxy_server(stack: AsyncExitStack, folder: Path, version: HaproxyVersion) -> Starter:
     members = await stack.enter_async_context(web_members(("g1", "g9")))
     members["g9"].healthy = False
     check = "check inter 50 rise 2 fall 1"
@@ -82,7 +90,7 @@ async def haproxy_server(stack: AsyncExitStack, folder: Path) -> Starter:
         f"backend web\n  option httpchk GET /health\n  server g1 127.0.0.1:{members['g1'].port} {check}\n"
         f"  server g9 127.0.0.1:{members['g9'].port} {check} disabled\n"
     )
-    lb = await stack.enter_async_context(haproxy(folder, sections))
+    lb = await stack.enter_async_context(haproxy(folder, sections, version))
 
     async def start_up() -> None:
         members["g9"].healthy = True
@@ -161,7 +169,7 @@ async def command_hook(stack: AsyncExitStack, folder: Path) -> Starter:
     return Starter(driver=CommandHookStandby(hook), start_up=start_up, break_down=break_down, go_silent=go_silent)
 
 
-@pytest.fixture(params=[memory, haproxy_server, http_hook, command_hook], ids=lambda make: make.__name__)
+@pytest.fixture(params=[memory, haproxy_of_debian, haproxy_2_8, http_hook, command_hook], ids=lambda make: make.__name__)
 async def starter(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Starter]:
     async with AsyncExitStack() as stack:
         yield await request.param(stack, tmp_path)

@@ -1,4 +1,4 @@
-"""The contract of `ports.TrafficMeter`, for a real HAProxy, pages of counters and the in-memory twin alike."""
+"""The contract of `ports.TrafficMeter`, for real HAProxies (2.6 and 2.8), pages of counters and the in-memory twin alike."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from servers.counter_pages import CounterPages, counter_pages, scrape_setup
-from servers.haproxy_server import HaproxyServer, haproxy
+from servers.haproxy_server import HaproxyServer, HaproxyVersion, haproxy
 from servers.web_members import WebMember, get, web_members
 from siteshift.adapters.haproxy.plane import BackendMap, HaproxyPlane, ServerMap
 from siteshift.adapters.haproxy.traffic import HaproxyTrafficMeter
@@ -85,7 +85,7 @@ class ScrapedTraffic:
 Traffic = MemoryTraffic | HaproxyTraffic | ScrapedTraffic
 
 
-@pytest.fixture(params=["memory", "haproxy", "scrape"])
+@pytest.fixture(params=["memory", "scrape", *HaproxyVersion])
 async def traffic(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Traffic]:
     if request.param == "memory":
         yield MemoryTraffic()
@@ -100,7 +100,7 @@ async def traffic(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         lines = ["backend web"]
         lines += [f"  use-server {name} if {{ path_beg /{name} }}" for name in members]
         lines += [f"  server {name} 127.0.0.1:{member.port}" for name, member in members.items()]
-        async with haproxy(tmp_path, "\n".join(lines)) as server:
+        async with haproxy(tmp_path, "\n".join(lines), HaproxyVersion(request.param)) as server:
             yield HaproxyTraffic(server=server, members=members)
 
 

@@ -46,6 +46,8 @@ def _of_backend(
         for server in mapped_servers(backend)
         if server in present and (reason := why_out(present[server], algorithm)) is not None
     }
+    if not reasons:
+        return
     site_of = {mapped.server: mapped.site for mapped in backend.servers}
     alike: dict[tuple[Reason, SiteId | None], list[str]] = {}
     for server, reason in reasons.items():
