@@ -203,3 +203,18 @@ def test_who_is_not_allowed_to_move_says_what_a_move_would_serve(request_: ModeR
     assert words in found.text
     assert int(found.numbers["serves_bp"]) > 2_000
     assert len(told(book)) == 1
+
+
+def test_what_a_site_would_serve_is_reckoned_with_the_standby_that_would_be_opened_for_it() -> None:
+    """34 % were promised of a site that took 49 %: its standbys had closed while it was drained."""
+    book = Playbook()
+    book.run(10_000)
+    book.ask(DrainRequest(site=A))
+    book.run(120_000)
+    book.believe(P, DOWN)
+    book.run(60_000)
+    (found,) = said(book)
+    pool = book.setup.topology.pools[(WEB, A)]
+    whole_rps = sum(m.capacity_rps for m in pool.members) * book.setup.policy.of(WEB).max_utilisation_pm // 1_000
+    assert found.numbers["serves_bp"] == min(shed_bp(book), whole_rps * 100)
+    assert sum(m.capacity_rps for m in pool.actives) * 100 < int(found.numbers["serves_bp"])
