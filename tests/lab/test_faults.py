@@ -46,10 +46,7 @@ def test_a_fault_is_read_from_the_words_of_the_command_line(text: str, fault: Fa
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "flood", "errors:many", "errors:", "", "crash:-1", "crash:5", "crash@", "errors:1001",
-        "errors:101%", "errors:%", "latency:5%",
-    ],  # fmt: skip
+    ["flood", "errors:many", "errors:", "", "crash:-1", "crash:5", "crash@", "errors:1001", "errors:101%", "errors:%", "hang:5%"],
 )
 def test_words_without_sense_are_refused(text: str) -> None:
     with pytest.raises(FaultImpossible):

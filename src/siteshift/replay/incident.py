@@ -105,6 +105,7 @@ class Incident:
             return
         self.last_ms = refolded.event.at_ms
         self._hear(refolded)
+        self._serve(refolded)
         before, after = refolded.before.picture, refolded.decision.state.picture
         if before is not after or not self._spells:
             self._look(refolded.decision.state, refolded.setup, refolded.event.at_ms)
@@ -120,11 +121,14 @@ class Incident:
                 self._reloads.append(at_ms)
             case TrafficMeasured(at_ms=at_ms, seen=seen):
                 ill = {spell.service for spell in self._ill.values()}
-                for sample in seen:
-                    self._served.setdefault((sample.service, sample.site), []).append((at_ms, sample))
                 for sample in (sample for sample in seen if sample.service not in ill):
                     row = (at_ms, max(0, sample.requests - sample.passed_on), sample.window_ms)
                     self._counted.setdefault(sample.service, []).append(row)
+
+    def _serve(self, refolded: Refolded) -> None:
+        if isinstance(refolded.event, TrafficMeasured):
+            for sample in refolded.event.seen:
+                self._served.setdefault((sample.service, sample.site), []).append((refolded.event.at_ms, sample))
 
     # -- faults ---------------------------------------------------------------------------------------------------
 
@@ -152,7 +156,13 @@ class Incident:
                     begins_ms = max(self.from_ms, view.since_ms or at_ms)
                     found_by_checks = behind if cut is not None else seen
                     found_by_checks[member] = _Spell(service, site, member, trouble, min(begins_ms, at_ms), None)
-        _follow(seen, self._ill, self._spells, at_ms)
+        for member, spell in list(self._ill.items()):
+            now = seen.get(member)
+            if now is None or now.trouble.kind != spell.trouble.kind:
+                self._spells.append(spell._replace(until_ms=at_ms))
+                del self._ill[member]
+        for member, spell in seen.items():
+            self._ill.setdefault(member, spell)
         _follow(behind, self._behind, self._behind_spells, at_ms)
 
     def _told_apart(self) -> list[_Spell]:
