@@ -9,11 +9,11 @@ from siteshift.sim.criteria.conduct import TOLD_CODES, Told
 from siteshift.sim.criteria.criterion import CRITERIA, Criterion
 from siteshift.sim.criteria.limits import cannot_fail
 from siteshift.sim.criteria.outcome import FOREVER_MS
-from siteshift.sim.criteria.reach import Span, beyond_reach
 from siteshift.sim.criteria.register import EVERYWHERE
 from siteshift.sim.faults.acts import TimedEvent
 from siteshift.sim.scenario.document import ScenarioDocument, ScenarioProblemCode, Spot, Value
 from siteshift.sim.scenario.fields import Names, Unfit, convert, keys_of, note_missing, read_fields
+from siteshift.sim.scenario.reach import Span, beyond_reach
 from siteshift.sim.scenario.world import names_of
 from siteshift.sim.world.spec import WorldSpec
 
