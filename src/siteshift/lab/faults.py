@@ -233,7 +233,7 @@ class Wrongs:
     def add(self, fault: Fault) -> None:
         """It was done. A site that starts again after a crash is as new; a condition takes the place of another."""
         if isinstance(fault, Crash):
-            gone = [one for one in self._now if one.site == fault.site and not isinstance(one, BlackHole)]
+            gone: list[Fault] = [one for one in self._now if one.site == fault.site and not isinstance(one, BlackHole)]
         else:
             gone = [one for one in self._now if _is_replaced(one, fault)]
         self._now = [one for one in self._now if one not in gone] + [fault]
