@@ -184,7 +184,7 @@ def test_two_files_may_not_share_an_id(tmp_path: Path) -> None:
         ("loss_s: {at_most_s: 100000}", "say less than "),
         ("lost_s: 100000", "say less than "),
         ("moves: {at_most: 100000}", "say less than "),
-        ("moves: {at_most: 100000, from_s: 10, until_s: 12}", "say less than 10"),
+        ("moves: {at_most: 100000, from_s: 10, until_s: 12}", "say less than 20"),
         ("drains: 100000", "say less than "),
         ("reversals: 100000", "say less than "),
         ("wrong_moves: 100000", "say less than "),

@@ -17,8 +17,8 @@ from siteshift.sim.faults.acts import Ask, Heal, Note, Reload, TimedEvent
 from siteshift.sim.faults.world import Surge
 from siteshift.sim.world.spec import WorldSpec
 
-MOVE_MS = 200
-"""Shares of a service move no oftener than there is news: hastened checks come every 200 ms (`JudgePolicy`)."""
+MOVE_MS = 100
+"""Half of the 200 ms between hastened checks (`JudgePolicy`): shares of a service move no oftener than there is news."""
 MARGIN = 2
 """For what is not reckoned here: chance in arrivals, balancers that ask a second server, a share that is not the nominal one."""
 LEFT_PARTS = 100
