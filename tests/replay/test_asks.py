@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from siteshift.core.messages.requests import (
     FreezeRequest,
     LiftRequest,
     ModeRequest,
+    PlaneInRequest,
+    PlaneOutRequest,
     PoolRequest,
     RevokeRequest,
     SharesRequest,
@@ -30,7 +32,8 @@ from siteshift.core.messages.requests import (
     UndrainRequest,
 )
 from siteshift.core.model.codes import Mode, Severity
-from siteshift.core.model.units import MemberId, ServiceId
+from siteshift.core.model.setup import PlaneRef
+from siteshift.core.model.units import EnactorId, MemberId, ServiceId
 from siteshift.replay import asks
 from siteshift.replay.as_recorded import Refolded
 from siteshift.replay.asks import Asks, Entry
@@ -138,6 +141,16 @@ def test_every_act_that_takes_another_back_is_asked_for_again() -> None:
         book.confirm(PoolRequest(member=M1))
 
     assert words(lived(act)) == ["drain", "depool", "switch_off", "switch_on", "undrain", "pool"]
+
+
+def test_a_plane_that_is_put_out_of_service_and_in_is_asked_for_again_by_its_name() -> None:
+    setup = three_sites()
+    other = PlaneRef(id=EnactorId("lb"), services=(WEB,))
+    book = Recorded(setup=replace(setup, planes=(*setup.planes, other)))
+    book.run(5_000)
+    assert book.ask(PlaneOutRequest(plane=other.id)).severity is Severity.ALLOWED
+    book.ask(PlaneInRequest(plane=other.id))
+    assert [(entry["ask"], entry["plane"]) for entry in book.asks.events(0)] == [("plane_out", "lb"), ("plane_in", "lb")]
 
 
 def test_what_was_asked_for_a_while_ends_after_as_long() -> None:
