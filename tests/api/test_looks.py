@@ -85,6 +85,14 @@ async def test_why_can_be_asked_of_a_past_instant(node: Served) -> None:
     assert (await node.get("/v1/why/pangyo?at_ms=0")).document["services"] == {}
 
 
+async def test_why_of_an_instant_in_the_future_is_refused_and_says_until_when_the_record_goes(node: Served) -> None:
+    now_ms = node.node.clock.now_ms()
+    reply = await node.get(f"/v1/why/pangyo?at_ms={now_ms + 3_600_000}")
+    assert (reply.status, reply.document["code"]) == (400, "IN_THE_FUTURE")
+    assert "the record goes until " in reply.document["detail"]
+    assert (await node.get(f"/v1/why/pangyo?at_ms={now_ms + 1_000}")).status == 200, "whoever asks may have another clock"
+
+
 async def test_the_metrics_can_be_read_by_prometheus(node: Served) -> None:
     text = (await node.get("/metrics", owner="vera")).text
     families = {family.name: family for family in text_string_to_metric_families(text)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -178,6 +178,9 @@ def test_why_now_and_why_then(cli: Cli, node: RunningNode) -> None:
     assert then.code == ExitCode.DONE
     assert "rack work" not in then.out
     assert "50.00 % desired" in then.out
+    assert "diagnosis of " in then.out and "(reasons of " in then.out, "each part says of which instant it is"
+    ahead = cli("why", "pangyo", "--at", (datetime.now().astimezone() + timedelta(hours=1)).isoformat())
+    assert ahead.code == ExitCode.USAGE and "the record goes until " in ahead.err
     lines = cli("why", "pangyo", "--at", "now", "--json").document["services"]["shop"]["lines"]
     assert any("rack work" in line for line in lines)
     assert "says nothing" in cli("why", "pangyo", "--at", "2020-01-01").out

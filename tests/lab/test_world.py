@@ -331,7 +331,8 @@ async def test_the_prompt_outlives_what_is_typed_wrong_and_says_so() -> None:
 
 async def test_the_prompt_reads_a_pipe_and_names_what_it_did_and_where() -> None:
     reading, writing = os.pipe()
-    os.write(writing, b"help\ncrash\nerrors@gasan\nmember_crash@gasan\nundo hang@anyang\nquit\n")
+    os.write(writing, b"help\ncrash\nerrors@gasan\nmember_crash@gasan\nundo hang@anyang\nundo errors@gasan\n")
+    os.write(writing, b"undo crash@gasan\nquit\n")
     os.close(writing)
     async with Lab(quick()) as lab:
         console = Console(file=io.StringIO(), width=160)
@@ -342,13 +343,15 @@ async def test_the_prompt_reads_a_pipe_and_names_what_it_did_and_where() -> None
         assert "health_page_broken" in said and "sites: pangyo, gasan, anyang" in said
         assert "where? write crash@SITE" in said, "nobody crashes a site that was not named"
         first = lab.spec.sites[1].members[0].name
-        for done in ("errors:300@gasan", f"member_crash@gasan ({first})", "undo hang@anyang"):
+        for done in ("errors:300@gasan: 30 % of its answers are errors", f"member_crash@gasan ({first})", "undo errors@gasan"):
             assert f"done: {done}\n" in said
+        assert "there is no hang at anyang to undo; what is wrong now: errors:300@gasan, member_crash" in said
+        assert "there is no crash at gasan to undo; what is wrong now: member_crash" in said
         assert (await get(lab.spec.sites[0].front, lab.spec.port, "/work"))[0] == 200
 
 
 async def test_a_lab_whose_input_ends_stays_up_and_says_so(tmp_path: Path) -> None:
-    (typed := tmp_path / "typed").write_text("undo hang@anyang\n")
+    (typed := tmp_path / "typed").write_text("errors:20%@gasan\n")
     async with Lab(quick()) as lab:
         console = Console(file=io.StringIO(), width=160)
         with typed.open() as source:
@@ -356,5 +359,5 @@ async def test_a_lab_whose_input_ends_stays_up_and_says_so(tmp_path: Path) -> No
             assert isinstance(console.file, io.StringIO)
             said = console.file
             await until(lambda: "stays up until Ctrl-C" in said.getvalue(), "it said that there is nothing more")
-            assert "done: undo hang@anyang" in said.getvalue() and not staying.done()
+            assert "done: errors:200@gasan: 20 % of its answers are errors" in said.getvalue() and not staying.done()
             staying.cancel()

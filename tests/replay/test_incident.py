@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from core.playbook import WEB, A, G, P, Playbook, three_sites
+from core.playbook import UP, WEB, A, G, P, Playbook, three_sites
 from siteshift.core.messages.events import SeenTraffic
 from siteshift.core.model.codes import Fault, Hardness, MemberRole, Standing
 from siteshift.core.model.evidence import Evidence, TargetView
-from siteshift.core.model.units import MemberId, SiteId
+from siteshift.core.model.units import MemberId, SiteId, TargetId
 from siteshift.core.state.carrying import Carrying
 from siteshift.replay.incident import Entry, Incident, _faults, _Spell, _Trouble, _trouble, _windows, assumed, late_ms
 from siteshift.replay.what_if import _scaled
@@ -141,6 +141,39 @@ def test_a_pool_that_carries_less_than_the_file_says_lost_capacity_until_it_is_q
         assert list(assumed(list(incident._ill.values()), book.setup)) == [
             f"assumed: {P} carried what it answered of {WEB} as it failed, until quiet with a tenth more"
         ]
+
+
+HUNG = TargetView(standing=Standing.DOWN, score_pm=0, hardness=Hardness.SILENT, since_ms=5_000)
+
+
+@pytest.mark.parametrize(
+    ("answered", "kind", "lasts_ms"),
+    [(0, "hang", 16_000), (12, "cap_cut", 263_000), (None, "cap_cut", 263_000)],
+)
+def test_a_hang_is_no_capacity_that_was_lost_where_a_meter_shows_that_nobody_was_answered(
+    answered: int | None, kind: str, lasts_ms: int
+) -> None:
+    """16 s of silence became 263 s of less capacity: as long as the site was not trusted again. None: nobody counted."""
+    book = Playbook(setup=SETUP)
+    book.run(5_000)
+    cut = {WEB: book.state.transition(WEB).changed(carrying={P: capped()})}
+    for member in actives(P):
+        book.beliefs[TargetId(f"member:{member}")] = HUNG
+    book.report()
+    state = book.state.changed(transitions=cut)
+    incident = Incident(last_ms=600_000)
+    incident._look(state, book.setup, 5_000)
+    for at_ms in range(5_500, 21_000, 500) if answered is not None else ():
+        sample = SeenTraffic(service=WEB, site=P, window_ms=500, requests=25, errors=25 - answered, answered=answered)
+        incident._served.setdefault((WEB, P), []).append((at_ms, sample))
+    for member in actives(P):
+        book.beliefs[TargetId(f"member:{member}")] = UP
+    book.now_ms += 1_000
+    book.report()
+    incident._look(book.state.changed(transitions=cut), book.setup, 21_000)
+    incident._look(book.state, book.setup, 268_000)
+    found = {(spell.trouble.kind, spell.from_ms, spell.until_ms) for spell in incident._told_apart()}
+    assert found == {(kind, 5_000, 5_000 + lasts_ms)}
 
 
 def test_a_cold_standby_is_no_server_that_crashed() -> None:

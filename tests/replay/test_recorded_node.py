@@ -188,6 +188,7 @@ def test_an_incident_becomes_a_scenario_that_plays_in_the_world_of_its_configura
     assert (crash["at_s"], crash["fault"], crash["site"]) == (0, "crash", "pangyo")
     assert "members" not in crash, "all members of the site are the site"
     assert (drain["site"], drain["confirms"], drain["reason"]) == ("gasan", True, "test")
+    assert "# guessed: faults are named by what checks" in again.read_text(encoding="utf-8")
     assert any(event.get("note") == "the configuration was reloaded" for event in values["events"])
 
     config = recorded.with_name("kept.yaml")

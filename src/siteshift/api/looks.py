@@ -7,6 +7,7 @@ import json
 import socket
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
@@ -34,6 +35,8 @@ STREAMS_PER_PERSON = 16
 """A quarter of all (`limits.api_subscribers`): nobody takes the streams of everybody else."""
 STREAM_BUFFER_BYTES = 16_384
 """So much waits in memory, and as much in the kernel, for a listener that does not read; then its time to read runs."""
+AHEAD_MS = 5_000
+"""An instant this far ahead is now by the clock of who asks: two machines that keep time by NTP differ by less."""
 LOOK_S = 1.0
 """How soon the place of a listener that hung up is free."""
 
@@ -114,11 +117,17 @@ class Looks:
         at_ms = _number(request, "at_ms")
         if at_ms is None:
             return reply(self.node.why(SiteId(site)))
+        now_ms = self.node.clock.now_ms()
+        if at_ms > now_ms + AHEAD_MS:
+            detail = f"the record goes until {_utc(now_ms)}: nothing is known of {_utc(at_ms)}"
+            return problem(400, "IN_THE_FUTURE", "that instant is in the future", detail)
         return reply(await self._why_at(site, at_ms))
 
     async def _why_at(self, site: str, at_ms: int) -> dict[str, Any]:
         """The newest word of the record on each service at a site, at or before an instant.
 
+        ``belief`` and each service say of which instant they are (``at_ms``, ``since_ms``): a diagnosis is recorded when it
+        changes, reasons when a generation is decided. What is newer than the generation led to no other one.
         Every generation has one on each service at each site, so the newest generation's are all there is to read.
         """
         found: dict[str, JournalEntry] = {}
@@ -247,3 +256,11 @@ def _number(request: web.Request, name: str, *, least: int = 0, most: int = MOST
     if not (text.isascii() and text.isdigit() and len(text) <= 16 and least <= int(text) <= most):
         raise BadQuery(name, f"{text[:40]!r} is no such number", f"give a whole number from {least} to {most}")
     return int(text)
+
+
+def _utc(at_ms: int) -> str:
+    """``2026-05-13T13:44:05Z``; the number where it is no year of the calendar."""
+    try:
+        return f"{datetime.fromtimestamp(at_ms // 1_000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    except (OverflowError, ValueError, OSError):
+        return f"{at_ms} ms"

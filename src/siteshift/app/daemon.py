@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import getpass
 import signal
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,7 @@ from siteshift.config import LoadedConfig, Resolved, load_config, resolve
 from siteshift.config.setups import EmbeddedDnsSetup
 from siteshift.core.lifecycle.start import is_reload_due, start
 from siteshift.core.model.steering import Steering
-from siteshift.errors import AdapterError
+from siteshift.errors import AdapterError, Permanent
 from siteshift.ports import Prober, ProbeSink
 from siteshift.runtime.clock import SystemClock, read_clocks, watch_wall_clock
 from siteshift.runtime.lag import watch_loop_lag
@@ -70,7 +71,7 @@ class Daemon:
         supervisor = Supervisor(listener=lambda event: _on_task(event, metrics))
         supervisor.stop_on_signals()
         file = Path(self.resolved.store.path)
-        await asyncio.to_thread(file.parent.mkdir, parents=True, exist_ok=True)
+        await asyncio.to_thread(_make_folder, file.parent)
         opened = await open_store(file)
         database = opened.database
         store, journal, ledger = SqliteStore(database), SqliteJournal(database), SqliteLedger(database)
@@ -163,6 +164,15 @@ class Daemon:
 
         supervisor.start("wall clock", lambda: watch_wall_clock(self.clock.skew_ms, node.tell_clock), stage=StopStage.WATCHING)
         supervisor.start("watchdog", lambda: feed_watchdog(systemd, healthy), stage=StopStage.WATCHING)
+
+def _make_folder(folder: Path) -> None:
+    """The node's own folder. Raises `Permanent`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        text = f"{error.strerror} (user {getpass.getuser()}): make it yours, or name another in `store.path` or `node.state_dir`"
+        raise Permanent(text, system="store", operation="make the folder", target=str(error.filename or folder)) from error
+
 
 async def _keep_copy(copy: SecondCopy, steering: Steering) -> None:
     """Write the second copy anew: there was none, or one of no use. A full disk must not keep a node from starting."""

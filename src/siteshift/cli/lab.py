@@ -46,12 +46,16 @@ def up(
     """Start the lab and keep it up; type faults at the prompt, Ctrl-C or `quit` ends it."""
     from siteshift.cli.lab_prompt import stay
     from siteshift.lab.children import ChildFailed
+    from siteshift.lab.folder import FolderTaken, FolderUnusable
     from siteshift.lab.node_client import NodeSilent
 
     try:
         asyncio.run(stay(console, folder, load))
-    except (ChildFailed, NodeSilent) as error:
-        console.print(f"the lab could not run: {error}", style="bold red", markup=False)
+    except FolderUnusable as error:
+        console.print(str(error), style="bold red", markup=False, soft_wrap=True)
+        raise typer.Exit(2) from error
+    except (ChildFailed, NodeSilent, FolderTaken) as error:
+        console.print(f"the lab could not run: {error}", style="bold red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from error
     except (KeyboardInterrupt, asyncio.CancelledError):
         console.print("the lab is down")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import stat
+import select
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -21,22 +20,27 @@ from siteshift.lab.faults import (
     MemberCrash,
     MemberFlap,
     SlowMember,
-    apply,
+    effect_of,
+    name_of,
     parse_fault,
-    undo,
     words_of,
 )
-from siteshift.lab.node_client import NodeClient
+from siteshift.lab.node_client import NodeClient, NodeSilent
 from siteshift.lab.spec import SERVICE_NAME, ClientSpec
 from siteshift.lab.world import Lab, LabShape
 
 
 async def stay(console: Console, folder: Path, load: int) -> None:
-    """Start the lab and obey until told to end. Raises `ChildFailed` and `NodeSilent`."""
+    """Start the lab and obey until told to end. Raises `ChildFailed`, `NodeSilent`, `FolderTaken` and `FolderUnusable`."""
     async with Lab(LabShape(folder=folder, clients=ClientSpec(load_rps=load))) as lab:
         await lab.start_node()
         async with NodeClient(lab.api_socket) as node:
-            await node.until_fresh(deadline_s=20)
+            try:
+                await node.until_fresh(deadline_s=20)
+            except NodeSilent:
+                if not lab.children["node"].is_running:
+                    raise lab.children.failed("node") from None
+                raise
             await lab.start_clients()
             _print_ways_in(console, lab)
             await prompt(console, lab, sys.stdin)
@@ -50,14 +54,14 @@ def _print_ways_in(console: Console, lab: Lab) -> None:
     console.print(f"  live     siteshift --socket {socket} top", markup=False, soft_wrap=True)
     console.print(f"  DNS      dig @{lab.spec.dns} -p {lab.spec.dns_port} {SERVICE_NAME}", markup=False)
     console.print(f"  files    {lab.spec.path}", markup=False)
-    console.print("Type a fault: crash@pangyo, hang@gasan, errors:300@pangyo, latency:1500@anyang;")
+    console.print("Type a fault: crash@pangyo, hang@gasan, errors:30%@pangyo, latency:1500@anyang;")
     console.print("the same with 'undo' before it; 'load 400'; 'help'; or 'quit'.")
-    console.print("Errors are per mille of all requests, latency is in ms.")
+    console.print("A number of errors without % is per mille of all requests; latency is in ms.")
 
 
-async def prompt(console: Console, lab: Lab, source: TextIO) -> None:
+async def prompt(console: Console, lab: Lab, source: TextIO | None) -> None:
     """Obey line by line, from a terminal, a pipe or a file. ``quit`` ends it, and Ctrl-D on a terminal; else the lab stays."""
-    is_terminal = source.isatty()
+    is_terminal = source is not None and source.isatty()
     async for line in _lines(source):
         words = line.split()
         if words in (["quit"], ["exit"]):
@@ -69,8 +73,10 @@ async def prompt(console: Console, lab: Lab, source: TextIO) -> None:
         await asyncio.Event().wait()
 
 
-async def _lines(source: TextIO) -> AsyncIterator[str]:
-    if stat.S_ISREG(os.fstat(source.fileno()).st_mode):  # cannot be waited for, and never has to be
+async def _lines(source: TextIO | None) -> AsyncIterator[str]:
+    if source is None:  # it was closed before we began
+        return
+    if not _can_be_waited_for(source):
         for line in source:
             yield line
         return
@@ -84,6 +90,16 @@ async def _lines(source: TextIO) -> AsyncIterator[str]:
         transport.close()
 
 
+def _can_be_waited_for(source: TextIO) -> bool:
+    """A file, and /dev/null, cannot be waited for (``epoll_ctl`` refuses them with EPERM), and never has to be."""
+    with select.epoll() as poll:
+        try:
+            poll.register(source.fileno(), select.EPOLLIN)
+        except PermissionError:
+            return False
+    return True
+
+
 async def obey(console: Console, lab: Lab, words: list[str]) -> None:
     """Do what was typed, or say why not; the lab stays up whatever it was."""
     try:
@@ -91,15 +107,14 @@ async def obey(console: Console, lab: Lab, words: list[str]) -> None:
             await lab.set_load(int(words[1]))
             console.print(f"done: load {int(words[1])}")
         elif words[0] == "undo" and len(words) == 2:
-            fault = _fault(lab, words[1])
-            await undo(lab, fault)
-            console.print(f"done: undo {words_of(fault)}", markup=False)
+            await _undo(console, lab, _fault(lab, words[1]))
         elif words in (["help"], ["?"]):
             _print_help(console, lab)
         elif len(words) == 1:
             fault = _fault(lab, words[0])
-            await apply(lab, fault)
-            console.print(f"done: {words_of(fault)}", markup=False)
+            await lab.apply(fault)
+            effect = effect_of(fault)
+            console.print(f"done: {words_of(fault)}" + (f": {effect}" if effect else ""), markup=False, soft_wrap=True)
         else:
             console.print("not understood; `help` says what is", markup=False)
     except FaultImpossible as error:
@@ -108,12 +123,24 @@ async def obey(console: Console, lab: Lab, words: list[str]) -> None:
         console.print(f"the site does not answer; if it crashed or hangs, undo that first ({error})", markup=False)
 
 
+async def _undo(console: Console, lab: Lab, fault: Fault) -> None:
+    """Take a fault back, if there is one of its kind."""
+    if not lab.wrongs.like(fault):
+        there = ", ".join(words_of(one) for one in lab.wrongs) or "nothing"
+        text = f"there is no {name_of(fault)} at {fault.site or 'any site'} to undo; what is wrong now: {there}"
+        console.print(text, markup=False, soft_wrap=True)
+        return
+    await lab.undo(fault)
+    console.print(f"done: undo {name_of(fault)}@{fault.site or 'everywhere'}", markup=False)
+
+
 def _print_help(console: Console, lab: Lab) -> None:
     """All there is to type."""
     console.print("FAULT@SITE or FAULT:NUMBER@SITE; `undo FAULT@SITE`; `load REQUESTS_PER_S`; `quit`", markup=False)
     console.print(f"faults: {', '.join(FAULTS)}", markup=False)
-    console.print("numbers: errors in per mille of all requests (300), latency in added ms (1500), slow_member 1000 is as usual")
-    console.print("(10000). Faults of a member hit the first of its site; health_page_broken also takes @everywhere.")
+    console.print("numbers: errors in per cent of all requests (30%) or per mille (300), latency in added ms (1500),")
+    console.print("slow_member in per mille of the usual time (10000). Faults of a member hit the first of its site;")
+    console.print("health_page_broken also takes @everywhere.")
     console.print(f"sites: {', '.join(site.id for site in lab.spec.sites)}", markup=False)
 
 

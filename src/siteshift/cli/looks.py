@@ -49,12 +49,17 @@ def _why_lines(document: Document) -> Iterator[RenderableType]:
     if not document["services"]:
         yield Text("the record says nothing about this site at or before that instant")
     belief = document.get("belief") or {}
+    if belief:
+        yield Text(f"diagnosis of {instant_text(belief['at_ms'])}, the last on record by then:", style=QUIET)
     for entry in document.get("diagnoses", belief.get("diagnoses", ())):
         if entry["site"] in (None, document["site"]):
             since = f", for {span_text(document['at_ms'] - entry['since_ms'])}" if entry["since_ms"] else ""
             yield Text.assemble((entry["code"], BAD), f": {entry['reason']}{since}")
     for service, said in document["services"].items():
-        since = f"  (since {instant_text(said['since_ms'])}, generation {said['generation']})" if "since_ms" in said else ""
+        since = ""
+        if "since_ms" in said:
+            decided = f"when generation {said['generation']} was decided, the last by then"
+            since = f"  (reasons of {instant_text(said['since_ms'])}, {decided})"
         yield Text.assemble((service, "bold"), (since, QUIET))
         for line in said["lines"]:
             yield Text(f"  {line.strip().rstrip(':,')}")

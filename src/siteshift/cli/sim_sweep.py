@@ -37,7 +37,8 @@ def sweep(
     seed: Annotated[int, typer.Option(help="Chance; the same seed gives the same runs.", min=0)] = 1,
     jobs: Annotated[int, typer.Option(help="Worlds run at a time.", min=1, max=64)] = 2,
     within: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Begin no further world after so many real seconds.", min=0)
+        float | None,
+        typer.Option(metavar="SECONDS", help="Begin no further world after so many real seconds; exit 2 if none began.", min=0),
     ] = None,
 ) -> None:
     """Every fault in every kind of world, beside nothing done. Exit 6 when a world shows what none may; worst first.
@@ -50,6 +51,9 @@ def sweep(
         raise usage("--only and --full contradict each other", remedy="Leave one of them out.")
     combinations = _chosen(sample, full=full, only=only or [])
     found = _run(session, combinations, seed=seed, jobs=jobs, within_s=within, has_report=report is not None)
+    if not found.ran:
+        text = f"no world was run: the {within:g} s of --within were over before the first began"
+        raise usage(text, remedy="Give it more seconds.")
     if report is not None:
         from siteshift.sim.report.report import write_report
 

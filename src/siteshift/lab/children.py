@@ -101,10 +101,17 @@ class Children:
         limit_s = loop.time() + deadline_s
         while not ready():
             if not child.is_running:
-                raise ChildFailed(f"{name} ended with {child.process.returncode}: {child.log_tail()}")
+                raise self.failed(name)
             if loop.time() > limit_s:
                 raise ChildFailed(f"{name} was not ready after {deadline_s:g} s: {child.log_tail()}")
             await asyncio.sleep(0.02)
+        if not child.is_running:
+            raise self.failed(name)
+
+    def failed(self, name: str) -> ChildFailed:
+        """What to raise for a child that ended."""
+        child = self._children[name]
+        return ChildFailed(f"{name} ended with {child.process.returncode}: {child.log_tail()}")
 
     def kill(self, name: str) -> None:
         """SIGKILL and reap: a crash."""

@@ -7,6 +7,7 @@ accepted by the kernel, and nothing answers). Undoing a crash starts the process
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
@@ -141,7 +142,7 @@ _SIZED = ("errors", "latency", "slow_member")
 
 
 def parse_fault(text: str, *, site: str, member: str) -> Fault:
-    """A fault from ``name``, ``name:number`` or ``name:number@site`` (rate in per mille, latency in ms).
+    """A fault from ``name``, ``name:number`` or ``name:number@site`` (rate in per mille or, with ``%``, per cent; latency in ms).
 
     ``site`` and ``member`` are the defaults; an empty ``site``: one has to be named. Raises `FaultImpossible` for an unknown
     name, or a number that cannot be.
@@ -155,11 +156,14 @@ def parse_fault(text: str, *, site: str, member: str) -> Fault:
         raise FaultImpossible(f"where? write {name}@SITE")
     if colon and name not in _SIZED:
         raise FaultImpossible(f"{name} takes no number")
+    scale = 1
+    if name == "errors" and number.endswith("%"):
+        number, scale = number[:-1], 10
     if colon and not (number.isascii() and number.isdigit()):
         raise FaultImpossible(f"{number!r} is not a whole number")
-    size = int(number) if number else None
+    size = int(number) * scale if number else None
     if name == "errors" and size is not None and size > MOST_ERRORS_PM:
-        raise FaultImpossible(f"{size} is more than all requests; errors are per mille, 300 is three in ten")
+        raise FaultImpossible(f"{size} is more than all requests; errors are per mille: 300 is three in ten, and so is 30%")
     match name:
         case "errors":
             return Errors(site=where, rate_pm=300 if size is None else size)
@@ -197,6 +201,68 @@ def words_of(fault: Fault) -> str:
             number = ""
     member = f" ({fault.member})" if isinstance(fault, SlowMember | MemberCrash | MemberFlap) else ""
     return f"{name_of(fault)}{number}@{fault.site or 'everywhere'}{member}"
+
+
+def effect_of(fault: Fault) -> str:
+    """What a number of a fault means; empty for a fault without one."""
+    match fault:
+        case Errors(rate_pm=rate_pm):
+            return f"{rate_pm / 10:g} % of its answers are errors"
+        case Latency(added_ms=added_ms):
+            return f"every answer comes {added_ms} ms later"
+        case SlowMember(slowdown_pm=slowdown_pm):
+            return f"it takes {slowdown_pm / 1_000:g} times as long"
+        case _:
+            return ""
+
+
+_CONDITIONS = (Errors, Latency, SlowMember, ProbeLie, HealthPageBroken)
+"""Faults that are one condition of their members: the next one takes its place."""
+_OF_MEMBERS = (MemberCrash, MemberFlap)
+
+
+class Wrongs:
+    """The faults that were done to a lab and not taken back."""
+
+    def __init__(self) -> None:
+        self._now: list[Fault] = []
+
+    def __iter__(self) -> Iterator[Fault]:
+        return iter(self._now)
+
+    def add(self, fault: Fault) -> None:
+        """It was done. A site that starts again after a crash is as new; a condition takes the place of another."""
+        if isinstance(fault, Crash):
+            gone: list[Fault] = [one for one in self._now if one.site == fault.site and not isinstance(one, BlackHole)]
+        else:
+            gone = [one for one in self._now if _is_replaced(one, fault)]
+        self._now = [one for one in self._now if one not in gone] + [fault]
+
+    def like(self, fault: Fault) -> list[Fault]:
+        """Those that taking this one back ends: of its kind, at its place; ``everywhere`` is every site."""
+        return [
+            one
+            for one in self._now
+            if type(one) is type(fault)
+            and (one.site == fault.site or "" in (one.site, fault.site))
+            and getattr(one, "member", "") == getattr(fault, "member", "")
+        ]
+
+    def remove(self, fault: Fault) -> None:
+        """It was taken back."""
+        gone = self.like(fault)
+        self._now = [one for one in self._now if one not in gone]
+
+
+def _is_replaced(one: Fault, by: Fault) -> bool:
+    if one.site != by.site and by.site:
+        return False
+    is_same_member = getattr(one, "member", "") == getattr(by, "member", "")
+    if isinstance(one, _CONDITIONS) and isinstance(by, _CONDITIONS):
+        return is_same_member or not isinstance(by, SlowMember)
+    if isinstance(one, _OF_MEMBERS) and isinstance(by, _OF_MEMBERS):
+        return is_same_member
+    return type(one) is type(by) and is_same_member
 
 
 async def apply(world: World, fault: Fault) -> None:

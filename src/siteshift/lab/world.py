@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import os
 import shutil
 import signal
 import socket
+import struct
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -27,7 +29,8 @@ from siteshift.core.model.codes import MemberRole
 from siteshift.lab import bind, faults
 from siteshift.lab.children import Children
 from siteshift.lab.control import ControlError, Message, ask
-from siteshift.lab.faults import Fault
+from siteshift.lab.faults import Fault, Wrongs
+from siteshift.lab.folder import claim
 from siteshift.lab.ground import EDGE, Ground, Loopback, listens
 from siteshift.lab.setup import write_config
 from siteshift.lab.shape import LabShape, NamesBy, lay_out, node_options
@@ -43,7 +46,8 @@ EDGE_HOST = "0.1"
 class Lab:
     """A running lab. Use as an async context manager; sites, hooks and anchors run inside the block.
 
-    ``ground`` None: loopback. `Namespaces` needs root and makes the black hole possible.
+    ``ground`` None: loopback. `Namespaces` needs root and makes the black hole possible. Raises `FolderTaken` while another lab
+    is up in the folder of the shape, and `FolderUnusable`; nothing was written then.
     """
 
     def __init__(self, shape: LabShape, ground: Ground | None = None) -> None:
@@ -51,9 +55,10 @@ class Lab:
         self._ground: Ground = Loopback() if ground is None else ground
         self._made_folder = shape.folder is None
         folder = shape.folder or Path(tempfile.mkdtemp(prefix="siteshift-lab-"))
-        folder.mkdir(parents=True, exist_ok=True)
+        self._held = claim(folder)
         self.spec = lay_out(shape, self._ground, folder.resolve())
         self.children = Children(self.spec.path)
+        self.wrongs = Wrongs()
         self.timeline = Timeline(self.spec.timeline)
         self._closed = False
 
@@ -91,6 +96,7 @@ class Lab:
         atexit.unregister(self.close)
         self.children.stop_all()
         self._ground.release()
+        os.close(self._held)
         if self._made_folder:
             shutil.rmtree(self.spec.path, ignore_errors=True)
 
@@ -193,10 +199,12 @@ class Lab:
     async def apply(self, fault: Fault) -> None:
         """Hurt the world."""
         await faults.apply(self, fault)
+        self.wrongs.add(fault)
 
     async def undo(self, fault: Fault) -> None:
         """Take the fault back."""
         await faults.undo(self, fault)
+        self.wrongs.remove(fault)
 
     # ---- clients and node --------------------------------------------------------------------------------------
 
@@ -215,8 +223,8 @@ class Lab:
         Ready is more than listening: until its first decision the embedded DNS answers with the product's TTLs.
         """
         command = [*_node_command(), "run", "--config", str(self.write_config())]
-        self.children.start("node", command, prefix=self._ground.enter(EDGE))
-        await self.children.until_ready("node", lambda: _node_is_ready(self.api_socket), deadline_s=60)
+        pid = self.children.start("node", command, prefix=self._ground.enter(EDGE)).pid
+        await self.children.until_ready("node", lambda: _node_is_ready(self.api_socket, pid), deadline_s=60)
 
     def stop_node(self) -> int | None:
         """Stop the node as systemd does; returns its exit code."""
@@ -250,12 +258,19 @@ def _node_command() -> list[str]:
     return [str(script)] if script.exists() else [sys.executable, "-m", "siteshift"]
 
 
-def _node_is_ready(path: Path) -> bool:
-    """Whether ``GET /readyz`` on the API's socket is answered 200."""
+_PEER_CREDENTIALS = "3i"
+"""pid, uid and gid (``struct ucred`` of unix(7))."""
+
+
+def _node_is_ready(path: Path, pid: int) -> bool:
+    """Whether ``GET /readyz`` on the API's socket is answered 200 by this process, not by another node at the same socket."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(1.0)
         try:
             probe.connect(str(path))
+            peer = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize(_PEER_CREDENTIALS))
+            if struct.unpack(_PEER_CREDENTIALS, peer)[0] != pid:
+                return False
             probe.sendall(b"GET /readyz HTTP/1.0\r\nHost: node\r\n\r\n")
             return probe.recv(64).split(b" ")[1:2] == [b"200"]
         except OSError:

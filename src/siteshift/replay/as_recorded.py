@@ -27,10 +27,14 @@ KEEP_ALIVE_MS = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refolded:
-    """One recorded step, taken again. ``answered``: what a request was answered then; ``approved_by``: as in its row."""
+    """One recorded step, taken again. ``answered``: what a request was answered then; ``approved_by``: as in its row.
+
+    ``heard``: the event as it was put to the core, with the digests that hold here.
+    """
 
     sequence: int
     event: Event
+    heard: Event
     quiet: Mapping[VantageId, int]
     before: ControllerState
     decision: Decision
@@ -132,6 +136,7 @@ class AsRecorded:
         return Refolded(
             sequence=row.sequence,
             event=event,
+            heard=heard,
             quiet=row.quiet,
             before=before,
             decision=decision,

@@ -9,15 +9,13 @@ not in it, and other trouble that was named overload is left to the virtual worl
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import yaml
 
-from siteshift.core.messages.events import Asked, Reloaded, TrafficMeasured
-from siteshift.core.messages.requests import ApproveRequest, LiftRequest, OperatorRequest, RevokeRequest
+from siteshift.core.messages.events import Asked, Reloaded, SeenTraffic, TrafficMeasured
 from siteshift.core.model.codes import Fault, Hardness, MemberRole, Standing
 from siteshift.core.model.evidence import TargetView
 from siteshift.core.model.setup import Setup
@@ -27,6 +25,7 @@ from siteshift.core.state.carrying import Carrying
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.errors import SiteshiftError
 from siteshift.replay.as_recorded import AsRecorded, Refolded
+from siteshift.replay.asks import Asks
 from siteshift.replay.rows import Row
 
 LEAD_MS = 30_000
@@ -41,8 +40,17 @@ SURGE_PERCENT = 25
 """Demand that differs by less from what was said last is the same."""
 BETTER_PERCENT = 110
 """A pool that may have a tenth more than it answered when it failed, and is quiet with it, has its capacity back."""
+STALE_MS = 2_000
+"""A window this soon after the first failed check may still count answers from before it."""
+NOBODY_PERCENT = 2
+"""A pool that answers at most so many of a hundred is not full: nobody is answered there, as in a hang."""
+GUESSED = (
+    "guessed: faults are named by what checks, meters and siteshift's own reckoning saw from outside, and last as long as that "
+    "was seen; correct them where you know more"
+)
 _ILL = (Standing.DOWN, Standing.DEGRADED)
 """A member is, too, that is only suspect while its pool is: of many that fail together the pool is known first."""
+_SILENT = ("hang", "crash")
 Entry = dict[str, Any]
 
 
@@ -77,8 +85,13 @@ class Incident:
     recorded: AsRecorded = field(default_factory=AsRecorded)
     _ill: dict[MemberId, _Spell] = field(default_factory=dict)
     _spells: list[_Spell] = field(default_factory=list)
-    _asks: list[tuple[int, OperatorRequest]] = field(default_factory=list)
-    _approvers: dict[str, list[str]] = field(default_factory=dict)
+    _behind: dict[MemberId, _Spell] = field(default_factory=dict)
+    _behind_spells: list[_Spell] = field(default_factory=list)
+    """What checks said of members whose pool had lost capacity."""
+    _full: list[tuple[int, ServiceId, SiteId]] = field(default_factory=list)
+    """When which pool was named full."""
+    _served: dict[tuple[ServiceId, SiteId], list[tuple[int, SeenTraffic]]] = field(default_factory=dict)
+    _asks: Asks = field(default_factory=Asks)
     _reloads: list[int] = field(default_factory=list)
     _counted: dict[ServiceId, list[tuple[int, int, int]]] = field(default_factory=dict)
     """Per service: instants, requests, window in ms; none while something there was ill, for users tried again."""
@@ -92,6 +105,7 @@ class Incident:
             return
         self.last_ms = refolded.event.at_ms
         self._hear(refolded)
+        self._serve(refolded)
         before, after = refolded.before.picture, refolded.decision.state.picture
         if before is not after or not self._spells:
             self._look(refolded.decision.state, refolded.setup, refolded.event.at_ms)
@@ -101,14 +115,8 @@ class Incident:
 
     def _hear(self, refolded: Refolded) -> None:
         match refolded.event:
-            case Asked(asking=asking, at_ms=at_ms):
-                match asking.request:
-                    case ApproveRequest(digest=digest):
-                        self._approvers.setdefault(digest, []).append(asking.person)
-                    case RevokeRequest() | LiftRequest():
-                        pass  # they name digests and overrides of that run, which another does not have
-                    case _:
-                        self._asks.append((at_ms, asking))
+            case Asked():
+                self._asks.take(refolded)
             case Reloaded(at_ms=at_ms):
                 self._reloads.append(at_ms)
             case TrafficMeasured(at_ms=at_ms, seen=seen):
@@ -117,10 +125,16 @@ class Incident:
                     row = (at_ms, max(0, sample.requests - sample.passed_on), sample.window_ms)
                     self._counted.setdefault(sample.service, []).append(row)
 
+    def _serve(self, refolded: Refolded) -> None:
+        if isinstance(refolded.event, TrafficMeasured):
+            for sample in refolded.event.seen:
+                self._served.setdefault((sample.service, sample.site), []).append((refolded.event.at_ms, sample))
+
     # -- faults ---------------------------------------------------------------------------------------------------
 
     def _look(self, state: ControllerState, setup: Setup, at_ms: int) -> None:
         seen: dict[MemberId, _Spell] = {}
+        behind: dict[MemberId, _Spell] = {}
         for (service, site), pool in state.picture.pools.items():
             cut = _cut(state, service, site)
             if cut is not None:
@@ -128,7 +142,8 @@ class Incident:
                 begins_ms = min(max(self.from_ms, cut.failed_at_ms), at_ms)
                 members = _actives(setup, service, site)
                 seen |= {member: _Spell(service, site, member, lost, begins_ms, None) for member in members}
-            if cut is not None or state.picture.overload_of(service, site) is not None:
+            if state.picture.overload_of(service, site) is not None:
+                self._full.append((at_ms, service, site))
                 continue
             found = setup.topology.service_by_id.get(service)
             for member, view in pool.members.items() if found is not None else ():
@@ -139,7 +154,8 @@ class Incident:
                 trouble = _trouble(view, found, setup.policy.judge.timeout_ms) if is_ill else None
                 if trouble is not None:
                     begins_ms = max(self.from_ms, view.since_ms or at_ms)
-                    seen[member] = _Spell(service, site, member, trouble, min(begins_ms, at_ms), None)
+                    found_by_checks = behind if cut is not None else seen
+                    found_by_checks[member] = _Spell(service, site, member, trouble, min(begins_ms, at_ms), None)
         for member, spell in list(self._ill.items()):
             now = seen.get(member)
             if now is None or now.trouble.kind != spell.trouble.kind:
@@ -147,18 +163,44 @@ class Incident:
                 del self._ill[member]
         for member, spell in seen.items():
             self._ill.setdefault(member, spell)
+        _follow(behind, self._behind, self._behind_spells, at_ms)
+
+    def _told_apart(self) -> list[_Spell]:
+        """All spells; capacity that was not lost, for nobody was answered there and nothing was named full, is what checks said.
+
+        What siteshift took for less capacity lasts until the site was trusted again, long after a hang of a few seconds.
+        """
+        behind = (*self._behind_spells, *self._behind.values())
+        found: list[_Spell] = []
+        for spell in (*self._spells, *self._ill.values()):
+            said = [one for one in behind if one.member == spell.member and _overlap(one, spell)]
+            is_silent = spell.trouble.kind == "cap_cut" and bool(said) and all(map(self._answers_nobody, said))
+            found += said if is_silent else [spell]
+        return found
+
+    def _answers_nobody(self, spell: _Spell) -> bool:
+        """Whether a meter shows that a pool was asked and answered nobody while its checks failed, and was not named full."""
+        until_ms = self.last_ms if spell.until_ms is None else spell.until_ms
+        here = (spell.service, spell.site)
+        is_full = any((service, site) == here and spell.from_ms <= at_ms <= until_ms for at_ms, service, site in self._full)
+        if spell.trouble.kind not in _SILENT or is_full:
+            return False
+        rows = [s for at, s in self._served.get(here, ()) if spell.from_ms + STALE_MS < at - s.window_ms and at <= until_ms]
+        asked = sum(row.requests for row in rows)
+        answered = sum(row.requests - row.errors if row.answered is None else row.answered for row in rows)
+        return asked > 0 and answered * 100 <= asked * NOBODY_PERCENT
 
     # -- the scenario ---------------------------------------------------------------------------------------------
 
     def text(self, id: str, source: str) -> str:
         """The scenario file. Raises `NothingHappened`."""
-        spells = sorted((*self._spells, *self._ill.values()), key=lambda spell: (spell.from_ms, spell.member))
-        instants = [spell.from_ms for spell in spells] + [at_ms for at_ms, _ in self._asks]
+        spells = sorted(self._told_apart(), key=lambda spell: (spell.from_ms, spell.member))
+        instants = [spell.from_ms for spell in spells] + self._asks.instants
         if self.recorded.setup is None or not instants:
             raise NothingHappened("nothing was ill and nobody asked for anything in that part of the record")
         zero_ms = min(instants)
         setup = self.recorded.setup
-        events = [*_faults(spells, setup, zero_ms), *self._asked(zero_ms), *self._surges(setup.topology.services, zero_ms)]
+        events = [*_faults(spells, setup, zero_ms), *self._asks.events(zero_ms), *self._surges(setup.topology.services, zero_ms)]
         events += [
             {"at_s": _s(at_ms - zero_ms), "note": "the configuration was reloaded"} for at_ms in self._reloads if at_ms >= zero_ms
         ]
@@ -173,28 +215,13 @@ class Incident:
             "lasts_s": lasts_s + TAIL_S,
         }
         lines = "".join(f"  - {_line(event)}\n" for event in events)
+        said = (*([GUESSED] if spells else []), *assumed(spells, setup))
         return (
             f"# Play it in the world it comes from: siteshift sim run --config YOUR-CONFIGURATION.yaml {id}.yaml\n"
             f"{yaml.safe_dump(head, sort_keys=False, width=120, allow_unicode=True)}"
-            f"{''.join(f'# {line}{chr(10)}' for line in assumed(spells, setup))}events:\n{lines}"
+            f"{''.join(f'# {line}{chr(10)}' for line in said)}events:\n{lines}"
             "pass: []   # say what it must show: simulations/README.md lists the criteria\n"
         )
-
-    def _asked(self, zero_ms: int) -> Iterator[Entry]:
-        for at_ms, asking in self._asks:
-            entry: Entry = {"at_s": _s(at_ms - zero_ms), "ask": _request_name(asking.request)}
-            entry |= _arguments(asking.request)
-            entry["person"] = asking.person
-            if asking.reason:
-                entry["reason"] = asking.reason
-            if asking.expires_ms is not None:
-                entry["expires_after_s"] = max(1, _s(asking.expires_ms - at_ms))
-            if asking.digest is not None:
-                entry["confirms"] = True
-                approvers = self._approvers.get(asking.digest, [])
-                if approvers:
-                    entry["approved_by"] = list(dict.fromkeys(approvers))
-            yield entry
 
     def _surges(self, services: Iterable[Service], zero_ms: int) -> Iterator[Entry]:
         """Demand in steps, where it was counted: in parts of what the configuration says."""
@@ -307,6 +334,22 @@ def _faults(spells: list[_Spell], setup: Setup, zero_ms: int) -> Iterator[Entry]
         yield entry
 
 
+def _follow(seen: Mapping[MemberId, _Spell], ill: dict[MemberId, _Spell], over: list[_Spell], at_ms: int) -> None:
+    """Spells that began, go on or are over by what is seen now."""
+    for member, spell in list(ill.items()):
+        now = seen.get(member)
+        if now is None or now.trouble.kind != spell.trouble.kind:
+            over.append(spell._replace(until_ms=at_ms))
+            del ill[member]
+    for member, spell in seen.items():
+        ill.setdefault(member, spell)
+
+
+def _overlap(one: _Spell, other: _Spell) -> bool:
+    one_ends, other_ends = one.until_ms, other.until_ms
+    return (other_ends is None or one.from_ms <= other_ends) and (one_ends is None or other.from_ms <= one_ends)
+
+
 def _is_together(one: _Spell, other: _Spell) -> bool:
     if (one.site, one.trouble.kind) != (other.site, other.trouble.kind) or abs(one.from_ms - other.from_ms) > TOGETHER_MS:
         return False
@@ -340,24 +383,6 @@ def _windows(counted: Iterable[tuple[int, int, int]]) -> Iterator[tuple[int, flo
         if at_ms - begins_ms >= WINDOW_MS:
             yield begins_ms, requests * 1_000 / (at_ms - begins_ms)
             begins_ms, requests = at_ms, 0
-
-
-def _request_name(request: object) -> str:
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", type(request).__name__.removesuffix("Request")).lower()
-
-
-def _arguments(request: Any) -> Entry:
-    """A request's fields as a scenario writes them: shares in per cent, and what is not said left out."""
-    found: Entry = {}
-    for entry in fields(request):
-        value = getattr(request, entry.name)
-        if value is None:
-            continue
-        if entry.name.endswith("_bp"):
-            found[entry.name.removesuffix("_bp") + "_percent"] = {str(site): bp / 100 for site, bp in value.items()}
-        else:
-            found[entry.name] = str(value)
-    return found
 
 
 def _s(span_ms: int) -> float:

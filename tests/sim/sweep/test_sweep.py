@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nodes.command_line import run
+from siteshift.cli import sim_sweep
 from siteshift.cli.exits import ExitCode
 from siteshift.sim.peers.nothing import BesideNothing
 from siteshift.sim.results.loss import Loss
@@ -117,10 +118,19 @@ def test_what_cannot_be_run_is_refused(arguments: tuple[str, ...], says: str) ->
     assert says in ended.err
 
 
-def test_when_time_is_up_no_further_world_is_begun() -> None:
-    ended = run("sim", "sweep", "--within", "0", "--jobs", "1")
-    assert ended.code == ExitCode.DONE
-    assert "0 of 0 worlds" in ended.out and "time was up before the other" in ended.out
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_where_time_is_up_before_the_first_world_nothing_was_shown(form: tuple[str, ...]) -> None:
+    """It ended with 0 and "0 of 0 worlds show what none may": a success of nothing."""
+    ended = run("sim", "sweep", "--within", "0", "--jobs", "1", *form)
+    assert ended.code == ExitCode.USAGE
+    assert "no world was run" in ended.out + ended.err and "worlds show" not in ended.out
+
+
+def test_when_time_is_up_no_further_world_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter(range(100))
+    monkeypatch.setattr(sim_sweep, "monotonic", lambda: next(seconds))
+    ended = run("sim", "sweep", "--only", CRASH, "--only", CRASH.replace("crash", "hang"), "--within", "1.5", "--jobs", "1")
+    assert "time was up before the other 1" in ended.out, ended.out + ended.err
 
 
 def test_runs_come_in_the_order_given_and_only_what_was_begun() -> None:

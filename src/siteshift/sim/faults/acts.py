@@ -17,12 +17,17 @@ class Heal:
     label: str
 
 
+PROPOSED = "proposed"
+"""Instead of a digest: what siteshift itself proposes at that moment."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
     """A person asks a node for something (``leader``: whoever leads; else a node's id). The answer is in the transcript.
 
     ``expires_after_ms`` None: the policy's default. ``confirms``: they look at the plan first, and give the digest of what they
-    saw; ``approved_by`` are the others who approve it at once.
+    saw; ``approved_by`` are the others who approve it at once. What lifts, approves or takes back another request may give the
+    ``name:`` of that ask instead of an override's id or a digest; ``proposed`` is what siteshift proposes.
     """
 
     request: Request

@@ -33,6 +33,8 @@ class Witness:
         self.detected: list[tuple[int, SiteId]] = []
         """When a leader's picture began to call something at a site bad."""
         self.peaks: dict[SiteId, int] = {}
+        self.laid: dict[str, str] = {}
+        """The override that was laid for a request, by the request's id."""
         self._world: World | None = None
         self._desired: Steering | None = None
         self._bad: frozenset[SiteId] = frozenset()
@@ -176,7 +178,9 @@ class Witness:
                 self._world.line(node, "command", f"activate {member}")
             case RetireStandby(member=member):
                 self._world.line(node, "command", f"retire {member}")
-            case Answer(asking=asking, severity=severity, findings=findings):
+            case Answer(asking=asking, severity=severity, findings=findings, override=override):
+                if override is not None:
+                    self.laid[asking] = override.id
                 codes = ",".join(finding.code.value for finding in findings)
                 said = {"findings": [f"{f.severity.value} {f.code.value}: {f.text}" for f in findings]}
                 self._world.line(node, "answer", f"{asking}: {severity.value} {codes}".rstrip(), said)

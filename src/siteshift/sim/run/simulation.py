@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from siteshift.core.messages.requests import ApproveRequest, OperatorRequest
+from siteshift.core.messages.requests import ApproveRequest, LiftRequest, OperatorRequest, Request, RevokeRequest
 from siteshift.core.model.policy import Policy
 from siteshift.core.model.units import VantageId
 from siteshift.core.operate.answer import look_at
-from siteshift.sim.faults.acts import Ask, Fault, Heal, Note, Reload, TimedEvent
+from siteshift.core.state.goals import BINDING
+from siteshift.sim.faults.acts import PROPOSED, Ask, Fault, Heal, Note, Reload, TimedEvent
 from siteshift.sim.faults.control import NodeFault
 from siteshift.sim.nodes.cluster import Cluster, cluster_in
 from siteshift.sim.nodes.node import Node
@@ -25,6 +26,8 @@ WARM_UP_MS = 60_000
 AFTER_HEAL_MS = 60_000
 APPROVER = "approver"
 """The rank of whoever approves."""
+ADMIN = "admin"
+"""The rank of whoever takes another's approval back."""
 
 
 class Pilot(Protocol):
@@ -90,6 +93,7 @@ class _Player:
         self._world = cluster.world
         self._witness = witness
         self._acts: dict[str, TimedEvent] = {}
+        self._asked: dict[str, _AskedFor] = {}
         self._open: dict[str, int] = {}
         """Injuries that last, by scope: their places in the witness's list."""
 
@@ -111,7 +115,7 @@ class _Player:
                 for node in self._cluster.nodes:
                     node.reload(f"reload at {event.at_ms}", policy)
             case Ask() as ask:
-                self._ask(ask)
+                self._ask(ask, event.label)
             case fault:
                 self._strike(event, fault)
 
@@ -152,31 +156,73 @@ class _Player:
             injuries = self._witness.injuries
             injuries[number] = replace(injuries[number], healed_ms=self._world.clock.now_ms)
 
-    def _ask(self, ask: Ask) -> None:
+    def _ask(self, ask: Ask, label: str) -> None:
         for node in self._cluster.named((ask.node,)):
             expires_ms = None if ask.expires_after_ms is None else node.now_ms + ask.expires_after_ms
             asking = OperatorRequest(
                 id="",
                 person=ask.person,
-                request=ask.request,
+                request=self._resolved(ask.request, node),
                 reason=ask.reason,
                 ticket=ask.ticket,
                 expires_ms=expires_ms,
                 digest=ask.digest,
+                rank=_rank(ask.request),
             )
             shown = look_at(node.state, node.setup, asking, node.now_ms).offer if ask.confirms else None
             if shown is not None:
                 asking = replace(asking, digest=shown.digest, shown=shown)
-            self._put(node, asking)
+            asked = self._put(node, asking)
+            if label:
+                self._asked[label] = _AskedFor(id=asked, goal=shown.goal.digest if shown is not None else "")
             for person in ask.approved_by if asking.digest is not None else ():
                 request = ApproveRequest(digest=asking.digest or "")
                 self._put(node, OperatorRequest(id="", person=person, request=request, reason=ask.reason, rank=APPROVER))
 
-    def _put(self, node: Node, asking: OperatorRequest) -> None:
+    def _resolved(self, request: Request, node: Node) -> Request:
+        """The request with the ids and digests of this run where it gives the name of another ask."""
+        match request:
+            case LiftRequest(override=name) if (other := self._asked.get(name)) is not None:
+                laid = self._witness.laid.get(other.id)
+                found = (entry.id for entry in node.state.overrides if other.goal and entry.goal == other.goal)
+                return LiftRequest(override=laid or next(found, name))
+            case ApproveRequest(digest=name) | RevokeRequest(digest=name) if name == PROPOSED:
+                asking = OperatorRequest(id="", person="", request=ApproveRequest(digest=""))
+                offer = look_at(node.state, node.setup, asking, node.now_ms).offer
+                under_way = (track.digest for track in node.state.goals.values() if track.is_proposed and track.state in BINDING)
+                is_approval = isinstance(request, ApproveRequest) and offer is not None
+                digest = offer.digest if is_approval and offer is not None else next(under_way, name)
+                return replace(request, digest=digest)
+            case ApproveRequest(digest=name) | RevokeRequest(digest=name) if (other := self._asked.get(name)) is not None:
+                track = node.state.goals.get(other.goal)
+                return replace(request, digest=(track.fresh_digest or track.digest) if track is not None else name)
+            case _:
+                return request
+
+    def _put(self, node: Node, asking: OperatorRequest) -> str:
         node.asked += 1
         asking = replace(asking, id=f"{node.spec.id}-{node.asked}")
         self._world.line(node.spec.id, "note", f"{asking.person} asks {asking.id}: {asking.request}")
         node.ask(asking)
+        return asking.id
+
+
+def _rank(request: Request) -> str:
+    """What whoever asks has to be for it."""
+    match request:
+        case ApproveRequest():
+            return APPROVER
+        case RevokeRequest(person=str()):
+            return ADMIN
+        case _:
+            return ""
+
+
+class _AskedFor(NamedTuple):
+    """What was put to a node for an ask with a name: the request's id, and the digest of its goal where it was confirmed."""
+
+    id: str
+    goal: str
 
 
 def _scope(fault: Fault) -> str:

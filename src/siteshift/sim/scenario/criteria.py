@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from siteshift.sim.criteria.conduct import TOLD_CODES, Told
@@ -10,8 +10,10 @@ from siteshift.sim.criteria.criterion import CRITERIA, Criterion
 from siteshift.sim.criteria.limits import cannot_fail
 from siteshift.sim.criteria.outcome import FOREVER_MS
 from siteshift.sim.criteria.register import EVERYWHERE
+from siteshift.sim.faults.acts import TimedEvent
 from siteshift.sim.scenario.document import ScenarioDocument, ScenarioProblemCode, Spot, Value
 from siteshift.sim.scenario.fields import Names, Unfit, convert, keys_of, note_missing, read_fields
+from siteshift.sim.scenario.reach import Span, beyond_reach
 from siteshift.sim.scenario.world import names_of
 from siteshift.sim.world.spec import WorldSpec
 
@@ -23,13 +25,15 @@ def read_criteria(
     value: Value,
     spot: Spot,
     world: WorldSpec,
-    labels: frozenset[str],
+    events: Sequence[TimedEvent],
     *,
     lasts_ms: int,
     warm_up_ms: int,
 ) -> tuple[Criterion, ...]:
     """Read the list and add what holds everywhere, unless the file sets its own limit. Problems are noted."""
     names = names_of(world)
+    labels = frozenset(event.label for event in events if event.label)
+    span = Span(world=world, events=tuple(events), lasts_ms=lasts_ms, warm_up_ms=warm_up_ms)
     if not isinstance(value, list):
         document.note(Code.MISSING if value is None else Code.WRONG_TYPE, spot, "must be a list of criteria")
         return ()
@@ -53,7 +57,7 @@ def read_criteria(
         if isinstance(read, Told) and read.code not in TOLD_CODES:
             remedy = f"known: {', '.join(sorted(TOLD_CODES))}"
             document.note(Code.OUT_OF_RANGE, (*here, name, "code"), f"nobody is ever told `{read.code}`", remedy)
-        why = cannot_fail(read, world, lasts_ms=lasts_ms, warm_up_ms=warm_up_ms)
+        why = cannot_fail(read, world, lasts_ms=lasts_ms, warm_up_ms=warm_up_ms) or beyond_reach(read, span)
         if why:
             document.note(Code.CANNOT_FAIL, (*here, name), f"`{name}` {why}", "set a limit that a run can miss, or leave it out")
         found.append(read)

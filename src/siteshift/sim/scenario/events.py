@@ -17,7 +17,7 @@ from typing import Any, get_args
 from siteshift.core.messages.requests import Request
 from siteshift.core.model.policy import Policy
 from siteshift.sim.faults import control, world
-from siteshift.sim.faults.acts import Act, Ask, Heal, Note, Reload, TimedEvent
+from siteshift.sim.faults.acts import PROPOSED, Act, Ask, Heal, Note, Reload, TimedEvent
 from siteshift.sim.nodes.cluster import LEADER
 from siteshift.sim.scenario.document import ScenarioDocument, ScenarioProblemCode, Spot, Value
 from siteshift.sim.scenario.fields import FieldKey, Names, keys_of, note_missing, read_fields
@@ -49,6 +49,10 @@ REQUESTS: dict[str, type[Any]] = {_request_name(made): made for made in get_args
 ACTS = ("fault", "heal", "ask", "reload", "note")
 _ALWAYS = frozenset({"at_s", "until_s", "name", *ACTS})
 _ASK_KEYS = {key: entry for key, entry in keys_of(Ask).items() if entry.field != "request"}
+_WHOSE = "whose"
+"""Instead of ``person`` in a request about somebody's approval: ``person`` is who asks."""
+_OVERRIDE_ID = re.compile(r"o\d+")
+_DIGEST = re.compile(r"[0-9a-f]{8,}")
 _PLACE_FIELDS = frozenset({"sides", "one", "other"})
 
 
@@ -73,6 +77,7 @@ def read_events(
         if act is not None and at_ms is not None:
             found.append(TimedEvent(at_ms=at_ms, act=act, until_ms=until_ms, label=_label(document, entry, here)))
     _check_heals(document, found, value, spot)
+    _check_asks(document, found, value, spot)
     return tuple(sorted(found, key=lambda event: event.at_ms))
 
 
@@ -157,18 +162,19 @@ def _ask(document: ScenarioDocument, entry: Mapping[str, Value], spot: Spot, nam
         remedy = f"known: {', '.join(sorted(REQUESTS))}"
         document.note(Code.UNKNOWN_FAULT, (*spot, "ask"), f"nobody can ask for `{entry['ask']}`", remedy)
         return None
-    own: dict[str, FieldKey] = keys_of(made)
+    own = {_WHOSE if key == "person" else key: field for key, field in keys_of(made).items()}
     given = {key: value for key, value in entry.items() if key not in _ALWAYS}
     what = f"asking for `{entry['ask']}`"
     before = len(document.problems)
-    found = read_fields(document, given, spot, {**_ASK_KEYS, **own}, names, what=what)
+    asked = {key: value for key, value in given.items() if key not in own}
+    of_ask = read_fields(document, asked, spot, _ASK_KEYS, names, what=what)
+    wanted = {key: value for key, value in given.items() if key in own}
+    of_request = read_fields(document, wanted, spot, own, names, what=what)
     note_missing(document, given, spot, own, what=what)
     _check_nodes(document, given, spot, names)
     if len(document.problems) > before:
         return None
-    fields = {key.field for key in own.values()}
-    request = made(**{field: value for field, value in found.items() if field in fields})
-    return Ask(request=request, **{field: value for field, value in found.items() if field not in fields})
+    return Ask(request=made(**of_request), **of_ask)
 
 
 def _check_nodes(document: ScenarioDocument, given: Mapping[str, Value], spot: Spot, names: Names) -> None:
@@ -201,3 +207,22 @@ def _check_heals(document: ScenarioDocument, events: list[TimedEvent], value: li
             remedy = "give the fault a `name:` and heal that"
             message = f"no fault is named `{entry['heal']}`"
             document.note(Code.NOTHING_TO_HEAL, (*spot, number, "heal"), message, remedy)
+
+
+def _check_asks(document: ScenarioDocument, events: list[TimedEvent], value: list[Value], spot: Spot) -> None:
+    """What lifts, approves or takes back another request names one of this file, or an id that a run gives."""
+    named = {event.label for event in events if event.label and isinstance(event.act, Ask)}
+    for number, entry in enumerate(value):
+        if not isinstance(entry, dict):
+            continue
+        match entry.get("ask"):
+            case "lift":
+                key, is_id = "override", _OVERRIDE_ID.fullmatch(str(entry.get("override")))
+            case "approve" | "revoke":
+                key, is_id = "digest", _DIGEST.fullmatch(str(entry.get("digest")))
+            case _:
+                continue
+        said = entry.get(key)
+        if isinstance(said, str) and not is_id and said not in named and not (key == "digest" and said == PROPOSED):
+            remedy = "give the ask a `name:` and write that" + (f", or `{PROPOSED}`" if key == "digest" else "")
+            document.note(Code.UNKNOWN_NAME, (*spot, number, key), f"no ask is named `{said}`", remedy)

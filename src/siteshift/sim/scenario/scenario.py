@@ -159,7 +159,7 @@ def _read(document: ScenarioDocument, over: PolicyPart, ground: Ground | None = 
     events = read_events(document, values.get("events"), ("events",), names, policy, lasts_ms)
     labels = frozenset(event.label for event in events if event.label)
     warm_up_ms = _number(document, values, "warm_up_s", WARM_UP_S, 10, 86_400) * 1_000
-    criteria = read_criteria(document, values.get("pass"), ("pass",), world, labels, lasts_ms=lasts_ms, warm_up_ms=warm_up_ms)
+    criteria = read_criteria(document, values.get("pass"), ("pass",), world, events, lasts_ms=lasts_ms, warm_up_ms=warm_up_ms)
     times_of = _text(document, values, "times_of", is_needed=False)
     if times_of and times_of not in labels:
         document.note(Code.UNKNOWN_NAME, ("times_of",), f"no event is named `{times_of}`", "name a fault of this file")
