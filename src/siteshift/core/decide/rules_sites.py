@@ -138,7 +138,8 @@ def data_role(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
 
 
 def hold_down(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
-    """A site that was left for a fault waits before it gets traffic again; not while users are shed whom it could serve."""
+    """A site that was left for a fault waits before it gets traffic again; not while users are shed whom it could serve, unless it is
+    held as it was found."""
     for site in proposal.gaining:
         left_ms = context.hold_until_ms.get(site, 0) - context.now_ms
         if left_ms > 0:
@@ -146,7 +147,7 @@ def hold_down(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
                 proposal,
                 FindingCode.HOLD_DOWN,
                 f"{site} is held down for another {-(-left_ms // 1_000)} s",
-                instead=PASS if proposal.serves_more else None,
+                instead=PASS if proposal.serves_more and site not in context.held_sites else None,
                 site=site,
                 left_ms=left_ms,
             )
