@@ -138,8 +138,8 @@ def data_role(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
 
 
 def hold_down(proposal: Proposal, context: GateContext) -> Iterator[Finding]:
-    """A site that was left for a fault waits before it gets traffic again; not while users are shed whom it could serve, unless it is
-    held as it was found."""
+    """A site that was left for a fault waits before it gets traffic again; not while users are shed whom it could serve, unless
+    it is held as it was found."""
     for site in proposal.gaining:
         left_ms = context.hold_until_ms.get(site, 0) - context.now_ms
         if left_ms > 0:
