@@ -66,7 +66,7 @@ class Executor:
         clock, equipment, offer, on_error = self.clock, self.equipment, self.offer, self.on_error
         self.planes = PlaneWorkers(clock=clock, equipment=equipment, offer=offer, on_error=on_error)
         self.standbys = StandbyWorkers(clock=clock, equipment=equipment, offer=offer, on_error=on_error)
-        self.notices = Notices(equipment=equipment, on_error=on_error, on_told=self.on_told)
+        self.notices = Notices(clock=clock, equipment=equipment, on_error=on_error, on_told=self.on_told)
         self.remembering = Remembering(
             clock=clock,
             ledger=self.ledger,

@@ -29,6 +29,7 @@ from siteshift.core.messages.requests import (
 from siteshift.core.model.approval import Left, Offer
 from siteshift.core.model.codes import FindingCode, LeftBecause, Mode, NoticeCode, OverrideKind, Severity, SiteLife
 from siteshift.core.model.mark import PlaneMark
+from siteshift.core.model.notice import AlertSeverity
 from siteshift.core.model.override import Override
 from siteshift.core.model.policy import HOUR_MS, MINUTE_MS
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
@@ -364,7 +365,7 @@ def test_an_override_ends_on_the_millisecond_and_that_is_told_and_on_record(book
     over = ending(book, made, made.expires_ms)
     assert over.state.overrides == () and over.remembers
     assert recorded(over, "override_expired") == [{"id": "o1", "kind": "drain", "owner": "kim"}]
-    assert told(over) == [(Severity.ALLOWED, NoticeCode.OVERRIDE_EXPIRED, "override o1 of kim has expired")]
+    assert told(over) == [(AlertSeverity.INFO, NoticeCode.OVERRIDE_EXPIRED, "override o1 of kim has expired")]
 
 
 def test_the_end_is_announced_once_with_what_it_is_and_the_seconds_left(book: Playbook) -> None:
@@ -374,7 +375,7 @@ def test_the_end_is_announced_once_with_what_it_is_and_the_seconds_left(book: Pl
     draft = ending(book, made, warn_ms)
     assert draft.state.overrides == (replace(made, end_told_ms=warn_ms),) and draft.remembers
     ((severity, code, text),) = told(draft)
-    assert (severity, code) == (Severity.NEEDS_APPROVAL, NoticeCode.OVERRIDE_ENDS_SOON)
+    assert (severity, code) == (AlertSeverity.WARNING, NoticeCode.OVERRIDE_ENDS_SOON)
     assert text.startswith("override o1 (drain of pangyo, all services) of kim, OPS-1 ends in 60 s: then traffic returns")
     assert recorded(draft, "override_ends_soon") == [
         {"id": "o1", "kind": "drain", "owner": "kim", "expires_ms": made.expires_ms}
