@@ -51,6 +51,10 @@ def warnings(status: Document) -> Iterator[Text]:
         yield Text("BLIND: no vantage is credible, so nothing is believed and nothing changes; look at the anchors", style=BAD)
     if status["switched_off"]:
         yield Text("SWITCHED OFF: no automatic action; `siteshift switch on` ends this", style=BAD)
+    idle = [f"{entry['service']} ({entry['mode']})" for entry in status["services"] if entry["mode"] != "auto"]
+    if idle:
+        way = "`mode: auto` in the configuration, or `siteshift override mode SERVICE auto`, changes that"
+        yield Text(f"NOTHING MOVES BY ITSELF: {', '.join(idle)}; {way}", style=WATCH)
     if not status["store_usable"]:
         yield Text("STORE LOST: nothing can be remembered, so steering holds still; look at the disk", style=BAD)
     if refused := status["reload_refused"]:
