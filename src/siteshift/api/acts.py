@@ -93,6 +93,7 @@ class Acts:
             shown=self.shown.of(body.digest, now_ms),
             rank=identity.rank.name.lower(),
             via=identity.via,
+            peer=identity.peer,
         )
         if body.dry_run:
             looked = await node.look(asking)

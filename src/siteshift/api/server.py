@@ -151,7 +151,7 @@ class ApiServer:
 
     def _log_act(self, request: web.Request, identity: Identity) -> None:
         if request.method == "POST":
-            log.info("asked", person=identity.person, via=identity.via, path=request.path)
+            log.info("asked", person=identity.person, via=identity.via, peer=identity.peer, path=request.path)
 
     async def start(self) -> None:
         """Listen. Raises `Permanent` when an address or a certificate cannot be had."""

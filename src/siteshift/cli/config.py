@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -13,8 +13,10 @@ from siteshift.cli.exits import ExitCode, unusable_configuration
 from siteshift.cli.figures import GOOD, WATCH
 from siteshift.cli.reach import CONFIG
 from siteshift.cli.session import Session, command
-from siteshift.core.model.codes import Mode
-from siteshift.core.model.units import ServiceId
+
+if TYPE_CHECKING:
+    from siteshift.core.model.codes import Mode
+    from siteshift.core.model.units import ServiceId
 
 app = typer.Typer(no_args_is_help=True, help="The configuration file: check it, show it, its schema.")
 
@@ -63,6 +65,7 @@ def check(session: Session, file: File = CONFIG, elsewhere: Elsewhere = False) -
 
 def _idle(file: Path) -> dict[ServiceId, Mode]:
     from siteshift.config import Surroundings, idle_services, load_config, policy_of
+    from siteshift.core.model.units import ServiceId
 
     config = load_config(file, Surroundings.IGNORED).config
     return idle_services(policy_of(config), [ServiceId(service.id) for service in config.services])

@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from siteshift.cli.act import Act, Manner, carry_out
-from siteshift.cli.exits import Document, ExitCode, Failure, usage
+from siteshift.cli.exits import Document, ExitCode, Failure, unknown_name, usage
 from siteshift.cli.moves import Digest, DryRun, For, Reason, Ticket, Yes, duration_s, record_of, record_words
 from siteshift.cli.session import Session, node_command
 from siteshift.cli.show_findings import overrides_table
@@ -139,6 +139,13 @@ def freeze(
     carry_out(session, act, Manner(dry_run=dry_run))
 
 
+def _stop_unless_known(session: Session, service: str | None) -> None:
+    """Raises `Failure` for the name of a service that there is not."""
+    known = [entry["service"] for entry in session.client.get("/v1/status")["services"]]
+    if service is not None and service not in known:
+        raise unknown_name("service", service, known)
+
+
 @node_command
 def unfreeze(
     session: Session,
@@ -153,10 +160,14 @@ def unfreeze(
     mine = [entry for entry in freezes if service is None or entry["service"] == service]
     if not mine:
         wide = next((entry for entry in freezes if entry["service"] is None), None)
-        text = f"refused: {service or 'nothing'} is {'not ' if service else ''}frozen"
-        remedy = f"Everything is frozen by override {wide['id']} of {wide['owner']}: `siteshift unfreeze`." if wide else ""
-        document = {"title": text, "code": "NOTHING_TO_DO"}
-        raise Failure(ExitCode.REFUSED, f"{text} (NOTHING_TO_DO)", remedy=remedy, document=document)
+        _stop_unless_known(session, service)
+        text = f"{service or 'nothing'} is {'not ' if service else ''}frozen"
+        document: Document = {"title": text, "code": "NOTHING_TO_DO"}
+        if wide is not None:
+            remedy = f"Everything is frozen by override {wide['id']} of {wide['owner']}: `siteshift unfreeze`."
+            raise Failure(ExitCode.REFUSED, f"refused: {text} alone (NOTHING_TO_DO)", remedy=remedy, document=document)
+        note = f"nothing to do: {text}"
+        session.show({**document, "note": note, "exit_code": int(ExitCode.DONE)}, [Text(note)])
     words = ("unfreeze", *([service] if service else []), *record_words(reason, ticket))
     for entry in mine:
         carry_out(session, _lifting(entry["id"], reason, ticket, words), Manner(dry_run=dry_run, yes=yes))
