@@ -181,3 +181,30 @@ def test_why_now_and_why_then(cli: Cli, node: RunningNode) -> None:
     lines = cli("why", "pangyo", "--at", "now", "--json").document["services"]["shop"]["lines"]
     assert any("rack work" in line for line in lines)
     assert "says nothing" in cli("why", "pangyo", "--at", "2020-01-01").out
+
+
+def test_why_takes_a_service_too_and_says_it_for_each_of_its_sites(cli: Cli, node: RunningNode) -> None:
+    ended = cli("why", "shop")
+    assert ended.code == ExitCode.DONE, ended.err
+    assert [line for line in ended.out.splitlines() if not line.startswith(" ")][1:] == ["pangyo", "gasan", "anyang"]
+    said = cli("why", "shop", "--json").document
+    assert (said["service"], list(said["sites"])) == ("shop", ["pangyo", "gasan", "anyang"])
+    assert all(entry["lines"] for entry in said["sites"].values())
+    before = datetime.now().astimezone().isoformat()
+    assert cli("why", "shop", "--at", before).code == ExitCode.DONE
+    assert cli("why", "shop", "--at", "2020-01-01").out.count("says nothing") == 3
+    assert "did you mean 'shop'?" in cli("why", "shpo").err
+
+
+def test_what_a_service_depends_on_and_does_not_have_stands_on_the_status(node: RunningNode) -> None:
+    status = node.status()
+    status["services"][0]["sites"]["pangyo"]["needs"] = "depends on login (down) at pangyo"
+    assert "shop depends on login (down) at pangyo: `siteshift why shop`" in rendered(*status_renderables(status))
+
+
+@pytest.mark.parametrize("mode", ["recommend", "observe"])
+def test_that_nothing_moves_by_itself_is_said(node: RunningNode, mode: str) -> None:
+    status = node.status()
+    assert "NOTHING MOVES BY ITSELF" not in rendered(*status_renderables(status))
+    status["services"][0]["mode"] = mode
+    assert f"NOTHING MOVES BY ITSELF: shop ({mode})" in " ".join(rendered(*status_renderables(status)).split())

@@ -27,7 +27,7 @@ MEANING = {
     ExitCode.DONE: "done, or it was so already; then a note says so",
     ExitCode.FAILED: "failed",
     ExitCode.USAGE: "the command line, a request or the configuration is wrong, or there is no such name",
-    ExitCode.REFUSED: "refused: by a rule, your role, a node that does not know you, or for want of such a digest; the code is printed",
+    ExitCode.REFUSED: "refused: by a rule, your role, a node that does not know you, or no such digest; the code is printed",
     ExitCode.NEEDS_APPROVAL: "needs approval; who has to approve what is printed",
     ExitCode.UNREACHABLE: "the node cannot be reached, does not lead, or did not answer in time",
     ExitCode.MISSED: "a replay missed one of its criteria; which one is printed",

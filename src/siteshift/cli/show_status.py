@@ -157,6 +157,8 @@ def service_notes(service: Document, now_ms: int) -> Iterator[Text]:
     for site, row in service["sites"].items():
         for entry in row["delivered_by"]:
             yield Text(f"{site} is NOT drained: {entry['text']}", style=BAD)
+        if row.get("needs"):
+            yield Text(f"{service['service']} {row['needs']}: `siteshift why {service['service']}`", style=BAD)
     tail_ms = service["tail_until_ms"] - now_ms
     if tail_ms > 0:
         yield Text(f"old answers live on for another {span_text(tail_ms)} at most")

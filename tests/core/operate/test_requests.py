@@ -177,7 +177,11 @@ def test_every_answer_is_on_record_with_what_was_asked_and_said(book: Playbook) 
         {
             "asking": "a1",
             "person": "kim",
+            "peer": "",
+            "via": "",
+            "rank": "",
             "request": "DrainRequest",
+            "about": {"site": "pangyo"},
             "reason": "test",
             "ticket": "OPS-1",
             "severity": "refused",
@@ -246,7 +250,7 @@ def test_acknowledging_a_site_ends_its_hold_down_where_it_was_left(book: Playboo
     assert refused(asked(book, AckRequest())[0]) == (FindingCode.NOTHING_TO_DO, text)
     assert refused(asked(book, AckRequest(site=A))[0])[1] == "nothing at anyang waits for an acknowledgement"
     for site in (A, None):
-        assert asked(book, AckRequest(site=site))[0].findings[0].numbers == {"site": site or ""}
+        assert asked(book, AckRequest(site=site))[0].findings[0].numbers == {"site": site or "", "already": 1}
 
 
 def test_acknowledging_all_is_about_what_is_held_as_found(book: Playbook) -> None:
@@ -326,7 +330,7 @@ def test_a_member_is_let_back_that_a_person_took_out_or_that_was_found_out(book:
 def test_lifting_takes_one_override_and_says_which_there_are(book: Playbook) -> None:
     book.state = replace(book.state, overrides=(drain(book, "o1"), drain(book, "o2", site=G)))
     assert [made.id for made in asked(book, LiftRequest(override="o1"))[1].state.overrides] == ["o2"]
-    assert refused(asked(book, LiftRequest(override="o9"))[0])[1] == "there is no override 'o9'; in force: o1, o2"
+    assert refused(asked(book, LiftRequest(override="o9"))[0])[1] == "there is no override 'o9'; known: o1, o2"
     book.state = replace(book.state, overrides=())
     assert refused(asked(book, LiftRequest(override="o9"))[0])[1] == "there is no override 'o9'; in force: none"
 
