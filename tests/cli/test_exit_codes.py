@@ -119,7 +119,7 @@ def test_a_failure_in_json_says_what_why_and_what_to_do(cli: Cli, words: tuple[s
 
 
 def test_an_unknown_name_is_said_once(cli: Cli) -> None:
-    assert cli("why", "mars").err.startswith("UNKNOWN_NAME: there is no site 'mars'; known: pangyo")
+    assert cli("why", "mars").err.startswith("UNKNOWN_NAME: there is no site or service 'mars'; known: pangyo")
 
 
 @pytest.mark.parametrize(

@@ -332,7 +332,7 @@ def test_lifting_takes_one_override_and_says_which_there_are(book: Playbook) -> 
     assert [made.id for made in asked(book, LiftRequest(override="o1"))[1].state.overrides] == ["o2"]
     assert refused(asked(book, LiftRequest(override="o9"))[0])[1] == "there is no override 'o9'; known: o1, o2"
     book.state = replace(book.state, overrides=())
-    assert refused(asked(book, LiftRequest(override="o9"))[0])[1] == "there is no override 'o9'; in force: none"
+    assert refused(asked(book, LiftRequest(override="o9"))[0])[1] == "there is no override 'o9'; known: none"
 
 
 def test_what_the_evidence_says_against_a_release_is_said_for_each_service_it_is_about(book: Playbook) -> None:

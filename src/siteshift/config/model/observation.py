@@ -133,7 +133,7 @@ class WebhookNotifier(NotifierCommon):
 
 
 class CommandNotifier(NotifierCommon):
-    """A program; the notice stands as JSON on its standard input (OPERATING.md). It has 5 s, and is not run again."""
+    """A program; the notice stands as JSON on its standard input (OPERATING.md). It has 5 s; status 75 has it run again."""
 
     kind: Literal["command"]
     argv: Annotated[tuple[str, ...], Field(min_length=1)] = Field(examples=[["/usr/local/bin/page"]])
