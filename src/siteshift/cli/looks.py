@@ -12,6 +12,7 @@ from rich.text import Text
 from siteshift.cli.exits import Document, unknown_name, usage
 from siteshift.cli.figures import BAD, QUIET
 from siteshift.cli.session import Session, node_command
+from siteshift.cli.shell import places
 from siteshift.cli.show_goals import waiting_lines
 from siteshift.cli.show_plan import plan_renderables
 from siteshift.cli.show_status import status_renderables
@@ -25,7 +26,7 @@ def status(session: Session) -> None:
     session.show(document, list(status_renderables(document)))
 
 
-Place = Annotated[str, typer.Argument(help="The site, or the service.", metavar="SITE|SERVICE")]
+Place = Annotated[str, typer.Argument(help="The site, or the service.", metavar="SITE|SERVICE", autocompletion=places)]
 At = Annotated[
     str | None, typer.Option("--at", help="At a past instant: ISO 8601, HH:MM or HH:MM:SS today, or -5m.", metavar="TIME")
 ]

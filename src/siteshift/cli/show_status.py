@@ -97,7 +97,7 @@ class ServiceTable:
                 "standing": _standing(row),
                 "life": _life(row),
                 "desired": percent(row["desired_bp"]),
-                "actual": _unless_same(row["actual_bp"], row["desired_bp"]),
+                "actual": unless_same(row["actual_bp"], row["desired_bp"]),
                 "seen": percent(row["seen_bp"]),
                 "used": _used(row, service["max_utilisation_pm"]),
                 "limit": pm_percent(service["max_utilisation_pm"]),
@@ -108,6 +108,8 @@ class ServiceTable:
         return table
 
 
+NOISE_BP = 100
+"""1 %: HAProxy's weights are whole numbers up to 256, DNS gives whole addresses."""
 _COLUMNS = ("site", "standing", "life", "desired", "actual", "seen", "used", "limit", "capacity", "members")
 _FIGURES = frozenset({"desired", "actual", "seen", "used", "limit", "capacity"})
 
@@ -127,8 +129,10 @@ def _life(row: Document) -> Text:
     return text
 
 
-def _unless_same(actual_bp: int | None, desired_bp: int | None) -> Text:
-    return Text(percent(actual_bp), style="" if actual_bp == desired_bp else WATCH)
+def unless_same(actual_bp: int | None, desired_bp: int | None) -> Text:
+    """What was read back; coloured where it differs by more than rounding and weights in whole numbers explain."""
+    is_same = actual_bp is not None and desired_bp is not None and abs(actual_bp - desired_bp) < NOISE_BP
+    return Text(percent(actual_bp), style="" if is_same or actual_bp == desired_bp else WATCH)
 
 
 def _used(row: Document, limit_pm: int) -> Text:
@@ -184,7 +188,7 @@ def _diagnoses(status: Document) -> Iterator[Text]:
 def _planes(status: Document) -> Table:
     table = Table(box=None, pad_edge=False, header_style=QUIET)
     for heading in ("data plane", "standing", "generation"):
-        table.add_column(heading, no_wrap=heading != "data plane")
+        table.add_column(heading, no_wrap=heading != "data plane", overflow="fold")
     table.add_column("says", ratio=1, overflow="fold")
     for name, plane in status["planes"].items():
         unread_ms = plane["unreadable_since_ms"]

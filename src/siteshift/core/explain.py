@@ -404,7 +404,7 @@ def _evidence_line(state: ControllerState, situation: Situation, site: SiteId) -
         return "nothing is known of it yet"
     down = sum(1 for view in pool.members.values() if view.standing is Standing.DOWN)
     evidence = f"{pool.hardness.value} evidence, " if pool.hardness is not Hardness.NONE else ""
-    text = f"{pool.standing.value} (score {pool.score_pm}/1000, {evidence}"
+    text = f"{pool.standing.value} (goodput {pool.score_pm / 10:g} %, {evidence}"
     text += f"{down} of {len(pool.members)} members down)"
     return f"global fault: {text}; a fault everywhere drains nothing" if situation.is_global_fault else text
 
@@ -421,7 +421,7 @@ def _life_line(situation: Situation, site: SiteId, now_ms: int) -> str:
     track = situation.tracks[site]
     because = f" because {track.left_because.value}" if isinstance(track.left_because, LeftBecause) else ""
     since = f" for {(now_ms - track.since_ms) / 1000:.0f} s" if track.since_ms else ""
-    return f"{track.life.value}{since}{because}; signal now: {situation.signals[site].value}"
+    return f"{track.life.value}{since}{because}; signal now: {situation.signals[site].value.replace('_', ' ')}"
 
 
 def why_unready(state: ControllerState, setup: Setup, now_ms: int) -> tuple[str, ...]:
