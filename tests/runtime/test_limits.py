@@ -26,7 +26,7 @@ from siteshift.runtime.evidence import Evidence
 from siteshift.runtime.executor import Executor
 from siteshift.runtime.limits import Limits
 from siteshift.runtime.loop import SLICE_US, ControlLoop
-from siteshift.runtime.metrics import Done
+from siteshift.runtime.metrics import Told
 
 CLOCK = SystemClock()
 DEADLINE_S = 30
@@ -72,7 +72,7 @@ class SlowDriver:
         return StandbyPhase.READY
 
 
-def executor_of(equipment: Equipment, events: list[Event], told: list[tuple[str, Done]] | None = None) -> Executor:
+def executor_of(equipment: Equipment, events: list[Event], told: list[tuple[str, Told]] | None = None) -> Executor:
     return Executor(
         clock=CLOCK,
         ledger=MemoryLedger(),
@@ -134,13 +134,13 @@ async def test_beyond_the_limit_the_oldest_of_the_least_severe_notices_gives_way
     notifier = MemoryNotifier()
     oncall = Addressee(id="oncall", least=AlertSeverity.INFO, notifier=notifier)
     equipment = Equipment(setup=three_sites(), notifiers=(oncall,), limits=Limits(notify_queue=3))
-    results: list[tuple[str, Done]] = []
+    results: list[tuple[str, Told]] = []
     executor = executor_of(equipment, [], results)
     told = [("a", AlertSeverity.INFO), ("b", AlertSeverity.CRITICAL), ("c", AlertSeverity.INFO), ("d", AlertSeverity.WARNING)]
     told += [("e", AlertSeverity.CRITICAL)]
     commands = tuple(Tell(severity=severity, code=code, text=code) for code, severity in told)
     executor.carry_out(commands, initial_state(now_ms=CLOCK.now_ms()))
-    assert results == [("oncall", Done.FAILED)] * 2
+    assert results == [("oncall", Told.FAILED)] * 2
     await working(executor, until=notifier.sent, count=3)
     assert [message.notice.code for message in notifier.sent] == ["b", "d", "e"]
 

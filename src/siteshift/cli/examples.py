@@ -43,7 +43,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "journal tail": ("siteshift journal tail -n 50", "siteshift journal tail --follow --kind decision --kind answer"),
     "journal export": ("siteshift journal export /var/backups/siteshift.jsonl",),
     "config check": ("siteshift config check /etc/siteshift/siteshift.yaml", "siteshift config check --elsewhere new.yaml"),
-    "completion": ("siteshift completion bash > /etc/bash_completion.d/siteshift",),
+    "completion": ("siteshift completion bash",),
     "sim run": ("siteshift sim run simulations/hang.yaml", "siteshift sim run --config siteshift.yaml simulations/hang.yaml"),
 }
 

@@ -27,7 +27,11 @@ class Shell(StrEnum):
 
 @command
 def completion(session: Session, shell: Annotated[Shell, typer.Argument(help="bash, zsh or fish.")]) -> None:
-    """Print the script by which a shell completes commands, options, sites, services and members."""
+    """Print the script by which a shell completes commands, options, sites, services and members.
+
+    Put what it prints where the shell looks: /etc/bash_completion.d/siteshift, a folder of zsh's fpath as _siteshift,
+    ~/.config/fish/completions/siteshift.fish.
+    """
     from typer.completion import get_completion_script  # type: ignore[attr-defined]  # its own public module lists no names
 
     script = get_completion_script(prog_name="siteshift", complete_var=COMPLETE_VAR, shell=shell.value)

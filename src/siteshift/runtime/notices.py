@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
@@ -18,7 +19,7 @@ from siteshift.core.messages.commands import Tell
 from siteshift.errors import Ambiguous, Retryable
 from siteshift.ports import Clock
 from siteshift.runtime.equipment import Addressee, Equipment
-from siteshift.runtime.metrics import Done
+from siteshift.runtime.metrics import Told
 
 NOTIFY_DEADLINE_MS = 5_000
 RETRY_FOR_S = 3_600
@@ -46,8 +47,8 @@ class Notices:
     clock: Clock
     equipment: Equipment
     on_error: Callable[[str, BaseException], None]
-    on_told: Callable[[str, Done], None]
-    """The notifier's id, and whether it delivered."""
+    on_told: Callable[[str, Told], None]
+    """The notifier's id, and how the telling went."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     """Waits between two tries, in seconds."""
     _waiting: dict[str, deque[Waiting]] = field(default_factory=dict)
@@ -65,7 +66,7 @@ class Notices:
         tells.append(waiting)
         while len(tells) > self.equipment.limits.notify_queue:
             tells.remove(min(tells, key=lambda entry: entry.tell.severity.rank))
-            self.on_told(name, Done.FAILED)
+            self.on_told(name, Told.FAILED)
 
     async def run(self) -> None:
         """Tell until cancelled."""
@@ -89,7 +90,7 @@ class Notices:
             retry=retry_if_exception_type((Retryable, Ambiguous)),
             stop=self._is_given_up(waiting),
             wait=wait_exponential_jitter(initial=FIRST_WAIT_S, max=LONGEST_WAIT_S),
-            before_sleep=self._say_again,
+            before_sleep=partial(self._say_again, name),
             sleep=self.sleep,
             reraise=True,
         )
@@ -101,10 +102,10 @@ class Notices:
                         return
                     await addressee.notifier.notify(waiting.tell, at_ms=waiting.at_ms, deadline_ms=NOTIFY_DEADLINE_MS)
         except Exception as error:
-            self.on_told(name, Done.FAILED)
+            self.on_told(name, Told.FAILED)
             self.on_error("notifier", error)
         else:
-            self.on_told(name, Done.OK)
+            self.on_told(name, Told.OK)
 
     def _addressee(self, name: str) -> Addressee | None:
         """The notifier as it is now: a reload may have replaced it, or taken it away."""
@@ -120,8 +121,9 @@ class Notices:
 
         return is_given_up
 
-    def _say_again(self, state: RetryCallState) -> None:
-        """The first failure of a telling is logged; those after it say nothing new."""
+    def _say_again(self, name: str, state: RetryCallState) -> None:
+        """The first failure of a telling is counted and logged; those after it say nothing new."""
         error = state.outcome.exception() if state.outcome is not None else None
         if error is not None and state.attempt_number == 1:
+            self.on_told(name, Told.RETRIED)
             self.on_error("notifier", error)
