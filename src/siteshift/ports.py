@@ -14,7 +14,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from siteshift.core.model.codes import Fault, Outcome, Severity, Stage, StandbyPhase
+from siteshift.core.model.codes import Fault, Outcome, Stage, StandbyPhase
+from siteshift.core.model.notice import Notice
 from siteshift.core.model.probe import ProbeSpec
 from siteshift.core.model.steering import EnactResult, ReadBack, Steering
 from siteshift.core.model.topology import Member
@@ -232,4 +233,10 @@ class SteeringKeeper(Protocol):
 class Notifier(Protocol):
     """Tells people. Must be hosted outside every site it reports about."""
 
-    async def notify(self, *, severity: Severity, code: str, text: str, deadline_ms: int) -> None: ...
+    async def notify(self, notice: Notice, *, at_ms: int, deadline_ms: int) -> None:
+        """Deliver one notice, told at ``at_ms`` of siteshift time. Raises `Retryable` (certainly not delivered, may be tried
+        again), `Ambiguous` (may have been), `Permanent`.
+
+        must      say the same again when it is called again with the same notice and instant, so that the receiver can tell a
+                  repetition.
+        """

@@ -179,3 +179,9 @@ async def test_a_drain_moves_the_traffic_and_an_undrain_brings_it_back(node: Ser
     await node.until(lambda status: status["services"][0]["sites"][G]["life"] == "drained")
     assert (await node.act("undrain", {"site": str(G), "reason": "done"})).status == 200
     await node.until(lambda status: status["services"][0]["sites"][G]["life"] == "returning")
+
+
+async def test_a_digest_of_another_form_is_told_in_words_and_not_as_a_pattern(node: Served) -> None:
+    reply = await node.act("drain", {"site": "pangyo", "reason": "x", "digest": "XYZ"})
+    assert (reply.status, reply.document["errors"][0]["message"]) == (400, "is no digest, which has 16 hexadecimal digits")
+    assert "^[" not in str(reply.document)

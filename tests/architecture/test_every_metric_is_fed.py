@@ -24,7 +24,7 @@ from siteshift.core.model.units import EnactorId
 from siteshift.errors import Retryable
 from siteshift.runtime.loop import Stepped
 from siteshift.runtime.measure import Gauges
-from siteshift.runtime.metrics import Done, Metrics
+from siteshift.runtime.metrics import Done, Metrics, Told
 from siteshift.runtime.supervise import TaskChange, TaskEvent
 
 Samples = dict[str, dict[tuple[tuple[str, str], ...], float]]
@@ -129,7 +129,7 @@ VALUES = {
     "code": {code.value for code in DiagnosisCode},
     "outcome": {*(one.value for one in EnactOutcome), *(one.value for one in Outcome)},
     "phase": {phase.value for phase in StandbyPhase},
-    "result": {done.value for done in Done},
+    "result": {word.value for word in (*Done, *Told)},
 }
 
 

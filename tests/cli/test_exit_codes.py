@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from nodes.command_line import Cli, Ended, run
 from nodes.running_node import RunningNode
-from siteshift.cli.exits import ExitCode
+from siteshift.cli.exits import ExitCode, exit_code_of
 
 
 def test_a_drain_that_is_granted(cli: Cli, node: RunningNode) -> None:
@@ -82,9 +83,9 @@ def test_a_stale_digest_shows_the_plan_of_now(cli: Cli) -> None:
 @pytest.mark.parametrize(
     "words", [("drain", "mars", "-r", "x", "--yes"), ("undrain", "mars", "--yes"), ("why", "mars"), ("ack", "mars")]
 )
-def test_an_unknown_site_is_refused_with_the_names_there_are(cli: Cli, words: tuple[str, ...]) -> None:
+def test_an_unknown_site_is_a_wrong_command_line_and_told_with_the_names_there_are(cli: Cli, words: tuple[str, ...]) -> None:
     ended = cli(*words)
-    assert ended.code == ExitCode.REFUSED
+    assert ended.code == ExitCode.USAGE
     assert "UNKNOWN_NAME" in ended.out + ended.err
     assert "pangyo, gasan, anyang" in ended.out + ended.err
 
@@ -92,14 +93,19 @@ def test_an_unknown_site_is_refused_with_the_names_there_are(cli: Cli, words: tu
 @pytest.mark.parametrize(
     ("words", "code", "exit_code"),
     [
-        (("members", "mars"), "UNKNOWN_NAME", ExitCode.REFUSED),
-        (("why", "mars"), "UNKNOWN_NAME", ExitCode.REFUSED),
-        (("drain", "mars", "-r", "x", "--yes"), "UNKNOWN_NAME", ExitCode.REFUSED),
-        (("drain", "mars", "-r", "x", "--dry-run"), "UNKNOWN_NAME", ExitCode.REFUSED),
-        (("undrain", "pangyo", "--yes"), "NOTHING_TO_DO", ExitCode.REFUSED),
-        (("ack", "pangyo"), "NOTHING_TO_DO", ExitCode.REFUSED),
+        (("members", "mars"), "UNKNOWN_NAME", ExitCode.USAGE),
+        (("why", "mars"), "UNKNOWN_NAME", ExitCode.USAGE),
+        (("drain", "mars", "-r", "x", "--yes"), "UNKNOWN_NAME", ExitCode.USAGE),
+        (("drain", "mars", "-r", "x", "--dry-run"), "UNKNOWN_NAME", ExitCode.USAGE),
+        (("drain", "pangyo", "-s", "shpo", "-r", "x", "--yes"), "UNKNOWN_NAME", ExitCode.USAGE),
+        (("freeze", "shpo", "-r", "x"), "UNKNOWN_NAME", ExitCode.USAGE),
+        (("unfreeze", "shpo"), "UNKNOWN_NAME", ExitCode.USAGE),
+        (("depool", "shop/pangyo/nobody", "-r", "x", "--yes"), "UNKNOWN_NAME", ExitCode.USAGE),
+        (("override", "lift", "o99", "--yes"), "UNKNOWN_NAME", ExitCode.USAGE),
+        (("override", "mode", "shpo", "auto", "-r", "x"), "UNKNOWN_NAME", ExitCode.USAGE),
+        (("override", "shares", "shop", "pangoy=100", "-r", "x", "--yes"), "UNKNOWN_NAME", ExitCode.USAGE),
+        (("ack", "--plane", "dnss"), "UNKNOWN_NAME", ExitCode.USAGE),
         (("approve", "0123456789abcdef"), "NOTHING_TO_DO", ExitCode.REFUSED),
-        (("unfreeze", "shop"), "NOTHING_TO_DO", ExitCode.REFUSED),
         (("drain", "pangyo", "-r", "x"), "USAGE", ExitCode.USAGE),
         (("why", "pangyo", "--at", "yesterday"), "USAGE", ExitCode.USAGE),
     ],
@@ -113,7 +119,72 @@ def test_a_failure_in_json_says_what_why_and_what_to_do(cli: Cli, words: tuple[s
 
 
 def test_an_unknown_name_is_said_once(cli: Cli) -> None:
-    assert cli("why", "mars").err.startswith("UNKNOWN_NAME: there is no site 'mars'; known: pangyo")
+    assert cli("why", "mars").err.startswith("UNKNOWN_NAME: there is no site or service 'mars'; known: pangyo")
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (("why", "pangoy"), "pangyo"),
+        (("members", "pangoy"), "pangyo"),
+        (("drain", "Pangyo", "-r", "x", "--yes"), "pangyo"),
+        (("drain", "pangyo", "-s", "shpo", "-r", "x", "--yes"), "shop"),
+        (("unfreeze", "shpo"), "shop"),
+        (("freeze", "shpo", "-r", "x"), "shop"),
+    ],
+)
+def test_a_name_that_is_almost_one_is_answered_with_the_one_that_was_meant(cli: Cli, words: tuple[str, ...], meant: str) -> None:
+    ended = cli(*words)
+    assert ended.code == ExitCode.USAGE
+    assert f"did you mean '{meant}'?" in ended.out + ended.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("undrain", "pangyo", "--yes"),
+        ("undrain", "pangyo", "--dry-run"),
+        ("undrain", "pangyo"),
+        ("undrain", "pangyo", "--yes", "--wait"),
+        ("pool", "shop/pangyo/pangyo-1", "--yes"),
+        ("ack", "pangyo"),
+        ("ack",),
+        ("ack", "--plane", "dns"),
+        ("unfreeze",),
+        ("unfreeze", "shop"),
+        ("switch", "on"),
+    ],
+)
+def test_what_is_so_already_is_done_with_a_note(cli: Cli, words: tuple[str, ...]) -> None:
+    """A script that runs twice failed the second time."""
+    ended = cli(*words)
+    assert ended.code == ExitCode.DONE, ended.err
+    assert "nothing to do: " in ended.out
+    said = cli(*words, "--json").document
+    assert (said["code"], said["exit_code"]) == ("NOTHING_TO_DO", 0)
+    assert said["note"]
+
+
+def test_a_drain_of_all_services_is_not_lifted_for_one_and_that_is_no_success(cli: Cli) -> None:
+    assert cli("drain", "pangyo", "-r", "test", "--yes").code == ExitCode.DONE
+    ended = cli("undrain", "pangyo", "-s", "shop", "--yes")
+    assert ended.code == ExitCode.REFUSED
+    assert "drained for all services by override" in ended.out + ended.err
+    assert cli("freeze", "-r", "x").code == ExitCode.DONE
+    assert cli("unfreeze", "shop").code == ExitCode.REFUSED
+
+
+def test_who_is_not_known_and_whose_role_is_too_small_is_refused() -> None:
+    assert (exit_code_of(401, "UNKNOWN_PERSON"), exit_code_of(403, "ROLE")) == (ExitCode.REFUSED, ExitCode.REFUSED)
+
+
+def test_the_exit_codes_are_documented_in_one_place_and_each_once() -> None:
+    root = Path(__file__).parents[2]
+    text = (root / "docs" / "CLI.md").read_text()
+    for code in ExitCode:
+        assert len(re.findall(rf"(?m)^\| {int(code)} \|", text)) == 1
+    for other in (root / "README.md", *(path for path in (root / "docs").glob("*.md") if path.name != "CLI.md")):
+        assert not re.search(r"(?i)exit codes?:? 0 ", other.read_text()), other
 
 
 def test_an_override_that_is_over_already(cli: Cli) -> None:

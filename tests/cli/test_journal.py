@@ -23,7 +23,7 @@ def test_the_last_entries_in_order(cli: Cli) -> None:
     cli("switch", "on", "-r", "second")
     document = cli("journal", "tail", "-n", "2", "--kind", "answer", "--json").document
     assert [entry["data"]["reason"] for entry in document["entries"]] == ["first", "second"]
-    assert "root asked: switch on (second): allowed" in cli("journal", "tail", "--kind", "answer").out
+    assert "root (uid 0) asked: switch on (second): allowed" in cli("journal", "tail", "--kind", "answer").out
 
 
 def test_what_serves_a_replay_shows_only_when_asked_for(cli: Cli) -> None:
@@ -120,3 +120,38 @@ def test_the_kinds_that_are_named_are_those_that_are_written() -> None:
                     if name in ("record", "note", "Record"):
                         written |= {e.value for e in given if isinstance(e, ast.Constant) and isinstance(e.value, str)}
     assert set(KINDS) == written
+
+
+def test_the_record_names_who_is_behind_sudo_and_what_where_and_under_which_ticket(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It said `root asked: drain`: which of the ten who may become root, and of what, nobody could tell."""
+    monkeypatch.setenv("SUDO_USER", "kim")
+    monkeypatch.setenv("SUDO_UID", "1000")
+    assert cli("drain", "pangyo", "-s", "shop", "-r", "power work", "-t", "OPS-17", "--yes").code == ExitCode.DONE
+    said = cli("journal", "tail", "--kind", "answer").out.splitlines()[-1]
+    assert "root (uid 0, sudo by kim (uid 1000)) asked: drain pangyo of shop (power work) [OPS-17]: allowed, override" in said
+    row = cli("journal", "tail", "--kind", "answer", "--json").document["entries"][-1]["data"]
+    assert (row["person"], row["peer"], row["via"]) == ("root", "uid 0, sudo by kim (uid 1000)", "unix socket")
+    assert (row["about"], row["ticket"]) == ({"site": "pangyo", "service": "shop"}, "OPS-17")
+    monkeypatch.setenv("SUDO_USER", "kim; rm -rf \x1b[31m")
+    assert cli("undrain", "pangyo", "-s", "shop", "--yes").code == ExitCode.DONE
+    assert cli("journal", "tail", "--kind", "answer", "--json").document["entries"][-1]["data"]["peer"] == "uid 0"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("depool", "shop/pangyo/pangyo-1", "-r", "disk", "--yes"), "asked: depool shop/pangyo/pangyo-1 (disk)"),
+        (("freeze", "shop", "-r", "x"), "asked: freeze of shop (x)"),
+        (("freeze", "-r", "x"), "asked: freeze (x)"),
+        (("override", "mode", "shop", "recommend", "-r", "x"), "asked: mode recommend of shop (x)"),
+        (
+            ("override", "shares", "shop", "pangyo=45", "gasan=33", "anyang=22", "-r", "x", "--yes"),
+            "asked: shares anyang 22 %, gasan 33 %, pangyo 45 % of shop (x)",
+        ),
+    ],
+)
+def test_every_request_is_on_record_with_what_it_is_about(cli: Cli, words: tuple[str, ...], said: str) -> None:
+    cli(*words)
+    assert said in cli("journal", "tail", "--kind", "answer").out.splitlines()[-1]

@@ -12,11 +12,15 @@ from rich.console import Console
 
 from nodes.command_line import Cli
 from nodes.running_node import RunningNode
+from siteshift.cli.client import NodeClient
 from siteshift.cli.exits import ExitCode
+from siteshift.cli.figures import WATCH
+from siteshift.cli.members import member_renderables
+from siteshift.cli.reach import UnixPlace
 from siteshift.cli.session import Session
 from siteshift.cli.show_plan import plan_renderables
-from siteshift.cli.show_status import status_renderables
-from siteshift.cli.top import page
+from siteshift.cli.show_status import status_renderables, unless_same
+from siteshift.cli.top import lately, page
 
 Document = dict[str, Any]
 WIDTH = 100
@@ -184,3 +188,82 @@ def test_why_now_and_why_then(cli: Cli, node: RunningNode) -> None:
     lines = cli("why", "pangyo", "--at", "now", "--json").document["services"]["shop"]["lines"]
     assert any("rack work" in line for line in lines)
     assert "says nothing" in cli("why", "pangyo", "--at", "2020-01-01").out
+
+
+def test_why_takes_a_service_too_and_says_it_for_each_of_its_sites(cli: Cli, node: RunningNode) -> None:
+    ended = cli("why", "shop")
+    assert ended.code == ExitCode.DONE, ended.err
+    assert [line for line in ended.out.splitlines() if not line.startswith(" ")][1:] == ["pangyo", "gasan", "anyang"]
+    said = cli("why", "shop", "--json").document
+    assert (said["service"], list(said["sites"])) == ("shop", ["pangyo", "gasan", "anyang"])
+    assert all(entry["lines"] for entry in said["sites"].values())
+    before = datetime.now().astimezone().isoformat()
+    assert cli("why", "shop", "--at", before).code == ExitCode.DONE
+    assert cli("why", "shop", "--at", "2020-01-01").out.count("says nothing") == 3
+    assert "did you mean 'shop'?" in cli("why", "shpo").err
+
+
+def test_what_a_service_depends_on_and_does_not_have_stands_on_the_status(node: RunningNode) -> None:
+    status = node.status()
+    status["services"][0]["sites"]["pangyo"]["needs"] = "depends on login (down) at pangyo"
+    assert "shop depends on login (down) at pangyo: `siteshift why shop`" in rendered(*status_renderables(status))
+
+
+@pytest.mark.parametrize("mode", ["recommend", "observe"])
+def test_that_nothing_moves_by_itself_is_said(node: RunningNode, mode: str) -> None:
+    status = node.status()
+    assert "NOTHING MOVES BY ITSELF" not in rendered(*status_renderables(status))
+    status["services"][0]["mode"] = mode
+    assert f"NOTHING MOVES BY ITSELF: shop ({mode})" in " ".join(rendered(*status_renderables(status)).split())
+
+
+def test_the_live_page_begins_with_what_happened_lately(cli: Cli, node: RunningNode) -> None:
+    """It said `nothing yet` until something happened, which on a calm night is for hours."""
+    cli("freeze", "shop", "-r", "big sale", "--yes")
+    status = node.status()
+    found = lately(NodeClient(UnixPlace(path=node.socket)), status["at_ms"])
+    text = rendered(page(status, found, "", Session()))
+    assert "nothing yet" not in text
+    assert "asked: freeze of shop (big sale)" in text
+
+
+@pytest.mark.parametrize(
+    ("actual_bp", "is_marked"),
+    [(3_334, False), (3_380, False), (3_240, False), (3_500, True), (0, True), (None, True)],
+)
+def test_a_difference_of_less_than_a_percent_is_noise_and_not_coloured(actual_bp: int | None, is_marked: bool) -> None:
+    assert (unless_same(actual_bp, 3_334).style == WATCH) == is_marked
+
+
+LONG = {"pangyo": "eu-central-frankfurt-datacentre-1", "gasan": "eu-west-dublin-datacentre-22", "anyang": "a"}
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_long_names_are_folded_and_never_cut_in_any_table(cli: Cli, node: RunningNode, width: int) -> None:
+    """A name that ends in `…` is none that can be typed."""
+    cli("drain", "pangyo", "-r", "a reason", "--yes")
+    status = node.status()
+    service = status["services"][0]
+    service["sites"] = {LONG[site]: row for site, row in service["sites"].items()}
+    for row in service["sites"].values():
+        row.update(standing="degraded", life="held", real_life="draining", actual_bp=3333)
+        row.update(utilisation_pm=1335, capacity_rps=12_345)
+    plane = next(iter(status["planes"].values()))
+    name, owner = "haproxy-frankfurt-edge-balancer-number-1", "somebody-with-a-very-long-name@example.com"
+    status["planes"] = {name: {**plane, "standing": "behind", "detail": "connection refused by 192.0.2.1 port 9999"}}
+    status["overrides"][0].update(owner=owner, site=LONG["pangyo"], service="checkout-and-payment-for-customers")
+    plan = cli("drain", "gasan", "-r", "x", "--dry-run", "--json").document["plans"][0]
+    long_service = "checkout-and-payment-for-customers"
+    text = json.dumps(plan).replace('"shop"', f'"{long_service}"')
+    for short, long in LONG.items():
+        text = text.replace(f'"{short}"', f'"{long}"')
+    members = cli("members", "--json").document
+    for entry in members["members"]:
+        entry.update(site=LONG[entry["site"]], name=f"web-server-{entry['name']}-production")
+    pages = (status_renderables(status), plan_renderables(json.loads(text)), member_renderables(members))
+    for page_ in pages:
+        said = rendered(*page_, width=width)
+        assert max(len(line.rstrip()) for line in said.splitlines()) <= width
+        assert "…" not in said
+        folded = "".join(said.split())
+        assert LONG["pangyo"] in folded or LONG["pangyo"][:16] in folded

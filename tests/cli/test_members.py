@@ -117,4 +117,4 @@ def _reason(cli: Cli, name: str) -> str:
 
 def test_an_unknown_site_is_refused_like_any_unknown_name(cli: Cli) -> None:
     ended = cli("members", "atlantis")
-    assert (ended.code, "UNKNOWN_NAME" in ended.err, "pangyo" in ended.err) == (ExitCode.REFUSED, True, True)
+    assert (ended.code, "UNKNOWN_NAME" in ended.err, "pangyo" in ended.err) == (ExitCode.USAGE, True, True)

@@ -107,9 +107,9 @@ def _take_and_hang_up(listener: socket.socket) -> None:
     ("status", "code", "exit_code"),
     [
         (400, "BAD_REQUEST", ExitCode.USAGE),
-        (401, "UNKNOWN_PERSON", ExitCode.FAILED),
-        (403, "NOT_ALLOWED", ExitCode.FAILED),
-        (404, "UNKNOWN_NAME", ExitCode.REFUSED),
+        (401, "UNKNOWN_PERSON", ExitCode.REFUSED),
+        (403, "NOT_ALLOWED", ExitCode.REFUSED),
+        (404, "UNKNOWN_NAME", ExitCode.USAGE),
         (404, "HTTP_404", ExitCode.FAILED),
         (409, "CAPACITY_SHORT", ExitCode.NEEDS_APPROVAL),
         (422, "LAST_SERVING_SITE", ExitCode.REFUSED),

@@ -90,7 +90,7 @@ def cli_of(tls_node: tuple[RunningNode, int], folder: Path) -> dict[str, Cli]:
 def test_a_viewer_looks_and_does_not_act(cli_of: dict[str, Cli]) -> None:
     assert cli_of["vera"]("status").code == ExitCode.DONE
     ended = cli_of["vera"]("drain", "pangyo", "-r", "x", "--yes")
-    assert ended.code == ExitCode.FAILED
+    assert ended.code == ExitCode.REFUSED
     assert "vera is viewer; this needs operator" in ended.err
     assert "api.tokens" in ended.err
 
@@ -116,7 +116,7 @@ def test_two_persons_carry_an_overload(cli_of: dict[str, Cli], tls_node: tuple[R
     for part in (digest, "waiting", "asked for by oskar", f"siteshift approve {digest}", "shop at pangyo: share 49 to 97 %"):
         assert part in listed
     assert max(map(len, listed.splitlines())) <= 80
-    assert cli_of["oskar"]("approve", digest).code == ExitCode.FAILED
+    assert cli_of["oskar"]("approve", digest).code == ExitCode.REFUSED
     shown = cli_of["anna"]("approve", digest)
     assert (shown.code, "shop at pangyo: share 49 to 97 %" in shown.out) == (ExitCode.USAGE, True)
     granted = cli_of["anna"]("approve", digest, "--yes")
@@ -134,7 +134,7 @@ def test_two_persons_carry_an_overload(cli_of: dict[str, Cli], tls_node: tuple[R
 def test_without_a_token_or_the_right_authority(tls_node: tuple[RunningNode, int], folder: Path) -> None:
     url = f"https://127.0.0.1:{tls_node[1]}"
     nameless = run("status", "--url", url, "--ca", str(folder / "node.crt"))
-    assert nameless.code == ExitCode.FAILED
+    assert nameless.code == ExitCode.REFUSED
     assert "--token-file" in nameless.err
     distrusted = run("status", "--url", url)
     assert distrusted.code == ExitCode.UNREACHABLE

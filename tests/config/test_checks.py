@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from siteshift.config import Problem, check_text
+from siteshift.config import Problem, check_text, idle_services, idle_text, policy_of
+from siteshift.config.document import parse_document
+from siteshift.config.load import judge
+from siteshift.core.model.units import ServiceId
 
 EXAMPLES = Path(__file__).parents[2] / "config"
 Values = dict[str, Any]
@@ -294,3 +297,37 @@ def test_what_is_longer_than_an_answer_can_be_is_not_expected(kind: str, most: i
 def test_a_datagram_that_is_too_long_is_not_sent() -> None:
     probe = {"id": "x", "kind": "udp", "send": "x" * 65_508, "expect": "a", "twin": {"send": "b"}}
     assert said(lambda values: web(values)["probes"].append(probe)) == ["CFG-105 services[0].probes[1].send"]
+
+
+@pytest.mark.parametrize(
+    ("everywhere", "own", "mode", "is_warned"),
+    [
+        (None, None, "recommend", True),
+        ("auto", None, "auto", False),
+        ("recommend", None, "recommend", False),
+        (None, "auto", "auto", False),
+        ("auto", "observe", "observe", False),
+    ],
+)
+def test_a_service_without_a_mode_is_recommend_and_said_to_be(
+    everywhere: str | None, own: str | None, mode: str, is_warned: bool
+) -> None:
+    """It was silently `auto`: who had not said that siteshift may act saw it act."""
+
+    def change(values: Values) -> None:
+        values["policy"] = {"mode": everywhere} if everywhere else {}
+        web(values)["policy"] = {"mode": own} if own else {}
+
+    found = [problem for problem in problems_of(change) if problem.id == "CFG-520"]
+    assert len(found) == is_warned
+    if is_warned:
+        assert "web" in found[0].message and "nothing moves by itself" in found[0].message
+        assert "`mode: auto`" in found[0].remedy
+    values: Values = yaml.safe_load((EXAMPLES / "one-node-embedded-dns.yaml").read_text())
+    change(values)
+    config, _ = judge(parse_document(yaml.safe_dump(values).encode(), file="c.yaml"))
+    assert config is not None
+    policy = policy_of(config)
+    assert policy.of(ServiceId("web")).mode.value == mode
+    said_idle = idle_text(idle_services(policy, [ServiceId("web")]))
+    assert (f"nothing moves by itself for web ({mode})" in said_idle) == (mode != "auto")

@@ -39,10 +39,10 @@ def test_every_field_of_the_cores_policies_has_a_key() -> None:
     assert set(JUDGE_FIELDS.values()) == set(JudgePolicy.__dataclass_fields__)
 
 
-def test_a_file_that_says_nothing_of_policy_has_the_cores_defaults(tmp_path: Path) -> None:
+def test_a_file_that_says_nothing_of_policy_has_the_cores_defaults_and_lets_nothing_move_by_itself(tmp_path: Path) -> None:
     values = example("one-node-embedded-dns")
     del values["services"][0]["policy"]
-    assert resolved(values, tmp_path).policy == Policy()
+    assert resolved(values, tmp_path).policy == Policy(default=ServicePolicy(mode=Mode.RECOMMEND))
 
 
 def test_peoples_units_become_the_cores(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ from siteshift.core.messages.events import (
 from siteshift.core.messages.requests import ApproveRequest, OperatorRequest, Request
 from siteshift.core.model.codes import EnactOutcome, Failback, Hardness, MemberRole, Mode, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.evidence import SelfCheck, TargetView, VantageReport
+from siteshift.core.model.notice import AlertState
 from siteshift.core.model.plan import Step
 from siteshift.core.model.policy import JudgePolicy, Policy, ServicePolicy
 from siteshift.core.model.setup import PlaneRef, Setup
@@ -275,7 +276,7 @@ class Playbook:
         return self.state.track(service, site).life
 
     def told(self) -> list[str]:
-        return [command.code for command in self.commands if isinstance(command, Tell)]
+        return [c.code for c in self.commands if isinstance(c, Tell) and c.state is AlertState.FIRING]
 
     def recorded(self, kind: str) -> list[Record]:
         return [command for command in self.commands if isinstance(command, Record) and command.kind == kind]

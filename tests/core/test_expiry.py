@@ -9,12 +9,14 @@ from siteshift.core.explain import status_document
 from siteshift.core.messages.commands import Tell
 from siteshift.core.messages.requests import DepoolRequest, DrainRequest, FreezeRequest, ModeRequest, Request, SharesRequest
 from siteshift.core.model.codes import Mode, NoticeCode
+from siteshift.core.model.notice import AlertState
 from siteshift.core.model.policy import HOUR_MS, MINUTE_MS
 from siteshift.core.model.units import MemberId, SiteId
 
 
 def warnings(book: Playbook) -> list[Tell]:
-    return [c for c in book.commands if isinstance(c, Tell) and c.code == NoticeCode.OVERRIDE_ENDS_SOON]
+    raised = [c for c in book.commands if isinstance(c, Tell) and c.state is AlertState.FIRING]
+    return [c for c in raised if c.code == NoticeCode.OVERRIDE_ENDS_SOON]
 
 
 def forced(request: Request, life_ms: int, **policy: object) -> Playbook:

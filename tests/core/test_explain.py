@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from core.playbook import DOWN, NODE, PLANE, WEB, A, G, P, Playbook, three_sites
+from core.playbook import DOWN, NODE, PLANE, UP, WEB, A, G, P, Playbook, three_sites
 from siteshift.core.explain import status_document, why_document
 from siteshift.core.messages.events import ReadBackArrived, ReportArrived
 from siteshift.core.messages.requests import DrainRequest
+from siteshift.core.model.codes import MemberRole
 from siteshift.core.model.evidence import SelfCheck, VantageReport
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.steering import Drift
-from siteshift.core.model.units import SiteId, VantageId
+from siteshift.core.model.topology import Pool, Service
+from siteshift.core.model.units import MemberId, ServiceId, SiteId, VantageId
 from siteshift.core.plan.fold import fold
 
 SHED_ANSWERS = ("192.0.2.99",)
@@ -105,3 +107,51 @@ def test_a_silent_vantage_is_named_with_the_instant_of_its_last_report() -> None
     found = [entry for entry in book.state.picture.diagnoses if entry.code == "STALE"]
     assert [(entry.reason, entry.since_ms) for entry in found] == [("c9 does not report any more", last_ms)]
     assert NODE in book.state.picture.credible
+
+
+def with_login(book: Playbook) -> Playbook:
+    """A shop (web) that depends on checkout, which depends on login, each at every site."""
+    (web,) = book.setup.topology.services
+    login, checkout = ServiceId("login"), ServiceId("checkout")
+
+    def twin(name: ServiceId, needs: tuple[ServiceId, ...]) -> Service:
+        def moved(pool: Pool) -> Pool:
+            active = (member for member in pool.members if member.role is MemberRole.ACTIVE)
+            members = (replace(m, service=name, id=MemberId(f"{name}/{m.site}/{m.name}")) for m in active)
+            return replace(pool, service=name, members=tuple(members))
+
+        pools = tuple(moved(pool) for pool in web.pools)
+        return replace(web, id=name, names=(f"{name}.example",), pools=pools, depends_on=needs)
+
+    services = (replace(web, depends_on=(checkout,)), twin(checkout, (login,)), twin(login, ()))
+    setup = replace(book.setup, topology=replace(book.setup.topology, services=services))
+    return Playbook(setup=setup)
+
+
+def test_why_says_that_something_a_service_depends_on_is_down_at_the_site() -> None:
+    """Login was down at pangyo and the shop's own checks passed: `why` said nothing of it."""
+    book = with_login(Playbook())
+    book.run(60_000)
+    assert "depends on" not in why(book, P)
+    book.believe(P, DOWN, ServiceId("login"))
+    book.believe(P, UP)
+    book.run(5_000)
+    said = why(book, P)
+    assert "depends on login by checkout, which is down here" in said
+    assert "siteshift why login" in said
+    assert "depends on" not in why(book, G)
+    status = status_document(book.state, book.setup, book.now_ms)
+    rows = {entry["service"]: entry["sites"][P]["needs"] for entry in status["services"]}
+    assert rows == {"web": "depends on login (down) at pangyo", "checkout": "depends on login (down) at pangyo", "login": ""}
+
+
+def test_services_that_depend_on_one_another_in_a_circle_are_told_once_each() -> None:
+    book = with_login(Playbook())
+    web, checkout, login = book.setup.topology.services
+    services = (web, checkout, replace(login, depends_on=(checkout.id,)))
+    book = Playbook(setup=replace(book.setup, topology=replace(book.setup.topology, services=services)))
+    book.run(60_000)
+    book.believe(P, DOWN, ServiceId("login"))
+    book.believe(P, UP)
+    book.run(5_000)
+    assert why(book, P).count("depends on login") == 1

@@ -23,6 +23,7 @@ from siteshift.core.messages.requests import (
 )
 from siteshift.core.model.codes import Failback, FindingCode, Mode, Severity
 from siteshift.core.model.finding import Finding
+from siteshift.core.model.notice import AlertSeverity, AlertState
 from siteshift.core.state.carrying import Carrying
 
 
@@ -32,8 +33,9 @@ def said(book: Playbook) -> list[Finding]:
 
 
 def told(book: Playbook) -> list[str]:
-    tells = [c for c in book.commands if isinstance(c, Tell) and c.code == FindingCode.ROOM_HELD_BACK.value]
-    assert all(c.severity is Severity.NEEDS_APPROVAL for c in tells), "somebody has to do something"
+    raised = [c for c in book.commands if isinstance(c, Tell) and c.state is AlertState.FIRING]
+    tells = [c for c in raised if c.code == FindingCode.ROOM_HELD_BACK.value]
+    assert all(c.severity is AlertSeverity.WARNING for c in tells), "somebody has to do something"
     return [c.text for c in tells]
 
 

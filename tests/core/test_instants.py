@@ -151,6 +151,7 @@ def test_every_durable_instant_is_moved() -> None:
         "Override.expires_ms",
         "Override.end_told_ms",
         "Adoption.since_ms",
+        "Notice.since_ms",
         "Steering.decided_at_ms",
     }
     moved |= {

@@ -14,6 +14,7 @@ from siteshift.core.messages.events import Asked, Ticked
 from siteshift.core.messages.requests import DrainRequest, LiftRequest, OperatorRequest, PoolRequest, UndrainRequest
 from siteshift.core.model.codes import Failback, FindingCode, LeftBecause, OverrideKind, Severity, SiteLife
 from siteshift.core.model.finding import finding
+from siteshift.core.model.notice import AlertSeverity
 from siteshift.core.model.override import Override
 from siteshift.core.model.setup import PlaneRef
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
@@ -154,7 +155,7 @@ def stuck(book: Playbook) -> ControllerState:
 
 
 ENTRY = Record(kind="findings", data={"service": WEB, "findings": []})
-TOLD = Tell(severity=Severity.REFUSED, code=FindingCode.HOLD_DOWN.value, text="web: waiting")
+TOLD = Tell(severity=AlertSeverity.INFO, code=FindingCode.HOLD_DOWN.value, text="web: waiting")
 
 
 def test_law_16_what_blocks_a_move_is_told_and_journalled(book: Playbook) -> None:

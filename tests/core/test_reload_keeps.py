@@ -24,8 +24,9 @@ from siteshift.core.messages.events import (
     Ticked,
     TrafficMeasured,
 )
-from siteshift.core.model.codes import DiagnosisCode, EnactOutcome, MemberRole, OverrideKind, Severity, StandbyPhase
+from siteshift.core.model.codes import DiagnosisCode, EnactOutcome, MemberRole, OverrideKind, StandbyPhase
 from siteshift.core.model.evidence import Diagnosis, Picture
+from siteshift.core.model.notice import AlertSeverity
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.steering import Drift, EnactResult, ReadBack
 from siteshift.core.model.units import MemberId, ServiceId, SiteId, VantageId
@@ -50,7 +51,7 @@ def book() -> Playbook:
 def told(book: Playbook, code: str) -> list[str]:
     """What people were told by this code, as something to look at."""
     found = [command for command in book.commands if isinstance(command, Tell) and command.code == code]
-    return [command.text for command in found if command.severity is Severity.NEEDS_APPROVAL]
+    return [command.text for command in found if command.severity is AlertSeverity.WARNING]
 
 
 # -- what is there stays -----------------------------------------------------------------------------------------------

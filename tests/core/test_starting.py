@@ -12,7 +12,8 @@ from siteshift.core.lifecycle.durable import FORMAT, RESTART_WANTED_MS, recorded
 from siteshift.core.lifecycle.start import Past, start, taken_over
 from siteshift.core.messages.commands import Record, Tell
 from siteshift.core.messages.requests import DrainRequest
-from siteshift.core.model.codes import FindingCode, LeftBecause, Severity, SiteLife, StandbyPhase
+from siteshift.core.model.codes import FindingCode, LeftBecause, SiteLife, StandbyPhase
+from siteshift.core.model.notice import AlertSeverity
 from siteshift.core.model.setup import PlaneRef, Setup
 from siteshift.core.model.steering import ReadBack, ServiceSteering, Steering
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
@@ -443,7 +444,7 @@ def test_what_is_held_is_told_once_with_what_to_do_and_put_on_record(book: Playb
         "shares_bp": {WEB: {P: 5_000, G: 3_000, A: 2_000}},
         "members_out": [S1, M1],
     }
-    assert (told.severity, told.code) == (Severity.NEEDS_APPROVAL, FindingCode.HELD_AS_ADOPTED)
+    assert (told.severity, told.code) == (AlertSeverity.CRITICAL, FindingCode.HELD_AS_ADOPTED)
     assert told.text.startswith("it burnt. Steering is held as found (copy), cause unknown") and "siteshift ack" in told.text
     assert draft.remembers and draft.state.adoption == replace(adoption, is_told=True)
     for known in (draft.state.adoption, None):

@@ -23,7 +23,7 @@ from siteshift.adapters.probes.http_reply import HttpBounds, ReplyReader
 from siteshift.adapters.scrape.exposition import series_of
 from siteshift.adapters.scrape.traffic import ScrapePage, ScrapeSetup, ScrapeTrafficMeter
 from siteshift.adapters.standby.http_hook import HttpHook, HttpHookStandby
-from siteshift.core.model.codes import Severity
+from siteshift.core.model.notice import AlertSeverity, Notice
 from siteshift.core.model.topology import Member
 from siteshift.core.model.units import DriverId, MemberId, ServiceId, SiteId
 from siteshift.errors import AdapterError
@@ -134,8 +134,8 @@ async def ask_phase(url: str, deadline_ms: int) -> object:
 
 
 async def post(url: str, deadline_ms: int) -> object:
-    notifier = WebhookNotifier(url, clock=ManualClock(), node="c1")
-    return await notifier.notify(severity=Severity.ALLOWED, code="X", text="x", deadline_ms=deadline_ms)
+    notifier = WebhookNotifier(url, node="c1")
+    return await notifier.notify(Notice(severity=AlertSeverity.INFO, code="X", text="x"), at_ms=1, deadline_ms=deadline_ms)
 
 
 HEAD_IS_FINE = {

@@ -53,6 +53,7 @@ class NodeShape:
 
 
 FAST = {
+    "mode": "auto",
     "ttl_normal_s": 2,
     "ttl_suspect_s": 1,
     "hold_down_s": 1,

@@ -12,7 +12,8 @@ from siteshift.adapters.memory.ledger import MemoryLedger
 from siteshift.adapters.memory.notify import MemoryNotifier
 from siteshift.core.messages.commands import AskStandby, Enact, ReadPlane, Tell
 from siteshift.core.messages.events import Event, StoreChanged, Ticked
-from siteshift.core.model.codes import EnactOutcome, Severity, StandbyPhase
+from siteshift.core.model.codes import EnactOutcome, StandbyPhase
+from siteshift.core.model.notice import AlertSeverity, Notice
 from siteshift.core.model.steering import EnactResult, ReadBack, Steering
 from siteshift.core.model.topology import Member
 from siteshift.core.model.units import DriverId, EnactorId, TargetId
@@ -25,7 +26,7 @@ from siteshift.runtime.evidence import Evidence
 from siteshift.runtime.executor import Executor
 from siteshift.runtime.limits import Limits
 from siteshift.runtime.loop import SLICE_US, ControlLoop
-from siteshift.runtime.metrics import Done
+from siteshift.runtime.metrics import Told
 
 CLOCK = SystemClock()
 DEADLINE_S = 30
@@ -71,7 +72,7 @@ class SlowDriver:
         return StandbyPhase.READY
 
 
-def executor_of(equipment: Equipment, events: list[Event], told: list[tuple[str, Done]] | None = None) -> Executor:
+def executor_of(equipment: Equipment, events: list[Event], told: list[tuple[str, Told]] | None = None) -> Executor:
     return Executor(
         clock=CLOCK,
         ledger=MemoryLedger(),
@@ -130,18 +131,18 @@ async def test_data_planes_and_drivers_get_the_deadlines_of_the_configuration() 
 
 
 async def test_beyond_the_limit_the_oldest_of_the_least_severe_notices_gives_way() -> None:
-    notifier = MemoryNotifier(clock=CLOCK)
-    oncall = Addressee(id="oncall", least=Severity.ALLOWED, notifier=notifier)
+    notifier = MemoryNotifier()
+    oncall = Addressee(id="oncall", least=AlertSeverity.INFO, notifier=notifier)
     equipment = Equipment(setup=three_sites(), notifiers=(oncall,), limits=Limits(notify_queue=3))
-    results: list[tuple[str, Done]] = []
+    results: list[tuple[str, Told]] = []
     executor = executor_of(equipment, [], results)
-    told = [("a", Severity.ALLOWED), ("b", Severity.REFUSED), ("c", Severity.ALLOWED), ("d", Severity.NEEDS_APPROVAL)]
-    told += [("e", Severity.REFUSED)]
+    told = [("a", AlertSeverity.INFO), ("b", AlertSeverity.CRITICAL), ("c", AlertSeverity.INFO), ("d", AlertSeverity.WARNING)]
+    told += [("e", AlertSeverity.CRITICAL)]
     commands = tuple(Tell(severity=severity, code=code, text=code) for code, severity in told)
     executor.carry_out(commands, initial_state(now_ms=CLOCK.now_ms()))
-    assert results == [("oncall", Done.FAILED)] * 2
+    assert results == [("oncall", Told.FAILED)] * 2
     await working(executor, until=notifier.sent, count=3)
-    assert [message.code for message in notifier.sent] == ["b", "d", "e"]
+    assert [message.notice.code for message in notifier.sent] == ["b", "d", "e"]
 
 
 @dataclass
@@ -150,8 +151,8 @@ class Hanging:
 
     asked: list[str] = field(default_factory=list)
 
-    async def notify(self, *, severity: Severity, code: str, text: str, deadline_ms: int) -> None:
-        self.asked.append(code)
+    async def notify(self, notice: Notice, *, at_ms: int, deadline_ms: int) -> None:
+        self.asked.append(notice.code)
         await asyncio.Event().wait()
 
     async def close(self) -> None: ...
@@ -159,27 +160,27 @@ class Hanging:
 
 async def test_a_notifier_that_hangs_keeps_nothing_from_the_others() -> None:
     """Each message waited for the one before to run into its deadline at somebody else: five seconds a message."""
-    hanging, mail = Hanging(), MemoryNotifier(clock=CLOCK)
+    hanging, mail = Hanging(), MemoryNotifier()
     both = (
-        Addressee(id="pager", least=Severity.ALLOWED, notifier=hanging),
-        Addressee(id="mail", least=Severity.NEEDS_APPROVAL, notifier=mail),
+        Addressee(id="pager", least=AlertSeverity.INFO, notifier=hanging),
+        Addressee(id="mail", least=AlertSeverity.WARNING, notifier=mail),
     )
     executor = executor_of(Equipment(setup=three_sites(), notifiers=both), [])
-    told = [("a", Severity.REFUSED), ("b", Severity.ALLOWED), ("c", Severity.NEEDS_APPROVAL)]
+    told = [("a", AlertSeverity.CRITICAL), ("b", AlertSeverity.INFO), ("c", AlertSeverity.WARNING)]
     commands = tuple(Tell(severity=severity, code=code, text=code) for code, severity in told)
     executor.carry_out(commands, initial_state(now_ms=CLOCK.now_ms()))
     await working(executor, until=mail.sent, count=2)
-    assert [message.code for message in mail.sent] == ["a", "c"]
+    assert [message.notice.code for message in mail.sent] == ["a", "c"]
     assert hanging.asked == ["a"], "one at a time for each"
 
 
 async def test_what_waits_for_a_notifier_outlives_a_reload_that_keeps_its_name() -> None:
-    hanging, mail = Hanging(), MemoryNotifier(clock=CLOCK)
-    before = Equipment(setup=three_sites(), notifiers=(Addressee(id="oncall", least=Severity.ALLOWED, notifier=hanging),))
+    hanging, mail = Hanging(), MemoryNotifier()
+    before = Equipment(setup=three_sites(), notifiers=(Addressee(id="oncall", least=AlertSeverity.INFO, notifier=hanging),))
     executor = executor_of(before, [])
-    tell = Tell(severity=Severity.REFUSED, code="a", text="a")
+    tell = Tell(severity=AlertSeverity.CRITICAL, code="a", text="a")
     executor.carry_out((tell,), initial_state(now_ms=CLOCK.now_ms()))
-    executor.refit(replace(before, notifiers=(Addressee(id="oncall", least=Severity.ALLOWED, notifier=mail),)))
+    executor.refit(replace(before, notifiers=(Addressee(id="oncall", least=AlertSeverity.INFO, notifier=mail),)))
     await working(executor, until=mail.sent, count=1)
     assert hanging.asked == []
 

@@ -19,7 +19,7 @@ from siteshift.core.model.codes import (
 from siteshift.core.model.evidence import Diagnosis
 from siteshift.core.model.units import EnactorId, ServiceId, SiteId, TargetId
 from siteshift.errors import Retryable
-from siteshift.runtime.metrics import CONTENT_TYPE, Done, Metrics, ShareKind
+from siteshift.runtime.metrics import CONTENT_TYPE, Done, Metrics, ShareKind, Told
 
 WEB = ServiceId("web")
 PANGYO = SiteId("pangyo")
@@ -53,7 +53,7 @@ def fill(metrics: Metrics) -> None:
     metrics.read_back(LB, at_ms=1_700_000_002_000, generation=None, drifts=3)
     metrics.read_back_failed(LB)
     metrics.standby(WEB, GASAN, [StandbyPhase.READY])
-    metrics.notified("webhook", Done.FAILED)
+    metrics.notified("webhook", Told.FAILED)
     metrics.journalled(3, sequence=9, duration_ms=4)
     metrics.journal_failed(Retryable("full", system="sqlite", operation="append"))
     metrics.store_failed("save")

@@ -201,7 +201,9 @@ async def test_a_long_loss_is_counted_said_and_put_on_record_with_the_state_behi
         await world.until(lambda: world.store_changes == [False, True])
         world.executor.note("input", {"n": 100})
         await world.until(lambda: world.kinds[-1] == "input")
-    assert [tell.code for tell in told] == ["RECORD_GAP"], "once, not at every row"
+    assert [(tell.code, tell.state.value) for tell in told] == [("RECORD_GAP", "firing"), ("RECORD_GAP", "resolved")], (
+        "once, not at every row, and its end"
+    )
     assert world.errors.count("journal") == 1
     assert world.kinds == ["decision", *["input"] * 4, "gap", "state", "input"]
     gap = world.ledger.journal.entries[5].data

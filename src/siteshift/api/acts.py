@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from siteshift.api.answers import respond
 from siteshift.api.bodies import ACTS, ApproveBody, Body, RevokeBody
@@ -93,6 +94,7 @@ class Acts:
             shown=self.shown.of(body.digest, now_ms),
             rank=identity.rank.name.lower(),
             via=identity.via,
+            peer=identity.peer,
         )
         if body.dry_run:
             looked = await node.look(asking)
@@ -111,13 +113,20 @@ def _invalid(error: ValidationError, body_type: type[Body]) -> web.Response:
     errors = [
         {
             "field": ".".join(str(part) for part in entry["loc"]) or "(body)",
-            "message": entry["msg"],
+            "message": _said(entry),
             "remedy": _remedy(entry["type"], body_type),
         }
         for entry in error.errors(include_url=False, include_input=False)
     ]
     text = "; ".join(f"{entry['field']}: {entry['message']}" for entry in errors)
     return problem(400, "BAD_REQUEST", "the body does not fit", text, errors=errors)
+
+
+def _said(entry: ErrorDetails) -> str:
+    """What is wrong with a value, in words: a pattern is for machines, and stands in the schema."""
+    if entry["type"] == "string_pattern_mismatch":
+        return "is no digest, which has 16 hexadecimal digits" if "digest" in entry["loc"] else "has not the form it needs"
+    return entry["msg"]
 
 
 def _remedy(kind: str, body_type: type[Body]) -> str:

@@ -11,6 +11,7 @@ import grp
 import hmac
 import os
 import pwd
+import re
 import socket
 import struct
 from collections.abc import Iterable
@@ -35,6 +36,10 @@ class Rank(IntEnum):
 RANKS = {"viewer": Rank.VIEWER, "operator": Rank.OPERATOR, "approver": Rank.APPROVER, "admin": Rank.ADMIN}
 
 
+SUDO_HEADER = "Siteshift-Sudo-User"
+"""Who became root by sudo, as ``NAME (uid NUMBER)``. Believed of root and of the node's own user, who may do everything anyway:
+it is put on record beside what the kernel says, and gives no right and no other name (law 13)."""
+_SUDO_USER = re.compile(r"[A-Za-z0-9._@+-]{1,64}(?: \(uid [0-9]{1,10}\))?", re.ASCII)
 SO_PEERGROUPS = 59
 """asm-generic/socket.h; Python has no name for it."""
 GROUPS_BYTES = 1_024
@@ -43,11 +48,15 @@ GROUPS_BYTES = 1_024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """A person by their canonical name, and their rank. ``via`` tells how they were recognised."""
+    """A person by their canonical name, and their rank. ``via`` tells how they were recognised.
+
+    ``peer``: the Unix user by number, as the kernel tells it, and who is behind sudo, as root's side says; for the record alone.
+    """
 
     person: str
     rank: Rank
     via: str
+    peer: str = ""
 
 
 ASKER = web.RequestKey("asker", Identity)
@@ -82,7 +91,7 @@ class Doorkeeper:
         transport = request.transport
         peer = transport.get_extra_info("socket") if transport is not None else None
         if peer is not None and peer.family == socket.AF_UNIX:
-            return self._by_peer(peer)
+            return self._by_peer(peer, request.headers.get(SUDO_HEADER, ""))
         certificate = transport.get_extra_info("peercert") if transport is not None else None
         return self._by_certificate(certificate) if certificate else None
 
@@ -109,18 +118,20 @@ class Doorkeeper:
                 found = Identity(person=token.owner, rank=token.rank, via="token")
         return found
 
-    def _by_peer(self, peer: socket.socket) -> Identity | None:
+    def _by_peer(self, peer: socket.socket, sudo: str) -> Identity | None:
         """SO_PEERCRED and SO_PEERGROUPS (unix(7), socket(7)): root and the node's own user are admin, others as granted."""
         size = struct.calcsize("3i")
         _, uid, gid = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
         name = _user_name(uid)
+        person = self._people.get(canonical(name), name)
         if uid in (0, _own_uid()):
-            return Identity(person=self._people.get(canonical(name), name), rank=Rank.ADMIN, via="unix socket")
+            behind = f", sudo by {sudo}" if _SUDO_USER.fullmatch(sudo) else ""
+            return Identity(person=person, rank=Rank.ADMIN, via="unix socket", peer=f"uid {uid}{behind}")
         groups = _groups_of(peer, name, gid) if any(grant.group for grant in self._grants) else frozenset()
         rank = max((RANKS[g.role.value] for g in self._grants if _is_granted(g, uid, groups, name)), default=None)
         if rank is None:
             return None
-        return Identity(person=self._people.get(canonical(name), name), rank=rank, via="unix socket")
+        return Identity(person=person, rank=rank, via="unix socket", peer=f"uid {uid}")
 
     def _by_certificate(self, certificate: dict[str, object]) -> Identity | None:
         """The common name of a client certificate that our CA signed; its rank is that of the token owner so named."""

@@ -20,6 +20,7 @@ from siteshift.api.shown import Shown
 from siteshift.core.explain import override_document
 from siteshift.core.explain_goals import goals_document, offer_document
 from siteshift.core.invariants import single_site_dependencies
+from siteshift.core.model.spelling import unknown
 from siteshift.core.model.units import SiteId
 from siteshift.errors import JournalBroken
 from siteshift.ports import Journal, JournalEntry
@@ -113,7 +114,7 @@ class Looks:
         site = request.match_info["site"]
         known = self.node.loop.setup.topology.site_ids
         if site not in known:
-            return problem(404, "UNKNOWN_NAME", "no such site", f"there is no site {site!r}; known: {', '.join(known)}")
+            return problem(404, "UNKNOWN_NAME", "no such site", unknown("site", site, known))
         at_ms = _number(request, "at_ms")
         if at_ms is None:
             return reply(self.node.why(SiteId(site)))

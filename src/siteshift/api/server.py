@@ -31,6 +31,23 @@ from siteshift.runtime.limits import DEFAULT_LIMITS
 from siteshift.runtime.node import Node
 
 STOP_DEADLINE_S = 1.0
+LOOKS = {
+    "/healthz": "Alive",
+    "/readyz": "Ready to do the job",
+    "/metrics": "Prometheus metrics",
+    "/v1/status": "Everything on one page",
+    "/v1/members": "Every member: state, weight, evidence, and who took it out",
+    "/v1/plan": "What is under way or waits for a person",
+    "/v1/overrides": "What people forced",
+    "/v1/approvals": "Goals with their envelopes, and who approved them",
+    "/v1/fate": "What would be lost together with a site",
+    "/v1/why/{site}": "Why a site gets what it gets, now or at a past instant",
+    "/v1/journal": "The record",
+    "/v1/journal/verify": "Whether the record's hash chain holds",
+    "/v1/events": "Everything that happens, as it happens",
+    "/v1/openapi.json": "This document",
+}
+"""Paths that only look, and what they show."""
 UNIX_NAME, TLS_NAME = "api unix", "api tls"
 """What the metrics call the listeners."""
 
@@ -76,35 +93,34 @@ class ApiServer:
     def application(self) -> web.Application:
         """The aiohttp application."""
         application = web.Application(middlewares=[self._guard], client_max_size=DEFAULT_LIMITS.api_body_bytes)
-        for path, (handler, _) in self._look_routes().items():
+        for path, handler in self._look_routes().items():
             application.router.add_get(path, handler, allow_head=path != "/v1/events")
         for name in ACTS:
             application.router.add_post(f"/v1/{name}", self._acts.handler(name))
         return application
 
-    def _look_routes(self) -> dict[str, tuple[Handler, str]]:
+    def _look_routes(self) -> dict[str, Handler]:
         looks = self._looks
         return {
-            "/healthz": (looks.health, "Alive"),
-            "/readyz": (looks.ready, "Ready to do the job"),
-            "/metrics": (looks.metrics, "Prometheus metrics"),
-            "/v1/status": (looks.status, "Everything on one page"),
-            "/v1/members": (looks.members, "Every member: state, weight, evidence, and who took it out"),
-            "/v1/plan": (looks.plan, "What is under way or waits for a person"),
-            "/v1/overrides": (looks.overrides, "What people forced"),
-            "/v1/approvals": (looks.approvals, "Goals with their envelopes, and who approved them"),
-            "/v1/fate": (looks.fate, "What would be lost together with a site"),
-            "/v1/why/{site}": (looks.why, "Why a site gets what it gets, now or at a past instant"),
-            "/v1/journal": (looks.read_journal, "The record"),
-            "/v1/journal/verify": (looks.verify_journal, "Whether the record's hash chain holds"),
-            "/v1/events": (looks.events, "Everything that happens, as it happens"),
-            "/v1/openapi.json": (self._openapi, "This document"),
+            "/healthz": looks.health,
+            "/readyz": looks.ready,
+            "/metrics": looks.metrics,
+            "/v1/status": looks.status,
+            "/v1/members": looks.members,
+            "/v1/plan": looks.plan,
+            "/v1/overrides": looks.overrides,
+            "/v1/approvals": looks.approvals,
+            "/v1/fate": looks.fate,
+            "/v1/why/{site}": looks.why,
+            "/v1/journal": looks.read_journal,
+            "/v1/journal/verify": looks.verify_journal,
+            "/v1/events": looks.events,
+            "/v1/openapi.json": self._openapi,
         }
 
     async def _openapi(self, request: web.Request) -> web.Response:
         del request
-        summaries = {path: summary for path, (_, summary) in self._look_routes().items()}
-        return reply(openapi.document(self._version, summaries))
+        return reply(openapi.document(self._version, LOOKS))
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -151,7 +167,7 @@ class ApiServer:
 
     def _log_act(self, request: web.Request, identity: Identity) -> None:
         if request.method == "POST":
-            log.info("asked", person=identity.person, via=identity.via, path=request.path)
+            log.info("asked", person=identity.person, via=identity.via, peer=identity.peer, path=request.path)
 
     async def start(self) -> None:
         """Listen. Raises `Permanent` when an address or a certificate cannot be had."""

@@ -25,6 +25,7 @@ from siteshift.app.past import FoundPast, find_past, open_store
 from siteshift.app.reload import Reloading, set_up_logs
 from siteshift.app.secrets import secrets_of
 from siteshift.config import LoadedConfig, Resolved, load_config, resolve
+from siteshift.config.resolve_policy import idle_services, idle_text
 from siteshift.config.setups import EmbeddedDnsSetup
 from siteshift.core.lifecycle.start import is_reload_due, start
 from siteshift.core.model.steering import Steering
@@ -51,6 +52,8 @@ async def serve(path: Path, *, version: str) -> StopReport:
     set_up_logs(resolved, await asyncio.to_thread(secrets_of, loaded.config))
     for warning in loaded.warnings:
         log.warning("configuration", problem=str(warning))
+    if idle := idle_text(idle_services(resolved.policy, resolved.topology.service_by_id)):
+        log.warning("mode", text=idle)
     daemon = Daemon(path=path, version=version, loaded=loaded, resolved=resolved)
     return await daemon.run()
 

@@ -150,7 +150,7 @@ class Workshop:
         An exception, of ours or of the block, takes all of it back: what ran before runs on, and what was made is closed.
         """
         secrets = await asyncio.to_thread(_secrets_by_setup, resolved)
-        clock, node = self.clock, str(resolved.node.id)
+        clock, node, cluster = self.clock, str(resolved.node.id), resolved.node.cluster
         async with AsyncExitStack() as undo:
             drivers = self.drivers.stocked(resolved.drivers, secrets["driver"], make_driver)
             undo.push_async_callback(_close_all, drivers.not_on(self.drivers))
@@ -161,7 +161,7 @@ class Workshop:
             )
             undo.push_async_callback(_close_all, evidence.not_on(self.evidence))
             notifiers = self.notifiers.stocked(
-                resolved.notifiers, secrets["notifier"], lambda setup: make_notifier(setup, clock, node)
+                resolved.notifiers, secrets["notifier"], lambda setup: make_notifier(setup, node, cluster)
             )
             undo.push_async_callback(_close_all, notifiers.not_on(self.notifiers))
             wanted = [

@@ -9,7 +9,7 @@ from siteshift.adapters.notify.command import CommandNotifier
 from siteshift.adapters.notify.log import LogNotifier
 from siteshift.adapters.notify.webhook import WebhookNotifier
 from siteshift.config.setups import CommandNotifierSetup, LogNotifierSetup, NotifierSetup, WebhookSetup
-from siteshift.ports import Clock, Notifier
+from siteshift.ports import Notifier
 
 
 class ClosableNotifier(Notifier, Protocol):
@@ -18,17 +18,17 @@ class ClosableNotifier(Notifier, Protocol):
     async def close(self) -> None: ...
 
 
-def make_notifier(setup: NotifierSetup, clock: Clock, node: str) -> ClosableNotifier:
+def make_notifier(setup: NotifierSetup, node: str, cluster: str) -> ClosableNotifier:
     """One notifier. Raises `SecretUnavailable`."""
     match setup:
         case WebhookSetup():
             url = setup.url_secret.resolve() if setup.url_secret else setup.url
             headers = {"Authorization": f"Bearer {setup.token.resolve()}"} if setup.token else None
-            return WebhookNotifier(url, clock=clock, node=node, headers=headers)
+            return WebhookNotifier(url, node=node, cluster=cluster, headers=headers)
         case CommandNotifierSetup():
             environment = {name: os.environ[name] for name in ("HOME", "LANG") if name in os.environ}
-            return CommandNotifier(setup.argv, clock=clock, node=node, environment=environment)
+            return CommandNotifier(setup.argv, node=node, cluster=cluster, environment=environment)
         case LogNotifierSetup():
-            return LogNotifier(node=node)
+            return LogNotifier(node=node, cluster=cluster)
         case _:
             assert_never(setup)

@@ -16,7 +16,17 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from siteshift.cli.exits import Document, ExitCode, Failure, exit_code_of, failure_document, usage
+from siteshift.cli.exits import (
+    Document,
+    ExitCode,
+    Failure,
+    already_document,
+    already_note,
+    exit_code_of,
+    failure_document,
+    is_already,
+    usage,
+)
 from siteshift.cli.figures import GOOD
 from siteshift.cli.session import Session
 from siteshift.cli.show_findings import finding_lines, override_line
@@ -64,25 +74,39 @@ def carry_out(session: Session, act: Act, manner: Manner) -> Document:
         return _only_look(session, act, body)
     if act.moves:
         looked = session.client.post(act.path, {**body, "dry_run": True})
+        if is_already(looked):
+            return _say_already(session, looked)
         _stop_unless_granted(session, act, looked, manner)
         digest = _decide(session, act, looked, manner)
         body |= {"digest": digest} if digest else {}
     answer = send(session, act, body)
+    if is_already(answer):
+        return _say_already(session, answer)
     session.show(answer, list(_granted(act, answer)))
     return answer
 
 
+def _say_already(session: Session, answer: Document) -> Document:
+    """It is as was asked for: done, with a note."""
+    session.show(already_document(answer), [Text(already_note(answer))])
+    return answer
+
+
 def send(session: Session, act: Act, body: Document) -> Document:
-    """Ask for it, once: the granted answer, or the `Failure` with what stands in the way."""
+    """Ask for it, once: the answer, where it is granted or is so already; else the `Failure` with what stands in the way."""
     try:
         return session.client.post(act.path, body, key=str(uuid.uuid4()))
     except Failure as failure:
+        if is_already(failure.document):
+            return failure.document
         raise _explained(session, act, failure) from failure
 
 
 def _only_look(session: Session, act: Act, body: Document) -> Document:
     """``--dry-run``: what it would mean, with the exit code it would have."""
     looked = session.client.post(act.path, {**body, "dry_run": True})
+    if is_already(looked):
+        return _say_already(session, looked)
     code = _code_of(looked)
     if session.is_json:
         session.print_json(looked if code is ExitCode.DONE else failure_document(_stopped(act, looked, code)))
@@ -188,7 +212,8 @@ def refused(act: Act, answer: Document) -> Failure:
         remedy = f"What would happen now is {digest}; give that digest once it is as you want it."
         if act.path == "approve" and goal["verb"] != "proposed":
             remedy = f"{goal['owner']} has to ask again for what would happen now, with --digest {digest}; then it is approved."
-    return Failure(code, f"refused by a rule: {codes}; nothing was changed", remedy=remedy, document=document)
+    what = "there is no such name" if code is ExitCode.USAGE else f"refused by a rule: {codes}"
+    return Failure(code, f"{what}; nothing was changed", remedy=remedy, document=document)
 
 
 def _others(answer: Document) -> int | None:

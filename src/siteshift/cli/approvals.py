@@ -9,14 +9,17 @@ from rich.text import Text
 
 from siteshift.cli.act import Act, Manner, carry_out, checked, plan_and_findings, refused, send
 from siteshift.cli.exits import Document, ExitCode, Failure, usage
-from siteshift.cli.moves import DryRun, OneService, Reason, Ticket, record_of, record_words
+from siteshift.cli.moves import DryRun, OneService, Reason, Ticket, Unasked, record_of, record_words
 from siteshift.cli.session import Session, node_command
+from siteshift.cli.shell import sites
 from siteshift.cli.show_goals import digests_of, goals_renderables
 
 OnePlane = Annotated[
     str | None, typer.Option("--plane", help="Take over this data plane, which another controller holds; nothing else.")
 ]
-MaybeSite = Annotated[str | None, typer.Argument(help="The site; else all that are held as they were found.")]
+MaybeSite = Annotated[
+    str | None, typer.Argument(help="The site; else all that are held as they were found.", autocompletion=sites)
+]
 Digest = Annotated[str, typer.Argument(help="The digest of what you looked at; `siteshift approvals` lists them.")]
 
 YesApproved = Annotated[bool, typer.Option("--yes", "-y", help="Approve without being asked again; for where nobody sits.")]
@@ -80,8 +83,10 @@ def revoke(
     reason: Reason = "",
     ticket: Ticket = "",
     dry_run: DryRun = False,
+    yes: Unasked = False,
 ) -> None:
     """Take back your approval, or your request: what runs by it is suspended at once, and nothing is undone."""
+    del yes
     body: Document = {"digest": checked(digest), **({"person": person} if person else {}), **record_of(reason, ticket)}
     whose = f"the approval of {person}" if person else "your word"
     act = Act(path="revoke", body=body, words=("revoke", digest), done=f"granted: {whose} for {digest} is taken back")
@@ -97,11 +102,13 @@ def ack(
     reason: Reason = "",
     ticket: Ticket = "",
     dry_run: DryRun = False,
+    yes: Unasked = False,
 ) -> None:
     """Acknowledge what happened at a site: ends its hold-down, and lets a failback that waits for a person begin.
 
     Without a site: all sites that are held as they were found after the store was lost.
     """
+    del yes
     named = {key: value for key, value in (("site", site), ("service", service), ("plane", plane)) if value}
     body: Document = {**named, **record_of(reason, ticket)}
     done = f"granted: {site or 'what is held as found'} is acknowledged"
@@ -114,8 +121,9 @@ def ack(
 
 @switch.command("off")
 @node_command
-def switch_off(session: Session, reason: Reason = "", ticket: Ticket = "", dry_run: DryRun = False) -> None:
+def switch_off(session: Session, reason: Reason = "", ticket: Ticket = "", dry_run: DryRun = False, yes: Unasked = False) -> None:
     """Stop all automatic action at once; people go on."""
+    del yes
     words = ("switch", "off", *record_words(reason, ticket))
     done = "automatic action is OFF until `siteshift switch on`"
     act = Act(path="switch-off", body=record_of(reason, ticket), words=words, done=done)
@@ -124,8 +132,9 @@ def switch_off(session: Session, reason: Reason = "", ticket: Ticket = "", dry_r
 
 @switch.command("on")
 @node_command
-def switch_on(session: Session, reason: Reason = "", ticket: Ticket = "", dry_run: DryRun = False) -> None:
+def switch_on(session: Session, reason: Reason = "", ticket: Ticket = "", dry_run: DryRun = False, yes: Unasked = False) -> None:
     """Automatic action again."""
+    del yes
     words = ("switch", "on", *record_words(reason, ticket))
     act = Act(path="switch-on", body=record_of(reason, ticket), words=words, done="automatic action is on")
     carry_out(session, act, Manner(dry_run=dry_run))

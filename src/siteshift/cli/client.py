@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import socket
 import ssl
 import time
@@ -114,8 +115,12 @@ class NodeClient:
             connection.close()
 
     def _headers(self) -> dict[str, str]:
-        token = self.place.token if isinstance(self.place, TlsPlace) else None
-        return {"Authorization": f"Bearer {token}"} if token else {}
+        if isinstance(self.place, TlsPlace):
+            return {"Authorization": f"Bearer {self.place.token}"} if self.place.token else {}
+        user, uid = os.environ.get("SUDO_USER", ""), os.environ.get("SUDO_UID", "")
+        if not user.isascii() or not user.isprintable() or not user:
+            return {}
+        return {"Siteshift-Sudo-User": f"{user} (uid {uid})" if uid.isascii() and uid.isdigit() else user}
 
     def _connect(self, deadline_s: float) -> http.client.HTTPConnection:
         """A connection that stands: what fails here was certainly not asked."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -13,6 +13,10 @@ from siteshift.cli.exits import ExitCode, unusable_configuration
 from siteshift.cli.figures import GOOD, WATCH
 from siteshift.cli.reach import CONFIG
 from siteshift.cli.session import Session, command
+
+if TYPE_CHECKING:
+    from siteshift.core.model.codes import Mode
+    from siteshift.core.model.units import ServiceId
 
 app = typer.Typer(no_args_is_help=True, help="The configuration file: check it, show it, its schema.")
 
@@ -26,14 +30,17 @@ Elsewhere = Annotated[
 @command
 def check(session: Session, file: File = CONFIG, elsewhere: Elsewhere = False) -> None:
     """Every problem at once, with file:line:column, id and remedy; exit code 2 when one is an error."""
-    from siteshift.config import ProblemSeverity, Surroundings, check_config
+    from siteshift.config import ProblemSeverity, Surroundings, check_config, idle_text
 
-    problems = check_config(file, Surroundings.IGNORED if elsewhere else Surroundings.CHECKED)
+    surroundings = Surroundings.IGNORED if elsewhere else Surroundings.CHECKED
+    problems = check_config(file, surroundings)
     errors = [entry for entry in problems if entry.severity is ProblemSeverity.ERROR]
+    idle = {} if errors else _idle(file)
     counts = f"{file}: {len(errors)} errors, {len(problems) - len(errors)} warnings"
     document = {
         "file": str(file),
         "usable": not errors,
+        "idle_services": {service: mode.value for service, mode in idle.items()},
         "problems": [
             {
                 "id": entry.id,
@@ -52,6 +59,16 @@ def check(session: Session, file: File = CONFIG, elsewhere: Elsewhere = False) -
     session.say(counts, WATCH if errors else GOOD)
     if errors:
         raise typer.Exit(ExitCode.USAGE)
+    if idle:
+        session.say(idle_text(idle), WATCH)
+
+
+def _idle(file: Path) -> dict[ServiceId, Mode]:
+    from siteshift.config import Surroundings, idle_services, load_config, policy_of
+    from siteshift.core.model.units import ServiceId
+
+    config = load_config(file, Surroundings.IGNORED).config
+    return idle_services(policy_of(config), [ServiceId(service.id) for service in config.services])
 
 
 @app.command("show")

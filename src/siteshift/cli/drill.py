@@ -79,7 +79,7 @@ def _seconds(value_ms: int | None) -> str:
 
 def _table(found: Drilled) -> Table:
     table = Table(box=None, pad_edge=False, header_style=QUIET, padding=(0, 2, 0, 0))
-    table.add_column(found.id)
+    table.add_column(found.id, overflow="fold")
     for name in ("simulated", "real"):
         table.add_column(name, justify="right")
     table.add_column("")

@@ -24,10 +24,10 @@ class ExitCode(IntEnum):
 
 
 MEANING = {
-    ExitCode.DONE: "done",
-    ExitCode.FAILED: "failed, or your role does not allow it",
-    ExitCode.USAGE: "the command line, a request or the configuration is wrong",
-    ExitCode.REFUSED: "refused by a rule, or there is no such name or digest; the code is printed",
+    ExitCode.DONE: "done, or it was so already; then a note says so",
+    ExitCode.FAILED: "failed",
+    ExitCode.USAGE: "the command line, a request or the configuration is wrong, or there is no such name",
+    ExitCode.REFUSED: "refused: by a rule, your role, a node that does not know you, or no such digest; the code is printed",
     ExitCode.NEEDS_APPROVAL: "needs approval; who has to approve what is printed",
     ExitCode.UNREACHABLE: "the node cannot be reached, does not lead, or did not answer in time",
     ExitCode.MISSED: "a replay missed one of its criteria; which one is printed",
@@ -82,10 +82,34 @@ def _known_remedy(code: str) -> str:
     return next((remedy for known, remedy in REMEDIES.items() if known.value == code), "")
 
 
-def unknown_name(text: str) -> Failure:
-    """There is no such name; ``text`` names those there are."""
+def is_already(document: Document) -> bool:
+    """Whether an answer says that what was asked for is so already: then there is nothing to do, and it is no failure."""
+    grave = [entry for entry in document.get("findings", ()) if entry["severity"] != "allowed"]
+    return bool(grave) and all(entry["code"] == "NOTHING_TO_DO" and entry["numbers"].get("already") for entry in grave)
+
+
+def already_document(document: Document) -> Document:
+    """What ``--json`` prints of it."""
+    return {**document, "code": "NOTHING_TO_DO", "note": already_note(document), "exit_code": int(ExitCode.DONE)}
+
+
+def already_note(document: Document) -> str:
+    """The same for people."""
+    texts = [entry["text"] for entry in document["findings"] if entry["severity"] != "allowed"]
+    return f"nothing to do: {'; '.join(texts)}"
+
+
+def unknown_name(kind: str, word: str, known: Iterable[str]) -> Failure:
+    """There is no such name: which was meant perhaps, and which there are. The core is loaded for it alone."""
+    from siteshift.core.model.spelling import unknown
+
+    return no_such_name(unknown(kind, word, known))
+
+
+def no_such_name(text: str) -> Failure:
+    """There is no such name, as ``text`` says."""
     document: Document = {"title": "no such name", "code": UNKNOWN_NAME, "detail": text}
-    return Failure(ExitCode.REFUSED, f"{UNKNOWN_NAME}: {text}", remedy=_known_remedy(UNKNOWN_NAME), document=document)
+    return Failure(ExitCode.USAGE, f"{UNKNOWN_NAME}: {text}", remedy=_known_remedy(UNKNOWN_NAME), document=document)
 
 
 def usage(text: str, remedy: str = "") -> Failure:
@@ -95,13 +119,13 @@ def usage(text: str, remedy: str = "") -> Failure:
 
 _BY_STATUS = {
     400: ExitCode.USAGE,
-    401: ExitCode.FAILED,
-    403: ExitCode.FAILED,
+    401: ExitCode.REFUSED,
+    403: ExitCode.REFUSED,
     409: ExitCode.NEEDS_APPROVAL,
     422: ExitCode.REFUSED,
     504: ExitCode.UNREACHABLE,
 }
-_BY_CODE = {"NOT_LEADER": ExitCode.UNREACHABLE, UNKNOWN_NAME: ExitCode.REFUSED}
+_BY_CODE = {"NOT_LEADER": ExitCode.UNREACHABLE, UNKNOWN_NAME: ExitCode.USAGE}
 
 _REMEDIES = {
     401: "Have the user given a role in the configuration (`api.unix.grants`), or give a token of its `api.tokens` with "
@@ -121,7 +145,7 @@ def problem_failure(status: int, document: Document) -> Failure:
     """The failure a problem document stands for (RFC 9457)."""
     code = str(document.get("code", f"HTTP_{status}"))
     if code == UNKNOWN_NAME and "findings" not in document:
-        return unknown_name(str(document.get("detail") or document.get("title") or "there is no such name"))
+        return no_such_name(str(document.get("detail") or document.get("title") or "there is no such name"))
     text = ": ".join(part for part in (document.get("title"), document.get("detail")) if part)
     return Failure(
         exit_code_of(status, code),

@@ -79,13 +79,13 @@ def _last(client: NodeClient, lines: int, query: dict[str, list[str]]) -> list[D
     """At least the last entries there are, a little more perhaps."""
     now_ms = int(time.time() * 1000)
     for window_ms in WINDOWS_MS:
-        found = list(_entries(client, max(0, now_ms - window_ms), 0, query))
+        found = list(entries_since(client, max(0, now_ms - window_ms), 0, query))
         if len(found) >= max(lines, 1):
             return found
-    return list(_entries(client, 0, 0, query))
+    return list(entries_since(client, 0, 0, query))
 
 
-def _entries(client: NodeClient, since_ms: int, after: int, query: dict[str, list[str]]) -> Iterator[Document]:
+def entries_since(client: NodeClient, since_ms: int, after: int, query: dict[str, list[str]]) -> Iterator[Document]:
     """Entries from an instant on, page by page."""
     while True:
         asked: Query = {**query, "since_ms": since_ms, "after": after}
@@ -104,7 +104,7 @@ def _follow(session: Session, client: NodeClient, last: Document | None, query: 
     while True:
         time.sleep(EVERY_S)
         try:
-            news = list(_entries(client, since_ms, after, query))
+            news = list(entries_since(client, since_ms, after, query))
         except Failure as failure:
             if failure.exit_code is not ExitCode.UNREACHABLE:
                 raise

@@ -158,7 +158,7 @@ def _proof_line(proof: AsRecorded) -> Text:
 def _table(found: list[Difference]) -> Table:
     table = Table(box=None, pad_edge=False, header_style=QUIET, padding=(0, 2, 0, 0))
     for name in ("from", "for", "service", "as recorded", "under the new policy"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for entry in found:
         lasts = "to the end" if entry.until_ms is None else span_text(entry.until_ms - entry.from_ms)
         table.add_row(

@@ -9,10 +9,10 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from siteshift.cli.exits import Document, usage
+from siteshift.cli.exits import Document, unknown_name, usage
 from siteshift.cli.figures import BAD, QUIET
-from siteshift.cli.moves import Site
 from siteshift.cli.session import Session, node_command
+from siteshift.cli.shell import places
 from siteshift.cli.show_goals import waiting_lines
 from siteshift.cli.show_plan import plan_renderables
 from siteshift.cli.show_status import status_renderables
@@ -26,22 +26,39 @@ def status(session: Session) -> None:
     session.show(document, list(status_renderables(document)))
 
 
+Place = Annotated[str, typer.Argument(help="The site, or the service.", metavar="SITE|SERVICE", autocompletion=places)]
 At = Annotated[
     str | None, typer.Option("--at", help="At a past instant: ISO 8601, HH:MM or HH:MM:SS today, or -5m.", metavar="TIME")
 ]
 
 
 @node_command
-def why(session: Session, site: Site, at: At = None) -> None:
-    """Why a site gets what it gets: what was seen, what it amounts to, what stands in the way."""
+def why(session: Session, place: Place, at: At = None) -> None:
+    """Why a site, or a service at each of its sites, gets what it gets: what was seen, what follows, what stands in the way."""
     at_ms: int | None = None
     if at is not None:
         try:
             at_ms = parse_instant_ms(at, local_now())
         except ValueError as error:
             raise usage(f"--at: {error}") from error
-    document = session.client.get(f"/v1/why/{site}", {"at_ms": at_ms} if at_ms is not None else None)
+    query = {"at_ms": at_ms} if at_ms is not None else None
+    status = session.client.get("/v1/status")
+    service = next((entry for entry in status["services"] if entry["service"] == place and place not in status["sites"]), None)
+    if service is not None:
+        asked = [session.client.get(f"/v1/why/{site}", query) for site in service["sites"]]
+        document = {"service": place, "at_ms": asked[0]["at_ms"], "sites": {e["site"]: e["services"].get(place) for e in asked}}
+        session.show(document, list(_service_lines(document)))
+        return
+    if place not in status["sites"] and at_ms is None:
+        raise unknown_name("site or service", place, [*status["sites"], *(entry["service"] for entry in status["services"])])
+    document = session.client.get(f"/v1/why/{place}", query)
     session.show(document, list(_why_lines(document)))
+
+
+def _service_lines(document: Document) -> Iterator[RenderableType]:
+    yield Text(f"{document['service']} at {instant_text(document['at_ms'])}", style="bold")
+    for site, said in document["sites"].items():
+        yield from _lines_of(site, said) if said else [Text.assemble((site, "bold"), "  the record says nothing at that instant")]
 
 
 def _why_lines(document: Document) -> Iterator[RenderableType]:
@@ -56,13 +73,17 @@ def _why_lines(document: Document) -> Iterator[RenderableType]:
             since = f", for {span_text(document['at_ms'] - entry['since_ms'])}" if entry["since_ms"] else ""
             yield Text.assemble((entry["code"], BAD), f": {entry['reason']}{since}")
     for service, said in document["services"].items():
-        since = ""
-        if "since_ms" in said:
-            decided = f"when generation {said['generation']} was decided, the last by then"
-            since = f"  (reasons of {instant_text(said['since_ms'])}, {decided})"
-        yield Text.assemble((service, "bold"), (since, QUIET))
-        for line in said["lines"]:
-            yield Text(f"  {line.strip().rstrip(':,')}")
+        yield from _lines_of(service, said)
+
+
+def _lines_of(heading: str, said: Document) -> Iterator[Text]:
+    since = ""
+    if "since_ms" in said:
+        decided = f"when generation {said['generation']} was decided, the last by then"
+        since = f"  (reasons of {instant_text(said['since_ms'])}, {decided})"
+    yield Text.assemble((heading, "bold"), (since, QUIET))
+    for line in said["lines"]:
+        yield Text(f"  {line.strip().rstrip(':,')}")
 
 
 @node_command

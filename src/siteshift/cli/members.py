@@ -31,7 +31,7 @@ def of_site(document: Document, site: str) -> Document:
     """Only the members of one site."""
     known = list(dict.fromkeys(entry["site"] for entry in document["members"]))
     if site not in known:
-        raise unknown_name(f"there is no member at a site {site!r}; known: {', '.join(known)}")
+        raise unknown_name("site with members named", site, known)
     return {**document, "members": [entry for entry in document["members"] if entry["site"] == site]}
 
 

@@ -9,18 +9,20 @@ import typer
 from siteshift.cli.act import Act, Manner, carry_out
 from siteshift.cli.exits import Document, usage
 from siteshift.cli.session import Session, node_command
+from siteshift.cli.shell import members, services, sites
 from siteshift.cli.times import parse_duration_s
 from siteshift.cli.waiting import AwaitedMove, Goal, wait
 
-Site = Annotated[str, typer.Argument(help="The site.")]
-Member = Annotated[str, typer.Argument(help="The member, as service/site/name.")]
-OneService = Annotated[str | None, typer.Option("--service", "-s", help="Only this service; else all.")]
+Site = Annotated[str, typer.Argument(help="The site.", autocompletion=sites)]
+Member = Annotated[str, typer.Argument(help="The member, as service/site/name.", autocompletion=members)]
+OneService = Annotated[str | None, typer.Option("--service", "-s", help="Only this service; else all.", autocompletion=services)]
 Reason = Annotated[str, typer.Option("--reason", "-r", help="Why; goes on record.")]
 Ticket = Annotated[str, typer.Option("--ticket", "-t", help="The ticket this belongs to.")]
 For = Annotated[str | None, typer.Option("--for", help="How long, as 2h or 90m; else the default of the policy.", metavar="TIME")]
 Digest = Annotated[str | None, typer.Option("--digest", help="Of what you looked at; confirms it and binds every step.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what it would mean; change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask. Confirms and approves nothing.")]
+Unasked = Annotated[bool, typer.Option("--yes", "-y", help="Taken as by the other acts; this one asks nothing.")]
 Wait = Annotated[bool, typer.Option("--wait", "-w", help="Follow until seen traffic says it is done.")]
 Timeout = Annotated[str | None, typer.Option("--timeout", help="With --wait: give up watching after this time.", metavar="TIME")]
 

@@ -9,17 +9,19 @@ import typer
 from rich.text import Text
 
 from siteshift.cli.act import Act, Manner, carry_out
-from siteshift.cli.exits import Document, ExitCode, Failure, usage
-from siteshift.cli.moves import Digest, DryRun, For, Reason, Ticket, Yes, duration_s, record_of, record_words
+from siteshift.cli.exits import Document, ExitCode, Failure, unknown_name, usage
+from siteshift.cli.moves import Digest, DryRun, For, Reason, Ticket, Unasked, Yes, duration_s, record_of, record_words
 from siteshift.cli.session import Session, node_command
+from siteshift.cli.shell import overrides as override_ids
+from siteshift.cli.shell import services
 from siteshift.cli.show_findings import overrides_table
 
 __all__ = ["app", "freeze", "unfreeze"]
 
 app = typer.Typer(no_args_is_help=True, help="What people forced: list it, lift it, force shares or a mode.")
 
-Service = Annotated[str, typer.Argument(help="The service.")]
-PerhapsService = Annotated[str | None, typer.Argument(help="Only this service; else everything.")]
+Service = Annotated[str, typer.Argument(help="The service.", autocompletion=services)]
+PerhapsService = Annotated[str | None, typer.Argument(help="Only this service; else everything.", autocompletion=services)]
 
 
 @app.command("list")
@@ -35,7 +37,7 @@ def list_overrides(session: Session) -> None:
 @node_command
 def lift(
     session: Session,
-    override: Annotated[str, typer.Argument(help="The id of an override.")],
+    override: Annotated[str, typer.Argument(help="The id of an override.", autocompletion=override_ids)],
     reason: Reason = "",
     ticket: Ticket = "",
     digest: Digest = None,
@@ -108,8 +110,10 @@ def mode(
     ticket: Ticket = "",
     time: For = None,
     dry_run: DryRun = False,
+    yes: Unasked = False,
 ) -> None:
     """Force the mode of a service for a while."""
+    del yes
     act = Act(
         path="mode",
         body={"service": service, "mode": mode, **record_of(reason, ticket, duration_s(time, "--for"))},
@@ -127,8 +131,10 @@ def freeze(
     ticket: Ticket = "",
     time: For = None,
     dry_run: DryRun = False,
+    yes: Unasked = False,
 ) -> None:
     """No changes that are not protective, of one service or of all; leaving a sick site goes on."""
+    del yes
     body: Document = {"service": service} if service is not None else {}
     act = Act(
         path="freeze",
@@ -137,6 +143,13 @@ def freeze(
         done=f"granted: {service or 'everything'} is frozen; protection goes on",
     )
     carry_out(session, act, Manner(dry_run=dry_run))
+
+
+def _stop_unless_known(session: Session, service: str | None) -> None:
+    """Raises `Failure` for the name of a service that there is not."""
+    known = [entry["service"] for entry in session.client.get("/v1/status")["services"]]
+    if service is not None and service not in known:
+        raise unknown_name("service", service, known)
 
 
 @node_command
@@ -153,10 +166,14 @@ def unfreeze(
     mine = [entry for entry in freezes if service is None or entry["service"] == service]
     if not mine:
         wide = next((entry for entry in freezes if entry["service"] is None), None)
-        text = f"refused: {service or 'nothing'} is {'not ' if service else ''}frozen"
-        remedy = f"Everything is frozen by override {wide['id']} of {wide['owner']}: `siteshift unfreeze`." if wide else ""
-        document = {"title": text, "code": "NOTHING_TO_DO"}
-        raise Failure(ExitCode.REFUSED, f"{text} (NOTHING_TO_DO)", remedy=remedy, document=document)
+        _stop_unless_known(session, service)
+        text = f"{service or 'nothing'} is {'not ' if service else ''}frozen"
+        document: Document = {"title": text, "code": "NOTHING_TO_DO"}
+        if wide is not None:
+            remedy = f"Everything is frozen by override {wide['id']} of {wide['owner']}: `siteshift unfreeze`."
+            raise Failure(ExitCode.REFUSED, f"refused: {text} alone (NOTHING_TO_DO)", remedy=remedy, document=document)
+        note = f"nothing to do: {text}"
+        session.show({**document, "note": note, "exit_code": int(ExitCode.DONE)}, [Text(note)])
     words = ("unfreeze", *([service] if service else []), *record_words(reason, ticket))
     for entry in mine:
         carry_out(session, _lifting(entry["id"], reason, ticket, words), Manner(dry_run=dry_run, yes=yes))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from siteshift.cli import approvals, config, drill, journal, lab, looks, members, moves, overrides, planes, run, sim, top
+from siteshift.cli import approvals, config, drill, journal, lab, looks, members, moves, overrides, planes, run, shell, sim, top
+from siteshift.cli.examples import epilog, group_of
 from siteshift.cli.reach import GivenAddress
 from siteshift.cli.session import Ca, Json, Session, Socket, TokenFile, Url
 
@@ -14,33 +17,45 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Keep services up when a datacentre fails.",
 )
-app.command("run")(run.run)
-app.add_typer(config.app, name="config")
-app.command("status")(looks.status)
-app.command("top")(top.top)
-app.command("why")(looks.why)
-app.command("members")(members.members)
-app.command("plan")(looks.plan)
-app.command("drain")(moves.drain)
-app.command("undrain")(moves.undrain)
-app.command("depool")(moves.depool)
-app.command("pool")(moves.pool)
-app.add_typer(overrides.app, name="override")
-app.command("freeze")(overrides.freeze)
-app.command("unfreeze")(overrides.unfreeze)
-app.add_typer(planes.app, name="plane")
-app.command("approvals")(approvals.list_approvals)
-app.command("approve")(approvals.approve)
-app.command("revoke")(approvals.revoke)
-app.command("ack")(approvals.ack)
-app.add_typer(approvals.switch, name="switch")
-app.command("fate")(looks.fate)
-app.add_typer(journal.app, name="journal")
-app.add_typer(lab.app, name="lab")
-app.add_typer(sim.app, name="sim")
-app.command("drill")(drill.drill)
+COMMANDS: dict[str, Callable[..., None] | typer.Typer] = {
+    "status": looks.status,
+    "top": top.top,
+    "why": looks.why,
+    "members": members.members,
+    "plan": looks.plan,
+    "fate": looks.fate,
+    "drain": moves.drain,
+    "undrain": moves.undrain,
+    "depool": moves.depool,
+    "pool": moves.pool,
+    "override": overrides.app,
+    "freeze": overrides.freeze,
+    "unfreeze": overrides.unfreeze,
+    "plane": planes.app,
+    "approvals": approvals.list_approvals,
+    "approve": approvals.approve,
+    "revoke": approvals.revoke,
+    "ack": approvals.ack,
+    "switch": approvals.switch,
+    "journal": journal.app,
+    "run": run.run,
+    "config": config.app,
+    "completion": shell.completion,
+    "version": shell.version,
+    "sim": sim.app,
+    "drill": drill.drill,
+    "lab": lab.app,
+}
+for _name, _made in COMMANDS.items():
+    if isinstance(_made, typer.Typer):
+        for _entry in _made.registered_commands:
+            _entry.epilog = epilog(f"{_name} {_entry.name}")
+        app.add_typer(_made, name=_name, rich_help_panel=group_of(_name))
+    else:
+        app.command(_name, rich_help_panel=group_of(_name), epilog=epilog(_name))(_made)
 
 
 def _version(wanted: bool) -> None:
@@ -67,5 +82,9 @@ def _root(
 
 
 def main() -> None:
-    """The entry point."""
+    """The entry point; asked by a shell for completions, it takes typer's form of the question."""
+    if shell.COMPLETE_VAR in os.environ:
+        from typer.completion import completion_init  # type: ignore[attr-defined]  # its own public module lists no names
+
+        completion_init()
     app()

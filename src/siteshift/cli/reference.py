@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from siteshift.cli.examples import EXAMPLES
 from siteshift.cli.exits import MEANING
 from siteshift.cli.journal_kinds import KINDS
 from siteshift.cli.program import app
@@ -81,6 +82,8 @@ def _command(entry: Any, words: str) -> Iterator[str]:
     shown = " ".join(_argument(p) for p in arguments)
     yield f"## `{words}{f' {shown}' if shown else ''}`\n"
     yield f"{entry.help.strip()}\n"
+    if examples := EXAMPLES.get(words.removeprefix("siteshift ")):
+        yield "\n".join(("```", *examples, "```\n"))
     if arguments or options:
         yield "| | |\n|---|---|"
     for parameter in arguments:

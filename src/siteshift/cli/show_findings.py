@@ -26,8 +26,8 @@ def overrides_table(overrides: Iterable[Document]) -> Table:
     """What people forced, with the time left."""
     table = Table(box=None, pad_edge=False, header_style=QUIET)
     for heading in ("override", "kind", "what", "owner", "time left"):
-        table.add_column(heading, no_wrap=heading in ("override", "kind", "time left"))
-    table.add_column("reason", ratio=1)
+        table.add_column(heading, no_wrap=heading in ("override", "kind", "time left"), overflow="fold")
+    table.add_column("reason", ratio=1, overflow="fold")
     for entry in overrides:
         ticket = f" ({entry['ticket']})" if entry["ticket"] else ""
         table.add_row(

@@ -76,7 +76,18 @@ def _answer(data: Document) -> str:
     codes = ", ".join(entry["code"] for entry in data["findings"])
     override = f", override {data['override']}" if data["override"] else ""
     verdict = f"{data['severity'].replace('_', ' ')}{override}{f' [{codes}]' if codes else ''}"
-    return f"{data['person']} asked: {_request_words(data['request'])}{why}: {verdict}"
+    peer = f" ({data['peer']})" if data.get("peer") else ""
+    named = sorted(data.get("about", {}).items(), key=lambda entry: entry[0] == "service")
+    about = "".join(f" {_about(name, value)}" for name, value in named)
+    ticket = f" [{data['ticket']}]" if data.get("ticket") else ""
+    return f"{data['person']}{peer} asked: {_request_words(data['request'])}{about}{why}{ticket}: {verdict}"
+
+
+def _about(name: str, value: object) -> str:
+    """What a request names, in a few words: a site, a service, shares."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {percent(part)}" for key, part in value.items())
+    return f"of {value}" if name == "service" else str(value)
 
 
 def _request_words(kind: str) -> str:

@@ -43,7 +43,8 @@ def plan_renderables(plan: Document, rules: str = "Rules touched:") -> Iterator[
 def _shares(plan: Document) -> Table:
     table = Table(box=None, pad_edge=False, header_style=QUIET, title_justify="left")
     for heading in ("service", "site", "share now", "then", "rps now", "then", "capacity", "used then"):
-        table.add_column(heading, justify="left" if heading in ("service", "site") else "right", no_wrap=heading != "service")
+        is_name = heading in ("service", "site")
+        table.add_column(heading, justify="left" if is_name else "right", no_wrap=not is_name, overflow="fold")
     loads = {(entry["service"], entry["site"]): entry for entry in plan["loads"]}
     for service in plan["services"]:
         for site, after_bp in plan["after_bp"][service].items():
@@ -80,10 +81,10 @@ def _steps(plan: Document) -> Table:
     table.add_column("step", no_wrap=True)
     several = len(plan["services"]) > 1
     if several:
-        table.add_column("service")
+        table.add_column("service", overflow="fold")
     table.add_column("what", ratio=1, overflow="fold")
     table.add_column("wait", justify="right", no_wrap=True)
-    table.add_column("done when", ratio=1)
+    table.add_column("done when", ratio=1, overflow="fold")
     shown = (step for step in plan["steps"] if step["kind"] != "verify" or step["wait_ms"] >= LEAST_WAIT_MS)
     for number, step in enumerate(shown, 1):
         row = [str(number), step["kind"].replace("_", " ")]

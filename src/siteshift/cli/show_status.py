@@ -51,6 +51,10 @@ def warnings(status: Document) -> Iterator[Text]:
         yield Text("BLIND: no vantage is credible, so nothing is believed and nothing changes; look at the anchors", style=BAD)
     if status["switched_off"]:
         yield Text("SWITCHED OFF: no automatic action; `siteshift switch on` ends this", style=BAD)
+    idle = [f"{entry['service']} ({entry['mode']})" for entry in status["services"] if entry["mode"] != "auto"]
+    if idle:
+        way = "`mode: auto` in the configuration, or `siteshift override mode SERVICE auto`, changes that"
+        yield Text(f"NOTHING MOVES BY ITSELF: {', '.join(idle)}; {way}", style=WATCH)
     if not status["store_usable"]:
         yield Text("STORE LOST: nothing can be remembered, so steering holds still; look at the disk", style=BAD)
     if refused := status["reload_refused"]:
@@ -93,7 +97,7 @@ class ServiceTable:
                 "standing": _standing(row),
                 "life": _life(row),
                 "desired": percent(row["desired_bp"]),
-                "actual": _unless_same(row["actual_bp"], row["desired_bp"]),
+                "actual": unless_same(row["actual_bp"], row["desired_bp"]),
                 "seen": percent(row["seen_bp"]),
                 "used": _used(row, service["max_utilisation_pm"]),
                 "limit": pm_percent(service["max_utilisation_pm"]),
@@ -104,6 +108,8 @@ class ServiceTable:
         return table
 
 
+NOISE_BP = 100
+"""1 %: HAProxy's weights are whole numbers up to 256, DNS gives whole addresses."""
 _COLUMNS = ("site", "standing", "life", "desired", "actual", "seen", "used", "limit", "capacity", "members")
 _FIGURES = frozenset({"desired", "actual", "seen", "used", "limit", "capacity"})
 
@@ -123,8 +129,10 @@ def _life(row: Document) -> Text:
     return text
 
 
-def _unless_same(actual_bp: int | None, desired_bp: int | None) -> Text:
-    return Text(percent(actual_bp), style="" if actual_bp == desired_bp else WATCH)
+def unless_same(actual_bp: int | None, desired_bp: int | None) -> Text:
+    """What was read back; coloured where it differs by more than rounding and weights in whole numbers explain."""
+    is_same = actual_bp is not None and desired_bp is not None and abs(actual_bp - desired_bp) < NOISE_BP
+    return Text(percent(actual_bp), style="" if is_same or actual_bp == desired_bp else WATCH)
 
 
 def _used(row: Document, limit_pm: int) -> Text:
@@ -153,6 +161,8 @@ def service_notes(service: Document, now_ms: int) -> Iterator[Text]:
     for site, row in service["sites"].items():
         for entry in row["delivered_by"]:
             yield Text(f"{site} is NOT drained: {entry['text']}", style=BAD)
+        if row.get("needs"):
+            yield Text(f"{service['service']} {row['needs']}: `siteshift why {service['service']}`", style=BAD)
     tail_ms = service["tail_until_ms"] - now_ms
     if tail_ms > 0:
         yield Text(f"old answers live on for another {span_text(tail_ms)} at most")
@@ -178,7 +188,7 @@ def _diagnoses(status: Document) -> Iterator[Text]:
 def _planes(status: Document) -> Table:
     table = Table(box=None, pad_edge=False, header_style=QUIET)
     for heading in ("data plane", "standing", "generation"):
-        table.add_column(heading, no_wrap=heading != "data plane")
+        table.add_column(heading, no_wrap=heading != "data plane", overflow="fold")
     table.add_column("says", ratio=1, overflow="fold")
     for name, plane in status["planes"].items():
         unread_ms = plane["unreadable_since_ms"]

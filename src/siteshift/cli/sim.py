@@ -112,8 +112,8 @@ def list_scenarios(
     except ScenarioError as error:
         raise _unusable(error) from error
     table = Table(box=None, pad_edge=False, header_style=QUIET)
-    table.add_column("scenario", no_wrap=True)
-    table.add_column("what it is about", ratio=1)
+    table.add_column("scenario", overflow="fold")
+    table.add_column("what it is about", ratio=1, overflow="fold")
     table.add_column("lasts", justify="right", no_wrap=True)
     table.add_column("criteria", justify="right")
     table.add_column("later", justify="right")
@@ -215,7 +215,7 @@ def _table(outcomes: list[Outcome]) -> Table:
     from siteshift.sim.run.replay import worst_figures
 
     table = Table(box=None, pad_edge=False, header_style=QUIET, padding=(0, 1, 0, 0))
-    table.add_column("scenario", no_wrap=True)
+    table.add_column("scenario", overflow="fold")
     for name in _COLUMNS:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)

@@ -167,7 +167,7 @@ def _counts(found: Sweep) -> Table:
 
     columns = ("worlds", "any", *RULES, *([CRASH] if any(row[CRASH] for row in found.counts().values()) else []), "marked")
     table = Table(box=None, pad_edge=False, header_style=QUIET, padding=(0, 2, 0, 0))
-    table.add_column("fault", no_wrap=True)
+    table.add_column("fault", overflow="fold")
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     counts = found.counts()

@@ -15,6 +15,7 @@ from rich.text import Text
 from siteshift.cli.client import NodeClient
 from siteshift.cli.exits import Document, Failure, usage
 from siteshift.cli.figures import BAD, QUIET
+from siteshift.cli.journal import entries_since
 from siteshift.cli.session import Session, node_command
 from siteshift.cli.show_journal import event_text
 from siteshift.cli.show_status import status_renderables
@@ -22,6 +23,7 @@ from siteshift.cli.show_status import status_renderables
 EVERY_S = 0.5
 KEPT_EVENTS = 200
 LEAST_EVENTS = 5
+LOOK_BACK_MS = 600_000
 TOO_OFTEN = frozenset({"input", "why"})
 
 
@@ -54,6 +56,7 @@ def top(session: Session) -> None:
     client = session.client
     status = client.get("/v1/status")
     events = Events()
+    events.heard.extend(lately(client, status["at_ms"]))
     threading.Thread(target=events.listen, args=(client,), name="events", daemon=True).start()
     trouble = ""
     try:
@@ -67,6 +70,15 @@ def top(session: Session) -> None:
                     trouble = failure.text
     except KeyboardInterrupt:
         return
+
+
+def lately(client: NodeClient, now_ms: int) -> Sequence[Document]:
+    """What the record has of the last minutes, so that the page is not empty until something happens."""
+    try:
+        since_ms = max(0, now_ms - LOOK_BACK_MS)
+        return tuple(deque(entries_since(client, since_ms, 0, {"without": sorted(TOO_OFTEN)}), maxlen=KEPT_EVENTS))
+    except Failure:
+        return ()
 
 
 def page(status: Document, events: Sequence[Document], trouble: str, session: Session) -> RenderableType:

@@ -9,6 +9,7 @@ from siteshift.config.errors import ConfigError, SecretUnavailable
 from siteshift.config.load import LoadedConfig, Surroundings, check_config, check_text, load_config
 from siteshift.config.problem import Problem, ProblemCode, ProblemSeverity
 from siteshift.config.resolve import Resolved, resolve
+from siteshift.config.resolve_policy import idle_services, idle_text, policy_of
 from siteshift.config.schema import config_schema
 from siteshift.config.secret import SecretRef
 from siteshift.config.show import effective_values, show_config
@@ -28,7 +29,10 @@ __all__ = [
     "config_schema",
     "describe_changes",
     "effective_values",
+    "idle_services",
+    "idle_text",
     "load_config",
+    "policy_of",
     "resolve",
     "show_config",
 ]

@@ -100,6 +100,7 @@ class ProblemCode(Enum):
     NOTIFIER_INSIDE = ("CFG-516", WARNING, "a notifier lies in a site of ours")
     RESET_PUNISHED = ("CFG-519", WARNING, "a check that connects and resets, where servers hold that against it")
     ROLE_UNKNOWN = ("CFG-518", WARNING, "nothing tells where writable data are promoted")
+    MODE_UNSAID = ("CFG-520", WARNING, "no `mode` is given: siteshift recommends, and nothing moves by itself")
     DRIVER_INSIDE = ("CFG-517", WARNING, "a standby driver lives in another site of ours than the member it starts")
 
     SECRET_UNAVAILABLE = ("CFG-601", ERROR, "a secret cannot be read")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from siteshift.config.model.node import EtcdStore
@@ -19,6 +20,7 @@ from siteshift.config.model.policy import (
     ServicePolicySection,
 )
 from siteshift.config.problem import ProblemCode
+from siteshift.config.resolve_policy import UNSAID_MODE
 from siteshift.config.schema import Schema, config_schema, resolved
 from siteshift.config.show import section_of
 from siteshift.core.model.policy import JudgePolicy, Policy, ServicePolicy
@@ -122,10 +124,12 @@ def _value(schema: Schema) -> str:
     return f"{name}, {low:g} to {high:,.10g}" if low is not None and high is not None else name
 
 
+_UNSAID = replace(ServicePolicy(), mode=UNSAID_MODE)
+
 _EFFECTIVE: dict[str, dict[str, Any]] = {
     "judging": section_of(JudgingSection, JUDGE_FIELDS, JudgePolicy()).model_dump(mode="json"),
     "policy": {
-        **section_of(PolicySection, SERVICE_POLICY_FIELDS, ServicePolicy()).model_dump(mode="json"),
+        **section_of(PolicySection, SERVICE_POLICY_FIELDS, _UNSAID).model_dump(mode="json"),
         **section_of(PolicySection, DEPLOYMENT_FIELDS, Policy()).model_dump(mode="json", exclude_none=True),
     },
     "policy.overrides": section_of(OverridesSection, OVERRIDE_FIELDS, Policy()).model_dump(mode="json"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,9 +17,12 @@ from siteshift.config.model.policy import (
 )
 from siteshift.config.model.root import ConfigFile
 from siteshift.config.model.topology import ServiceEntry
-from siteshift.core.model.codes import DataKind, Failback
+from siteshift.core.model.codes import DataKind, Failback, Mode
 from siteshift.core.model.policy import JudgePolicy, Policy, ServicePolicy
 from siteshift.core.model.units import ServiceId
+
+UNSAID_MODE = Mode.RECOMMEND
+"""Of a service whose file names no mode: who has not said that siteshift may act is asked first."""
 
 
 def policy_of(config: ConfigFile) -> Policy:
@@ -40,8 +44,22 @@ def judge_policy(config: ConfigFile) -> JudgePolicy:
 
 
 def default_policy(config: ConfigFile) -> ServicePolicy:
-    """What holds for services that say nothing else."""
-    return _overlaid(ServicePolicy(), config.policy)
+    """What holds for services that say nothing else. Without a `mode` anywhere siteshift proposes and moves nothing."""
+    return _overlaid(replace(ServicePolicy(), mode=UNSAID_MODE), config.policy)
+
+
+def idle_services(policy: Policy, services: Iterable[ServiceId]) -> dict[ServiceId, Mode]:
+    """The services for which nothing moves by itself, with the mode that says so."""
+    modes = {service: policy.of(service).mode for service in services}
+    return {service: mode for service, mode in modes.items() if mode is not Mode.AUTO}
+
+
+def idle_text(idle: Mapping[ServiceId, Mode]) -> str:
+    """The same in a sentence, for who starts or checks; empty when all services are moved automatically."""
+    if not idle:
+        return ""
+    named = ", ".join(f"{service} ({mode.value})" for service, mode in idle.items())
+    return f"nothing moves by itself for {named}: siteshift watches, proposes under recommend, and waits for a person"
 
 
 def service_policy(config: ConfigFile, service: ServiceEntry) -> ServicePolicy:

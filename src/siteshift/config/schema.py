@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -90,14 +89,6 @@ def home_of(key: str, schema: Schema) -> str:
         if key in resolved(inner).get("properties", {}):
             return str(name)
     return ""
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The known word most like this one; empty when none is much like it."""
-    candidates = list(known)
-    lowered = {candidate.lower().replace("-", "_"): candidate for candidate in candidates}
-    found = difflib.get_close_matches(word.lower().replace("-", "_"), lowered, n=1, cutoff=0.6)
-    return lowered[found[0]] if found else ""
 
 
 def resolved(schema: Any) -> Schema:

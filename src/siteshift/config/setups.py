@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from siteshift.config.model.enactors import HaproxyAlgorithm, HaproxyMode, TsigAlgorithm
 from siteshift.config.model.node import LogFormat, LogLevel, Role
 from siteshift.config.secret import SecretRef
-from siteshift.core.model.codes import MemberRole, Severity
+from siteshift.core.model.codes import MemberRole
 from siteshift.core.model.mark import Origin
+from siteshift.core.model.notice import AlertSeverity
 from siteshift.core.model.units import DriverId, EnactorId, MemberId, ServiceId, SiteId, VantageId
 
 HostPortPair = tuple[str, int]
@@ -251,7 +252,7 @@ class WebhookSetup:
     """JSON by POST to ``url``, or to the URL that ``url_secret`` holds: exactly one of them is set."""
 
     id: str
-    least: Severity
+    least: AlertSeverity
     url: str
     url_secret: SecretRef | None
     token: SecretRef | None
@@ -263,7 +264,7 @@ class CommandNotifierSetup:
     """A program that gets the notice as JSON on standard input."""
 
     id: str
-    least: Severity
+    least: AlertSeverity
     argv: tuple[str, ...]
 
 
@@ -272,7 +273,7 @@ class LogNotifierSetup:
     """The node's log."""
 
     id: str
-    least: Severity
+    least: AlertSeverity
 
 
 NotifierSetup = WebhookSetup | CommandNotifierSetup | LogNotifierSetup

@@ -10,7 +10,8 @@ from pydantic_core import ErrorDetails
 from siteshift.config.fields import MALFORMED, NOT_SUPPORTED, OUT_OF_RANGE, PLAIN_SECRET, WRONG_TYPE, shown
 from siteshift.config.problem import ProblemCode
 from siteshift.config.scalars import OLD_BOOLEANS
-from siteshift.config.schema import Schema, Spot, example_of, home_of, keys_of, nearest
+from siteshift.config.schema import Schema, Spot, example_of, home_of, keys_of
+from siteshift.core.model.spelling import nearest
 
 _OWN = {
     MALFORMED: ProblemCode.MALFORMED,

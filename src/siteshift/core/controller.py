@@ -18,6 +18,7 @@ from siteshift.core.messages.commands import Command, Remember
 from siteshift.core.messages.events import Event, Ticked
 from siteshift.core.model.plan import Step
 from siteshift.core.model.setup import Setup
+from siteshift.core.notices import tell_ends
 from siteshift.core.reconcile import reconcile, tend_planes
 from siteshift.core.state.controller_state import NEVER_MS, ControllerState
 from siteshift.core.state.draft import Draft
@@ -65,6 +66,7 @@ def _think(draft: Draft) -> Decision:
     reconcile(draft)
     rethink_at_ms, draft.wake_at_ms = draft.wake_at_ms, NEVER_MS
     tend_planes(draft)
+    tell_ends(draft)
     commands = tuple(draft.commands)
     if draft.remembers:
         commands = (Remember(generation=draft.state.steering.generation), *commands)

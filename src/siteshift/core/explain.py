@@ -16,6 +16,7 @@ from siteshift.core.decide.situation import Situation
 from siteshift.core.decide.situations import situation_of
 from siteshift.core.decide.used import utilisation_of
 from siteshift.core.enact.planes import foreign_text
+from siteshift.core.explain_needs import needs_lines, needs_text
 from siteshift.core.member_list import member_lines
 from siteshift.core.model.codes import FindingCode, Hardness, LeftBecause, MemberRole, Severity, SiteLife, Standing
 from siteshift.core.model.finding import Finding, finding
@@ -142,6 +143,7 @@ def service_document(state: ControllerState, setup: Setup, service: Service, now
                 "desired_bp": desired.get(site),
                 "actual_bp": actual_bp(state, setup, service, site),
                 "delivered_by": delivered_by(state, setup, service, site),
+                "needs": needs_text(state, setup, service, site),
                 "seen_bp": seen.get(site) if seen is not None else None,
                 "nominal_bp": pool.nominal_bp,
                 "utilisation_pm": utilisation.get(site, 0),
@@ -358,6 +360,7 @@ def why_lines(state: ControllerState, setup: Setup, service: Service, site: Site
     lines = [_evidence_line(state, situation, site)]
     lines += [_vantage_line(name, state, service, site) for name in state.reports]
     lines += member_lines(state, service, site, now_ms)
+    lines += needs_lines(state, setup, service, site, now_ms)
     lines.append(_life_line(situation, site, now_ms))
     if site in situation.forced.drained_sites:
         owner = situation.forced.by[site]
@@ -401,7 +404,7 @@ def _evidence_line(state: ControllerState, situation: Situation, site: SiteId) -
         return "nothing is known of it yet"
     down = sum(1 for view in pool.members.values() if view.standing is Standing.DOWN)
     evidence = f"{pool.hardness.value} evidence, " if pool.hardness is not Hardness.NONE else ""
-    text = f"{pool.standing.value} (score {pool.score_pm}/1000, {evidence}"
+    text = f"{pool.standing.value} (goodput {pool.score_pm / 10:g} %, {evidence}"
     text += f"{down} of {len(pool.members)} members down)"
     return f"global fault: {text}; a fault everywhere drains nothing" if situation.is_global_fault else text
 
@@ -418,7 +421,7 @@ def _life_line(situation: Situation, site: SiteId, now_ms: int) -> str:
     track = situation.tracks[site]
     because = f" because {track.left_because.value}" if isinstance(track.left_because, LeftBecause) else ""
     since = f" for {(now_ms - track.since_ms) / 1000:.0f} s" if track.since_ms else ""
-    return f"{track.life.value}{since}{because}; signal now: {situation.signals[site].value}"
+    return f"{track.life.value}{since}{because}; signal now: {situation.signals[site].value.replace('_', ' ')}"
 
 
 def why_unready(state: ControllerState, setup: Setup, now_ms: int) -> tuple[str, ...]:

@@ -62,7 +62,7 @@ def config_of(spec: LabSpec, options: NodeOptions) -> Yaml:
         "node": {"id": options.id, "site": options.site, "state_dir": str(spec.path / "state")},
         "api": {"unix": {"path": str(spec.path / "api.sock")}},
         "judging": {"interval_ms": 1_000, "fast_interval_ms": 200, "timeout_ms": 800, **options.judging},
-        "policy": options.policy,
+        "policy": {"mode": "auto", **options.policy},
         "sites": [{"id": site.id, "label": site.label} for site in spec.sites],
         "anchors": {
             "outside": [

@@ -92,8 +92,8 @@ class Broadcast:
             match command:
                 case Record(kind=kind, data=data):
                     self.send(kind, dict(data))
-                case Tell(severity=severity, code=code, text=text):
-                    self.send("notice", {"severity": severity.value, "code": code, "text": text})
+                case Tell():
+                    self.send("notice", dict(command.document()))
                 case Enact(enactor=enactor, steering=steering):
                     self.send("enact", {"enactor": enactor, "generation": steering.generation})
                 case ActivateStandby(member=member):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from siteshift.core.model.codes import Severity
+from siteshift.core.model.notice import AlertSeverity
 from siteshift.core.model.probe import ProbeSpec
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.topology import Member
@@ -43,7 +43,7 @@ class Addressee:
     """A notifier, and how grave a notice must be for it."""
 
     id: str
-    least: Severity
+    least: AlertSeverity
     notifier: Notifier
 
 

@@ -31,7 +31,7 @@ from siteshift.core.state.controller_state import ControllerState
 from siteshift.ports import Clock, Ledger, SteeringKeeper
 from siteshift.runtime.backlog import Backlog
 from siteshift.runtime.equipment import Equipment
-from siteshift.runtime.metrics import Done
+from siteshift.runtime.metrics import Told
 from siteshift.runtime.notices import Notices
 from siteshift.runtime.plane_workers import PlaneWorkers
 from siteshift.runtime.remembering import Remembering
@@ -52,7 +52,7 @@ class Executor:
     state_now: Callable[[], Mapping[str, object]]
     """The whole state as a document, for the journal."""
     on_error: Callable[[str, BaseException], None]
-    on_told: Callable[[str, Done], None]
+    on_told: Callable[[str, Told], None]
     on_written: Callable[[int, int, int], None]
     """Journal rows written, the sequence reached, milliseconds it took."""
     keeper: SteeringKeeper | None = None
@@ -66,7 +66,7 @@ class Executor:
         clock, equipment, offer, on_error = self.clock, self.equipment, self.offer, self.on_error
         self.planes = PlaneWorkers(clock=clock, equipment=equipment, offer=offer, on_error=on_error)
         self.standbys = StandbyWorkers(clock=clock, equipment=equipment, offer=offer, on_error=on_error)
-        self.notices = Notices(equipment=equipment, on_error=on_error, on_told=self.on_told)
+        self.notices = Notices(clock=clock, equipment=equipment, on_error=on_error, on_told=self.on_told)
         self.remembering = Remembering(
             clock=clock,
             ledger=self.ledger,

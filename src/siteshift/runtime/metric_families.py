@@ -30,6 +30,14 @@ class ShareKind(StrEnum):
     SEEN = "seen"
 
 
+class Told(StrEnum):
+    """How a telling went: delivered, not at the first attempt and asked again, or given up."""
+
+    OK = "ok"
+    RETRIED = "retried"
+    FAILED = "failed"
+
+
 class Done(StrEnum):
     """How something ended that only works or does not."""
 

@@ -42,10 +42,11 @@ from siteshift.runtime.metric_families import (
     Remembering,
     Running,
     ShareKind,
+    Told,
     Watching,
 )
 
-__all__ = ["CONTENT_TYPE", "Done", "Metrics", "ShareKind"]
+__all__ = ["CONTENT_TYPE", "Done", "Metrics", "ShareKind", "Told"]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 MS_PER_S = 1_000
@@ -219,7 +220,7 @@ class Metrics:
         for phase, count in counts.items():
             self._acting.standby.labels(service, site, phase.value).set(count)
 
-    def notified(self, notifier: str, result: Done) -> None:
+    def notified(self, notifier: str, result: Told) -> None:
         self._acting.notifications.labels(notifier, result.value).inc()
 
     # ---- remembering ------------------------------------------------------------------------------------------------

@@ -23,7 +23,8 @@ from siteshift.core.member_list import members_document
 from siteshift.core.messages.commands import Answer, Command, Tell
 from siteshift.core.messages.events import Asked, PlanFolded, StoreChanged
 from siteshift.core.messages.requests import OperatorRequest
-from siteshift.core.model.codes import NoticeCode, Severity
+from siteshift.core.model.codes import NoticeCode
+from siteshift.core.model.notice import AlertState, severity_of
 from siteshift.core.model.plan import TRIFLES
 from siteshift.core.model.units import EnactorId, SiteId
 from siteshift.core.operate.answer import look_at
@@ -148,18 +149,21 @@ class Node:
         self.clock_ahead_ms, self.clock_told = ahead_ms, text
         log.warning("clock", ahead_ms=ahead_ms, text=text)
         self.executor.note("clock", {"ahead_ms": ahead_ms, "text": text})
-        self.executor.notices.take(Tell(severity=Severity.NEEDS_APPROVAL, code=NoticeCode.CLOCK, text=text))
+        self._tell(NoticeCode.CLOCK, text)
 
     def tell_reload(self, problems: Sequence[str]) -> None:
         """How the last reload went; ``problems`` empty: well. A refused one is on record, told to people, and on the status.
 
         There it stays until a reload goes well or the node starts anew: who asked by a signal has no other answer.
         """
-        self.reload_refused = {"at_ms": self.clock.now_ms(), "problems": list(problems)} if problems else None
+        was_refused, self.reload_refused = self.reload_refused, None
         if problems:
+            self.reload_refused = {"at_ms": self.clock.now_ms(), "problems": list(problems)}
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
             text = f"reload refused, the configuration that runs stays: {problems[0]}{more}"
-            self.executor.notices.take(Tell(severity=Severity.NEEDS_APPROVAL, code=NoticeCode.RELOAD_REFUSED, text=text))
+            self._tell(NoticeCode.RELOAD_REFUSED, text)
+        elif was_refused is not None:
+            self._tell(NoticeCode.RELOAD_REFUSED, "the configuration was reloaded well", state=AlertState.RESOLVED)
 
     def tell_nothing_remembered(self, planes: Sequence[str]) -> None:
         """Neither a store nor its second copy was found: on record, and to people where data planes live in this process.
@@ -171,7 +175,12 @@ class Node:
         if planes:
             text = f"no store and no second copy was found: {', '.join(planes)} answers by the configuration alone. "
             text += "If this node ran before, what people drained or forced is forgotten: drain again what must stay away"
-            self.executor.notices.take(Tell(severity=Severity.NEEDS_APPROVAL, code=NoticeCode.STARTED_FROM_NOTHING, text=text))
+            self._tell(NoticeCode.STARTED_FROM_NOTHING, text)
+
+    def _tell(self, code: NoticeCode, text: str, *, state: AlertState = AlertState.FIRING) -> None:
+        """Tell people something about this node."""
+        tell = Tell(severity=severity_of(code), code=code, text=text, state=state, since_ms=self.clock.now_ms())
+        self.executor.notices.take(tell)
 
     def members(self) -> dict[str, Any]:
         """Every member: state, weight, evidence, and who took it out."""

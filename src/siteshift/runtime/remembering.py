@@ -18,7 +18,8 @@ from siteshift.core.lifecycle.durable import remember
 from siteshift.core.lifecycle.instants import ClockNote
 from siteshift.core.messages.commands import Answer, Command, Record, Remember, Tell
 from siteshift.core.messages.events import Event, StoreChanged
-from siteshift.core.model.codes import NoticeCode, Severity
+from siteshift.core.model.codes import NoticeCode
+from siteshift.core.model.notice import AlertState, severity_of
 from siteshift.core.model.steering import Steering
 from siteshift.core.state.codec import to_document
 from siteshift.core.state.controller_state import ControllerState
@@ -217,6 +218,10 @@ class Remembering:
     def _has_written(self, rows: int, reached: int, took_ms: int) -> None:
         self.backlog.written()
         self._reached = reached
+        if self._has_told_gap and not self.backlog.has_gap:
+            text = "the journal takes rows again; how many were only counted stands in it"
+            severity, code = severity_of(NoticeCode.RECORD_GAP), NoticeCode.RECORD_GAP
+            self.tell(Tell(severity=severity, code=code, text=text, state=AlertState.RESOLVED))
         self._has_told_gap = self.backlog.has_gap
         self.on_written(rows, reached, took_ms)
 
@@ -246,7 +251,7 @@ class Remembering:
             "only counted until the store takes rows again; what is done stays on record, and nothing is moved meanwhile"
         )
         self.on_error("journal", RecordHasGap(text))
-        self.tell(Tell(severity=Severity.REFUSED, code=NoticeCode.RECORD_GAP, text=text))
+        self.tell(Tell(severity=severity_of(NoticeCode.RECORD_GAP), code=NoticeCode.RECORD_GAP, text=text))
 
 
 class RecordHasGap(SiteshiftError):

@@ -21,6 +21,7 @@ from siteshift.core.messages.requests import (
 from siteshift.core.model.approval import Accepted, Approval, ApprovalState, Bounds, Envelope, Goal, Left, Offer, Verb
 from siteshift.core.model.codes import FindingCode, Mode, NoticeCode, Severity
 from siteshift.core.model.finding import finding
+from siteshift.core.model.notice import AlertSeverity
 from siteshift.core.model.policy import HOUR_MS, MINUTE_MS
 from siteshift.core.operate.approval import (
     approved,
@@ -102,7 +103,7 @@ def recorded(draft: Draft, kind: str) -> list[object]:
     return [command.data for command in draft.commands if isinstance(command, Record) and command.kind == kind]
 
 
-def told(draft: Draft) -> list[tuple[Severity, str, str]]:
+def told(draft: Draft) -> list[tuple[AlertSeverity, str, str]]:
     return [(c.severity, c.code, c.text) for c in draft.commands if isinstance(c, Tell)]
 
 
@@ -120,7 +121,7 @@ def test_what_waits_lapses_when_it_was_not_approved_in_time(book: Playbook) -> N
         {"goal": made.goal.digest, "digest": made.digest, "state": "ended", "because": "not approved in time"}
     ]
     text = f"drain of kim ({made.digest}) is over: not approved in time"
-    assert told(draft) == [(Severity.ALLOWED, NoticeCode.GOAL_ENDED, text)]
+    assert told(draft) == [(AlertSeverity.INFO, NoticeCode.GOAL_ENDED, text)]
 
 
 def test_what_was_not_begun_in_time_never_happens_and_takes_its_override_along(book: Playbook) -> None:
@@ -251,7 +252,7 @@ def test_what_is_reached_warns_once_when_it_leaves_its_bounds_and_again_when_it_
     assert found.state is GoalState.REACHED and found.left is not None
     assert (found.left.field, found.left.approved, found.left.now) == ("share of web at pangyo", "0 % to 49.99 %", "50 %")
     ((severity, code, text),) = told(draft)
-    assert (severity, code) == (Severity.NEEDS_APPROVAL, NoticeCode.ENVELOPE_LEFT)
+    assert (severity, code) == (AlertSeverity.WARNING, NoticeCode.ENVELOPE_LEFT)
     assert text == f"drain of kim, done as approved, has left its bounds since: {found.left.text}"
     assert recorded(draft, "envelope_left") == [
         {"goal": made.goal.digest, "digest": out.digest, "field": "share of web at pangyo", "now": "50 %"}
@@ -303,7 +304,7 @@ def test_a_goal_that_is_suspended_is_offered_afresh_once_with_who_has_to_say_wha
     assert [entry.goal for entry in draft.state.overrides] == [made.goal.digest, None]
     assert recorded(draft, "offer") == [{"goal": made.goal.digest, "digest": found.fresh_digest}]
     ((severity, code, text),) = told(draft)
-    assert (severity, code) == (Severity.NEEDS_APPROVAL, NoticeCode.ENVELOPE_LEFT)
+    assert (severity, code) == (AlertSeverity.WARNING, NoticeCode.ENVELOPE_LEFT)
     assert text.startswith("drain of kim is suspended: load: approved a, now b; nothing of it moves or is undone. kim confirms")
     assert f"--digest {found.fresh_digest}" in text
     again = replace(draft, commands=[])

@@ -29,6 +29,7 @@ from siteshift.core.messages.requests import (
 from siteshift.core.model.approval import Left, Offer
 from siteshift.core.model.codes import FindingCode, LeftBecause, Mode, NoticeCode, OverrideKind, Severity, SiteLife
 from siteshift.core.model.mark import PlaneMark
+from siteshift.core.model.notice import AlertSeverity
 from siteshift.core.model.override import Override
 from siteshift.core.model.policy import HOUR_MS, MINUTE_MS
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
@@ -176,7 +177,11 @@ def test_every_answer_is_on_record_with_what_was_asked_and_said(book: Playbook) 
         {
             "asking": "a1",
             "person": "kim",
+            "peer": "",
+            "via": "",
+            "rank": "",
             "request": "DrainRequest",
+            "about": {"site": "pangyo"},
             "reason": "test",
             "ticket": "OPS-1",
             "severity": "refused",
@@ -245,7 +250,7 @@ def test_acknowledging_a_site_ends_its_hold_down_where_it_was_left(book: Playboo
     assert refused(asked(book, AckRequest())[0]) == (FindingCode.NOTHING_TO_DO, text)
     assert refused(asked(book, AckRequest(site=A))[0])[1] == "nothing at anyang waits for an acknowledgement"
     for site in (A, None):
-        assert asked(book, AckRequest(site=site))[0].findings[0].numbers == {"site": site or ""}
+        assert asked(book, AckRequest(site=site))[0].findings[0].numbers == {"site": site or "", "already": 1}
 
 
 def test_acknowledging_all_is_about_what_is_held_as_found(book: Playbook) -> None:
@@ -325,9 +330,9 @@ def test_a_member_is_let_back_that_a_person_took_out_or_that_was_found_out(book:
 def test_lifting_takes_one_override_and_says_which_there_are(book: Playbook) -> None:
     book.state = replace(book.state, overrides=(drain(book, "o1"), drain(book, "o2", site=G)))
     assert [made.id for made in asked(book, LiftRequest(override="o1"))[1].state.overrides] == ["o2"]
-    assert refused(asked(book, LiftRequest(override="o9"))[0])[1] == "there is no override 'o9'; in force: o1, o2"
+    assert refused(asked(book, LiftRequest(override="o9"))[0])[1] == "there is no override 'o9'; known: o1, o2"
     book.state = replace(book.state, overrides=())
-    assert refused(asked(book, LiftRequest(override="o9"))[0])[1] == "there is no override 'o9'; in force: none"
+    assert refused(asked(book, LiftRequest(override="o9"))[0])[1] == "there is no override 'o9'; known: none"
 
 
 def test_what_the_evidence_says_against_a_release_is_said_for_each_service_it_is_about(book: Playbook) -> None:
@@ -364,7 +369,7 @@ def test_an_override_ends_on_the_millisecond_and_that_is_told_and_on_record(book
     over = ending(book, made, made.expires_ms)
     assert over.state.overrides == () and over.remembers
     assert recorded(over, "override_expired") == [{"id": "o1", "kind": "drain", "owner": "kim"}]
-    assert told(over) == [(Severity.ALLOWED, NoticeCode.OVERRIDE_EXPIRED, "override o1 of kim has expired")]
+    assert told(over) == [(AlertSeverity.INFO, NoticeCode.OVERRIDE_EXPIRED, "override o1 of kim has expired")]
 
 
 def test_the_end_is_announced_once_with_what_it_is_and_the_seconds_left(book: Playbook) -> None:
@@ -374,7 +379,7 @@ def test_the_end_is_announced_once_with_what_it_is_and_the_seconds_left(book: Pl
     draft = ending(book, made, warn_ms)
     assert draft.state.overrides == (replace(made, end_told_ms=warn_ms),) and draft.remembers
     ((severity, code, text),) = told(draft)
-    assert (severity, code) == (Severity.NEEDS_APPROVAL, NoticeCode.OVERRIDE_ENDS_SOON)
+    assert (severity, code) == (AlertSeverity.WARNING, NoticeCode.OVERRIDE_ENDS_SOON)
     assert text.startswith("override o1 (drain of pangyo, all services) of kim, OPS-1 ends in 60 s: then traffic returns")
     assert recorded(draft, "override_ends_soon") == [
         {"id": "o1", "kind": "drain", "owner": "kim", "expires_ms": made.expires_ms}

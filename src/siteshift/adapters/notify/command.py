@@ -1,7 +1,8 @@
 """Notifications through a program: mail, a pager's client, a script.
 
-The program gets the message as JSON on its standard input and as ``SITESHIFT_NODE``, ``_SEVERITY``, ``_CODE``, ``_TEXT`` and
-``_KEY`` in its environment (where a long text is cut), never on its command line, where everybody on the machine could read
+The program gets the message as JSON on its standard input, and its facts as ``SITESHIFT_NODE``, ``_SEVERITY``, ``_STATE``,
+``_CODE``, ``_TEXT``, ``_TODO``, ``_KEY``, ``_SERVICE``, ``_SITE``, ``_MEMBER`` and ``_PLANE`` (empty where one does not apply)
+in its environment (where a long text is cut), never on its command line, where everybody on the machine could read
 it. No shell is involved. It runs in a session of its own, and the whole of it is killed at the deadline. Standard error takes
 `child.OUTPUT_BYTES`; writing more fails in the program (EAGAIN).
 """
@@ -14,9 +15,8 @@ from collections.abc import Mapping, Sequence
 
 from siteshift.adapters import child
 from siteshift.adapters.notify.message import Message
-from siteshift.core.model.codes import Severity
+from siteshift.core.model.notice import Notice
 from siteshift.errors import AdapterError, Ambiguous, Permanent, Retryable
-from siteshift.ports import Clock
 
 EX_TEMPFAIL = 75
 """sysexits.h: "temporary failure, user is invited to retry"."""
@@ -25,6 +25,8 @@ COMPLAINT_LIMIT = 4_096
 ENVIRONMENT_LIMIT = 65_536
 """Linux takes 128 KiB for one value (execve(2)); the whole text is on standard input."""
 SHOWN_LIMIT = 200
+TOLD = ("node", "severity", "state", "code", "text", "todo", "key", "service", "site", "member", "plane")
+"""What stands in the environment of the program, as ``SITESHIFT_`` and the name."""
 MIN_SECRET = 6
 
 
@@ -32,19 +34,24 @@ class CommandNotifier:
     """Runs one program for each message. ``environment`` may hold secrets; it replaces ours, but for a plain PATH."""
 
     def __init__(
-        self, command: Sequence[str], *, clock: Clock, node: str, environment: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str],
+        *,
+        node: str,
+        cluster: str = "siteshift",
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         if not command:
             raise Permanent("the command is empty", system="command", operation="configure")
         self._command = tuple(command)
-        self._clock = clock
         self._node = node
+        self._cluster = cluster
         self._environment = {"PATH": PATH, **(environment or {})}
         self._secrets = [word for word in (*command[1:], *(environment or {}).values()) if len(word) >= MIN_SECRET]
 
-    async def notify(self, *, severity: Severity, code: str, text: str, deadline_ms: int) -> None:
+    async def notify(self, notice: Notice, *, at_ms: int, deadline_ms: int) -> None:
         """Run it. Raises `Retryable` (exit status 75), `Permanent` (other failures), `Ambiguous` (killed)."""
-        message = Message(severity=severity, code=code, text=text, node=self._node, at_ms=self._clock.now_ms())
+        message = Message(notice=notice, node=self._node, cluster=self._cluster, at_ms=at_ms)
         with child.input_file(json.dumps(message.fields()).encode()) as told, child.output_pipe() as (said, complaint):
             process = await self._start(message, told, complaint)
             try:
@@ -61,8 +68,8 @@ class CommandNotifier:
         """Nothing is kept between messages."""
 
     async def _start(self, message: Message, told: int, complaint: int) -> asyncio.subprocess.Process:
-        clean = {name.upper(): _for_environment(str(value)) for name, value in message.fields().items()}
-        about = {f"SITESHIFT_{name}": clean[name] for name in ("NODE", "SEVERITY", "CODE", "TEXT", "KEY")}
+        fields = message.fields()
+        about = {f"SITESHIFT_{name.upper()}": _for_environment(str(fields.get(name, ""))) for name in TOLD}
         try:
             return await child.start(
                 self._command,

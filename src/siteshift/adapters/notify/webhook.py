@@ -15,9 +15,8 @@ from yarl import URL
 from siteshift.adapters.http_exchange import Cause, NoAnswer, Question, exchange
 from siteshift.adapters.notify.message import Message
 from siteshift.adapters.probes.http_reply import HttpBounds, Wanted
-from siteshift.core.model.codes import Severity
+from siteshift.core.model.notice import Notice
 from siteshift.errors import AdapterError, Ambiguous, Permanent, Retryable
-from siteshift.ports import Clock
 
 BOUNDS = HttpBounds()
 """Of the answer only the status is looked at."""
@@ -32,25 +31,25 @@ class WebhookNotifier:
         self,
         url: str,
         *,
-        clock: Clock,
         node: str,
+        cluster: str = "siteshift",
         headers: Mapping[str, str] | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._shown = _shown(url)
         self._url = URL(url)
-        self._clock = clock
         self._node = node
+        self._cluster = cluster
         self._headers = dict(headers or {})
         self._tls = tls
 
-    async def notify(self, *, severity: Severity, code: str, text: str, deadline_ms: int) -> None:
+    async def notify(self, notice: Notice, *, at_ms: int, deadline_ms: int) -> None:
         """Deliver. Raises `Retryable` (not sent), `Permanent` (refused), `Ambiguous` (sent, no clear answer)."""
-        message = Message(severity=severity, code=code, text=text, node=self._node, at_ms=self._clock.now_ms())
+        message = Message(notice=notice, node=self._node, cluster=self._cluster, at_ms=at_ms)
         question = Question(
             url=self._url,
             method="POST",
-            headers={"Content-Type": "application/json", "Idempotency-Key": message.key, **self._headers},
+            headers={"Content-Type": "application/json", "Idempotency-Key": message.delivery, **self._headers},
             body=json.dumps(message.fields()).encode(),
             tls=self._tls,
         )

@@ -8,7 +8,7 @@ from enum import Enum
 from siteshift.config.document import Document
 from siteshift.config.problem import Path, Problem, ProblemCode
 from siteshift.config.salvage import Salvaged
-from siteshift.config.schema import nearest
+from siteshift.core.model.spelling import nearest
 
 
 class At(Enum):

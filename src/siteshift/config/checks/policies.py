@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from siteshift.config.checks.findings import Findings
+from siteshift.config.checks.findings import At, Findings
 from siteshift.config.model.policy import ServicePolicySection
 from siteshift.config.model.root import ConfigFile
 from siteshift.config.problem import Path, ProblemCode
-from siteshift.config.resolve_policy import default_policy, judge_policy, policy_of, service_policy
+from siteshift.config.resolve_policy import UNSAID_MODE, default_policy, judge_policy, policy_of, service_policy
 from siteshift.core.model.policy import ServicePolicy
 from siteshift.core.model.units import WHOLE_BP
 
@@ -30,10 +30,21 @@ def check_policies(config: ConfigFile, findings: Findings) -> None:
             message = f"`min_serving_sites` is {policy.min_serving_sites}, but the service has pools at {sites}"
             below = [("services", index, "pools"), ("policy",)]
             findings.note(ProblemCode.SERVING_SITES, place, message, "lower it, or add a pool", below=below)
+    _modes(config, findings)
     overrides = policy_of(config)
     if overrides.override_default_ms > overrides.override_max_ms:
         message = "overrides would by default last longer than they may at most"
         _order(findings, ("policy", "overrides"), "default_expiry_h", "max_expiry_h", message)
+
+
+def _modes(config: ConfigFile, findings: Findings) -> None:
+    unsaid = [service.id for service in config.services if service.policy.mode is None]
+    if config.policy.mode is not None or not unsaid:
+        return
+    message = f"no `mode` for {', '.join(unsaid)}: it is {UNSAID_MODE.value}, so siteshift proposes and nothing moves by itself"
+    remedy = "write `mode: auto` under `policy` to have failing sites left automatically, or `mode: recommend` to keep it so"
+    place: Path = ("policy",) if findings.given(("policy",)) else ("services",)
+    findings.note(ProblemCode.MODE_UNSAID, place, message, remedy, below=[("services",)], at=At.KEY)
 
 
 def _judging(config: ConfigFile, findings: Findings) -> None:

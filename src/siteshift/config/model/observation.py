@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from siteshift.config.fields import MALFORMED, Identifier, MetricName, PercentPm, Scaled, Secret, Strict, Url, refuse
-from siteshift.core.model.codes import Severity
+from siteshift.core.model.notice import AlertSeverity
 
 EveryS = Annotated[int, Scaled(factor=1_000, low="0.1", high="3600", unit="seconds")]
 MeterEveryS = Annotated[int, Scaled(factor=1_000, low="0.1", high="2", unit="seconds")]
@@ -103,12 +103,20 @@ class PrometheusEvidence(Strict):
 EvidenceEntry = Annotated[HaproxyStatEvidence | PrometheusEvidence, Field(discriminator="kind")]
 
 
+_FORMER_SEVERITIES = {"allowed": "info", "needs_approval": "warning", "refused": "critical"}
+
+
+def _severity(value: object) -> object:
+    """The severity that a word of version 0.1 stood for; what is none of them as it is."""
+    return _FORMER_SEVERITIES.get(value, value) if isinstance(value, str) else value
+
+
 class NotifierCommon(Strict):
     """What all notifiers have."""
 
     id: Identifier = Field(examples=["oncall"])
-    least: Severity = Severity.ALLOWED
-    """The least severity that is told."""
+    least: Annotated[AlertSeverity, BeforeValidator(_severity)] = AlertSeverity.INFO
+    """The least severity that is told. `allowed`, `needs_approval` and `refused`, the words of 0.1, are taken for these."""
 
 
 class WebhookNotifier(NotifierCommon):
@@ -125,7 +133,7 @@ class WebhookNotifier(NotifierCommon):
 
 
 class CommandNotifier(NotifierCommon):
-    """A program; the notice stands as JSON on its standard input (OPERATING.md). It has 5 s, and is not run again."""
+    """A program; the notice stands as JSON on its standard input (OPERATING.md). It has 5 s; status 75 has it run again."""
 
     kind: Literal["command"]
     argv: Annotated[tuple[str, ...], Field(min_length=1)] = Field(examples=[["/usr/local/bin/page"]])

@@ -48,7 +48,7 @@ class ServicePolicySection(Strict):
     """How a service may be steered."""
 
     mode: Mode | None = None
-    """`observe`: only watch. `recommend`: make plans and ask. `auto`: act."""
+    """`observe`: only watch. `recommend`: make plans and ask. `auto`: act. Not given: `recommend`, and that is said."""
     max_utilisation_percent: PercentPm | None = None
     """What may be asked of a pool; survivors past their knee serve less, not more. What is a site's own in calm it may have
     back beyond it. Of a sick site's traffic others get less still (80 % and 3 for each tenth that it loses)."""

@@ -119,14 +119,17 @@ def _say_what_changed(draft: Draft, before: Picture, after: Picture) -> None:
     )
     for name in sorted(new.keys() - old.keys()):
         entry = new[name]
-        draft.tell(Severity.NEEDS_APPROVAL, entry.code.value, entry.reason)
-    for name in sorted(old.keys() - new.keys()):
-        entry = old[name]
-        draft.tell(Severity.ALLOWED, f"{entry.code.value}_ENDED", f"no longer: {entry.reason}")
+        draft.tell(
+            Severity.NEEDS_APPROVAL,
+            entry.code.value,
+            entry.reason,
+            service=entry.service,
+            site=entry.site,
+            member=entry.member,
+            since_ms=entry.since_ms,
+        )
     if after.blind and not before.blind and draft.state.is_fresh:
         draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.BLIND, "no credible vantage: nothing will be changed")
-    if before.blind and not after.blind and draft.state.is_fresh:
-        draft.tell(Severity.ALLOWED, NoticeCode.BLIND_ENDED, "a vantage is credible again: evidence counts")
 
 
 def _name(entry: Diagnosis) -> tuple[str, str, str, str]:

@@ -69,7 +69,8 @@ def absorb_result(draft: Draft, result: EnactResult) -> bool:
     )
     is_news = track.outcome is not result.outcome or attempts <= 1
     if not is_applied and is_news and taken_out_by(draft.state, result.enactor) is None:
-        draft.tell(Severity.NEEDS_APPROVAL, NoticeCode[f"PLANE_{result.outcome.name}"], f"{result.enactor}: {result.detail}")
+        code, text = NoticeCode[f"PLANE_{result.outcome.name}"], f"{result.enactor}: {result.detail}"
+        draft.tell(Severity.NEEDS_APPROVAL, code, text, plane=result.enactor)
     return True
 
 
@@ -98,7 +99,7 @@ def absorb_reading(draft: Draft, reading: ReadBack) -> bool:
     unconfirmed = _unconfirmed(track, standing)
     if unconfirmed == 2 and track.unconfirmed == 1:
         text = f"{reading.enactor}: it takes generation {wanted} and does not show it; written again, ever less often"
-        draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.PLANE_FORGETS, text)
+        draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.PLANE_FORGETS, text, plane=reading.enactor)
     draft.set_plane(
         reading.enactor,
         standing=standing,
@@ -120,11 +121,14 @@ def absorb_reading(draft: Draft, reading: ReadBack) -> bool:
                 Severity.NEEDS_APPROVAL,
                 NoticeCode.DRIFT,
                 f"{drift.enactor}: {drift.what} is {drift.found}, we wrote {drift.wanted}; left as it is",
+                plane=reading.enactor,
+                about=drift.what,
             )
     known = before.obstacles if before is not None else ()
     for obstacle in reading.obstacles:
         if obstacle not in known:
-            draft.tell(Severity.NEEDS_APPROVAL, FindingCode.PLANE_OBSTACLE, f"{reading.enactor}: {obstacle}")
+            text = f"{reading.enactor}: {obstacle}"
+            draft.tell(Severity.NEEDS_APPROVAL, FindingCode.PLANE_OBSTACLE, text, plane=reading.enactor, about=obstacle.what)
     return (
         before is None
         or track.unread_since_ms is not None
@@ -156,7 +160,7 @@ def _find_foreign(draft: Draft, enactor: EnactorId, mark: PlaneMark) -> None:
     )
     if not is_known:
         draft.record("plane_foreign", {"enactor": enactor, "mark": mark.text()})
-        draft.tell(Severity.REFUSED, FindingCode.PLANE_FOREIGN, foreign_text(enactor, mark))
+        draft.tell(Severity.REFUSED, FindingCode.PLANE_FOREIGN, foreign_text(enactor, mark), plane=enactor)
 
 
 def foreign_text(enactor: EnactorId, mark: PlaneMark) -> str:
@@ -217,7 +221,7 @@ def absorb_failed_reading(draft: Draft, enactor: EnactorId, detail: str) -> bool
     draft.due(draft.now_ms + again_ms)
     if track.unread_since_ms is None:
         if taken_out_by(draft.state, enactor) is None:
-            draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.PLANE_UNREADABLE, f"{enactor}: {detail}")
+            draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.PLANE_UNREADABLE, f"{enactor}: {detail}", plane=enactor)
         return True
     return False
 

@@ -187,5 +187,5 @@ def _fail(draft: Draft, member: MemberId, why: str) -> None:
     failures = draft.state.standby(member).failures + 1
     draft.set_standby(member, phase=_P.FAILED, since_ms=draft.now_ms, detail=why, wanted_until_ms=0, failures=failures)
     draft.record("standby", {"member": member, "phase": _P.FAILED.value, "why": why})
-    draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.STANDBY_FAILED, f"{member}: {why}")
+    draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.STANDBY_FAILED, f"{member}: {why}", member=member)
     draft.remembers = True

@@ -13,6 +13,7 @@ from siteshift.core.messages.commands import Record, Tell
 from siteshift.core.messages.events import Asked
 from siteshift.core.messages.requests import LiftRequest, PoolRequest, UndrainRequest
 from siteshift.core.model.codes import Failback, LeftBecause, OverrideKind, SiteLife
+from siteshift.core.model.notice import AlertState
 from siteshift.core.model.override import Override
 from siteshift.core.model.topology import Service
 from siteshift.core.model.units import SiteId
@@ -96,7 +97,7 @@ def told_once(p: Passage) -> Iterator[Violation]:
     entries = [c.data.get("service") for c in p.commands if isinstance(c, Record) and c.kind == "findings"]
     if p.before.transitions is p.after.transitions and not entries:
         return
-    told = [command.code for command in p.commands if isinstance(command, Tell)]
+    told = [c.code for c in p.commands if isinstance(c, Tell) and c.state is AlertState.FIRING]
     for service in p.setup.topology.services:
         was = {f.subject for f in p.before.transition(service.id).findings}
         now = {f.subject for f in p.after.transition(service.id).findings}

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from siteshift.core.beliefs.life import AWAY
 from siteshift.core.decide.situations import first_steering
-from siteshift.core.messages.commands import Record, Tell
+from siteshift.core.messages.commands import Record
 from siteshift.core.model.codes import FindingCode, LeftBecause, MemberRole, Severity, SiteLife, StandbyPhase
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.steering import ServiceSteering, Steering
@@ -153,7 +153,7 @@ def tell_adoption(draft: Draft) -> None:
         "returns. Find out why each site is as it is, then acknowledge it: siteshift ack SITE, or siteshift ack for all"
     )
     draft.commands.append(Record(kind="adopted", data=_document(draft.state.steering, adoption)))
-    draft.commands.append(Tell(severity=Severity.NEEDS_APPROVAL, code=FindingCode.HELD_AS_ADOPTED, text=text))
+    draft.tell(Severity.NEEDS_APPROVAL, FindingCode.HELD_AS_ADOPTED, text)
 
 
 def _document(steering: Steering, adoption: Adoption) -> dict[str, object]:

@@ -171,4 +171,5 @@ def shifted(state: ControllerState, by_ms: int) -> ControllerState:
         overrides=tuple(override(made) for made in state.overrides),
         goals={key: goal(track) for key, track in state.goals.items()},
         adoption=adoption(state.adoption) if state.adoption is not None else None,
+        told={key: replace(notice, since_ms=moved(notice.since_ms)) for key, notice in state.told.items()},
     )

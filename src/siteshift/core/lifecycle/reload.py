@@ -94,7 +94,7 @@ def _let_go_of_overrides(draft: Draft) -> None:
         data = {"id": override.id, "kind": override.kind.value, "owner": override.owner, "why": f"{missing} is gone"}
         draft.record("override_lifted", data)
         text = f"override {override.id} of {override.owner} is lifted: {missing} is no longer in the configuration"
-        draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.OVERRIDE_LIFTED, text)
+        draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.OVERRIDE_LIFTED, text, about=override.id)
     if len(kept) != len(draft.state.overrides):
         draft.set(overrides=tuple(kept))
 
@@ -109,7 +109,7 @@ def _end_goals(draft: Draft) -> None:
         draft.record("goal", {"goal": track.goal.digest, "digest": track.digest, "state": "ended", "because": because})
         if track.state is not GoalState.ENDED:
             text = f"{track.goal.verb.value} of {track.goal.owner} ({track.digest}) is over: {because}"
-            draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.GOAL_ENDED, text)
+            draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.GOAL_ENDED, text, about=track.digest)
 
 
 def _missing(override: Override, setup: Setup) -> str:
@@ -137,7 +137,7 @@ def _name_running_standbys(draft: Draft) -> None:
         draft.record("standby_left", {"member": name, "phase": track.phase.value})
         what = "is an active member now" if name in draft.setup.topology.members else "is no longer in the configuration"
         text = f"{name} {what} and was {track.phase.value}: it is left as it is; retire it by hand if it shall not run"
-        draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.STANDBY_LEFT, text)
+        draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.STANDBY_LEFT, text, member=name)
 
 
 def _name_planes_left(draft: Draft) -> None:
@@ -147,7 +147,7 @@ def _name_planes_left(draft: Draft) -> None:
         draft.record("plane_left", {"enactor": name, "generation": track.confirmed_generation})
         has = f"generation {track.confirmed_generation}" if track.confirmed_generation is not None else "what it has"
         text = f"{name} is no longer in the configuration: it keeps {has} and is not written any more"
-        draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.PLANE_LEFT, text)
+        draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.PLANE_LEFT, text, plane=name)
 
 
 def _name_shares_left(draft: Draft) -> None:
@@ -169,7 +169,7 @@ def _name_shares_left(draft: Draft) -> None:
                 "balancers that carry its servers go on sending them as much, and nobody steers it. Take the servers out there, "
                 "or put it back and drain it first"
             )
-            draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.SHARE_LEFT, text)
+            draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.SHARE_LEFT, text, service=entry.service, site=site)
 
 
 # -- every field ------------------------------------------------------------------------------------------------------

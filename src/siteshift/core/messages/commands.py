@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from siteshift.core.model.approval import Offer
 from siteshift.core.model.codes import Severity
 from siteshift.core.model.finding import Finding
+from siteshift.core.model.notice import Notice
 from siteshift.core.model.override import Override
 from siteshift.core.model.plan import Plan
 from siteshift.core.model.steering import Steering
@@ -86,12 +87,8 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tell:
+class Tell(Notice):
     """Tell people."""
-
-    severity: Severity
-    code: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

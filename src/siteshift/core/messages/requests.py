@@ -145,9 +145,10 @@ Request = (
 class OperatorRequest:
     """A request with who asks, why and under which ticket.
 
-    ``person`` is the canonical name, ``rank`` what they may, ``via`` how they were recognised. ``digest`` is of the offer they
-    looked at, and giving it confirms the offer; ``shown`` is that offer, where whoever showed it still has it.
-    ``expires_ms`` is the instant at which the override ends, ``life_ms`` how long it was asked for; None: the policy's default.
+    ``person`` is the canonical name, ``rank`` what they may, ``via`` how they were recognised, ``peer`` the Unix user by number
+    and who is behind sudo. ``digest`` is of the offer they looked at, and giving it confirms the offer; ``shown`` is that offer,
+    where whoever showed it still has it. ``expires_ms`` is the instant at which the override ends, ``life_ms`` how long it was
+    asked for; None: the policy's default.
     """
 
     id: str
@@ -161,3 +162,4 @@ class OperatorRequest:
     shown: Offer | None = None
     rank: str = ""
     via: str = ""
+    peer: str = ""

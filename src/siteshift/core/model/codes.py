@@ -225,7 +225,6 @@ class NoticeCode(StrEnum):
     """What people are notified of beside the findings and diagnoses, whose own codes are used for them."""
 
     BLIND = "BLIND"
-    BLIND_ENDED = "BLIND_ENDED"
     CLOCK = "CLOCK"
     DRIFT = "DRIFT"
     ENVELOPE_LEFT = "ENVELOPE_LEFT"

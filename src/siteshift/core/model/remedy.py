@@ -1,4 +1,4 @@
-"""What a person can do about each finding. Every `FindingCode` has one entry; a test keeps it so.
+"""What a person can do about each finding, diagnosis and notice. Every code has one entry; a test keeps it so.
 
 How many persons an approval takes is not said here: it depends on the case, and the finding itself knows it.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from siteshift.core.model.codes import FindingCode
+from siteshift.core.model.codes import DiagnosisCode, FindingCode, NoticeCode
 
 REMEDIES: Mapping[FindingCode, str] = MappingProxyType(
     {
@@ -65,3 +65,91 @@ REMEDIES: Mapping[FindingCode, str] = MappingProxyType(
         FindingCode.INCOMPLETE: "Give what is missing and ask again.",
     }
 )
+
+
+NOTICE_REMEDIES: Mapping[str, str] = MappingProxyType(
+    {
+        DiagnosisCode.SITE_DOWN.value: (
+            "siteshift leaves the site by itself where the mode is auto. Look: `siteshift status`, `siteshift why SITE`. What"
+            " waits for a person: `siteshift approvals`, `siteshift plan`."
+        ),
+        DiagnosisCode.SITE_DEGRADED.value: (
+            "Users get errors or late answers there. Look: `siteshift why SITE`. To leave it by hand: `siteshift drain SITE "
+            "--reason TEXT`."
+        ),
+        DiagnosisCode.SERVICE_DOWN.value: (
+            "The service is left at this site where the mode is auto. Look: `siteshift why SITE`, `siteshift status`."
+        ),
+        DiagnosisCode.SERVICE_DEGRADED.value: "Look at what the checks and the traffic say: `siteshift why SITE`.",
+        DiagnosisCode.MEMBER_DOWN.value: "Mend the server; it serves again when its checks pass. Look: `siteshift members`.",
+        DiagnosisCode.GLOBAL_FAULT.value: (
+            "It fails everywhere, so moving does not help. Look for a common cause: a release, a dependency, a broken check, "
+            "our own network."
+        ),
+        DiagnosisCode.PATH_DOWN.value: "The site serves, and one way to it does not. Look at that network: `siteshift why SITE`.",
+        DiagnosisCode.OBSERVER_ISOLATED.value: (
+            "This node's own line is cut; it changes nothing until its anchors answer. Look at its network."
+        ),
+        DiagnosisCode.CHECK_BROKEN.value: (
+            "The check cannot be believed: it passes where it must fail, or fails where users are answered. Mend the check; "
+            "nothing is decided by it."
+        ),
+        DiagnosisCode.DEPENDENCY_DOWN.value: (
+            "Mend what it depends on at this site; moving this service alone may not help. Look: `siteshift why SITE`."
+        ),
+        DiagnosisCode.OVERLOAD.value: (
+            "The pool is asked more than it carries. Open standbys, add servers, or shed load. Look: `siteshift status`."
+        ),
+        DiagnosisCode.STALE.value: "What is known is old. Look at the node that reports it: `siteshift status`.",
+        NoticeCode.BLIND.value: (
+            "Nothing is believed and nothing is moved. Bring the anchors back in reach of the node, or look at its network: "
+            "`siteshift status`."
+        ),
+        NoticeCode.CLOCK.value: "Set the machine's clock right (chrony, systemd-timesyncd), then restart the node.",
+        NoticeCode.DRIFT.value: (
+            "Somebody changed the data plane by hand. To keep the change, have siteshift make it; it is left alone until the "
+            "next move there. Look: `siteshift status`."
+        ),
+        NoticeCode.GOAL_ENDED.value: "Look whether it should be asked for again: `siteshift approvals`.",
+        NoticeCode.OVERRIDE_ENDS_SOON.value: (
+            "To keep it, ask for it again with a new end; else nothing. Look: `siteshift override list`."
+        ),
+        NoticeCode.OVERRIDE_LIFTED.value: "The configuration no longer has what was forced. Look: `siteshift status`.",
+        NoticeCode.PLANE_STALE.value: (
+            "The data plane has a newer generation than ours; it is read and numbered past. If it lasts, look for a second "
+            "controller: `siteshift status`."
+        ),
+        NoticeCode.PLANE_REFUSED.value: (
+            "The data plane will not take it: look at what it says, its permissions and keys: `siteshift status`. It is tried"
+            " again by itself."
+        ),
+        NoticeCode.PLANE_FAILED.value: (
+            "Bring the data plane back in reach; it is written again by itself. Look: `siteshift status`."
+        ),
+        NoticeCode.PLANE_AMBIGUOUS.value: (
+            "It is not known whether the write arrived; it is read before it is written again. If it lasts, look at the data "
+            "plane."
+        ),
+        NoticeCode.PLANE_FORGETS.value: (
+            "It takes every write and shows none: look for a second writer, a read-only file, or a restart loop. Look: "
+            "`siteshift status`."
+        ),
+        NoticeCode.PLANE_LEFT.value: (
+            "It keeps what it has and is not written any more. Take its records or weights over by hand."
+        ),
+        NoticeCode.PLANE_UNREADABLE.value: (
+            "Bring the data plane back in reach; what it does is unknown meanwhile. Look: `siteshift status`."
+        ),
+        NoticeCode.RECORD_GAP.value: "Free the disk, or mend what the log names: steering holds still, and the record has a gap.",
+        NoticeCode.RELOAD_REFUSED.value: (
+            "The configuration that ran before stays. Correct the file: `siteshift config check FILE`, then reload again."
+        ),
+        NoticeCode.STANDBY_FAILED.value: (
+            "Bring the standby up by hand, or mend its driver; survivors have its capacity less. Look: `siteshift members`."
+        ),
+        NoticeCode.SHARE_LEFT.value: "Take the servers out at the load balancer, or put the pool back and drain it first.",
+        NoticeCode.STANDBY_LEFT.value: "It is left running: retire it by hand if it shall not run.",
+        NoticeCode.STARTED_FROM_NOTHING.value: "If this node ran before, drain again what must stay away: `siteshift drain`.",
+    }
+)
+"""By the value of a diagnosis' or notice's code; those that are findings' codes too are in `REMEDIES`."""

@@ -37,6 +37,7 @@ from siteshift.core.model.codes import FindingCode, LeftBecause, Mode, OverrideK
 from siteshift.core.model.finding import Finding, finding, verdict
 from siteshift.core.model.override import Override, make_override
 from siteshift.core.model.setup import Setup
+from siteshift.core.model.spelling import unknown
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
 from siteshift.core.operate.approval import refusal, settle
 from siteshift.core.operate.deciding import approve, join, take_back
@@ -47,6 +48,7 @@ from siteshift.core.operate.planes import put_in, why_not_out
 from siteshift.core.operate.release import lift, pool, undrain
 from siteshift.core.plan.foreseen import planned
 from siteshift.core.state.adoption import acknowledged
+from siteshift.core.state.codec import to_document
 from siteshift.core.state.controller_state import ControllerState
 from siteshift.core.state.draft import Draft, Planner
 from siteshift.core.state.goals import GoalTrack
@@ -142,11 +144,10 @@ def unknown_names(asking: OperatorRequest, setup: Setup) -> tuple[Finding, ...]:
     ):
         name = getattr(request, kind, None)
         if name is not None and name not in known:
-            text = f"there is no {kind} {name!r}; known: {', '.join(known)}"
-            found.append(finding(FindingCode.UNKNOWN_NAME, Severity.REFUSED, text, name=name))
+            found.append(finding(FindingCode.UNKNOWN_NAME, Severity.REFUSED, unknown(kind, name, known), name=name))
     for site in getattr(request, "shares_bp", ()):
         if site not in topology.site_ids:
-            text = f"there is no site {site!r}; known: {', '.join(topology.site_ids)}"
+            text = unknown("site", site, topology.site_ids)
             found.append(finding(FindingCode.UNKNOWN_NAME, Severity.REFUSED, text, name=site))
     return tuple(found) or _no_pool(asking, setup)
 
@@ -268,7 +269,7 @@ def _acknowledge(draft: Draft, asking: OperatorRequest, site: SiteId | None, ser
     capped = [name for name, t in state.transitions.items() if site in t.carrying and service in (None, name)]
     if not left and not asked and not capped:
         text = f"nothing at {site or 'any site'} waits for an acknowledgement"
-        return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text, site=site or ""),))
+        return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text, site=site or "", already=1),))
     tracks = dict(state.tracks)
     for key in left:
         tracks[key] = replace(tracks[key], hold_until_ms=draft.now_ms, flaps=0, is_return_asked=True)
@@ -283,14 +284,14 @@ def _take_over(draft: Draft, asking: OperatorRequest, plane: EnactorId) -> Answe
     """A person has decided that a data plane is ours, whoever else has written to it."""
     if not take_over(draft, plane):
         text = f"{plane} is held by nobody else"
-        return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text, plane=plane),))
+        return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text, plane=plane, already=1),))
     return Answer(asking=asking.id, severity=Severity.ALLOWED)
 
 
 def _switch(draft: Draft, asking: OperatorRequest, *, to_off: bool) -> Answer:
     if draft.state.is_switched_off == to_off:
         text = f"automatic action is already {'off' if to_off else 'on'}"
-        return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text),))
+        return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text, already=1),))
     draft.set(is_switched_off=to_off)
     return Answer(asking=asking.id, severity=Severity.ALLOWED)
 
@@ -299,7 +300,11 @@ def _document(asking: OperatorRequest, reply: Answer) -> dict[str, object]:
     return {
         "asking": asking.id,
         "person": asking.person,
+        "peer": asking.peer,
+        "via": asking.via,
+        "rank": asking.rank,
         "request": type(asking.request).__name__,
+        "about": {name: value for name, value in to_document(asking.request).items() if name != "type" and value is not None},
         "reason": asking.reason,
         "ticket": asking.ticket,
         "severity": reply.severity.value,

@@ -18,7 +18,8 @@ def expire_overrides(draft: Draft) -> None:
     gone = expired(draft.state.overrides, draft.now_ms)
     for override in gone:
         draft.record("override_expired", {"id": override.id, "kind": override.kind.value, "owner": override.owner})
-        draft.tell(Severity.ALLOWED, NoticeCode.OVERRIDE_EXPIRED, f"override {override.id} of {override.owner} has expired")
+        text = f"override {override.id} of {override.owner} has expired"
+        draft.tell(Severity.ALLOWED, NoticeCode.OVERRIDE_EXPIRED, text, about=override.id)
     if gone:
         draft.set(overrides=tuple(entry for entry in draft.state.overrides if entry not in gone))
         draft.remembers = True
@@ -43,7 +44,7 @@ def _warn(draft: Draft, override: Override) -> None:
         "override_ends_soon",
         {"id": override.id, "kind": override.kind.value, "owner": override.owner, "expires_ms": override.expires_ms},
     )
-    draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.OVERRIDE_ENDS_SOON, text)
+    draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.OVERRIDE_ENDS_SOON, text, about=override.id)
 
 
 def what(override: Override) -> str:

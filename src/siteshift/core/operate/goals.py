@@ -127,7 +127,7 @@ def _watch(draft: Draft, track: GoalTrack) -> None:
     draft.set_goal(replace(track, left=left))
     if left is not None:
         text = f"{track.goal.verb.value} of {track.goal.owner}, done as approved, has left its bounds since: {left.text}"
-        draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.ENVELOPE_LEFT, text)
+        draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.ENVELOPE_LEFT, text, about=track.goal.digest)
         draft.record("envelope_left", {"goal": track.goal.digest, "digest": track.digest, "field": left.field, "now": left.now})
 
 
@@ -140,7 +140,7 @@ def end(draft: Draft, track: GoalTrack, because: str) -> None:
     draft.record("goal", {"goal": track.goal.digest, "digest": track.digest, "state": "ended", "because": because})
     if track.state is not GoalState.REACHED:
         text = f"{track.goal.verb.value} of {track.goal.owner} ({track.digest}) is over: {because}"
-        draft.tell(Severity.ALLOWED, NoticeCode.GOAL_ENDED, text)
+        draft.tell(Severity.ALLOWED, NoticeCode.GOAL_ENDED, text, about=track.digest)
 
 
 def _forget(draft: Draft) -> None:
@@ -210,7 +210,7 @@ def offer_fresh(draft: Draft) -> None:
             text += f"{track.goal.owner} confirms the envelope of now with --digest {track.fresh_digest}"
             if track.fresh is not None and (needed := track.fresh.approvals_needed):
                 text += f", and {needed} other approve{'s' if needed == 1 else ''} it: siteshift approve {track.fresh_digest}"
-            draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.ENVELOPE_LEFT, text)
+            draft.tell(Severity.NEEDS_APPROVAL, NoticeCode.ENVELOPE_LEFT, text, about=track.goal.digest)
 
 
 def renew(draft: Draft, track: GoalTrack) -> GoalTrack:

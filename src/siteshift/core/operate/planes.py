@@ -18,7 +18,7 @@ def why_not_out(state: ControllerState, setup: Setup, plane: EnactorId) -> Findi
     """Why a plane cannot be taken out of service: it is already, or a service would have none that moves its users."""
     if (made := taken_out_by(state, plane)) is not None:
         text = f"{plane} is out of service already, by override {made.id} of {made.owner}"
-        return finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text, plane=plane, override=made.id)
+        return finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text, plane=plane, override=made.id, already=1)
     alone = [
         service.id
         for service in setup.topology.services
@@ -38,7 +38,7 @@ def put_in(draft: Draft, asking: OperatorRequest, plane: EnactorId) -> Answer:
     kept = tuple(entry for entry in state.overrides if entry.kind is not OverrideKind.PLANE_OUT or entry.plane != plane)
     if len(kept) == len(state.overrides):
         text = f"{plane} is in service"
-        return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text, plane=plane),))
+        return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text, plane=plane, already=1),))
     draft.set(overrides=kept)
     draft.set_plane(plane, next_read_ms=draft.now_ms, next_try_ms=draft.now_ms)
     return Answer(asking=asking.id, severity=Severity.ALLOWED)

@@ -20,6 +20,7 @@ from siteshift.core.model.codes import FindingCode, OverrideKind, Severity
 from siteshift.core.model.finding import Finding, finding
 from siteshift.core.model.override import Override
 from siteshift.core.model.setup import Setup
+from siteshift.core.model.spelling import unknown
 from siteshift.core.model.units import MemberId, ServiceId, SiteId
 from siteshift.core.operate.approval import refusal, settle
 from siteshift.core.operate.deciding import join
@@ -51,9 +52,11 @@ def undrain(draft: Draft, asking: OperatorRequest, site: SiteId, service: Servic
     left = [key for key, track in state.tracks.items() if key[1] == site and service in (None, key[0]) and track.left_because]
     if not gone and not left:
         text = f"{site} is not drained"
+        found: dict[str, int | str] = {"site": site, "already": 1}
         if any(state.is_held(entry.id, site) for entry in draft.setup.topology.services if service in (None, entry.id)):
             text += f"; it is held as it was found: `siteshift ack {site}` lets it go"
-        return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text, site=site),))
+            del found["already"]
+        return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text, **found),))
     tracks = {**state.tracks, **{key: replace(state.tracks[key], is_return_asked=True) for key in left}}
     looked_at = frozenset((entry.id, site) for entry in draft.setup.topology.services if service in (None, entry.id))
     adoption = acknowledged(state.adoption, looked_at, draft.setup.topology)
@@ -70,7 +73,7 @@ def pool(draft: Draft, asking: OperatorRequest, member: MemberId) -> Answer:
     is_held = adoption is not None and member in adoption.members_out
     if not gone and not is_held:
         text = f"{member} is not depooled"
-        return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text),))
+        return refusal(asking, (finding(FindingCode.NOTHING_TO_DO, Severity.REFUSED, text, already=1),))
     if adoption is not None:
         adoption = replace(adoption, members_out=adoption.members_out - {member})
     return _release(draft, asking, replace(_without(draft.state, gone), adoption=adoption), ())
@@ -82,8 +85,7 @@ def lift(draft: Draft, asking: OperatorRequest, override: str) -> Answer:
         return join(draft, asking, track, None)
     gone = [entry for entry in draft.state.overrides if entry.id == override]
     if not gone:
-        known = ", ".join(entry.id for entry in draft.state.overrides) or "none"
-        text = f"there is no override {override!r}; in force: {known}"
+        text = unknown("override", override, [entry.id for entry in draft.state.overrides])
         return refusal(asking, (finding(FindingCode.UNKNOWN_NAME, Severity.REFUSED, text, name=override),))
     after, made = _without(draft.state, gone), gone[0]
     found: tuple[Finding, ...] = ()

@@ -234,7 +234,8 @@ def say_findings(draft: Draft, situation: Situation, findings: tuple[Finding, ..
     known = {e.subject for e in before}
     for entry in standing:
         if entry.subject not in known and entry.code is not FindingCode.ENVELOPE_LEFT:  # told with its way out (`operate.goals`)
-            draft.tell(Severity.NEEDS_APPROVAL if entry.code in HEARD else entry.severity, entry.code.value, entry.text)
+            verdict, (code, about) = Severity.NEEDS_APPROVAL if entry.code in HEARD else entry.severity, entry.subject
+            draft.tell(verdict, code, entry.text, service=situation.service.id, about=about)
 
 
 def _document(situation: Situation, target: Target, after: ServiceSteering, step: Step) -> dict[str, object]:

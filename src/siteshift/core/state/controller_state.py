@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from siteshift.core.model.evidence import Picture, VantageReport
+from siteshift.core.model.notice import Notice
 from siteshift.core.model.override import Override
 from siteshift.core.model.steering import Steering
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId, VantageId
@@ -81,6 +82,8 @@ class ControllerState(Changeable):
     """By the digest of the goal; those that are over are kept for a while, for the list."""
     expected: Mapping[ServiceId, Expected] = field(default_factory=dict)
     """The steps still to come by the plan in force, of services that are followed (`core.plan.following`)."""
+    told: Mapping[str, Notice] = field(default_factory=dict)
+    """By key, the conditions that people were told of and that were not told to be over (`core.notices`)."""
 
     def vantage(self, name: VantageId) -> VantageTrack:
         return self.vantages.get(name, _NEW_VANTAGE)
@@ -124,6 +127,7 @@ DURABLE = (
     "overrides_made",
     "adoption",
     "goals",
+    "told",
 )
 """The fields that must survive: overrides, hold-downs, steering (DESIGN §6). Beliefs are never restored, but the measured demand
 is: the caps of sites are counted in requests/s, and mean nothing without it."""

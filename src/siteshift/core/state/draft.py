@@ -9,6 +9,7 @@ from typing import Any
 
 from siteshift.core.messages.commands import Command, Record, Tell
 from siteshift.core.model.codes import Severity
+from siteshift.core.model.notice import Notice, severity_of
 from siteshift.core.model.plan import Foreseen, Plan, Step, Wait
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import EnactorId, MemberId, ServiceId, SiteId
@@ -70,8 +71,36 @@ class Draft:
     def record(self, kind: str, data: Mapping[str, object]) -> None:
         self.commands.append(Record(kind=kind, data=data))
 
-    def tell(self, severity: Severity, code: str, text: str) -> None:
-        self.commands.append(Tell(severity=severity, code=code, text=text))
+    def tell(
+        self,
+        verdict: Severity,
+        code: str,
+        text: str,
+        *,
+        service: ServiceId | None = None,
+        site: SiteId | None = None,
+        member: MemberId | None = None,
+        plane: EnactorId | None = None,
+        about: str = "",
+        since_ms: int = 0,
+    ) -> None:
+        """Tell people. A condition is kept under its key until its end is told (`core.notices`)."""
+        facts: dict[str, Any] = {
+            "severity": severity_of(code, verdict),
+            "code": code,
+            "text": text,
+            "service": service,
+            "site": site,
+            "member": member,
+            "plane": plane,
+            "about": about,
+            "since_ms": since_ms or self.now_ms,
+        }
+        self.commands.append(Tell(**facts))
+        notice = Notice(**facts)
+        if not notice.is_event:
+            self.set(told={**self.state.told, notice.key: notice})
+            self.remembers = True
 
     def set_track(self, service: ServiceId, site: SiteId, track: SiteTrack) -> None:
         self.set(tracks={**self.state.tracks, (service, site): track})

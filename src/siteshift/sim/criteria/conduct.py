@@ -85,9 +85,7 @@ class Blind:
         return _first(self.NAME, demand, lines, evidence.instant(self.after), self.within_ms)
 
 
-TOLD_CODES = frozenset(
-    [code.value for code in (*NoticeCode, *FindingCode, *DiagnosisCode)] + [f"{code.value}_ENDED" for code in DiagnosisCode]
-)
+TOLD_CODES = frozenset(code.value for code in (*NoticeCode, *FindingCode, *DiagnosisCode))
 """All that people may be told."""
 
 
@@ -103,7 +101,7 @@ class Told:
 
     def judge(self, evidence: Evidence) -> Judged:
         demand = f"people are told {self.code} within {seconds(self.within_ms)}{_when(self.after)}"
-        lines = (line for line in evidence.lines("tell") if f" {self.code}:" in line.text)
+        lines = (line for line in evidence.lines("tell") if f" firing {self.code}:" in line.text)
         return _first(self.NAME, demand, lines, evidence.instant(self.after), self.within_ms)
 
 

@@ -62,7 +62,7 @@ class Witness:
             self._decided(node, before, after, event.at_ms, _reasons(decision))
         for command in decision.commands:
             self._commanded(node, command)
-        tells = [f"{c.severity.value} {c.code}: {c.text}" for c in decision.commands if isinstance(c, Tell)]
+        tells = [f"{c.severity.value} {c.state.value} {c.code}: {c.text}" for c in decision.commands if isinstance(c, Tell)]
         for text in sorted(tells):
             self._world.line(node, "tell", text)
 
