@@ -40,6 +40,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "store": "the store was lost, or is usable again",
         "store_set_aside": "a broken store was set aside",
         "term": "whose turn it is to decide changed",
+        "traffic": "what meters count at places where it changed by more than chance, and nothing else was news",
         "violation": "a law's checker found it broken",
         "why": "the reasons of a generation, for each service at each site",
     }

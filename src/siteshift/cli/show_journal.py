@@ -113,6 +113,11 @@ def _approval(data: Document) -> str:
     return f"{data['person']} ({data['rank'] or 'person'}): approval of {data['digest']} {data['state'].replace('_', ' ')}"
 
 
+def _traffic(data: Document) -> str:
+    counts = ", ".join(f"{key.replace('|', ' at ')} {row['rate_mrps'] / 1_000:.3g}" for key, row in data["traffic"].items())
+    return f"requests/s: {counts}"
+
+
 _SENTENCES: Mapping[str, Callable[[Document], str]] = {
     "life": _life,
     "decision": _decision,
@@ -134,6 +139,7 @@ _SENTENCES: Mapping[str, Callable[[Document], str]] = {
     "notice": lambda data: f"{data['code']}: {data['text']}",
     "violation": lambda data: f"law {data['law']} broken: {data['text']}",
     "reload": lambda data: f"configuration {data['digest']}: {len(data['changes'])} changes",
+    "traffic": _traffic,
     "input": lambda data: str(data["event"]["type"]),
     "override_expired": lambda data: f"{data['id']} ({data['kind']}) of {data['owner']}",
 }
