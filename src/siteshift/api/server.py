@@ -21,7 +21,7 @@ from siteshift.api.acts import NEEDED, Acts
 from siteshift.api.bodies import ACTS
 from siteshift.api.connections import BACKLOG, CONNECTIONS, Listener, connection_of
 from siteshift.api.identity import ASKER, Doorkeeper, Identity, Rank
-from siteshift.api.looks import BadQuery, Looks
+from siteshift.api.looks import BadQuery, Kept, Looks, nothing_known
 from siteshift.api.problems import problem, reply
 from siteshift.api.shown import Shown
 from siteshift.config.setups import ApiSetup, TlsListenerSetup
@@ -51,15 +51,19 @@ class ApiServer:
         journal: Journal,
         descriptors: Descriptors | None = None,
         limits: ClientLimits = CONNECTIONS,
+        kept: Kept = nothing_known,
     ) -> None:
-        """``descriptors`` is what the clients of all listeners may have together, ``limits`` are those of each of ours."""
+        """``descriptors`` is what the clients of all listeners may have together, ``limits`` are those of each of ours.
+
+        ``kept`` tells what is kept of the journal.
+        """
         self._setup = setup
         self.descriptors = descriptors or Descriptors()
         self._limits = limits
         self._listeners: list[Listener] = []
         self._doorkeeper = Doorkeeper(setup)
         shown = Shown()
-        self._looks = Looks(node=node, journal=journal, version=version, shown=shown)
+        self._looks = Looks(node=node, journal=journal, version=version, shown=shown, kept=kept)
         self._acts = Acts(node=node, shown=shown)
         self._runner: web.AppRunner | None = None
         self._listens = False
@@ -96,6 +100,7 @@ class ApiServer:
             "/v1/fate": (looks.fate, "What would be lost together with a site"),
             "/v1/why/{site}": (looks.why, "Why a site gets what it gets, now or at a past instant"),
             "/v1/journal": (looks.read_journal, "The record"),
+            "/v1/journal/kept": (looks.kept_journal, "What is kept of the record, within which bounds, and its sealed segments"),
             "/v1/journal/verify": (looks.verify_journal, "Whether the record's hash chain holds"),
             "/v1/events": (looks.events, "Everything that happens, as it happens"),
             "/v1/openapi.json": (self._openapi, "This document"),

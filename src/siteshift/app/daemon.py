@@ -22,6 +22,7 @@ from siteshift.app.descriptors import need_of, share_out
 from siteshift.app.equip import Workshop
 from siteshift.app.past import FoundPast, find_past, open_store
 from siteshift.app.reload import Reloading, set_up_logs
+from siteshift.app.retention import Retention
 from siteshift.app.secrets import secrets_of
 from siteshift.config import LoadedConfig, Resolved, load_config, resolve
 from siteshift.config.setups import EmbeddedDnsSetup
@@ -97,8 +98,14 @@ class Daemon:
                 keeper=copy,
                 clock_note=self.clock.note,
             )
+            retention = Retention(journal=journal, node=node, metrics=metrics, setup=self.resolved.journal)
             api = ApiServer(
-                node=node, setup=self.resolved.api, version=self.version, journal=journal, descriptors=descriptors
+                node=node,
+                setup=self.resolved.api,
+                version=self.version,
+                journal=journal,
+                descriptors=descriptors,
+                kept=retention.document,
             )
             await api.start()
         except BaseException:
@@ -118,6 +125,7 @@ class Daemon:
         node.start()
         metrics.reloaded(Done.OK, at_ms=self.clock.now_ms())
         self._start_watching(supervisor, systemd, metrics, node)
+        supervisor.start("retention", retention.run, stage=StopStage.INTAKE)
         reloading = Reloading(
             path=self.path,
             clock=self.clock,
@@ -126,6 +134,7 @@ class Daemon:
             systemd=systemd,
             metrics=metrics,
             resolved=self.resolved,
+            on_taken=lambda resolved: retention.configure(resolved.journal),
         )
         supervisor.on_signal(signal.SIGHUP, lambda: reloading.ask(supervisor))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # what was asked during the start comes now

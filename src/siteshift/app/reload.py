@@ -7,7 +7,7 @@ Each stage may fail, for any reason at all, and then the last good configuration
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -52,6 +52,8 @@ class Reloading:
     systemd: SystemdNotifier
     metrics: Metrics
     resolved: Resolved
+    on_taken: Callable[[Resolved], None] = lambda _: None
+    """Called once the new configuration runs: for what is neither the node's nor an adapter."""
     _asked: int = field(default=0, init=False)
     _stage: Stage = field(default=Stage.READ, init=False)
 
@@ -107,6 +109,7 @@ class Reloading:
         self.node.executor.note("reload", {"digest": resolved.digest, "changes": list(changes)})
         self.metrics.reloaded(Done.OK, at_ms=self.clock.now_ms())
         try:
+            self.on_taken(resolved)
             share_out(need_of(resolved), self.workshop.descriptors)
             set_up_logs(resolved, secrets)
             for warning in loaded.warnings:

@@ -173,6 +173,10 @@ class Node:
             text += "If this node ran before, what people drained or forced is forgotten: drain again what must stay away"
             self.executor.notices.take(Tell(severity=Severity.NEEDS_APPROVAL, code=NoticeCode.STARTED_FROM_NOTHING, text=text))
 
+    def note_checkpoint(self) -> None:
+        """Write setup and state down, so that a record whose beginning is sealed away can be replayed from here."""
+        self.recorder.note_checkpoint(self.loop.state, self.clock.now_ms())
+
     def members(self) -> dict[str, Any]:
         """Every member: state, weight, evidence, and who took it out."""
         return members_document(self.loop.state, self.loop.setup, self.clock.now_ms())
