@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from siteshift.cli import approvals, config, drill, journal, lab, looks, members, moves, overrides, planes, run, sim, top
+from siteshift.cli import approvals, config, drill, journal, lab, looks, members, moves, overrides, planes, run, setup, sim, top
 from siteshift.cli.reach import GivenAddress
 from siteshift.cli.session import Ca, Json, Session, Socket, TokenFile, Url
 
@@ -16,6 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Keep services up when a datacentre fails.",
 )
+app.command("setup")(setup.setup)
 app.command("run")(run.run)
 app.add_typer(config.app, name="config")
 app.command("status")(looks.status)

@@ -127,7 +127,7 @@ class JournalSection(Strict):
     """How long the record is kept, and where. What leaves the database is sealed into files first; they verify like the rest."""
 
     keep_days: Annotated[int, Field(ge=1, le=3_650)] = 30
-    """So long entries stay in the database, where `siteshift why` (of a past instant), `journal tail` and `journal replay` find them."""
+    """So long entries stay in the database, where `siteshift why`, `journal tail` and `journal replay` find them."""
     keep_mb: Annotated[int, Field(ge=16, le=1_000_000)] = 256
     """So large the database may become, in MiB; beyond it the oldest entries are sealed before their time."""
     folder: AbsolutePath | None = None
