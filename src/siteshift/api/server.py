@@ -8,6 +8,7 @@ import socket
 import ssl
 import tempfile
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -37,6 +38,15 @@ UNIX_NAME, TLS_NAME = "api unix", "api tls"
 log = structlog.get_logger("siteshift.api")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renewal:
+    """Who may what from now on, and the certificate; made from files as they are now."""
+
+    setup: ApiSetup
+    doorkeeper: Doorkeeper
+    tls: ssl.SSLContext | None
 
 
 class ApiServer:
@@ -181,6 +191,21 @@ class ApiServer:
         except (OSError, ssl.SSLError) as error:
             await self.close()
             raise Permanent(str(error), system="api", operation="listen", target=self.where) from error
+
+    def prepare(self, setup: ApiSetup) -> Renewal:
+        """Read tokens, certificate, key and client CA anew. Blocking. Raises `SecretUnavailable` and `Permanent`."""
+        try:
+            tls = None if setup.tls is None else _tls(setup.tls)
+        except (OSError, ssl.SSLError) as error:
+            target = setup.tls.certificate_file if setup.tls is not None else ""
+            raise Permanent(str(error), system="api", operation="read the certificate", target=target) from error
+        return Renewal(setup=setup, doorkeeper=Doorkeeper(setup), tls=tls)
+
+    def renew(self, renewal: Renewal) -> None:
+        """Put it to use: for the next request, and the next connection over TLS. Those that are open go on. Never raises."""
+        self._setup, self._doorkeeper = renewal.setup, renewal.doorkeeper
+        for listener in self._listeners:
+            listener.renew(renewal.tls)
 
     def _listen(self, name: str, sock: socket.socket, *, tls: ssl.SSLContext | None) -> None:
         assert self._runner is not None

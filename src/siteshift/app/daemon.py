@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -134,7 +135,7 @@ class Daemon:
             systemd=systemd,
             metrics=metrics,
             resolved=self.resolved,
-            on_taken=lambda resolved: retention.configure(resolved.journal),
+            others=lambda resolved: _others(resolved, api, retention),
         )
         supervisor.on_signal(signal.SIGHUP, lambda: reloading.ask(supervisor))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # what was asked during the start comes now
@@ -172,6 +173,17 @@ class Daemon:
 
         supervisor.start("wall clock", lambda: watch_wall_clock(self.clock.skew_ms, node.tell_clock), stage=StopStage.WATCHING)
         supervisor.start("watchdog", lambda: feed_watchdog(systemd, healthy), stage=StopStage.WATCHING)
+
+def _others(resolved: Resolved, api: ApiServer, retention: Retention) -> Callable[[], None]:
+    """What a reload changes beside the node: who may what at its API, by which certificate, and how long the record is kept."""
+    renewal = api.prepare(resolved.api)
+
+    def put_to_use() -> None:
+        api.renew(renewal)
+        retention.configure(resolved.journal)
+
+    return put_to_use
+
 
 async def _keep_copy(copy: SecondCopy, steering: Steering) -> None:
     """Write the second copy anew: there was none, or one of no use. A full disk must not keep a node from starting."""
