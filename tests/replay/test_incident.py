@@ -12,7 +12,9 @@ from siteshift.core.model.codes import Fault, Hardness, MemberRole, Standing
 from siteshift.core.model.evidence import Evidence, TargetView
 from siteshift.core.model.units import MemberId, SiteId, TargetId
 from siteshift.core.state.carrying import Carrying
-from siteshift.replay.incident import Entry, Incident, _faults, _Spell, _Trouble, _trouble, _windows, assumed, late_ms
+from siteshift.core.state.tracks import TrafficTrack
+from siteshift.replay.counted import Counted, means
+from siteshift.replay.incident import Entry, Incident, _faults, _Spell, _Trouble, _trouble, assumed, late_ms
 from siteshift.replay.what_if import _scaled
 
 SETUP = three_sites()
@@ -101,9 +103,21 @@ def test_a_check_that_fails_where_users_are_served_is_a_broken_check() -> None:
 
 def test_demand_is_the_mean_of_half_a_minute_and_not_of_what_a_silence_lies_between() -> None:
     counted = [(500 * n, 50, 500) for n in range(1, 200)]
-    assert [round(rate) for _, rate in _windows(counted)] == [100, 100, 100]
+    assert [round(rate) for _, rate in means(counted)] == [100, 100, 100]
     torn = [*counted[:40], *[(at + 120_000, n, w) for at, n, w in counted[:40]]]
-    assert list(_windows(torn)) == []
+    assert list(means(torn)) == []
+
+
+def test_counts_go_on_as_they_were_where_the_record_has_no_reading() -> None:
+    counted = Counted()
+    counted.told(0, {(WEB, P): TrafficTrack(at_ms=0, rate_mrps=40_000, last_mrps=0), (WEB, G): TrafficTrack(0, 60_000, 0)})
+    counted.told(86_400_000, {(WEB, P): TrafficTrack(at_ms=86_400_000, rate_mrps=140_000, last_mrps=0)})
+    found = list(counted.rates(WEB, 86_400_000 + 60_000))
+    assert {round(rate) for at_ms, rate in found if at_ms < 86_400_000} == {100}
+    assert [round(rate) for at_ms, rate in found if at_ms >= 86_400_000] == [200, 200]
+    assert len(found) < 10, "a long time says no more than its ends"
+    counted.pause(WEB)
+    assert list(counted.rates(WEB, 10**9)) == found, "what was not heard does not go on"
 
 
 def capped(**changes: object) -> Carrying:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +51,7 @@ class Machine:
             text=True,
             timeout=DEADLINE_S,
             check=False,
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+            env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
         )
         assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}\n{self.journal()}"
         return done.stdout + done.stderr
@@ -74,12 +74,6 @@ class Machine:
 @contextmanager
 def machine(folder: Path, config: str) -> Iterator[Machine]:
     """Boot it with the shipped unit, sysusers file and this configuration; power it off with the block."""
-    for tool in ("systemd-nspawn", "nsenter"):
-        assert shutil.which(tool), f"{tool} is missing: make servers"
-    assert (ROOT / ".complete").exists(), f"there is no {ROOT}: scripts/systemd-root {ROOT}"
-    (folder / "etc").mkdir()
-    (folder / "etc" / "siteshift.yaml").write_text(config, encoding="utf-8")
-    folder.chmod(0o755)
     launcher = folder / "siteshift"
     launcher.write_text(LAUNCHER, encoding="utf-8")
     launcher.chmod(0o755)
@@ -91,6 +85,19 @@ def machine(folder: Path, config: str) -> Iterator[Machine]:
         Path(packages): "/opt/siteshift/packages",
         launcher: "/opt/siteshift/.venv/bin/siteshift",
     }
+    with bare_machine(folder, binds) as found:
+        found.config.write_text(config, encoding="utf-8")
+        yield found
+
+
+@contextmanager
+def bare_machine(folder: Path, binds: Mapping[Path, str]) -> Iterator[Machine]:
+    """Boot it with these of our files and nothing else of ours; `folder/etc` is its /etc/siteshift."""
+    for tool in ("systemd-nspawn", "nsenter"):
+        assert shutil.which(tool), f"{tool} is missing: make servers"
+    assert (ROOT / ".complete").exists(), f"there is no {ROOT}: scripts/systemd-root {ROOT}"
+    (folder / "etc").mkdir()
+    folder.chmod(0o755)
     command = ["systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--private-network", "--volatile=overlay"]
     command += [f"--directory={ROOT}", "--console=pipe", f"--bind={folder / 'etc'}:/etc/siteshift"]
     command += [f"--bind-ro={here}:{there}" for here, there in binds.items()]

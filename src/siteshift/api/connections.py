@@ -62,6 +62,11 @@ class Listener:
         """Listen no more, and end what is connected."""
         self._acceptor.close()
 
+    def renew(self, tls: ssl.SSLContext | None) -> None:
+        """Another certificate for whoever connects from now on; nothing for a listener without TLS."""
+        if self._tls is not None and tls is not None:
+            self._tls = tls
+
     def stop_listening(self) -> None:
         """Let nobody in any more; who is being served goes on."""
         self._acceptor.stop()

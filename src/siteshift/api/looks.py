@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -42,6 +43,15 @@ LOOK_S = 1.0
 """How soon the place of a listener that hung up is free."""
 
 
+Kept = Callable[[], Awaitable[dict[str, Any]]]
+"""Tells what is kept of the journal."""
+
+
+async def nothing_known() -> dict[str, Any]:
+    """For a journal that nobody looks after: it is kept whole."""
+    return {"segments": []}
+
+
 @dataclass(slots=True, kw_only=True)
 class Looks:
     """Handlers of everything that only looks."""
@@ -50,6 +60,7 @@ class Looks:
     journal: Journal
     version: str
     shown: Shown
+    kept: Kept = nothing_known
     _streams: Counter[str] = field(default_factory=Counter)
     """Person → event streams they have open."""
 
@@ -169,6 +180,11 @@ class Looks:
             if len(rows) >= limit:
                 break
         return reply({"entries": rows, "after": rows[-1]["sequence"] if rows else after})
+
+    async def kept_journal(self, request: web.Request) -> web.Response:
+        """What is in the database, what was sealed, and the bounds."""
+        del request
+        return reply(await self.kept())
 
     async def verify_journal(self, request: web.Request) -> web.Response:
         """Walk the hash chain."""

@@ -8,6 +8,7 @@ import socket
 import ssl
 import tempfile
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -21,7 +22,7 @@ from siteshift.api.acts import NEEDED, Acts
 from siteshift.api.bodies import ACTS
 from siteshift.api.connections import BACKLOG, CONNECTIONS, Listener, connection_of
 from siteshift.api.identity import ASKER, Doorkeeper, Identity, Rank
-from siteshift.api.looks import BadQuery, Looks
+from siteshift.api.looks import BadQuery, Kept, Looks, nothing_known
 from siteshift.api.problems import problem, reply
 from siteshift.api.shown import Shown
 from siteshift.config.setups import ApiSetup, TlsListenerSetup
@@ -43,6 +44,7 @@ LOOKS = {
     "/v1/fate": "What would be lost together with a site",
     "/v1/why/{site}": "Why a site gets what it gets, now or at a past instant",
     "/v1/journal": "The record",
+    "/v1/journal/kept": "What is kept of the record, within which bounds, and its sealed segments",
     "/v1/journal/verify": "Whether the record's hash chain holds",
     "/v1/events": "Everything that happens, as it happens",
     "/v1/openapi.json": "This document",
@@ -54,6 +56,15 @@ UNIX_NAME, TLS_NAME = "api unix", "api tls"
 log = structlog.get_logger("siteshift.api")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renewal:
+    """Who may what from now on, and the certificate; made from files as they are now."""
+
+    setup: ApiSetup
+    doorkeeper: Doorkeeper
+    tls: ssl.SSLContext | None
 
 
 class ApiServer:
@@ -68,15 +79,19 @@ class ApiServer:
         journal: Journal,
         descriptors: Descriptors | None = None,
         limits: ClientLimits = CONNECTIONS,
+        kept: Kept = nothing_known,
     ) -> None:
-        """``descriptors`` is what the clients of all listeners may have together, ``limits`` are those of each of ours."""
+        """``descriptors`` is what the clients of all listeners may have together, ``limits`` are those of each of ours.
+
+        ``kept`` tells what is kept of the journal.
+        """
         self._setup = setup
         self.descriptors = descriptors or Descriptors()
         self._limits = limits
         self._listeners: list[Listener] = []
         self._doorkeeper = Doorkeeper(setup)
         shown = Shown()
-        self._looks = Looks(node=node, journal=journal, version=version, shown=shown)
+        self._looks = Looks(node=node, journal=journal, version=version, shown=shown, kept=kept)
         self._acts = Acts(node=node, shown=shown)
         self._runner: web.AppRunner | None = None
         self._listens = False
@@ -113,6 +128,7 @@ class ApiServer:
             "/v1/fate": looks.fate,
             "/v1/why/{site}": looks.why,
             "/v1/journal": looks.read_journal,
+            "/v1/journal/kept": looks.kept_journal,
             "/v1/journal/verify": looks.verify_journal,
             "/v1/events": looks.events,
             "/v1/openapi.json": self._openapi,
@@ -192,6 +208,21 @@ class ApiServer:
         except (OSError, ssl.SSLError) as error:
             await self.close()
             raise Permanent(str(error), system="api", operation="listen", target=self.where) from error
+
+    def prepare(self, setup: ApiSetup) -> Renewal:
+        """Read tokens, certificate, key and client CA anew. Blocking. Raises `SecretUnavailable` and `Permanent`."""
+        try:
+            tls = None if setup.tls is None else _tls(setup.tls)
+        except (OSError, ssl.SSLError) as error:
+            target = setup.tls.certificate_file if setup.tls is not None else ""
+            raise Permanent(str(error), system="api", operation="read the certificate", target=target) from error
+        return Renewal(setup=setup, doorkeeper=Doorkeeper(setup), tls=tls)
+
+    def renew(self, renewal: Renewal) -> None:
+        """Put it to use: for the next request, and the next connection over TLS. Those that are open go on. Never raises."""
+        self._setup, self._doorkeeper = renewal.setup, renewal.doorkeeper
+        for listener in self._listeners:
+            listener.renew(renewal.tls)
 
     def _listen(self, name: str, sock: socket.socket, *, tls: ssl.SSLContext | None) -> None:
         assert self._runner is not None

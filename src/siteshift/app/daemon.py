@@ -6,6 +6,7 @@ import asyncio
 import gc
 import getpass
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from siteshift.app.descriptors import need_of, share_out
 from siteshift.app.equip import Workshop
 from siteshift.app.past import FoundPast, find_past, open_store
 from siteshift.app.reload import Reloading, set_up_logs
+from siteshift.app.retention import Retention
 from siteshift.app.secrets import secrets_of
 from siteshift.config import LoadedConfig, Resolved, load_config, resolve
 from siteshift.config.resolve_policy import idle_services, idle_text
@@ -101,8 +103,14 @@ class Daemon:
                 keeper=copy,
                 clock_note=self.clock.note,
             )
+            retention = Retention(journal=journal, node=node, metrics=metrics, setup=self.resolved.journal)
             api = ApiServer(
-                node=node, setup=self.resolved.api, version=self.version, journal=journal, descriptors=descriptors
+                node=node,
+                setup=self.resolved.api,
+                version=self.version,
+                journal=journal,
+                descriptors=descriptors,
+                kept=retention.document,
             )
             await api.start()
         except BaseException:
@@ -122,6 +130,7 @@ class Daemon:
         node.start()
         metrics.reloaded(Done.OK, at_ms=self.clock.now_ms())
         self._start_watching(supervisor, systemd, metrics, node)
+        supervisor.start("retention", retention.run, stage=StopStage.INTAKE)
         reloading = Reloading(
             path=self.path,
             clock=self.clock,
@@ -130,6 +139,7 @@ class Daemon:
             systemd=systemd,
             metrics=metrics,
             resolved=self.resolved,
+            others=lambda resolved: _others(resolved, api, retention),
         )
         supervisor.on_signal(signal.SIGHUP, lambda: reloading.ask(supervisor))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # what was asked during the start comes now
@@ -175,6 +185,17 @@ def _make_folder(folder: Path) -> None:
     except OSError as error:
         text = f"{error.strerror} (user {getpass.getuser()}): make it yours, or name another in `store.path` or `node.state_dir`"
         raise Permanent(text, system="store", operation="make the folder", target=str(error.filename or folder)) from error
+
+
+def _others(resolved: Resolved, api: ApiServer, retention: Retention) -> Callable[[], None]:
+    """What a reload changes beside the node: who may what at its API, by which certificate, and how long the record is kept."""
+    renewal = api.prepare(resolved.api)
+
+    def put_to_use() -> None:
+        api.renew(renewal)
+        retention.configure(resolved.journal)
+
+    return put_to_use
 
 
 async def _keep_copy(copy: SecondCopy, steering: Steering) -> None:

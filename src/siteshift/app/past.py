@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from siteshift.core.lifecycle.instants import ClockNote, ClockReading, StartTime
 from siteshift.core.lifecycle.start import Past
 from siteshift.core.state.codec import from_document
 from siteshift.errors import SiteshiftError
+from siteshift.ports import JournalEntry
 from siteshift.runtime.remembering import CLOCK_KEY, STATE_KEY
 
 UNREADABLE_KEY = "controller.unreadable"
@@ -109,10 +111,20 @@ def _note(text: bytes | None) -> ClockNote | None:
 
 
 async def _end_of(journal: SqliteJournal) -> tuple[int, int]:
-    """The instant of the last entry, and the generation of the newest decision on record (0: none)."""
+    """The instant of the last entry, and the generation of the newest decision on record (0: none).
+
+    Of one that was sealed away long ago the last checkpoint tells.
+    """
     generation = 0
-    async for entry in journal.newest("decision", until_ms=LAST_MS):
-        found = entry.data.get("generation")
-        generation = found if isinstance(found, int) else 0
-        break
+    for kind in ("decision", "state"):
+        async for entry in journal.newest(kind, until_ms=LAST_MS):
+            generation = max(generation, _generation_of(entry))
+            break
     return await journal.latest_ms(), generation
+
+
+def _generation_of(entry: JournalEntry) -> int:
+    found: object = entry.data
+    for name in ("generation",) if entry.kind == "decision" else ("state", "steering", "generation"):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found if isinstance(found, int) else 0

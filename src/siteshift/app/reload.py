@@ -7,7 +7,7 @@ Each stage may fail, for any reason at all, and then the last good configuration
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -52,6 +52,8 @@ class Reloading:
     systemd: SystemdNotifier
     metrics: Metrics
     resolved: Resolved
+    others: Callable[[Resolved], Callable[[], None]] = lambda _: _nothing
+    """For what is neither the node's nor an adapter: gets ready (in a thread; may raise), and returns what puts it to use."""
     _asked: int = field(default=0, init=False)
     _stage: Stage = field(default=Stage.READ, init=False)
 
@@ -94,8 +96,10 @@ class Reloading:
         changes = describe_changes(self.resolved, resolved)
         self._stage = Stage.EQUIP
         async with self.workshop.equipping(resolved, self.node.loop.state.steering) as equipment:
+            put_to_use = await asyncio.to_thread(self.others, resolved)
             self._stage = Stage.TAKE
             self.node.refit(equipment)
+            put_to_use()
         self.resolved = resolved
         self.node.tell_reload(())
         await self._tidy_up(loaded, resolved, secrets, tuple(changes))
@@ -140,10 +144,21 @@ class CannotReload(SiteshiftError):
     """A change that needs a restart."""
 
 
+def _nothing() -> None:
+    """Nothing else is put to use."""
+
+
 def _must_stay(before: Resolved, after: Resolved) -> None:
-    """What a running node cannot change."""
-    for name in ("node", "store", "api"):
-        if getattr(before, name) != getattr(after, name):
+    """What a running node cannot change: who it is, where it remembers, where its API listens."""
+    stays: dict[str, tuple[object, object]] = {
+        "node": (before.node, after.node),
+        "store": (before.store, after.store),
+        "api.unix.path": (before.api.unix_path, after.api.unix_path),
+        "api.unix.mode": (before.api.unix_mode, after.api.unix_mode),
+        "api.tls.listen": (_tls_place(before), _tls_place(after)),
+    }
+    for name, (was, would_be) in stays.items():
+        if was != would_be:
             raise CannotReload(f"'{name}' changed: that needs a restart; nothing was reloaded")
     held = {address: plane.id for plane in before.planes for address in _listens_at(plane)}
     for plane in after.planes:
@@ -152,6 +167,10 @@ def _must_stay(before: Resolved, after: Resolved) -> None:
             if holder != plane.id:
                 where = f"{host}:{port}"
                 raise CannotReload(f"enactor '{plane.id}' would listen at {where}, where '{holder}' does: that needs a restart")
+
+
+def _tls_place(resolved: Resolved) -> object:
+    return resolved.api.tls.listen if resolved.api.tls is not None else None
 
 
 def _listens_at(plane: PlaneSetup) -> tuple[tuple[str, int], ...]:

@@ -9,12 +9,13 @@ GROUPS: dict[str, tuple[str, ...]] = {
     MOVE: ("drain", "undrain", "depool", "pool"),
     PEOPLE: ("override", "freeze", "unfreeze", "plane", "approvals", "approve", "revoke", "ack", "switch"),
     RECORD: ("journal",),
-    NODE: ("run", "config", "completion", "version"),
+    NODE: ("setup", "run", "config", "completion", "version"),
     TRY: ("sim", "drill", "lab"),
 }
 """Every command stands in one of them, in this order; a test keeps it so."""
 
 EXAMPLES: dict[str, tuple[str, ...]] = {
+    "setup": ("siteshift setup --dry-run", "siteshift setup --example haproxy"),
     "run": ("siteshift run --config /etc/siteshift/siteshift.yaml",),
     "status": ("siteshift status", "siteshift status --json"),
     "why": ("siteshift why pangyo", "siteshift why shop", "siteshift why pangyo --at 14:52"),

@@ -1,4 +1,4 @@
-"""``journal tail | verify | export | replay``: the record of what was seen, decided and done."""
+"""``journal tail | verify | kept | export | replay``: the record of what was seen, decided and done."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from siteshift.cli.exits import Document, ExitCode, Failure, usage
 from siteshift.cli.figures import GOOD
 from siteshift.cli.journal_kinds import KINDS
 from siteshift.cli.session import Session, node_command
-from siteshift.cli.show_journal import entry_text
+from siteshift.cli.show_journal import entry_text, kept_lines
 
 EVERY_S = 1.0
 WINDOWS_MS = (60_000, 600_000, 2 * 3_600_000, 86_400_000)
@@ -34,7 +34,11 @@ app.command("to-scenario")(journal_scenario.to_scenario)
 
 Offline = Annotated[
     Path | None,
-    typer.Option("--file", help="Without a node: the store's file (or, to verify, an export in .jsonl).", metavar="FILE"),
+    typer.Option(
+        "--file",
+        help="Without a node: the store's file; to verify also an export, a sealed segment, or a folder of segments.",
+        metavar="FILE",
+    ),
 ]
 Kinds = Annotated[
     list[str] | None, typer.Option("--kind", "-k", help="Only this kind (again for more); else all but `input` and `why`.")
@@ -116,27 +120,50 @@ def _follow(session: Session, client: NodeClient, last: Document | None, query: 
 
 @app.command("verify")
 @node_command
-def verify(session: Session, file: Offline = None) -> None:
-    """Walk the hash chain; exit code 1 and the first bad entry when it does not hold."""
+def verify(
+    session: Session,
+    file: Offline = None,
+    segments: Annotated[
+        Path | None,
+        typer.Option(
+            "--segments", metavar="FOLDER", help="With a store's file: its sealed segments, if not in `journal` beside it."
+        ),
+    ] = None,
+) -> None:
+    """Walk the hash chain; exit code 1 and the first bad entry when it does not hold. With --file sealed segments too."""
     if file is None:
         document = session.client.get("/v1/journal/verify", deadline_s=LONG_DEADLINE_S)
     else:
-        document = _verify_file(file)
+        document = _verify_file(file, segments)
     if not document["holds"]:
         text = f"the journal does not hold: {document['detail']}"
         remedy = "Keep the file as it is, compare it with an export or a backup, and find out who wrote to it."
         raise Failure(ExitCode.FAILED, text, remedy=remedy, document=document)
-    session.show(document, [Text(f"the chain holds: {document['entries']} entries", style=GOOD)])
+    text = f"the chain holds: {document['entries']} entries"
+    if document.get("sealed"):
+        text = f"{text}, {document['sealed']} of them in sealed segments"
+    if document.get("first", 1) > 1:
+        text = f"{text}; it begins with entry {document['first']}"
+    session.show(document, [Text(text, style=GOOD)])
 
 
-def _verify_file(file: Path) -> Document:
+def _verify_file(file: Path, segments: Path | None) -> Document:
     from siteshift.app.offline import verify_file
     from siteshift.errors import JournalBroken
 
     try:
-        return {"holds": True, "entries": asyncio.run(verify_file(file))}
+        found = asyncio.run(verify_file(file, segments=segments))
+        return {"holds": True, "entries": found.entries, "sealed": found.sealed, "first": found.first}
     except JournalBroken as error:
         return {"holds": False, "sequence": error.sequence, "detail": str(error)}
+
+
+@app.command("kept")
+@node_command
+def kept(session: Session) -> None:
+    """What is kept of the record: in the database, in sealed segments, and for how long (`journal:` in the configuration)."""
+    document = session.client.get("/v1/journal/kept")
+    session.show(document, list(kept_lines(document)))
 
 
 @app.command("export")
@@ -158,7 +185,7 @@ def export(
                 _export_online(session.client, stream)
             else:
                 asyncio.run(_export_file(file, stream))
-        count = asyncio.run(verify_file(partly))
+        count = asyncio.run(verify_file(partly)).entries
         partly.rename(target)
     except OSError as error:
         text = f"{error.filename or target} cannot be written: {error.strerror}"

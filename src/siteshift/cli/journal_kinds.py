@@ -29,7 +29,10 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "plane_left": "a reload took a data plane away",
         "reload": "a configuration was taken, and what it changed",
         "reload_refused": "a configuration was refused, with every problem",
+        "sealed": "old entries went into a segment: which, and how its chain ends",
         "second_copy": "the second copy of the steering is of no use",
+        "segment_removed": "a segment was removed, older or larger in all than is kept",
+        "segment_set_aside": "a file stood where a segment belongs, and was renamed",
         "setup": "what the configuration came to, for a replay",
         "share_left": "a reload took away what had a share",
         "standby": "a standby member started, was ready, proven, failed or retired",
@@ -40,6 +43,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "store": "the store was lost, or is usable again",
         "store_set_aside": "a broken store was set aside",
         "term": "whose turn it is to decide changed",
+        "traffic": "what meters count at places where it changed by more than chance, and nothing else was news",
         "violation": "a law's checker found it broken",
         "why": "the reasons of a generation, for each service at each site",
     }

@@ -49,8 +49,8 @@ def replay(session: Session, policy: PolicyFile = None, file: RecordFile = None)
     run = WhatIf(over=_policy_of(policy))
     read_rows(run.take, session, file)
     proof = run.recorded
-    if not proof.starts:
-        text = "the record holds no start of a node, so there is nothing to begin a replay from"
+    if not proof.has_begun:
+        text = "the record holds no start of a node and no checkpoint, so there is nothing to begin a replay from"
         remedy = "Records made before this version do not say enough; replay what was recorded since the node was updated."
         raise Failure(ExitCode.FAILED, text, remedy=remedy)
     found = run.differences() if policy is not None else []

@@ -8,7 +8,23 @@ from typing import Annotated
 
 import typer
 
-from siteshift.cli import approvals, config, drill, journal, lab, looks, members, moves, overrides, planes, run, shell, sim, top
+from siteshift.cli import (
+    approvals,
+    config,
+    drill,
+    journal,
+    lab,
+    looks,
+    members,
+    moves,
+    overrides,
+    planes,
+    run,
+    setup,
+    shell,
+    sim,
+    top,
+)
 from siteshift.cli.examples import epilog, group_of
 from siteshift.cli.reach import GivenAddress
 from siteshift.cli.session import Ca, Json, Session, Socket, TokenFile, Url
@@ -41,6 +57,7 @@ COMMANDS: dict[str, Callable[..., None] | typer.Typer] = {
     "ack": approvals.ack,
     "switch": approvals.switch,
     "journal": journal.app,
+    "setup": setup.setup,
     "run": run.run,
     "config": config.app,
     "completion": shell.completion,

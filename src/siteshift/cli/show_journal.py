@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from rich.text import Text
 
@@ -124,6 +124,36 @@ def _approval(data: Document) -> str:
     return f"{data['person']} ({data['rank'] or 'person'}): approval of {data['digest']} {data['state'].replace('_', ' ')}"
 
 
+MIB = 1024 * 1024
+
+
+def kept_lines(document: Document) -> Iterator[Text]:
+    """What is kept of the record, the oldest last."""
+    database = document.get("database")
+    if database is not None:
+        since = instant_text(database["first_ms"]) if database["first_ms"] else "now on"
+        entries = f"entries {database['first']} to {database['last']}"
+        yield Text(f"database: {entries}, since {since}, {database['bytes'] / MIB:.1f} MiB")
+        bounds = f"{database['keep_days']} days and up to {database['keep_mb']} MiB"
+        yield Text(f"          kept for {bounds}, then sealed", style=QUIET)
+    segments = document["segments"]
+    sealed = sum(segment["bytes"] for segment in segments) / MIB
+    yield Text(f"sealed:   {len(segments)} segments, {sealed:.1f} MiB, in {document.get('folder', 'no folder')}")
+    if database is not None:
+        days = "for ever" if document["sealed_days"] is None else f"for {document['sealed_days']} days"
+        room = "without bound" if document["sealed_mb"] is None else f"up to {document['sealed_mb']} MiB"
+        yield Text(f"          kept {days} and {room}, then removed", style=QUIET)
+    for segment in reversed(segments):
+        day = f"{segment['day'][:4]}-{segment['day'][4:6]}-{segment['day'][6:]}"
+        size = f"{segment['bytes'] / MIB:.1f} MiB"
+        yield Text(f"  {segment['file']}  entries {segment['first']} to {segment['last']}, until {day}, {size}")
+
+
+def _traffic(data: Document) -> str:
+    counts = ", ".join(f"{key.replace('|', ' at ')} {row['rate_mrps'] / 1_000:.3g}" for key, row in data["traffic"].items())
+    return f"requests/s: {counts}"
+
+
 _SENTENCES: Mapping[str, Callable[[Document], str]] = {
     "life": _life,
     "decision": _decision,
@@ -145,6 +175,7 @@ _SENTENCES: Mapping[str, Callable[[Document], str]] = {
     "notice": lambda data: f"{data['code']}: {data['text']}",
     "violation": lambda data: f"law {data['law']} broken: {data['text']}",
     "reload": lambda data: f"configuration {data['digest']}: {len(data['changes'])} changes",
+    "traffic": _traffic,
     "input": lambda data: str(data["event"]["type"]),
     "override_expired": lambda data: f"{data['id']} ({data['kind']}) of {data['owner']}",
 }

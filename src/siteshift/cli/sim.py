@@ -26,7 +26,6 @@ app.command("score")(sim_score.score)
 app.command("compare")(sim_score.compare)
 app.command("sweep")(sim_sweep.sweep)
 
-LIBRARY = Path("simulations")
 
 Files = Annotated[list[Path], typer.Argument(help="Scenario files; see simulations/README.md.", show_default=False)]
 Seed = Annotated[int | None, typer.Option(help="Chance; the same seed gives the same run. Default: the file's.")]
@@ -98,15 +97,19 @@ def run(
 @command
 def list_scenarios(
     session: Session,
-    folder: Annotated[Path, typer.Argument(help="Where the scenarios are.")] = LIBRARY,
+    folder: Annotated[
+        Path | None, typer.Argument(help="Where the scenarios are. Default: simulations here, else those that were installed.")
+    ] = None,
 ) -> None:
     """The scenarios of a folder: id, source, what they are about."""
+    from siteshift.app.share import scenarios
     from siteshift.sim.scenario.document import ScenarioError
     from siteshift.sim.scenario.scenario import load_scenarios
 
-    files = sorted(folder.glob("*.yaml"))
+    place = folder or scenarios()
+    files = sorted(place.glob("*.yaml"))
     if not files:
-        raise Failure(ExitCode.USAGE, f"{folder} holds no scenarios", remedy="Name a folder with *.yaml files.")
+        raise Failure(ExitCode.USAGE, f"{place} holds no scenarios", remedy="Name a folder with *.yaml files.")
     try:
         found = load_scenarios(files)
     except ScenarioError as error:

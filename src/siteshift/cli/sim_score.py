@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from siteshift.sim.scenario.scenario import Ground
     from siteshift.sim.score.score import LibraryScore, Score
 
-LIBRARY = Path("simulations")
 
-Files = Annotated[list[Path] | None, typer.Argument(help="Scenario files. Default: all of simulations/.", show_default=False)]
+Files = Annotated[list[Path] | None, typer.Argument(help="Scenario files. Default: all of the library.", show_default=False)]
 Seed = Annotated[int | None, typer.Option(help="Chance; the same seed gives the same run. Default: the files'.")]
 PolicyFile = Annotated[Path | None, typer.Option("--policy", metavar="FILE", help="A `policy:` to lay over the scenarios'.")]
 PolicyArgument = Annotated[Path, typer.Argument(metavar="POLICY.yaml", help="A file with a `policy:`.")]
@@ -127,9 +126,11 @@ def compare(
 
 
 def _files(files: list[Path] | None) -> list[Path]:
-    chosen = files or sorted(LIBRARY.glob("*.yaml"))
+    from siteshift.app.share import scenarios
+
+    chosen = files or sorted(scenarios().glob("*.yaml"))
     if not chosen:
-        raise usage(f"{LIBRARY} holds no scenarios", remedy="Name scenario files.")
+        raise usage(f"{scenarios()} holds no scenarios", remedy="Name scenario files.")
     return chosen
 
 

@@ -37,6 +37,7 @@ def _changes(old: Resolved, new: Resolved) -> Iterator[str]:
         yield from _listed(kind, _by_id(before), _by_id(after), _fields)
     yield from _plain("api", old.api, new.api)
     yield from _plain("store", old.store, new.store)
+    yield from _plain("journal", old.journal, new.journal)
     yield from _plain("log", old.log, new.log)
     yield from _plain("limits", old.limits, new.limits)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 from siteshift.config.fields import split_listen
 from siteshift.config.model.node import EtcdStore, TlsApi
@@ -17,6 +18,7 @@ from siteshift.config.setups import (
     ApiSetup,
     DriverSetup,
     EvidenceSetup,
+    JournalSetup,
     LimitsSetup,
     LogSetup,
     MeterSetup,
@@ -55,6 +57,7 @@ class Resolved:
     notifiers: tuple[NotifierSetup, ...]
     api: ApiSetup
     store: SqliteStoreSetup
+    journal: JournalSetup
     log: LogSetup
     limits: LimitsSetup
     digest: str
@@ -86,6 +89,7 @@ def resolve(config: ConfigFile) -> Resolved:
         notifiers=notifiers_of(config),
         api=_api(config),
         store=_store(config),
+        journal=_journal(config),
         log=LogSetup(level=config.log.level, format=config.log.format),
         limits=LimitsSetup(**config.limits.model_dump()),
         digest=digest_of(config),
@@ -184,3 +188,14 @@ def _store(config: ConfigFile) -> SqliteStoreSetup:
     if isinstance(config.store, EtcdStore):  # refused while reading; the type says it could be
         raise ValueError("the store etcd is not part of this version")
     return SqliteStoreSetup(path=config.store.path or f"{config.node.state_dir}/siteshift.db")
+
+
+def _journal(config: ConfigFile) -> JournalSetup:
+    journal = config.journal
+    return JournalSetup(
+        folder=journal.folder or str(Path(_store(config).path).with_name("journal")),
+        keep_days=journal.keep_days,
+        keep_mb=journal.keep_mb,
+        sealed_days=journal.sealed_days,
+        sealed_mb=journal.sealed_mb,
+    )

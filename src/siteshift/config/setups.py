@@ -345,6 +345,17 @@ class SqliteStoreSetup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JournalSetup:
+    """How long the record is kept (see the configuration reference). None: for ever, without bound."""
+
+    folder: str
+    keep_days: int
+    keep_mb: int
+    sealed_days: int | None
+    sealed_mb: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSetup:
     """What is logged and how."""
 

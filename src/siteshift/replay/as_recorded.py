@@ -1,6 +1,7 @@
 """The record folded through the core again, under the setup it was made with; every decision is compared.
 
-A journal holds a section for each start of the node. Entries before the first start in it are passed over and counted.
+A journal holds a section for each start of the node, and checkpoints between. Entries before the first of them are passed over
+and counted; a journal whose beginning was sealed away begins with a checkpoint.
 Where rows were counted instead of kept, the fold goes on with the state written down behind the gap.
 """
 
@@ -18,8 +19,19 @@ from siteshift.core.model.evidence import VantageReport
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.units import VantageId
 from siteshift.core.state.controller_state import ControllerState
+from siteshift.core.state.meanwhile import Meanwhile, caught_up
 from siteshift.replay.digests import Digests
-from siteshift.replay.rows import AnswerRow, CannotReplay, DecisionRow, GapRow, InputRow, Row, SetupRow, StateRow
+from siteshift.replay.rows import (
+    AnswerRow,
+    CannotReplay,
+    DecisionRow,
+    GapRow,
+    InputRow,
+    Row,
+    SetupRow,
+    StateRow,
+    TrafficRow,
+)
 
 KEEP_ALIVE_MS = 1_000
 """A vantage that was not silent has reported at least this lately."""
@@ -27,9 +39,10 @@ KEEP_ALIVE_MS = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refolded:
-    """One recorded step, taken again. ``answered``: what a request was answered then; ``approved_by``: as in its row.
+    """One recorded step, taken again.
 
-    ``heard``: the event as it was put to the core, with the digests that hold here.
+    ``answered``: what a request was answered then; ``since`` and ``approved_by``: as in its row. ``heard``: the event as it was
+    put to the core, with the digests that hold here.
     """
 
     sequence: int
@@ -40,6 +53,7 @@ class Refolded:
     decision: Decision
     setup: Setup
     answered: Severity = Severity.REFUSED
+    since: Meanwhile | None = None
     approved_by: tuple[str, ...] = ()
 
 
@@ -82,6 +96,11 @@ class AsRecorded:
     _is_behind_gap: bool = False
 
     @property
+    def has_begun(self) -> bool:
+        """Whether there was a start or a checkpoint to begin from."""
+        return self.starts > 0 or self.setup is not None
+
+    @property
     def former(self) -> int:
         """Requests whose digest held, and is formed otherwise here."""
         return self._digests.others
@@ -91,8 +110,11 @@ class AsRecorded:
         match row:
             case SetupRow(setup=setup):
                 self._setups.append(setup)
-            case StateRow(state=state):
-                self._start(state)
+            case StateRow(state=state, is_checkpoint=is_checkpoint):
+                self._start(state, is_checkpoint=is_checkpoint)
+            case TrafficRow(traffic=traffic):
+                if self.state is not None:
+                    self.state = self.state.changed(traffic={**self.state.traffic, **traffic})
             case AnswerRow(severity=severity):
                 self._answered = severity
             case DecisionRow(generation=generation, digest=digest):
@@ -105,10 +127,10 @@ class AsRecorded:
                 return self._hear(row)
         return None
 
-    def _start(self, state: ControllerState) -> None:
-        """A new process, or the other side of a gap: the last setup noted before it is the one it goes on with."""
+    def _start(self, state: ControllerState, *, is_checkpoint: bool) -> None:
+        """A new process, the other side of a gap, or a checkpoint: the last setup noted before it is the one it goes on with."""
         self.state = state
-        self.starts += 0 if self._is_behind_gap else 1
+        self.starts += 0 if self._is_behind_gap or is_checkpoint else 1
         self._is_behind_gap = False
         if self._setups:
             self.setup = self._setups[-1]
@@ -120,7 +142,8 @@ class AsRecorded:
         if self.state is None or self.setup is None:
             self.passed_over += 1
             return None
-        before = kept_alive(self.state, row.event.at_ms, row.quiet)
+        before = self.state if row.since is None else caught_up(self.state, row.since)
+        before = kept_alive(before, row.event.at_ms, row.quiet)
         event = row.whole(before.reports)
         if isinstance(event, Reloaded):
             self._take_setup(event)
@@ -142,6 +165,7 @@ class AsRecorded:
             decision=decision,
             setup=self.setup,
             answered=self._answered,
+            since=row.since,
             approved_by=row.approved_by,
         )
 

@@ -26,7 +26,8 @@ from siteshift.core.state.controller_state import ControllerState
 from siteshift.errors import SiteshiftError
 from siteshift.replay.as_recorded import AsRecorded, Refolded
 from siteshift.replay.asks import Asks
-from siteshift.replay.rows import Row
+from siteshift.replay.counted import Counted
+from siteshift.replay.rows import Row, TrafficRow
 
 LEAD_MS = 30_000
 """The scenario begins so long before the first thing that happened."""
@@ -34,8 +35,6 @@ TAIL_S = 600
 """And ends so long after the last: for the way back."""
 TOGETHER_MS = 3_000
 """Members that fail, or come back, within this time do it together: checks of one fault find it one after another."""
-WINDOW_MS = 30_000
-"""Demand is the mean of so long."""
 SURGE_PERCENT = 25
 """Demand that differs by less from what was said last is the same."""
 BETTER_PERCENT = 110
@@ -93,14 +92,17 @@ class Incident:
     _served: dict[tuple[ServiceId, SiteId], list[tuple[int, SeenTraffic]]] = field(default_factory=dict)
     _asks: Asks = field(default_factory=Asks)
     _reloads: list[int] = field(default_factory=list)
-    _counted: dict[ServiceId, list[tuple[int, int, int]]] = field(default_factory=dict)
-    """Per service: instants, requests, window in ms; none while something there was ill, for users tried again."""
+    _counted: Counted = field(default_factory=Counted)
+    """Nothing while something of a service was ill, for users tried again."""
     last_ms: int = 0
     """The last instant that counted."""
 
     def take(self, row: Row) -> None:
         """One row. Raises `CannotReplay`."""
         refolded = self.recorded.take(row)
+        if isinstance(row, TrafficRow) and self._counts(row.at_ms):
+            well = {key: track for key, track in row.traffic.items() if key[0] not in self._ill_services()}
+            self._counted.told(row.at_ms, well)
         if refolded is None or not self._counts(refolded.event.at_ms):
             return
         self.last_ms = refolded.event.at_ms
@@ -120,10 +122,11 @@ class Incident:
             case Reloaded(at_ms=at_ms):
                 self._reloads.append(at_ms)
             case TrafficMeasured(at_ms=at_ms, seen=seen):
-                ill = {spell.service for spell in self._ill.values()}
-                for sample in (sample for sample in seen if sample.service not in ill):
-                    row = (at_ms, max(0, sample.requests - sample.passed_on), sample.window_ms)
-                    self._counted.setdefault(sample.service, []).append(row)
+                ill = self._ill_services()
+                self._counted.measured(at_ms, [sample for sample in seen if sample.service not in ill])
+
+    def _ill_services(self) -> set[ServiceId]:
+        return {spell.service for spell in self._ill.values()}
 
     def _serve(self, refolded: Refolded) -> None:
         if isinstance(refolded.event, TrafficMeasured):
@@ -162,7 +165,10 @@ class Incident:
                 self._spells.append(spell._replace(until_ms=at_ms))
                 del self._ill[member]
         for member, spell in seen.items():
-            self._ill.setdefault(member, spell)
+            if member not in self._ill:
+                self._ill[member] = spell
+                self._counted.go_on(spell.service, spell.from_ms)
+                self._counted.pause(spell.service)
         _follow(behind, self._behind, self._behind_spells, at_ms)
 
     def _told_apart(self) -> list[_Spell]:
@@ -227,7 +233,7 @@ class Incident:
         """Demand in steps, where it was counted: in parts of what the configuration says."""
         for service in services:
             said_percent = 100
-            for at_ms, rate_rps in _windows(self._counted.get(service.id, ())):
+            for at_ms, rate_rps in self._counted.rates(service.id, self.last_ms):
                 percent = round(100 * rate_rps / max(1, service.demand_rps))
                 if abs(percent - said_percent) * 100 >= SURGE_PERCENT * said_percent and percent > 0:
                     said_percent = percent
@@ -372,17 +378,6 @@ def _is_whole_site(spells: list[_Spell], setup: Setup) -> bool:
     return all(_actives(setup, service.id, site) <= ill for service in setup.topology.services)
 
 
-def _windows(counted: Iterable[tuple[int, int, int]]) -> Iterator[tuple[int, float]]:
-    """The mean rate of all sites together, window by window."""
-    begins_ms: int | None = None
-    last_ms, requests = 0, 0
-    for at_ms, amount, window_ms in counted:
-        if begins_ms is None or at_ms - last_ms > WINDOW_MS:
-            begins_ms, requests = at_ms - window_ms, 0
-        requests, last_ms = requests + amount, at_ms
-        if at_ms - begins_ms >= WINDOW_MS:
-            yield begins_ms, requests * 1_000 / (at_ms - begins_ms)
-            begins_ms, requests = at_ms, 0
 
 
 def _s(span_ms: int) -> float:

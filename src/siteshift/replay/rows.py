@@ -11,13 +11,15 @@ from siteshift.core.messages.events import Event, ReportArrived
 from siteshift.core.model.codes import Severity
 from siteshift.core.model.evidence import VantageReport
 from siteshift.core.model.setup import Setup
-from siteshift.core.model.units import TargetId, VantageId
+from siteshift.core.model.units import ServiceId, SiteId, TargetId, VantageId
 from siteshift.core.state.codec import from_document
 from siteshift.core.state.controller_state import ControllerState
+from siteshift.core.state.meanwhile import Meanwhile
+from siteshift.core.state.tracks import TrafficTrack
 from siteshift.errors import SiteshiftError
 from siteshift.replay.digests import approved_by
 
-KINDS = ("setup", "state", "answer", "input", "decision", "gap")
+KINDS = ("setup", "state", "answer", "input", "decision", "gap", "traffic")
 """The kinds of entries that matter here."""
 
 
@@ -48,10 +50,11 @@ class SetupRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateRow:
-    """A node started with this state, or had it behind a gap of the record."""
+    """A node started with this state, or had it behind a gap of the record, or as it ran (``is_checkpoint``)."""
 
     sequence: int
     state: ControllerState
+    is_checkpoint: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +62,7 @@ class InputRow:
     """One event that the core heard. ``gone`` None: a report is whole; else it holds only the views that changed.
 
     ``quiet``: vantages that had not reported for a while, and since when. ``approved_by``: who had approved what a request
-    gives the digest of, where the request said so.
+    gives the digest of, where the request said so. ``since``: what readings without a row had made of the state by then.
     """
 
     sequence: int
@@ -67,6 +70,7 @@ class InputRow:
     quiet: Mapping[VantageId, int]
     gone: tuple[TargetId, ...] | None = None
     approved_by: tuple[str, ...] = ()
+    since: Meanwhile | None = None
 
     def whole(self, reports: Mapping[VantageId, VantageReport]) -> Event:
         """The event as it was heard. Raises `CannotReplay` when the report it builds on is not known."""
@@ -107,7 +111,16 @@ class GapRow:
     rows: int
 
 
-Row = SetupRow | StateRow | AnswerRow | InputRow | DecisionRow | GapRow
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrafficRow:
+    """What meters count now at these places, where that was news and nothing else was."""
+
+    sequence: int
+    at_ms: int
+    traffic: Mapping[tuple[ServiceId, SiteId], TrafficTrack]
+
+
+Row = SetupRow | StateRow | AnswerRow | InputRow | DecisionRow | GapRow | TrafficRow
 
 
 def rows_of(entries: Iterable[Entry]) -> Iterator[Row]:
@@ -127,19 +140,25 @@ def _row(entry: Entry) -> Row:
         case "setup":
             return SetupRow(sequence=entry.sequence, setup=from_document(Setup, data["setup"]))
         case "state":
-            return StateRow(sequence=entry.sequence, state=recorded(data["state"]))
+            state = recorded(data["state"])
+            return StateRow(sequence=entry.sequence, state=state, is_checkpoint=data.get("checkpoint") is True)
         case "answer":
             return AnswerRow(sequence=entry.sequence, severity=Severity(data["severity"]))
         case "decision":
             return DecisionRow(sequence=entry.sequence, generation=data["generation"], digest=data["digest"])
         case "gap":
             return GapRow(sequence=entry.sequence, rows=int(data["rows"]))
+        case "traffic":
+            traffic = from_document(dict[tuple[ServiceId, SiteId], TrafficTrack], data["traffic"])
+            return TrafficRow(sequence=entry.sequence, at_ms=entry.at_ms, traffic=traffic)
         case _:
             gone = data.get("gone")
+            since = data.get("meanwhile")
             return InputRow(
                 sequence=entry.sequence,
                 event=from_document(Event, data["event"]),  # type: ignore[arg-type]  # a union is a form, not a class
                 quiet=from_document(dict[VantageId, int], data.get("quiet", {})),
                 gone=None if gone is None else tuple(gone),
                 approved_by=approved_by(data["event"]),
+                since=None if since is None else from_document(Meanwhile, since),
             )

@@ -2,14 +2,16 @@
 
 The other policy hears every recorded input, wakes when its own state asks for it, and acts through the record's own workers as
 long as it commands the same; from its first different command on, through `workers.Workers`. Seen traffic then follows its own
-shares: each service's recorded total, spread as it would have been.
+shares: each service's recorded total, spread as it would have been. Readings that said nothing new are not in the record: between
+its rows a plane is read as it was, and a meter counts on as it did.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from siteshift.core.beliefs.traffic import FRESH_MS
 from siteshift.core.controller import step
 from siteshift.core.messages.events import Event, Reloaded, ReportArrived, SeenTraffic, Ticked, TrafficMeasured
 from siteshift.core.model.codes import Standing
@@ -17,19 +19,26 @@ from siteshift.core.model.evidence import TargetView
 from siteshift.core.model.policy import Policy
 from siteshift.core.model.setup import Setup
 from siteshift.core.model.steering import ServiceSteering
-from siteshift.core.model.units import WHOLE_BP, ServiceId, SiteId, TargetId, member_target
+from siteshift.core.model.units import WHOLE_BP, ServiceId, SiteId, TargetId, VantageId, member_target
 from siteshift.core.state.controller_state import ControllerState
+from siteshift.core.state.meanwhile import read_on
+from siteshift.core.state.tracks import TrafficTrack
 from siteshift.replay.as_recorded import AsRecorded, Refolded, kept_alive
 from siteshift.replay.digests import Digests
-from siteshift.replay.rows import InputRow, Row, StateRow
-from siteshift.replay.workers import OF_WORKERS, Workers, has_open, to_workers
+from siteshift.replay.rows import InputRow, Row, StateRow, TrafficRow
+from siteshift.replay.workers import OF_WORKERS, Workers, acts_of, has_open, to_workers
 
 JITTER_MS = 100
 """A recorded tick comes this late at most; before it, our own would only be the same one early."""
 SAME_MS = 1_000
 """The same decision no further apart than this is no difference."""
 MOST_TICKS = 1_000
-"""Ticks of our own between two rows; more means a state that asks to be woken for ever."""
+"""Steps of our own between two rows at most, and one more for each `BETWEEN_MS` between them; more means a state that asks to be
+woken for ever."""
+BETWEEN_MS = 100
+REPEAT_MS = 2_000
+"""How often what a meter counted last is counted again where the record has no reading: soon enough for a place to count as heard
+(`core.beliefs.traffic.FRESH_MS`), and rarely enough for one request every other second to count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,17 +84,28 @@ class WhatIf:
     would_be: dict[ServiceId, list[Shares]] = field(default_factory=dict)
     _heard_ms: int | None = None
     """The last instant of our own since the node started."""
+    _counted_ms: int = 0
+    """When a meter was last heard, or its counts repeated."""
+    _told_ms: int = 0
+    """The last instant that the record told what meters count."""
     _made: tuple[Setup, Setup] | None = None
     _digests: Digests = field(default_factory=Digests)
 
     def take(self, row: Row) -> None:
         """One row for both. Raises `CannotReplay`."""
         if isinstance(row, InputRow) and self.state is not None:
-            self._wake_until(row)
+            self._wake_until(row.event.at_ms, row.quiet)
+        elif isinstance(row, TrafficRow) and self.state is not None:
+            self._wake_until(row.at_ms, {})
         refolded = self.recorded.take(row)
-        if isinstance(row, StateRow):
+        if isinstance(row, StateRow) and not (row.is_checkpoint and self.state is not None):
             self._start(row.state)
+        if isinstance(row, TrafficRow):
+            self._told_ms = row.at_ms
+            if self.state is not None and not self.is_apart:
+                self.state = self.state.changed(traffic={**self.state.traffic, **row.traffic})
         if refolded is not None:
+            self._told_ms = refolded.event.at_ms
             self.ends_ms = self._heard_ms = refolded.event.at_ms
             self._hear(refolded)
 
@@ -115,37 +135,48 @@ class WhatIf:
 
     # -- between rows ---------------------------------------------------------------------------------------------
 
-    def _wake_until(self, row: InputRow) -> None:
-        """Answers of our workers and ticks of our own that come before the next row."""
-        end_ms = row.event.at_ms
+    def _wake_until(self, end_ms: int, quiet: Mapping[VantageId, int]) -> None:
+        """Answers of our workers, counts that go on, and ticks of our own, all that come before the next row."""
         if self._heard_ms is None:
             return
-        for _ in range(MOST_TICKS):
+        for _ in range(MOST_TICKS + max(0, end_ms - self._heard_ms) // BETWEEN_MS):
             assert self.state is not None
             wake_ms = max(self.state.wake_at_ms, self._heard_ms)
             due_ms = self.workers.next_ms() if self.is_apart else None
-            if due_ms is not None and due_ms <= min(wake_ms, end_ms):
-                self._step(self.workers.take_due(), row)
+            count_ms = max(self._heard_ms, self._counted_ms + REPEAT_MS) if self.is_apart else end_ms
+            if due_ms is not None and due_ms <= min(wake_ms, end_ms, count_ms):
+                self._step(self.workers.take_due(), quiet)
+            elif count_ms <= min(wake_ms, end_ms - 1):
+                self._counted_ms = count_ms
+                if seen := self._counted_on():
+                    self._step(TrafficMeasured(at_ms=count_ms, seen=self._spread(seen)), quiet)
             elif wake_ms + (0 if self.is_apart else JITTER_MS) < end_ms:
                 before = self.state.wake_at_ms
-                self._step(Ticked(at_ms=wake_ms), row)
+                self._step(Ticked(at_ms=wake_ms), quiet)
                 self.ticks += 1
                 if self.state.wake_at_ms <= before:
                     return
             else:
                 return
 
-    def _step(self, event: Event, row: InputRow) -> None:
+    def _counted_on(self) -> tuple[SeenTraffic, ...]:
+        """What a meter counts in `REPEAT_MS` as it did when the record last told; nothing of places it was silent about then."""
+        state = self.recorded.state
+        if state is None:
+            return ()
+        told = ((key, track) for key, track in state.traffic.items() if self._told_ms - track.at_ms <= FRESH_MS)
+        return tuple(counted_on(service, site, track) for (service, site), track in told)
+
+    def _step(self, event: Event, quiet: Mapping[VantageId, int]) -> None:
         """One step of our own, which the record does not have."""
         assert self.state is not None
-        self._heard_ms = event.at_ms
-        before = kept_alive(self.state, event.at_ms, row.quiet)
-        decision = step(before, event, self._setup)
+        last_ms, self._heard_ms = self._heard_ms, event.at_ms
+        state = self.state if self.is_apart or last_ms is None else _read_on(self.state, last_ms, event.at_ms)
+        decision = step(kept_alive(state, event.at_ms, quiet), event, self._setup)
         self.state = decision.state
-        commands = to_workers(decision.commands)
-        if commands and not self.is_apart:
+        if acts_of(decision.commands) and not self.is_apart:
             self._part(event.at_ms)
-        self.workers.carry_out(commands, event.at_ms)
+        self.workers.carry_out(to_workers(decision.commands) if self.is_apart else (), event.at_ms)
         self._note(event.at_ms)
 
     # -- rows -----------------------------------------------------------------------------------------------------
@@ -156,13 +187,18 @@ class WhatIf:
         if self.is_apart and isinstance(event, OF_WORKERS):
             self._note(event.at_ms)
             return
-        before = kept_alive(self.state, event.at_ms, refolded.quiet)
+        before = self.state
+        if not self.is_apart and refolded.since is not None:
+            before = read_on(before, refolded.since)
+        before = kept_alive(before, event.at_ms, refolded.quiet)
+        if isinstance(event, TrafficMeasured):
+            self._counted_ms = event.at_ms
         heard = self._as_we_would_hear(event, refolded)
         before, heard = self._digests.put(before, heard, self._setup, refolded.answered, refolded.approved_by)
         decision = step(before, heard, self._setup)
         self.state = decision.state
         commands = to_workers(decision.commands)
-        if not self.is_apart and not isinstance(event, Reloaded) and commands != recorded:
+        if not self.is_apart and not isinstance(event, Reloaded) and acts_of(commands) != acts_of(recorded):
             self.workers.follow(event, ())
             self._part(event.at_ms)
             self.workers.carry_out(commands, event.at_ms)
@@ -256,6 +292,32 @@ def what_if(rows: Iterable[Row], over: Callable[[Policy], Policy]) -> WhatIf:
     for row in rows:
         run.take(row)
     return run
+
+
+def _read_on(state: ControllerState, last_ms: int, now_ms: int) -> ControllerState:
+    """The state with what readings between rows keep fresh: meters that were heard lately, and planes that were due."""
+    traffic = {
+        key: track._replace(at_ms=now_ms) if last_ms - track.at_ms <= FRESH_MS else track for key, track in state.traffic.items()
+    }
+    planes = {
+        name: track if track.reading_since_ms is None else track.changed(reading_since_ms=None)
+        for name, track in state.planes.items()
+    }
+    return state.changed(traffic=traffic, planes=planes)
+
+
+def counted_on(service: ServiceId, site: SiteId, track: TrafficTrack) -> SeenTraffic:
+    """What a place counts in `REPEAT_MS` as it goes on: by its mean, and answered as in its last window."""
+    requests = track.rate_mrps * REPEAT_MS // 1_000_000
+    answered = requests if not track.asked_mrps else min(requests, requests * track.answered_mrps // track.asked_mrps)
+    return SeenTraffic(
+        service=service,
+        site=site,
+        window_ms=REPEAT_MS,
+        requests=requests,
+        errors=0 if track.tells_answers else requests - answered,
+        answered=answered if track.tells_answers else None,
+    )
 
 
 def _scaled(sample: SeenTraffic, requests: int) -> SeenTraffic:

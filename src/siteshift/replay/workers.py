@@ -161,6 +161,11 @@ def to_workers(commands: tuple[Command, ...]) -> tuple[Command, ...]:
     return tuple(command for command in commands if isinstance(command, TO_HANDS))
 
 
+def acts_of(commands: tuple[Command, ...]) -> tuple[Command, ...]:
+    """Those of them that do something: that a plane is read some instants earlier or later makes no other policy."""
+    return tuple(command for command in to_workers(commands) if not isinstance(command, ReadPlane))
+
+
 def has_open(state: ControllerState, member: MemberId) -> bool:
     """Whether a standby was open in the record, so that what probes saw of it is evidence."""
     return state.standby(member).phase in (StandbyPhase.READY, StandbyPhase.PROVEN)

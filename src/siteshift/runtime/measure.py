@@ -47,7 +47,7 @@ class Gauges:
         if what == "store":
             self.metrics.store_failed("commit")
             self.metrics.journal_failed(error)
-        elif what == "journal":
+        elif what in ("journal", "retention"):
             self.metrics.journal_failed(error)
 
     def stepped(self, stepped: Stepped, loop: ControlLoop) -> None:

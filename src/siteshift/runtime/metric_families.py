@@ -153,6 +153,9 @@ class Remembering:
             "siteshift_journal_append_duration_seconds", "Time until durable.", buckets=WRITE_S, registry=registry
         )
         self.journal_head = Gauge("siteshift_journal_sequence", "Last entry of the journal.", registry=registry)
+        self.journal_bytes = Gauge(
+            "siteshift_journal_bytes", "Size of the record: the database, and sealed segments.", ["part"], registry=registry
+        )
         self.store_errors = Counter("siteshift_store_errors", "Calls of the store that failed.", ["operation"], registry=registry)
 
 

@@ -235,6 +235,10 @@ class Metrics:
         """An append that failed; labelled by the kind of error (Retryable, Permanent, Ambiguous)."""
         self._remembering.journal_errors.labels(type(error).__name__).inc()
 
+    def journal_sized(self, *, database_bytes: int, sealed_bytes: int) -> None:
+        self._remembering.journal_bytes.labels("database").set(database_bytes)
+        self._remembering.journal_bytes.labels("sealed").set(sealed_bytes)
+
     def store_failed(self, operation: str) -> None:
         self._remembering.store_errors.labels(operation).inc()
 

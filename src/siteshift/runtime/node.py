@@ -182,6 +182,10 @@ class Node:
         tell = Tell(severity=severity_of(code), code=code, text=text, state=state, since_ms=self.clock.now_ms())
         self.executor.notices.take(tell)
 
+    def note_checkpoint(self) -> None:
+        """Write setup and state down, so that a record whose beginning is sealed away can be replayed from here."""
+        self.recorder.note_checkpoint(self.loop.state, self.clock.now_ms())
+
     def members(self) -> dict[str, Any]:
         """Every member: state, weight, evidence, and who took it out."""
         return members_document(self.loop.state, self.loop.setup, self.clock.now_ms())

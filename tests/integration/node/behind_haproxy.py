@@ -172,12 +172,13 @@ def haproxy_sections(link: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def node_behind_haproxy(folder: Path, shape: NodeShape = RAMPED) -> Iterator[BehindHaproxy]:
+def node_behind_haproxy(folder: Path, shape: NodeShape = RAMPED, program: tuple[str, ...] = ()) -> Iterator[BehindHaproxy]:
     """Members, HAProxy and a node in step; everything ends with the block."""
     link = folder / "lb.sock"
     shape = replace(shape, sections={**haproxy_sections(link), **shape.sections})
     with Background() as background, Members((*shape.member_names, *ANCHORS)) as members:
         node = RunningNode(folder=folder, shape=shape, members=members, dns_port=free_port())
+        node.program = program or node.program
         stack = AsyncExitStack()
         ports = {name: members.ports[name] for name in shape.member_names}
         lb = background.run(stack.enter_async_context(haproxy(folder, haproxy_section(ports))))

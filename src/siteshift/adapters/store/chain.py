@@ -123,11 +123,16 @@ def meet(reached: Head, recorded: Head) -> None:
     raise JournalBroken(reached.sequence, "is not the entry that the head on record names")
 
 
-def parse_line(line: str, *, number: int) -> WrittenEntry:
-    """One line of an export. Raises `JournalBroken` with the line's number when it is not an entry."""
+def parse_line(line: str, *, number: int, sequence: int | None = None) -> WrittenEntry:
+    """One line of an export; it should be the entry ``sequence``, where that is known. Raises `JournalBroken` with that, else
+    with the line's number, when it is not an entry, written as we write it.
+
+    The digest is of the values; so what was read has to be the one form they are written in, byte for byte: another key beside
+    ours, one of them twice, or 6.9 for 6 would be unseen.
+    """
     try:
         raw = json.loads(line)
-        return WrittenEntry(
+        entry = WrittenEntry(
             sequence=int(raw["sequence"]),
             at_ms=int(raw["at_ms"]),
             kind=str(raw["kind"]),
@@ -135,8 +140,11 @@ def parse_line(line: str, *, number: int) -> WrittenEntry:
             previous=str(raw["previous"]),
             digest=str(raw["digest"]),
         )
-    except (ValueError, KeyError, TypeError, RecursionError, Permanent) as error:
-        raise JournalBroken(number, f"line {number} of the export is not a journal entry") from error
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError, Permanent) as error:
+        raise JournalBroken(sequence or number, f"line {number} of the export is not a journal entry") from error
+    if entry.line() != line.removesuffix("\n"):
+        raise JournalBroken(sequence or number, f"line {number} of the export was edited: it is not written as an entry is")
+    return entry
 
 
 def verify_export(lines: Iterable[str], *, after: Head | None = None) -> Head:

@@ -28,7 +28,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             digest TEXT NOT NULL
         ) STRICT""",
         "CREATE INDEX journal_at ON journal (at_ms)",
-        # One row: the end of the chain, where it begins since the last prune, and how far it was exported.
+        # One row: the end of the chain, where it begins since the last prune; exported_sequence is of an earlier version, unused.
         """CREATE TABLE journal_head (
             id INTEGER PRIMARY KEY CHECK (id = 1),
             sequence INTEGER NOT NULL,

@@ -1,12 +1,14 @@
 """`ports.Journal` on SQLite: one table, chained, with a head record that shows a cut tail.
 
-Besides the port: `head` (keep a copy elsewhere), `export` to JSON Lines, and `prune`, which lets go of old entries only
-after they were exported and carries the chain over the gap.
+Besides the port: `head` (keep a copy elsewhere), `export` to JSON Lines, `seal` into a segment, and `prune`, which lets go of
+old entries only when the journal itself says into which segment they were sealed. So where the chain begins is on record too:
+whoever raises it to hide entries is found.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -19,11 +21,16 @@ from typing import TextIO
 from siteshift.adapters.store.chain import Head, WrittenEntry, canonical, follow, link, meet
 from siteshift.adapters.store.database import SqliteDatabase
 from siteshift.adapters.store.file import NO_SPACE
+from siteshift.adapters.store.segments import Segment, SegmentWriter
 from siteshift.errors import JournalBroken, Permanent, Retryable
 from siteshift.ports import JournalEntry
 
 CHUNK = 256
 """Entries handled in the thread at once: about 2 ms, so that appends never wait long behind a reader."""
+BREATH_S = 0.01
+"""Between chunks of a segment: sealing a hundred thousand entries takes four seconds more, and delays nobody."""
+SEALED = "sealed"
+"""The kind of the row that names a segment."""
 LAST_MS = 2**62
 """Later than any instant."""
 LAST_SEQUENCE = 2**62
@@ -37,24 +44,32 @@ class JournalExtent:
 
     base: Head
     head: Head
-    exported_sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalSize:
+    """How much the file holds. ``used_bytes``: pages in use, with the indexes and what is remembered; ``first_ms`` 0: empty."""
+
+    entries: int
+    used_bytes: int
+    first_ms: int
 
 
 class PruneVerdict(StrEnum):
-    """``not_exported``: refused, something asked to go is not in any export yet."""
+    """``not_sealed``: refused, the journal has no row that says that all of it was sealed."""
 
     PRUNED = "pruned"
-    NOT_EXPORTED = "not_exported"
+    NOT_SEALED = "not_sealed"
     NOTHING_THERE = "nothing_there"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneResult:
-    """``removed`` entries went; ``exported_sequence`` is how far a prune may go now."""
+    """``removed`` entries went; ``sealed_sequence`` is how far a prune may go now."""
 
     verdict: PruneVerdict
     removed: int
-    exported_sequence: int
+    sealed_sequence: int
 
 
 class SqliteJournal:
@@ -113,7 +128,7 @@ class SqliteJournal:
         meet(found[0].head if found else extent.head, remembered)
 
     async def extent(self) -> JournalExtent:
-        """Where the chain begins and ends, and how far it was exported."""
+        """Where the chain begins and ends."""
         return await self._lease.read("extent", extent_in)
 
     async def latest_ms(self) -> int:
@@ -137,6 +152,9 @@ class SqliteJournal:
             try:
                 await self._export_into(stream, extent)
                 await asyncio.to_thread(_sync, stream)
+            except BaseException:
+                partly.unlink(missing_ok=True)
+                raise
             finally:
                 stream.close()
             await asyncio.to_thread(partly.rename, target)
@@ -144,11 +162,45 @@ class SqliteJournal:
             kind = Retryable if error.errno in NO_SPACE else Permanent
             reason = error.strerror or str(error)
             raise kind(reason, system="journal", operation="export", target=str(target)) from error
-        await self._lease.write("export", partial(_note_export, through=extent.head.sequence))
         return extent
 
+    async def size(self) -> JournalSize:
+        """How much there is."""
+        return await self._lease.read("size", _size)
+
+    async def sealed(self) -> Head:
+        """The end of the last segment that a row of the journal names; the empty head when none does."""
+        return await self._lease.read("sealed", _sealed)
+
+    async def newest_checkpoint(self, *, until: int = LAST_SEQUENCE) -> tuple[int, int]:
+        """Sequence and instant of the setup of the last checkpoint or start not behind ``until``; (0, 0): there is none."""
+        return await self._lease.read("checkpoint", partial(_checkpoint, until=until))
+
+    async def first_since(self, at_ms: int) -> int:
+        """The sequence of the first entry of that instant or later; one behind the last when there is none."""
+        return await self._lease.read("since", partial(_first_since, at_ms=at_ms))
+
+    async def seal(self, folder: Path, through: int, *, most_bytes: int) -> tuple[Segment, Head]:
+        """Write the oldest entries, up to ``through`` or ``most_bytes`` of text, into a segment; the segment and its end.
+
+        Nothing is removed here. Pauses between chunks, for the node has better to do. Raises `JournalBroken` and `AdapterError`.
+        """
+        writer = SegmentWriter(folder=folder, after=(await self.extent()).base)
+        try:
+            await asyncio.to_thread(writer.begin)
+            while writer.reached.sequence < through and writer.text_bytes < most_bytes:
+                chunk = await self._chunk(writer.reached.sequence + 1, through)
+                if not chunk:
+                    raise JournalBroken(writer.reached.sequence + 1, "is missing")
+                await asyncio.to_thread(writer.add, chunk)
+                await asyncio.sleep(BREATH_S)
+            return await asyncio.to_thread(writer.finish), writer.reached
+        except BaseException:
+            writer.give_up()
+            raise
+
     async def prune(self, through_sequence: int) -> PruneResult:
-        """Let go of the entries up to ``through_sequence``, refused unless all of them were exported."""
+        """Let go of the entries up to ``through_sequence``, refused unless the journal says that all of them were sealed."""
         return await self._lease.write("prune", partial(_prune, through=through_sequence))
 
     async def close(self) -> None:
@@ -181,14 +233,13 @@ def _sync(stream: TextIO) -> None:
 def extent_in(connection: sqlite3.Connection) -> JournalExtent:
     """Where the chain begins and ends. Raises `JournalBroken` when the head record is missing."""
     row = connection.execute(
-        "SELECT sequence, digest, base_sequence, base_digest, exported_sequence FROM journal_head"
+        "SELECT sequence, digest, base_sequence, base_digest FROM journal_head"
     ).fetchone()
     if row is None:
         raise JournalBroken(0, "the head record is missing")
     return JournalExtent(
         head=Head(sequence=row[0], digest=row[1]),
         base=Head(sequence=row[2], digest=row[3]),
-        exported_sequence=row[4],
     )
 
 
@@ -257,22 +308,66 @@ def _verify_ends(connection: sqlite3.Connection) -> None:
         raise JournalBroken(first, "stands before the beginning on record: it was added from outside")
     if last is not None and last > extent.head.sequence:
         raise JournalBroken(extent.head.sequence + 1, "stands after the head on record: it was added from outside")
+    sealed, base = _sealed(connection), extent.base
+    if base.sequence > sealed.sequence:
+        detail = f"is missing: no seal on record says that the journal begins after {base.sequence}"
+        raise JournalBroken(sealed.sequence + 1, detail)
+    if base.sequence == sealed.sequence:
+        meet(base, sealed)
 
 
-def _note_export(connection: sqlite3.Connection, *, through: int) -> None:
-    connection.execute("UPDATE journal_head SET exported_sequence = max(exported_sequence, ?)", (through,))
+def _size(connection: sqlite3.Connection) -> JournalSize:
+    pages, free, page_bytes = (
+        int(connection.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "freelist_count", "page_size")
+    )
+    extent = extent_in(connection)
+    first = connection.execute("SELECT at_ms FROM journal ORDER BY sequence LIMIT 1").fetchone()
+    return JournalSize(
+        entries=extent.head.sequence - extent.base.sequence,
+        used_bytes=(pages - free) * page_bytes,
+        first_ms=0 if first is None else int(first[0]),
+    )
+
+
+def _sealed(connection: sqlite3.Connection) -> Head:
+    """By the newest row that names a segment. A head that is no head breaks the journal: nothing may hang on it."""
+    row = connection.execute(
+        "SELECT sequence, data FROM journal WHERE kind = ? ORDER BY sequence DESC LIMIT 1", (SEALED,)
+    ).fetchone()
+    if row is None:
+        return Head()
+    try:
+        found = json.loads(row[1])
+        return Head(sequence=int(found["through"]), digest=str(found["digest"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise JournalBroken(row[0], "says that something was sealed, and not what") from error
+
+
+def _checkpoint(connection: sqlite3.Connection, *, until: int) -> tuple[int, int]:
+    row = connection.execute(
+        "SELECT setup.sequence, setup.at_ms FROM journal AS state JOIN journal AS setup ON setup.sequence = state.sequence - 1 "
+        "WHERE state.kind = 'state' AND setup.kind = 'setup' AND setup.sequence <= ? ORDER BY state.sequence DESC LIMIT 1",
+        (until,),
+    ).fetchone()
+    return (0, 0) if row is None else (int(row[0]), int(row[1]))
+
+
+def _first_since(connection: sqlite3.Connection, *, at_ms: int) -> int:
+    wanted = "SELECT sequence FROM journal WHERE at_ms >= ? ORDER BY at_ms, sequence LIMIT 1"
+    row = connection.execute(wanted, (at_ms,)).fetchone()
+    return extent_in(connection).head.sequence + 1 if row is None else int(row[0])
 
 
 def _prune(connection: sqlite3.Connection, *, through: int) -> PruneResult:
     extent = extent_in(connection)
-    exported = extent.exported_sequence
-    if through > exported:
-        return PruneResult(verdict=PruneVerdict.NOT_EXPORTED, removed=0, exported_sequence=exported)
+    sealed = _sealed(connection).sequence
+    if through > sealed:
+        return PruneResult(verdict=PruneVerdict.NOT_SEALED, removed=0, sealed_sequence=sealed)
     if through <= extent.base.sequence:
-        return PruneResult(verdict=PruneVerdict.NOTHING_THERE, removed=0, exported_sequence=exported)
+        return PruneResult(verdict=PruneVerdict.NOTHING_THERE, removed=0, sealed_sequence=sealed)
     last = connection.execute("SELECT digest FROM journal WHERE sequence = ?", (through,)).fetchone()
     if last is None:
         raise JournalBroken(through, "is missing")
     removed = connection.execute("DELETE FROM journal WHERE sequence <= ?", (through,)).rowcount
     connection.execute("UPDATE journal_head SET base_sequence = ?, base_digest = ?", (through, last[0]))
-    return PruneResult(verdict=PruneVerdict.PRUNED, removed=removed, exported_sequence=exported)
+    return PruneResult(verdict=PruneVerdict.PRUNED, removed=removed, sealed_sequence=sealed)

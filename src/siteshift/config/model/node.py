@@ -123,6 +123,21 @@ class EtcdStore(Strict):
 StoreSection = Annotated[SqliteStore | EtcdStore, Field(discriminator="kind")]
 
 
+class JournalSection(Strict):
+    """How long the record is kept, and where. What leaves the database is sealed into files first; they verify like the rest."""
+
+    keep_days: Annotated[int, Field(ge=1, le=3_650)] = 30
+    """So long entries stay in the database, where `siteshift why`, `journal tail` and `journal replay` find them."""
+    keep_mb: Annotated[int, Field(ge=16, le=1_000_000)] = 256
+    """So large the database may become, in MiB; beyond it the oldest entries are sealed before their time."""
+    folder: AbsolutePath | None = None
+    """Where sealed segments go; default: `journal` beside the database."""
+    sealed_days: Annotated[int, Field(ge=1, le=36_500)] | None = 400
+    """So long sealed segments are kept: a year, and a month to look back over it. `null`: for ever."""
+    sealed_mb: Annotated[int, Field(ge=16, le=10_000_000)] | None = 4_096
+    """So much room they may take, in MiB; beyond it the oldest are removed, and that is on record. `null`: without bound."""
+
+
 class LogLevel(StrEnum):
     """From most to least."""
 

@@ -8,7 +8,15 @@ from pydantic import Field
 
 from siteshift.config.fields import Strict
 from siteshift.config.model.enactors import EnactorEntry
-from siteshift.config.model.node import ApiSection, LimitsSection, LogSection, NodeSection, SqliteStore, StoreSection
+from siteshift.config.model.node import (
+    ApiSection,
+    JournalSection,
+    LimitsSection,
+    LogSection,
+    NodeSection,
+    SqliteStore,
+    StoreSection,
+)
 from siteshift.config.model.observation import EvidenceEntry, MeterEntry, NotifierEntry
 from siteshift.config.model.policy import JudgingSection, PolicySection
 from siteshift.config.model.probes import AnchorsSection
@@ -24,6 +32,7 @@ class ConfigFile(Strict):
     node: NodeSection = Field(examples=[{"id": "node", "site": "site"}])
     api: ApiSection = ApiSection()
     store: StoreSection = SqliteStore()
+    journal: JournalSection = JournalSection()
     log: LogSection = LogSection()
     limits: LimitsSection = LimitsSection()
     sites: tuple[SiteEntry, ...] = Field(examples=[[]])
