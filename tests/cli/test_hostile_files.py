@@ -53,4 +53,4 @@ def test_an_export_that_is_not_utf_8_is_told_as_a_broken_journal(tmp_path: Path)
     export.write_bytes(b"\xff\xfe\n")
     found = run("journal", "replay", "--file", str(export))
     assert found.code == ExitCode.FAILED
-    assert "the export is not UTF-8" in found.err
+    assert "is not UTF-8" in found.err

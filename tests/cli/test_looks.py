@@ -266,4 +266,5 @@ def test_long_names_are_folded_and_never_cut_in_any_table(cli: Cli, node: Runnin
         assert max(len(line.rstrip()) for line in said.splitlines()) <= width
         assert "…" not in said
         folded = "".join(said.split())
-        assert LONG["pangyo"] in folded or LONG["pangyo"][:16] in folded
+        shown = [long for long in LONG.values() if long in folded or long[:16] in folded]
+        assert shown, "a plan names only the sites it moves, and pangyo may be empty by now"
