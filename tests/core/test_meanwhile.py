@@ -18,7 +18,7 @@ from siteshift.core.state.tracks import DemandTrack, PlaneStanding, PlaneTrack, 
 
 READ = ReadBack(enactor=EnactorId("lb"), at_ms=1_000, generation=3, shares_bp={WEB: {P: 6_000, G: 4_000}})
 PLANE = PlaneTrack(standing=PlaneStanding.IN_STEP, confirmed_generation=3, read_back=READ, next_read_ms=2_000)
-WELL = TrafficTrack(at_ms=0, rate_mrps=100_000, last_mrps=100_000, tells_answers=True, serving_ms=500)
+WELL = TrafficTrack(at_ms=60_000, rate_mrps=100_000, last_mrps=100_000, tells_answers=True, serving_ms=500)
 
 
 def counted(rates_rps: list[int], seed: int = 1) -> list[TrafficTrack]:
@@ -45,6 +45,12 @@ def test_an_hour_of_the_same_load_is_told_once_or_hardly_more(rate_rps: int) -> 
     assert told(counted([rate_rps] * 7_200)) <= 5
 
 
+def test_a_visitor_now_and_then_is_told_no_more() -> None:
+    """One every ten seconds: for most of the time nobody, and then two a second in that window."""
+    rates = ([0] * 19 + [2]) * 360
+    assert told(counted(rates)) <= 5
+
+
 def test_a_surge_and_its_end_are_told() -> None:
     tracks = counted([40] * 100 + [80] * 100 + [40] * 100)
     assert says_new(tracks[99], tracks[199]) and says_new(tracks[199], tracks[299])
@@ -54,16 +60,19 @@ def test_a_surge_and_its_end_are_told() -> None:
 @pytest.mark.parametrize(
     "now",
     [
-        WELL._replace(failing_ms=500),
+        WELL._replace(failing_ms=1_500),
         WELL._replace(tells_answers=False),
-        WELL._replace(since_ms=9_000),
         WELL._replace(rate_mrps=0),
         None,
     ],
-    ids=["users fail", "another meter", "heard again after a silence", "nobody comes", "first heard"],
+    ids=["users fail", "another meter", "nobody comes", "first heard"],
 )
 def test_what_is_no_chance_is_news(now: TrafficTrack | None) -> None:
     assert says_new(WELL, now) if now is not None else says_new(None, WELL)
+
+
+def test_a_window_that_ends_with_a_request_under_way_is_no_news() -> None:
+    assert not says_new(WELL, WELL._replace(failing_ms=500, serving_ms=0))
 
 
 def test_a_plane_read_again_stands_as_before() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from math import isqrt
 from typing import NamedTuple, TypeVar
 
 from siteshift.core.model.units import EnactorId, ServiceId, SiteId
@@ -26,8 +25,11 @@ NOISE_SIGMAS = 5
 readings, which is once in ten days."""
 NOISE_PERCENT = 10
 """A rate that differs by less moves nobody: the velocity limit, the rings and the headroom are all of ten per cent or more."""
-SMOOTHED_OVER_S = 8
-"""A mean with a time constant of 4 s (`core.beliefs.traffic.SMOOTHING_MS`) strays as a count over twice that."""
+SMOOTHED_OVER_MS = 8_000
+"""A mean with a time constant of 4 s (`core.beliefs.traffic.SMOOTHING_MS`) strays as a count over twice that; one that has just
+begun as a count over its own time."""
+FAILING_MS = 1_500
+"""A window ends while requests are under way, so now and then one has fewer answers than requests; as `traffic.STALL_MS`."""
 
 
 class Looked(NamedTuple):
@@ -116,10 +118,16 @@ def stands_as(now: PlaneTrack, before: PlaneTrack) -> bool:
 
 def says_new(told: TrafficTrack | None, now: TrafficTrack) -> bool:
     """Whether what is counted at a place differs from what was told of it by more than chance, or users fare otherwise."""
-    if told is None or told.tells_answers is not now.tells_answers or told.since_ms != now.since_ms:
+    if told is None or told.tells_answers is not now.tells_answers:
         return True
-    if (told.failing_ms > 0) is not (now.failing_ms > 0):
+    if (told.failing_ms >= FAILING_MS) is not (now.failing_ms >= FAILING_MS):
         return True
-    step_mrps, both_mrps = abs(now.rate_mrps - told.rate_mrps), now.rate_mrps + told.rate_mrps
-    step, both = step_mrps * SMOOTHED_OVER_S // 1_000, both_mrps * SMOOTHED_OVER_S // 1_000
-    return step > NOISE_SIGMAS * isqrt(max(1, both)) and step_mrps * 100 > max(now.rate_mrps, told.rate_mrps) * NOISE_PERCENT
+    step_mrps = abs(now.rate_mrps - told.rate_mrps)
+    variance = _variance(told) + _variance(now)
+    return step_mrps**2 > NOISE_SIGMAS**2 * variance and step_mrps * 100 > max(now.rate_mrps, told.rate_mrps) * NOISE_PERCENT
+
+
+def _variance(track: TrafficTrack) -> int:
+    """Of a mean rate of visits by chance, in (requests/s x 1000) squared: the rate over the time it is a mean of."""
+    over_ms = min(SMOOTHED_OVER_MS, track.at_ms - track.since_ms + track.window_ms)
+    return track.rate_mrps * 1_000_000 // max(1, over_ms)
