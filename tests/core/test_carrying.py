@@ -10,6 +10,7 @@ import pytest
 
 from core.playbook import SICK, UP, WEB, A, G, P, Playbook, three_sites
 from core.test_overload import SILENT, Metered
+from siteshift.cli.show_status import service_notes
 from siteshift.core.beliefs.life import Signal
 from siteshift.core.beliefs.traffic import _served_ms
 from siteshift.core.decide.capacity import Problem, StandbyUse, allocate
@@ -429,7 +430,10 @@ def test_why_and_status_say_that_a_site_is_capped_at_what_and_when_more_is_tried
     lines = why_lines(state, book.setup, service, P, book.now_ms)
     text = "capped: it failed at 50 requests/s and gets 50 at most; a little more is tried in 300 s if it is quiet until then"
     assert text in lines
-    cap = service_document(state, book.setup, service, book.now_ms)["sites"][P]["cap"]
+    document = service_document(state, book.setup, service, book.now_ms)
+    cap = document["sites"][P]["cap"]
+    notes = [line.plain for line in service_notes(document, book.now_ms)]
+    assert any(line.startswith("pangyo failed at 50 requests/s and gets 50 at most: `siteshift why pangyo`") for line in notes), notes
     more_at_ms = book.now_ms + 300_000
     assert cap == {
         "most_rps": 50, "failed_at_rps": 50, "since_ms": 1, "more_at_ms": more_at_ms, "is_explained": False, "waits_for": "",

@@ -161,6 +161,9 @@ def service_notes(service: Document, now_ms: int) -> Iterator[Text]:
     for site, row in service["sites"].items():
         for entry in row["delivered_by"]:
             yield Text(f"{site} is NOT drained: {entry['text']}", style=BAD)
+        if (cap := row.get("cap")) is not None:
+            text = f"{site} failed at {cap['failed_at_rps']} requests/s and gets {cap['most_rps']} at most"
+            yield Text(f"{text}: `siteshift why {site}`; if it is repaired, `siteshift ack {site}`")
         if row.get("needs"):
             yield Text(f"{service['service']} {row['needs']}: `siteshift why {service['service']}`", style=BAD)
     tail_ms = service["tail_until_ms"] - now_ms
