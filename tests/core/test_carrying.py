@@ -433,7 +433,7 @@ def test_why_and_status_say_that_a_site_is_capped_at_what_and_when_more_is_tried
     document = service_document(state, book.setup, service, book.now_ms)
     cap = document["sites"][P]["cap"]
     notes = [line.plain for line in service_notes(document, book.now_ms)]
-    assert any(line.startswith("pangyo failed at 50 requests/s and gets 50 at most: `siteshift why pangyo`") for line in notes), notes
+    assert any(line.startswith("pangyo failed at 50 requests/s and gets 50 at most: `siteshift why pangyo`") for line in notes)
     more_at_ms = book.now_ms + 300_000
     assert cap == {
         "most_rps": 50, "failed_at_rps": 50, "since_ms": 1, "more_at_ms": more_at_ms, "is_explained": False, "waits_for": "",

@@ -104,7 +104,7 @@ def ack(
     dry_run: DryRun = False,
     yes: Unasked = False,
 ) -> None:
-    """Acknowledge what happened at a site: ends its hold-down, and lets a failback that waits for a person begin.
+    """Acknowledge what happened at a site: ends its hold-down and its cap, and lets a failback that waits for a person begin.
 
     Without a site: all sites that are held as they were found after the store was lost.
     """
