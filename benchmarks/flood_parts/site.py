@@ -324,6 +324,7 @@ def _configuration(
             },
         ],
         "evidence": [{"id": "stat-lb", "kind": "haproxy_stat", "enactor": "lb"}],
+        "policy": {"mode": "auto"},  # what is counted as moves is what it does by itself
         "services": [
             _service(service, {**members, **strange}, named=service in ("shop", "strange")) for service in (*SERVICES, "strange")
         ],

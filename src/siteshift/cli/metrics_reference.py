@@ -20,7 +20,7 @@ TLS it takes a bearer token or a client certificate of role `viewer` at least. W
 
 ## A scrape job
 
-In the node's configuration (then restart it: roles and tokens are not reloaded):
+In the node's configuration (then restart it for a new `tls.listen`; tokens are taken by a reload):
 
 ```yaml
 api:
