@@ -76,8 +76,8 @@ def carrying_raised(situation: Situation) -> Mapping[SiteId, Carrying]:
     """What is remembered of failures under load, with a little more for each that was quiet long enough.
 
     One that answers what it failed at has no cap any more; one that only has its own share again keeps what was found of it, and
-    climbs no further until more is wanted of it. What failed no more for the longest hold-down is forgotten: the
-    night may have brought too little to try it, or its meter nothing at all.
+    climbs no further until more is wanted of it. What failed no more for the longest hold-down is forgotten, as long as it
+    holds nothing back: the night may have brought too little to try it, or its meter nothing at all.
     """
     found = dict(situation.transition.carrying)
     for pool in situation.service.pools:
@@ -85,7 +85,7 @@ def carrying_raised(situation: Situation) -> Mapping[SiteId, Carrying]:
         if known is None:
             continue
         is_forgotten = situation.now_ms - known.until_ms >= situation.policy.hold_down_max_ms
-        if is_forgotten and (known.cap_rps is None or situation.signals[pool.site] is Signal.WELL):
+        if is_forgotten and (known.cap_rps is None or _is_idle(situation, pool, known)):
             del found[pool.site]
         elif known.cap_rps is None or raise_waits_for(situation, pool, known) or situation.now_ms < raise_at_ms(situation, known):
             continue
@@ -116,6 +116,14 @@ def raise_waits_for(situation: Situation, pool: Pool, known: Carrying) -> str:
     if has_rps + _rps(situation, CLIMB_BP) <= (known.cap_rps or 0):
         return "it was given what it may have" if life is SiteLife.SERVING else "its way back has brought it so far"
     return ""
+
+
+def _is_idle(situation: Situation, pool: Pool, known: Carrying) -> bool:
+    """Whether a cap holds nothing back just now: to forget one that does gives all of it at once (it collapsed all sites)."""
+    if situation.signals[pool.site] is not Signal.WELL:
+        return False
+    has_rps = _rps(situation, situation.current.shares_bp.get(pool.site, 0))
+    return _is_home(situation, pool) or has_rps + _rps(situation, CLIMB_BP) <= (known.cap_rps or 0)
 
 
 def _is_home(situation: Situation, pool: Pool) -> bool:
