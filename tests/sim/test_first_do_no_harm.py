@@ -210,3 +210,15 @@ def test_a_site_whose_checks_pass_and_whose_users_all_fail_comes_back_by_what_no
     more, turns = beside_nothing("lie", 85, 240, "at_s: 60, fault: probe_lie, site: pangyo, rate_percent: 96, until_s: 200")
     assert turns <= 3
     assert more < 10_000
+
+
+def test_a_cap_that_holds_something_back_is_not_forgotten_by_the_clock() -> None:
+    """It was, a minute after its wait; the site got all of its share at once, and its users' retries took all sites along."""
+    assert swept("cap30-gasan-load95-bare-page-balancer-metered-retries-3nodes").more_s < -50
+
+
+def test_a_site_that_was_cut_as_full_is_not_given_it_again_as_sick() -> None:
+    """It was, every two seconds for as long as the fault: 31 turns."""
+    found = swept("cap50-pangyo-load95-bare-page-both-metered-once-1node")
+    assert found.more_s < 1
+    assert found.turns <= 3

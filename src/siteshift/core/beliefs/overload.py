@@ -234,8 +234,9 @@ def _carries_less(
         return None
     is_near = transition.cap_of(pool.site) is not None and known is not None and asked_rps * 10 >= known.failed_rps * 9
     was_given = _gained(state, pool.service, pool.site, seen.since_ms, now_ms)
-    if seen.hardness not in WAITING and not (was_given and _has_more_than_its_own(state, pool)):
-        return None  # nothing tells that errors at once come of its load: it is left as far as there is room
+    is_as_good = known is not None and is_on_trial and answered_rps * 10 >= known.proven_rps * 9
+    if seen.hardness not in WAITING and not is_as_good and not (was_given and _has_more_than_its_own(state, pool)):
+        return None  # nothing tells that errors at once come of its load: full it would answer as much as it was proven to carry
     if seen.hardness not in WAITING and answered_rps * WHOLE_PM >= asked_rps * SLIGHT_PM:
         return None  # to take a tenth off it would cost more than they do
     if known is not None and (is_on_trial or is_near):

@@ -131,7 +131,7 @@ def target_of(situation: Situation, allocation: ServiceAllocation) -> Target:
     because = dict(allocation.because)
     for site in shares:
         if shed and situation.away(site) and _is_better_left(situation, site):
-            stays = min(shed, max(situation.had_lately_bp(site), _carries_of_the_rest_bp(situation, site)))
+            stays = min(shed, max(_may_keep_bp(situation, site), _carries_of_the_rest_bp(situation, site)))
             shares[site] += stays
             shed -= stays
             if stays:
@@ -153,6 +153,15 @@ def target_of(situation: Situation, allocation: ServiceAllocation) -> Target:
         because[shed_at] = Because.SHED
     because = {site: _because(situation, site, because.get(site, Because.NOMINAL)) for site in shares}
     return Target(shares_bp=shares, shed_bp=shed, shed_at=shed_at if shed else None, because=because)
+
+
+def _may_keep_bp(situation: Situation, site: SiteId) -> int:
+    """What a site that is being left may keep of what fits nowhere else: what it had lately, and no more than it has or was found
+    to carry. Else it was cut as full and given all of it again as sick, every two seconds."""
+    pool, had_bp = situation.service.pool_at(site), situation.had_lately_bp(site)
+    if pool is None or not situation.is_capped(site):
+        return had_bp
+    return min(had_bp, max(situation.current.shares_bp.get(site, 0), situation.held_bp(pool)))
 
 
 def _carries_of_the_rest_bp(situation: Situation, site: SiteId) -> int:
