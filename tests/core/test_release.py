@@ -116,7 +116,7 @@ def test_an_override_that_is_not_there_is_an_unknown_name() -> None:
     book.ask(DrainRequest(site=P))
     answer = book.ask(LiftRequest(override="o99"))
     assert (answer.severity, codes(answer)) == (Severity.REFUSED, {"UNKNOWN_NAME"})
-    assert "in force: o1" in answer.findings[0].text
+    assert "known: o1" in answer.findings[0].text
 
 
 def test_how_many_approve_is_said_as_the_rule_counts_them() -> None:

@@ -12,7 +12,7 @@ from siteshift.core.judge.diagnosis import diagnose
 from siteshift.core.judge.quorum import Verdict
 from siteshift.core.judge.served import (
     DARK_PM,
-    ERROR_COSTS,
+    ERROR_COSTS_REQUESTS,
     FEWEST_REQUESTS,
     FRESH_MS,
     PROVING_REQUESTS,
@@ -155,7 +155,7 @@ def test_one_error_does_not_end_a_proof_and_one_request_that_was_under_way_costs
 def test_answers_to_the_good_are_walds_test_of_half_a_percent_against_five() -> None:
     an_answer = math.log(0.995 / 0.95)
     assert round(math.log(99) / an_answer) == PROVING_REQUESTS
-    assert round(math.log(0.05 / 0.005) / an_answer) == ERROR_COSTS
+    assert round(math.log(0.05 / 0.005) / an_answer) == ERROR_COSTS_REQUESTS
 
 
 def test_silence_while_users_lose_nothing_is_no_suspicion_of_the_checks_for_a_queue_makes_them_wait_first() -> None:

@@ -92,14 +92,13 @@ def test_a_full_disk_holds_the_steering_still_until_there_is_room(tight: TightDi
     kept = node.act("freeze", reason="kept before the disk was full", service="shop")[1]["override"]
     node.act("lift", override=kept["id"])
     kept = node.act("depool", member="shop/anyang/anyang-2", reason="kept before the disk was full")[1]["override"]
-    node.until(lambda status: status["services"][0]["in_step"])
+    before = node.until(lambda status: status["services"][0]["in_step"])
     tight.fill()
-    node.until(lambda status: not status["store_usable"])
-    before = node.status()
-    assert node.ask("GET", "/readyz")[0] == 503
     for name in ("pangyo-1", "pangyo-2"):
         node.members.stop(name)
 
+    node.until(lambda status: not status["store_usable"])
+    assert node.ask("GET", "/readyz")[0] == 503
     status = node.until(lambda status: "STORE_LOST" in codes(status))
     assert status["sites"]["pangyo"]["standing"] == "down", "it goes on probing and judging"
     assert status["generation"] == before["generation"]

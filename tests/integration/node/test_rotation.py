@@ -134,7 +134,7 @@ def test_a_token_is_replaced_while_both_are_good(api: Api) -> None:
     assert (api.ask("old").code, api.ask("new").code) == (ExitCode.DONE, ExitCode.DONE)
     reload(api.node, lambda values: values["api"]["tokens"].pop(0))
     refused = api.ask("old")
-    assert refused.code == ExitCode.FAILED and "none of `api.tokens`" in refused.out
+    assert refused.code == ExitCode.REFUSED and "none of `api.tokens`" in refused.out
     assert api.ask("new").code == ExitCode.DONE
 
 

@@ -112,7 +112,7 @@ class Situation:
         is_there = self.signals[site] in (Signal.WELL, Signal.OVERLOADED) or self._is_ebbing_down(site)
         return is_ebbing and is_there and self.current.shares_bp.get(site, 0) > 0
 
-    def _was_cut_in_this_row(self, site: SiteId) -> bool:
+    def was_cut_in_this_row(self, site: SiteId) -> bool:
         """Whether a site that failed under load was given less while what it has now is not all there is yet: what still comes
         says nothing of that."""
         cap = self.transition.cap_of(site)
@@ -307,7 +307,7 @@ class Situation:
             carries_rps = min(carries_rps, self._carrying_rps(min(WHOLE_BP, proven_bp)))
         if load is not None and load.serves_all:
             return max(carries_rps // 2, min(open_rps, self._carrying_rps(self.current.shares_bp.get(pool.site, 0))))
-        if self._was_cut_in_this_row(pool.site) and not self._answers_less_than_its_cap(pool.site):
+        if self.was_cut_in_this_row(pool.site) and not self._answers_less_than_its_cap(pool.site):
             return min(open_rps, self._carrying_rps(self.held_bp(pool)))
         return max(carries_rps - self.excess_rps.get(pool.site, 0), carries_rps // 2)
 

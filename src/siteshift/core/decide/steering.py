@@ -156,10 +156,13 @@ def target_of(situation: Situation, allocation: ServiceAllocation) -> Target:
 
 
 def _may_keep_bp(situation: Situation, site: SiteId) -> int:
-    """What a site that is being left may keep of what fits nowhere else: what it had lately, and no more than it has or was found
-    to carry. Else it was cut as full and given all of it again as sick, every two seconds."""
-    pool, had_bp = situation.service.pool_at(site), situation.had_lately_bp(site)
+    """What a site that is being left may keep of what fits nowhere else: what it had lately. One that answers all of less was
+    full, and keeps no more than it was found to carry; nor does one of which that is not seen yet. It was cut as full and given
+    all of it again as sick, every two seconds."""
+    pool, had_bp, load = situation.service.pool_at(site), situation.had_lately_bp(site), situation.loads.get(site)
     if pool is None or not situation.is_capped(site):
+        return had_bp
+    if not situation.was_cut_in_this_row(site) and (load is None or not load.serves_all):
         return had_bp
     return min(had_bp, max(situation.current.shares_bp.get(site, 0), situation.held_bp(pool)))
 

@@ -26,7 +26,7 @@ WELL_PM = 980
 PROVING_REQUESTS = 99
 """So many answers to the good put five errors in a hundred out of the question: Wald's sequential test (1945) of 0.5 against 5 %,
 both risks 1 %, is over at ln 99 = 4.6, and each answer is worth ln(0.995 / 0.95) = 0.046."""
-ERROR_COSTS = 50
+ERROR_COSTS_REQUESTS = 50
 """A request that is not answered takes away what so many answers brought: ln(0.05 / 0.005) = 2.3 of the same test."""
 FRESH_MS = 1_500
 """A count older than this says nothing against a check that fails now: three windows of a meter that is asked twice a second.
@@ -75,7 +75,7 @@ def to_the_good(before: int, asked: int, answered: int) -> int:
     if asked <= 0:
         return 0
     lacking = max(-1, asked - answered)
-    return min(2 * PROVING_REQUESTS, max(0, before + min(asked, answered) - ERROR_COSTS * lacking))
+    return min(2 * PROVING_REQUESTS, max(0, before + min(asked, answered) - ERROR_COSTS_REQUESTS * lacking))
 
 
 def is_of_now(at_ms: int, window_ms: int, now_ms: int) -> bool:

@@ -246,7 +246,7 @@ def _nothing_is_last(original: Function) -> Function:
 
 def _to_the_brim(original: Function) -> Function:
     del original
-    return lambda self, pool: self.active_rps(pool)
+    return lambda self, pool: self.open_rps(pool)
 
 
 def _mutant(name: str, says: str, original: Function, bug: Callable[[Function], Function], *more: Patch) -> Mutant:
