@@ -30,7 +30,7 @@ def install(root: Path, program: Path, *words: str) -> Ended:
 
 
 def test_a_dry_run_names_everything_and_writes_nothing(tmp_path: Path, program: Path) -> None:
-    root = tmp_path / "root"
+    root = tmp_path / "image"
     ended = install(root, program, "--dry-run", "--example", "bind", "--json")
     assert ended.code == ExitCode.DONE, ended.err
     assert not root.exists()
@@ -40,7 +40,7 @@ def test_a_dry_run_names_everything_and_writes_nothing(tmp_path: Path, program: 
 
 
 def test_it_installs_what_a_host_needs(tmp_path: Path, program: Path) -> None:
-    root = tmp_path / "root"
+    root = tmp_path / "image"
     ended = install(root, program, "--example", "haproxy")
     assert ended.code == ExitCode.DONE, ended.out + ended.err
     unit = (root / UNIT).read_text()
@@ -58,16 +58,16 @@ def test_it_installs_what_a_host_needs(tmp_path: Path, program: Path) -> None:
 
 
 def test_it_may_be_repeated_and_says_that_nothing_is_to_do(tmp_path: Path, program: Path) -> None:
-    install(tmp_path / "root", program, "--example", "bind")
-    ended = install(tmp_path / "root", program, "--example", "haproxy", "--json")
+    install(tmp_path / "image", program, "--example", "bind")
+    ended = install(tmp_path / "image", program, "--example", "haproxy", "--json")
     assert ended.code == ExitCode.DONE
-    doing = {entry["path"].removeprefix(f"{tmp_path}/root/"): entry["doing"] for entry in ended.document["files"]}
+    doing = {entry["path"].removeprefix(f"{tmp_path}/image/"): entry["doing"] for entry in ended.document["files"]}
     assert (doing[UNIT], doing[CONFIG], doing["usr/local/bin/siteshift"]) == ("keep", "keep", "keep")
-    assert "tsig" in (tmp_path / "root" / CONFIG).read_text(), "the first example stays"
+    assert "tsig" in (tmp_path / "image" / CONFIG).read_text(), "the first example stays"
 
 
 def test_an_older_unit_of_ours_is_replaced_and_a_changed_one_left(tmp_path: Path, program: Path) -> None:
-    root = tmp_path / "root"
+    root = tmp_path / "image"
     install(root, program)
     unit = root / UNIT
     unit.write_text(stamp("[Service]\nExecStart=/old\n"))
@@ -82,10 +82,10 @@ def test_an_older_unit_of_ours_is_replaced_and_a_changed_one_left(tmp_path: Path
 
 
 def test_a_command_of_somebody_else_stays(tmp_path: Path, program: Path) -> None:
-    other = tmp_path / "root" / "usr/local/bin/siteshift"
+    other = tmp_path / "image" / "usr/local/bin/siteshift"
     other.parent.mkdir(parents=True)
     other.write_text("mine")
-    ended = install(tmp_path / "root", program)
+    ended = install(tmp_path / "image", program)
     assert ended.code == ExitCode.FAILED
     assert other.read_text() == "mine" and "something else stands there" in ended.out
 
@@ -117,10 +117,10 @@ def test_the_examples_named_on_the_command_line_are_those_there_are() -> None:
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_each_example_is_sound_but_for_its_addresses_and_secrets(example: str, tmp_path: Path, program: Path) -> None:
-    install(tmp_path / "root", program, "--example", example)
+    install(tmp_path / "image", program, "--example", example)
     from siteshift.config import ProblemSeverity, Surroundings
 
-    problems = check_config(tmp_path / "root" / CONFIG, Surroundings.IGNORED)
+    problems = check_config(tmp_path / "image" / CONFIG, Surroundings.IGNORED)
     assert [entry for entry in problems if entry.severity is ProblemSeverity.ERROR] == []
 
 

@@ -21,7 +21,7 @@ from siteshift.core.messages.requests import (
     SwitchOffRequest,
     UndrainRequest,
 )
-from siteshift.core.model.codes import Failback, FindingCode, Mode, Severity
+from siteshift.core.model.codes import Failback, FindingCode, Mode, Severity, StandbyPhase
 from siteshift.core.model.finding import Finding
 from siteshift.core.model.notice import AlertSeverity, AlertState
 from siteshift.core.state.carrying import Carrying
@@ -220,3 +220,17 @@ def test_what_a_site_would_serve_is_reckoned_with_the_standby_that_would_be_open
     whole_rps = sum(m.capacity_rps for m in pool.members) * book.setup.policy.of(WEB).max_utilisation_pm // 1_000
     assert found.numbers["serves_bp"] == min(shed_bp(book), whole_rps * 100)
     assert sum(m.capacity_rps for m in pool.actives) * 100 < int(found.numbers["serves_bp"])
+
+
+def test_standby_that_failed_to_open_serves_nobody_who_is_shed() -> None:
+    book = Playbook()
+    book.run(10_000)
+    book.ask(DrainRequest(site=A))
+    book.run(120_000)
+    book.believe(P, DOWN)
+    book.run(60_000)
+    situation = situation_of(book.state, book.setup, book.setup.topology.service_by_id[WEB], book.now_ms)
+    pool = book.setup.topology.pools[(WEB, A)]
+    failed = {m.id: replace(book.state.standby(m.id), phase=StandbyPhase.FAILED) for m in pool.standbys}
+    (found,) = held_back(replace(situation, standbys={**situation.standbys, **failed}))
+    assert found.numbers["serves_bp"] == sum(m.capacity_rps for m in pool.actives) * 90

@@ -18,8 +18,9 @@ FULL_PM = 950
 """Asked this part of its capacity, a site is full: measured rates waver by some per cent, and nothing is planned above 900."""
 STILL_FULL_PM = 850
 """A full queue empties only while less than this is asked."""
-LEAST_SHRUNK_PM = 50
-"""No weight is shrunk below this (`decide.situation.WEIGHT_STEP_PM`); who has less is a standby that is being proven."""
+WEIGHT_STEP_PM = 50
+"""A weight that is shrunk for its member's errors is a multiple of this, and never less: HAProxy's own scale has 256 steps, and a
+score is no surer. Who has less is a standby that is being proven."""
 DICE_PM = 1_500
 """A rate must be one and a half standard deviations of Poisson arrivals beyond: 180 requests/s asked 150 never are by chance."""
 STEADY_MS = 2 * SMOOTHING_MS
@@ -169,4 +170,4 @@ def _open_rps(state: ControllerState, service: Service, pool: Pool) -> int:
 
 
 def _unshrunk_pm(weight_pm: int) -> int:
-    return WHOLE_PM if weight_pm >= LEAST_SHRUNK_PM else weight_pm
+    return WHOLE_PM if weight_pm >= WEIGHT_STEP_PM else weight_pm

@@ -234,24 +234,22 @@ def _carries_less(
         return None
     is_near = transition.cap_of(pool.site) is not None and known is not None and asked_rps * 10 >= known.failed_rps * 9
     was_given = _gained(state, pool.service, pool.site, seen.since_ms, now_ms)
-    is_as_good = known is not None and is_on_trial and answered_rps * 10 >= known.proven_rps * 9
-    if seen.hardness not in WAITING and not is_as_good and not (was_given and _has_more_than_its_own(state, pool)):
-        return None  # nothing tells that errors at once come of its load: full it would answer as much as it was proven to carry
-    if seen.hardness not in WAITING and answered_rps * WHOLE_PM >= asked_rps * SLIGHT_PM:
-        return None  # to take a tenth off it would cost more than they do
+    waits = seen.hardness in WAITING
+    if not waits:
+        has_more = was_given and state.steering_share(pool.service, pool.site) > pool.nominal_bp
+        is_as_good = known is not None and is_on_trial and answered_rps * 10 >= known.proven_rps * 9
+        is_slight = answered_rps * WHOLE_PM >= asked_rps * SLIGHT_PM  # to take a tenth off it would cost more than they do
+        if is_slight or not (has_more or is_as_good):
+            return None  # full it would answer what it was proven to carry, or have been given more than its own share
     if known is not None and (is_on_trial or is_near):
         return f"it failed at {known.failed_rps} requests/s before"
     troubled = sum(view.standing in _DOUBTED for view in seen.members.values())
-    if seen.hardness in WAITING and 2 * troubled > len(seen.members):
+    if waits and 2 * troubled > len(seen.members):
         return f"its checks wait, and of {asked_rps} requests/s it answers {answered_rps}"
     is_on_its_way_back = state.track(pool.service, pool.site).life is SiteLife.RETURNING
     if is_on_its_way_back or was_given:
         return "it was given more just before"
     return None
-
-
-def _has_more_than_its_own(state: ControllerState, pool: Pool) -> bool:
-    return state.steering_share(pool.service, pool.site) > pool.nominal_bp
 
 
 def _presumed(picture: Picture, state: ControllerState, pool: Pool, seen: PoolPicture, now_ms: int) -> Reason | None:

@@ -90,8 +90,7 @@ def carrying_raised(situation: Situation) -> Mapping[SiteId, Carrying]:
         elif known.cap_rps is None or raise_waits_for(situation, pool, known) or situation.now_ms < raise_at_ms(situation, known):
             continue
         elif _is_home(situation, pool):
-            has_rps = _rps(situation, situation.current.shares_bp.get(pool.site, 0))
-            is_refuted = _answers_what_it_failed_at(situation, pool, known)
+            is_refuted, has_rps = _answers_what_it_failed_at(situation, pool, known), _has_rps(situation, pool)
             found[pool.site] = known.lifted(situation.now_ms) if is_refuted else known.settled(situation.now_ms, has_rps)
         else:
             open_rps = situation.nameplate_rps(pool)
@@ -112,18 +111,24 @@ def raise_waits_for(situation: Situation, pool: Pool, known: Carrying) -> str:
     if _is_home(situation, pool):
         is_over = known.was_raised or _answers_what_it_failed_at(situation, pool, known)
         return "" if is_over else "more is wanted of it than its own share"
-    has_rps = _rps(situation, situation.current.shares_bp.get(pool.site, 0))
-    if has_rps + _rps(situation, CLIMB_BP) <= (known.cap_rps or 0):
+    if _has_less(situation, pool, known):
         return "it was given what it may have" if life is SiteLife.SERVING else "its way back has brought it so far"
     return ""
 
 
 def _is_idle(situation: Situation, pool: Pool, known: Carrying) -> bool:
     """Whether a cap holds nothing back just now: to forget one that does gives all of it at once (it collapsed all sites)."""
-    if situation.signals[pool.site] is not Signal.WELL:
-        return False
-    has_rps = _rps(situation, situation.current.shares_bp.get(pool.site, 0))
-    return _is_home(situation, pool) or has_rps + _rps(situation, CLIMB_BP) <= (known.cap_rps or 0)
+    is_well = situation.signals[pool.site] is Signal.WELL
+    return is_well and (_is_home(situation, pool) or _has_less(situation, pool, known))
+
+
+def _has_less(situation: Situation, pool: Pool, known: Carrying) -> bool:
+    """Whether it has clearly less than its cap lets it have."""
+    return _has_rps(situation, pool) + _rps(situation, CLIMB_BP) <= (known.cap_rps or 0)
+
+
+def _has_rps(situation: Situation, pool: Pool) -> int:
+    return _rps(situation, situation.current.shares_bp.get(pool.site, 0))
 
 
 def _is_home(situation: Situation, pool: Pool) -> bool:
@@ -136,7 +141,7 @@ def _answers_what_it_failed_at(situation: Situation, pool: Pool, known: Carrying
     """Whether it carries as much as it was asked when it failed, or clearly more than it answered then."""
     load = situation.loads.get(pool.site)
     if load is None or not load.tells_answers:
-        return _rps(situation, situation.current.shares_bp.get(pool.site, 0)) >= known.failed_rps
+        return _has_rps(situation, pool) >= known.failed_rps
     return load.serves_all and (load.steady_mrps >= known.failed_rps * DRAINS_PM or _is_better(load, known))
 
 

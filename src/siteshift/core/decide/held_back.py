@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from siteshift.core.beliefs.life import AWAY
 from siteshift.core.decide.occasion import DEADBAND_BP
-from siteshift.core.decide.situation import Situation
-from siteshift.core.model.codes import Failback, FindingCode, Mode, Severity, StandbyPhase, Standing
+from siteshift.core.decide.situation import TO_OPEN, Situation
+from siteshift.core.model.codes import Failback, FindingCode, Mode, Severity, Standing
 from siteshift.core.model.finding import Finding, finding
 from siteshift.core.model.topology import Pool
-from siteshift.core.model.units import WHOLE_BP, WHOLE_PM, SiteId
-
-_TO_OPEN = frozenset(StandbyPhase) - {StandbyPhase.PROVEN}
+from siteshift.core.model.units import SiteId
 
 
 def held_back(situation: Situation, *, is_switched_off: bool = False) -> tuple[Finding, ...]:
@@ -37,8 +35,7 @@ def held_back(situation: Situation, *, is_switched_off: bool = False) -> tuple[F
 def _room_bp(situation: Situation, pool: Pool) -> int:
     """How much more a site carries, as far as is known: within the limit, with the standby that would be opened, and no more
     than it was found to carry."""
-    carries_rps = situation.open_rps(pool) + situation.standby_rps(pool, _TO_OPEN)
-    limit_bp = carries_rps * situation.policy.max_utilisation_pm * WHOLE_BP // (WHOLE_PM * max(1, situation.demand_rps))
+    limit_bp = situation.within_limit_bp(situation.open_rps(pool) + situation.standby_rps(pool, TO_OPEN))
     return min(limit_bp, situation.held_bp(pool)) - situation.current.shares_bp.get(pool.site, 0)
 
 

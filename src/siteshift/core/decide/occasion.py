@@ -15,7 +15,7 @@ from siteshift.core.model.units import SiteId
 DEADBAND_BP = 200
 """A rebalance smaller than this is not worth a write; measured demand breathes by a few per cent."""
 CLIMB_BP = 100
-"""What a capped site may have more is worth a write from here: it climbs by 1.8 % of the traffic (`carrying.RAISE_BP`)."""
+"""What a capped site may have more is worth a write from here: it climbs by 1.8 % of the traffic (`situation.RAISE_BP`)."""
 
 
 def cause_of(situation: Situation, target: Target) -> Cause:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from siteshift.core.beliefs.life import AWAY, Signal, is_left_unexplained
-from siteshift.core.beliefs.load import Load
+from siteshift.core.beliefs.load import WEIGHT_STEP_PM, Load
 from siteshift.core.beliefs.overload import RECOVERY_MS, SHOWN_MS
 from siteshift.core.model.codes import Hardness, LeftBecause, MemberRole, Mode, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.evidence import PoolPicture
@@ -20,8 +20,6 @@ from siteshift.core.state.carrying import SURE_PM
 from siteshift.core.state.goals import GoalTrack
 from siteshift.core.state.tracks import ServiceTransition, SiteTrack, StandbyTrack
 
-WEIGHT_STEP_PM = 50
-"""Weights are multiples of this, and never less: HAProxy's own scale has 256 steps, and a score is no surer."""
 WEIGHT_SLACK_PM = 100
 """A shrunk weight follows its member's score only when they are this far apart."""
 ROW_MS = 15_000
@@ -35,6 +33,8 @@ HALVING_MS = 5_000
 RAISE_BP = 180
 """A site in doubt is given 1.8 % of the service's traffic more at a time: what is too much by that fills queues, and no more; one
 that takes it back has not turned by what anybody notices (2 %, `sim.criteria.moves`)."""
+TO_OPEN = frozenset({StandbyPhase.COLD, StandbyPhase.STARTING, StandbyPhase.READY, StandbyPhase.RETIRING})
+"""Standby that may be counted on though it does not serve yet. One that failed is none."""
 LEAST_RELIEVED_DIVISOR = 16
 """Presumed overload is never relieved below this part of the nominal share: then it is not the load."""
 
@@ -444,9 +444,13 @@ class Situation:
     def limit_bp(self, site: SiteId) -> int:
         """The largest share the site's open capacity carries within the utilisation limit."""
         pool = self.service.pool_at(site)
-        if pool is None or self.demand_rps <= 0:
+        return WHOLE_BP if pool is None else self.within_limit_bp(self.open_rps(pool))
+
+    def within_limit_bp(self, capacity_rps: int) -> int:
+        """The largest share that so much capacity carries within the utilisation limit."""
+        if self.demand_rps <= 0:
             return WHOLE_BP
-        return self.open_rps(pool) * self.policy.max_utilisation_pm * WHOLE_BP // (WHOLE_PM * self.demand_rps)
+        return capacity_rps * self.policy.max_utilisation_pm * WHOLE_BP // (WHOLE_PM * self.demand_rps)
 
     def fits(self, site: SiteId, share_bp: int) -> bool:
         """Whether a share is within what a site's members in use carry when they are well, or its nominal one (law 7)."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from siteshift.core.beliefs.life import AWAY, Signal
 from siteshift.core.decide.capacity import Candidate, Demand, ServiceAllocation
-from siteshift.core.decide.situation import Situation
+from siteshift.core.decide.situation import TO_OPEN, Situation
 from siteshift.core.model.codes import Because, DataKind, Failback, SiteLife, StandbyPhase, Standing
 from siteshift.core.model.steering import ServiceSteering
 from siteshift.core.model.topology import Member, Pool
@@ -24,7 +24,6 @@ class Target:
     because: Mapping[SiteId, Because]
 
 
-_COLD = frozenset({StandbyPhase.COLD, StandbyPhase.STARTING, StandbyPhase.READY, StandbyPhase.RETIRING})
 _PROVEN = frozenset({StandbyPhase.PROVEN})
 
 
@@ -55,7 +54,7 @@ def _candidate(situation: Situation, pool: Pool) -> Candidate:
         nominal_bp=pool.nominal_bp,
         current_bp=current,
         active_rps=room_rps - proven_rps,
-        standby_rps=situation.standby_rps(pool, _COLD),
+        standby_rps=situation.standby_rps(pool, TO_OPEN),
         open_standby_rps=proven_rps,
         may_receive=not away
         and fixed is None
